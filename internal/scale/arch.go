@@ -1,0 +1,75 @@
+// Package scale turns a baseline network and its compound-scaling coefficients
+// into a concrete architecture, and counts that architecture's parameters and
+// multiply-adds.
+//
+// The rules are those of Tan & Le, "EfficientNet: Rethinking Model Scaling for
+// Convolutional Neural Networks" (2019), sections 3 and 4, with the rounding of
+// the reference code (tensorflow/tpu, models/official/efficientnet).
+package scale
+
+// Activation names the non-linearity of every convolution but the projections.
+type Activation string
+
+// The activations the baselines use.
+const (
+	Swish Activation = "swish" // x * sigmoid(x)
+	ReLU6 Activation = "relu6" // min(max(x, 0), 6)
+)
+
+// Padding names the rule that pads a convolution's input.
+type Padding string
+
+// The two conventions that pretrained weights exist for. They differ at stride 2.
+const (
+	Same      Padding = "same"      // TensorFlow's: as little as keeps ceil(in/stride), the odd pixel after
+	Symmetric Padding = "symmetric" // PyTorch's: (kernel-1)/2 on every side
+)
+
+// MBConv is the mobile inverted bottleneck of the paper's table 1: a 1x1
+// expansion (absent when the expansion is 1), a depthwise convolution,
+// squeeze-and-excitation (absent when the ratio is 0) and a 1x1 projection.
+const MBConv = "mbconv"
+
+// Stage is one row of the paper's table 1: a block repeated. The first block
+// has the stage's stride, the others stride 1.
+type Stage struct {
+	Block     string  `json:"block" yaml:"block"`         // MBConv
+	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel
+	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
+	Expansion int     `json:"expansion" yaml:"expansion"` // expanded channels = Expansion * input channels
+	Channels  int     `json:"channels" yaml:"channels"`   // output channels
+	Repeats   int     `json:"repeats" yaml:"repeats"`     // number of blocks
+	SERatio   float64 `json:"se_ratio" yaml:"se-ratio"`   // squeeze width / block input channels; 0 for none
+}
+
+// Arch is a network with every number fixed: what the model package builds,
+// what Count counts and what a checkpoint stores.
+type Arch struct {
+	Name            string     `json:"name"`
+	Resolution      int        `json:"resolution"` // side of the square input, pixels
+	Stem            int        `json:"stem"`       // output channels of the 3x3 stride-2 convolution
+	Stages          []Stage    `json:"stages"`
+	Head            int        `json:"head"` // output channels of the last 1x1 convolution
+	Classes         int        `json:"classes"`
+	Activation      Activation `json:"activation"`
+	Padding         Padding    `json:"padding"`
+	Dropout         float64    `json:"dropout"`          // before the classifier: share of features dropped
+	StochasticDepth float64    `json:"stochastic_depth"` // block i of N is dropped with probability StochasticDepth*i/N
+	BNEps           float64    `json:"bn_eps"`
+	BNMomentum      float64    `json:"bn_momentum"` // share of the new batch statistic in the running one
+	Width           float64    `json:"width"`       // multipliers the baseline was scaled by
+	Depth           float64    `json:"depth"`
+}
+
+// Block is one block of an Arch, as it stands in the network.
+type Block struct {
+	Stage, Index   int // stage, and position within it: timm's blocks.STAGE.INDEX
+	Global         int // position among all blocks
+	Kernel, Stride int
+	In, Out        int     // channels
+	Expanded       int     // channels of the depthwise convolution: In * expansion
+	Expand         bool    // whether there is an expansion convolution
+	Squeeze        int     // SE's inner width; 0 for no SE
+	Residual       bool    // whether the input is added to the output
+	Survival       float64 // probability that training keeps the block's branch
+}
