@@ -60,16 +60,3 @@ type Arch struct {
 	Width           float64    `json:"width"`       // multipliers the baseline was scaled by
 	Depth           float64    `json:"depth"`
 }
-
-// Block is one block of an Arch, as it stands in the network.
-type Block struct {
-	Stage, Index   int // stage, and position within it: timm's blocks.STAGE.INDEX
-	Global         int // position among all blocks
-	Kernel, Stride int
-	In, Out        int     // channels
-	Expanded       int     // channels of the depthwise convolution: In * expansion
-	Expand         bool    // whether there is an expansion convolution
-	Squeeze        int     // SE's inner width; 0 for no SE
-	Residual       bool    // whether the input is added to the output
-	Survival       float64 // probability that training keeps the block's branch
-}

@@ -1,0 +1,56 @@
+package scale
+
+// Block is one block of an Arch, as it stands in the network.
+type Block struct {
+	Stage, Index   int // stage, and position within it: timm's blocks.STAGE.INDEX
+	Global         int // position among all blocks
+	Kernel, Stride int
+	In, Out        int     // channels
+	Expanded       int     // channels of the depthwise convolution: In * expansion
+	Expand         bool    // whether there is an expansion convolution
+	Squeeze        int     // SE's inner width; 0 for no SE
+	Residual       bool    // whether the input is added to the output
+	Survival       float64 // probability that training keeps the block's branch
+}
+
+// Blocks lists every block in order. The block numbered i of N survives
+// training with probability 1 - StochasticDepth*i/N, so the first always does.
+func (a Arch) Blocks() []Block {
+	n := 0
+	for _, s := range a.Stages {
+		n += s.Repeats
+	}
+	blocks := make([]Block, 0, n)
+	in := a.Stem
+	for stage, s := range a.Stages {
+		stride := s.Stride
+		for i := range s.Repeats {
+			global := len(blocks)
+			blocks = append(blocks, Block{
+				Stage:    stage,
+				Index:    i,
+				Global:   global,
+				Kernel:   s.Kernel,
+				Stride:   stride,
+				In:       in,
+				Out:      s.Channels,
+				Expanded: in * s.Expansion,
+				Expand:   s.Expansion != 1,
+				Squeeze:  squeeze(s.SERatio, in),
+				Residual: stride == 1 && in == s.Channels,
+				Survival: 1 - a.StochasticDepth*float64(global)/float64(n),
+			})
+			in, stride = s.Channels, 1
+		}
+	}
+	return blocks
+}
+
+// squeeze is the width of the SE bottleneck: a share of the block's input
+// channels, not of the expanded ones (efficientnet_model.py, MBConvBlock._build).
+func squeeze(ratio float64, in int) int {
+	if ratio == 0 {
+		return 0
+	}
+	return max(1, int(ratio*float64(in)))
+}

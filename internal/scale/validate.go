@@ -1,0 +1,90 @@
+package scale
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Limits that no sensible network reaches: a mistyped table or a damaged
+// checkpoint is refused before anything is allocated for it.
+const (
+	maxMultiplier = 64
+	maxResolution = 4096
+	maxChannels   = 1 << 14 // EfficientNet-L2's head is 5504
+	maxClasses    = 1 << 20
+	maxStages     = 64
+	maxKernel     = 31
+	maxStride     = 4
+	maxExpansion  = 64
+	maxRepeats    = 256
+)
+
+// Validate reports every number that no network can have, one error each.
+func (a Arch) Validate() error {
+	errs := []error{
+		checkInt("resolution", a.Resolution, 1, maxResolution),
+		checkInt("stem", a.Stem, 1, maxChannels),
+		checkInt("head", a.Head, 1, maxChannels),
+		checkInt("classes", a.Classes, 1, maxClasses),
+		checkInt("number of stages", len(a.Stages), 1, maxStages),
+		checkName("activation", a.Activation, Swish, ReLU6),
+		checkName("padding", a.Padding, Same, Symmetric),
+		checkFloat("dropout", a.Dropout, 0, 0.99),
+		checkFloat("stochastic depth", a.StochasticDepth, 0, 0.99),
+		checkFloat("batch norm eps", a.BNEps, 1e-12, 1),
+		checkFloat("batch norm momentum", a.BNMomentum, 0, 1),
+	}
+	for i, s := range a.Stages {
+		for _, err := range s.check() {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("stage %d: %w", i+1, err))
+			}
+		}
+	}
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("scale: network %q: %w", a.Name, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s Stage) check() []error {
+	errs := []error{
+		checkName("block", s.Block, MBConv),
+		checkInt("kernel", s.Kernel, 1, maxKernel),
+		checkInt("stride", s.Stride, 1, maxStride),
+		checkInt("expansion", s.Expansion, 1, maxExpansion),
+		checkInt("channels", s.Channels, 1, maxChannels),
+		checkInt("repeats", s.Repeats, 1, maxRepeats),
+		checkFloat("se-ratio", s.SERatio, 0, 1),
+	}
+	if s.Kernel%2 == 0 {
+		errs = append(errs, fmt.Errorf("kernel: %d is even (an odd side has a centre)", s.Kernel))
+	}
+	return errs
+}
+
+func checkInt(name string, v, least, most int) error {
+	if v < least || v > most {
+		return fmt.Errorf("%s: %d is outside %d to %d", name, v, least, most)
+	}
+	return nil
+}
+
+// checkFloat also refuses NaN.
+func checkFloat(name string, v, least, most float64) error {
+	if !(v >= least && v <= most) {
+		return fmt.Errorf("%s: %v is outside %v to %v", name, v, least, most)
+	}
+	return nil
+}
+
+func checkName[T ~string](name string, v T, allowed ...T) error {
+	for _, a := range allowed {
+		if v == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %q is unknown (have %v)", name, v, allowed)
+}
