@@ -1,0 +1,84 @@
+// Package backend defines what a device must be able to do: hold float32
+// buffers and run Specs, the small set of operations an EfficientNet's forward
+// pass, backward pass and update are made of.
+package backend
+
+import "fmt"
+
+// Backend runs Specs on one device. Buffers belong to the backend that made
+// them. A Backend is used by one goroutine at a time.
+type Backend interface {
+	Name() string
+	// Alloc returns a buffer of n float32, zeroed.
+	Alloc(n int) (Buffer, error)
+	// Upload copies src to the start of dst.
+	Upload(dst View, src []float32) error
+	// Download copies src to dst.
+	Download(dst []float32, src View) error
+	// Compile prepares one operation on fixed operands, in the order the
+	// Spec's comment gives. An unsupported Spec or an operand of the wrong
+	// size is an error here, never in Launch.
+	Compile(spec Spec, operands ...View) (Launch, error)
+	// Sync waits for every launch so far and returns the first error of any.
+	Sync() error
+	Close() error
+}
+
+// Launch runs a compiled Spec once. It allocates nothing.
+type Launch func()
+
+// Buffer is device memory.
+type Buffer interface {
+	Len() int // float32 values
+}
+
+// View is a run of values of a buffer.
+type View struct {
+	Buffer Buffer
+	Offset int
+	Len    int
+}
+
+// Slice returns the part of v from offset on, of n values.
+func (v View) Slice(offset, n int) View {
+	return View{Buffer: v.Buffer, Offset: v.Offset + offset, Len: n}
+}
+
+// NewView allocates a buffer of n values and returns all of it.
+func NewView(b Backend, n int) (View, error) {
+	buf, err := b.Alloc(n)
+	if err != nil {
+		return View{}, err
+	}
+	return View{Buffer: buf, Len: n}, nil
+}
+
+// Error says that a device could not do what was asked: no memory, no such
+// device, a failed launch.
+type Error struct {
+	Device string
+	Op     string // what was asked
+	Err    error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Device, e.Op, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Check reports an error unless there is one operand for every size the Spec
+// asks for and each has that size. Backends call it first in Compile.
+func Check(spec Spec, operands []View) error {
+	sizes := spec.Sizes()
+	if len(operands) != len(sizes) {
+		return fmt.Errorf("backend: %T has %d operands, want %d", spec, len(operands), len(sizes))
+	}
+	for i, n := range sizes {
+		v := operands[i]
+		if v.Len != n {
+			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, v.Len, n)
+		}
+		if v.Buffer == nil || v.Offset < 0 || v.Offset+v.Len > v.Buffer.Len() {
+			return fmt.Errorf("backend: %T: operand %d lies outside its buffer", spec, i)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package kernel
+
+import "unsafe"
+
+// tileRows is the largest number of rows of any tile.
+const tileRows = 4
+
+// Tail is how many values past the end of any operand a kernel may read (never
+// write). Buffers are padded by it.
+const Tail = 16
+
+// A tile is the inner loop of a matrix product: Rows x Cols accumulators that
+// stay in registers while k runs.
+type tile struct {
+	rows, cols int
+	run        func(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc int, add bool)
+}
+
+// blockK is how many values of the inner dimension a panel of B holds at once:
+// 256 rows of 48 columns are 48 KiB, which stays in L2 beside the rows of A.
+const blockK = 256
+
+// Gemm computes rows of C = A·B from a packed B:
+//
+//	for i in 0..m, j in 0..B.N:
+//		c[i*ldc+j] = sum over k of a[i*ars+k*acs] * B[k][j]
+//
+// and with add, c[...] += the sum. The strides let A be read transposed in
+// place.
+func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packed, c []float32, ldc int, add bool) {
+	pa, pc := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(c))
+	if m == 0 || b.N == 0 {
+		return
+	}
+	_, _ = a[(m-1)*ars+(b.K-1)*acs], c[(m-1)*ldc+b.N-1]
+	for k := 0; k < b.K; k += blockK {
+		kb := min(blockK, b.K-k)
+		col := 0
+		for _, p := range b.panels {
+			t := s.tiles[p]
+			panel := unsafe.Pointer(&b.data[b.rowLen*k+col*kb])
+			gemmPanel(t, m, kb, unsafe.Add(pa, k*acs*4), ars, acs, panel, unsafe.Add(pc, col*4), ldc, min(t.cols, b.N-col), add || k > 0)
+			col += t.cols
+		}
+	}
+}
+
+// gemmPanel runs a tile down the m rows of one panel of which n columns count.
+func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, n int, add bool) {
+	var rows [tileRows]unsafe.Pointer
+	for i := 0; i < m; i += t.rows {
+		full := min(t.rows, m-i)
+		for r := range t.rows {
+			rows[r] = unsafe.Add(a, (i+min(r, full-1))*ars*4)
+		}
+		ci := unsafe.Add(c, i*ldc*4)
+		if full == t.rows && n == t.cols {
+			t.run(k, &rows, acs, b, ci, ldc, add)
+			continue
+		}
+		// An edge: the whole tile goes to a scratch tile, its part to C.
+		var edge [tileRows * maxTileCols]float32
+		t.run(k, &rows, acs, b, unsafe.Pointer(&edge), t.cols, false)
+		for r := range full {
+			dst := unsafe.Slice((*float32)(unsafe.Add(ci, r*ldc*4)), n)
+			src := edge[r*t.cols : r*t.cols+n]
+			if !add {
+				copy(dst, src)
+				continue
+			}
+			for j, v := range src {
+				dst[j] += v
+			}
+		}
+	}
+}
+
+const maxTileCols = 48
+
+// Packed is a matrix B [K,N] laid out for Gemm: blocks of blockK rows, each
+// block cut into panels of a tile's width, each panel its rows one after
+// another, padded with zeros.
+type Packed struct {
+	K, N   int
+	panels []int // index of each panel's tile in the Set
+	rowLen int   // padded columns
+	data   []float32
+}
+
+// NewPacked plans the packing of a [k,n] matrix.
+func (s *Set) NewPacked(k, n int) *Packed {
+	p := &Packed{K: k, N: n}
+	for left := n; left > 0; {
+		i := len(s.tiles) - 1
+		for i > 0 && s.tiles[i].cols < left {
+			i--
+		}
+		p.panels = append(p.panels, i)
+		p.rowLen += s.tiles[i].cols
+		left -= s.tiles[i].cols
+	}
+	p.data = make([]float32, k*p.rowLen+Tail)
+	return p
+}
+
+// Blocks is the number of pieces PackBlock can pack independently.
+func (p *Packed) Blocks() int { return (p.K + blockK - 1) / blockK }
+
+// PackBlock packs rows i*blockK... of B, whose element (k,j) is b[k*brs+j*bcs].
+func (s *Set) PackBlock(p *Packed, i int, b []float32, brs, bcs int) {
+	k0 := i * blockK
+	kb := min(blockK, p.K-k0)
+	dst := p.data[k0*p.rowLen:]
+	col := 0
+	for _, t := range p.panels {
+		cols := s.tiles[t].cols
+		n := min(cols, p.N-col)
+		for k := range kb {
+			row := dst[k*cols : k*cols+cols]
+			src := b[(k0+k)*brs+col*bcs:]
+			if bcs == 1 {
+				copy(row, src[:n])
+			} else {
+				for j := range n {
+					row[j] = src[j*bcs]
+				}
+			}
+		}
+		dst = dst[kb*cols:]
+		col += n
+	}
+}
+
+// tileGeneric is the definition of a tile, of 4 rows and 8 columns: c = a·b or,
+// with add, c += a·b, where a[r] points to a row's first value, the next ones
+// acs values apart, and b holds k rows of 8.
+func tileGeneric(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc int, add bool) {
+	for r := range 4 {
+		var acc [8]float32
+		av := unsafe.Slice((*float32)(a[r]), (k-1)*acs+1)
+		bv := unsafe.Slice((*float32)(b), k*8)
+		for i := range k {
+			x, row := av[i*acs], bv[i*8:i*8+8]
+			for j := range acc {
+				acc[j] += x * row[j]
+			}
+		}
+		dst := unsafe.Slice((*float32)(unsafe.Add(c, r*ldc*4)), 8)
+		for j, v := range acc {
+			if add {
+				v += dst[j]
+			}
+			dst[j] = v
+		}
+	}
+}

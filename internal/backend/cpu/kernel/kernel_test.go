@@ -1,0 +1,333 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// guard surrounds what a kernel may write, so that a stray write is seen.
+const guard = 32
+
+// guarded returns n random values at an odd offset inside a guarded buffer.
+func guarded(r *rand.Rand, n int) (whole, part []float32) {
+	whole = make([]float32, guard+3+n+guard)
+	for i := range whole {
+		whole[i] = r.Float32()*4 - 2
+	}
+	return whole, whole[guard+3 : guard+3+n]
+}
+
+func clone(whole []float32, n int) ([]float32, []float32) {
+	w := append([]float32(nil), whole...)
+	return w, w[guard+3 : guard+3+n]
+}
+
+// same fails unless two guarded buffers agree: within tol where the kernel
+// writes and bit for bit outside.
+func same(t *testing.T, what string, got, want []float32, n int, tol float64) {
+	t.Helper()
+	for i := range want {
+		g, w := float64(got[i]), float64(want[i])
+		if i < guard+3 || i >= guard+3+n {
+			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("%s: wrote outside its output, at %d of %d", what, i-guard-3, n)
+			}
+		} else if math.Abs(g-w) > tol*(1+math.Abs(w)) {
+			t.Fatalf("%s: value %d is %v, want %v", what, i-guard-3, g, w)
+		}
+	}
+}
+
+// each runs f for every SIMD set, skipping visibly when there is none.
+func each(t *testing.T, f func(t *testing.T, s *Set)) {
+	sets := Available()
+	if len(sets) == 1 {
+		t.Skip("no SIMD kernels here: build with GOEXPERIMENT=simd on an amd64 CPU with AVX2")
+	}
+	for _, s := range sets[:len(sets)-1] {
+		t.Run(s.Name, func(t *testing.T) { f(t, s) })
+	}
+}
+
+var shapes = []struct{ rows, cols int }{{1, 1}, {3, 7}, {5, 8}, {4, 16}, {7, 24}, {2, 31}, {9, 40}, {33, 48}, {6, 100}}
+
+func TestColumnKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	each(t, func(t *testing.T, s *Set) {
+		for _, sh := range shapes {
+			name := fmt.Sprint(sh)
+			n, c := sh.rows*sh.cols, sh.cols
+			_, x := guarded(r, n)
+			_, y := guarded(r, n)
+			_, v := guarded(r, c)
+			acc, _ := guarded(r, c)
+			out, _ := guarded(r, n)
+			g1, gp := clone(acc, c)
+			w1, wp := clone(acc, c)
+
+			s.ColumnSum(gp, x, c, 0)
+			columnSumGeneric(wp, x, c, 0)
+			same(t, "ColumnSum "+name, g1, w1, c, 1e-5)
+			s.ColumnSquares(gp, x, v, c, 0)
+			columnSquaresGeneric(wp, x, v, c, 0)
+			same(t, "ColumnSquares "+name, g1, w1, c, 1e-5)
+			s.ColumnDot(gp, x, y, c, 0)
+			columnDotGeneric(wp, x, y, c, 0)
+			same(t, "ColumnDot "+name, g1, w1, c, 1e-5)
+
+			g2, gq := clone(out, n)
+			w2, wq := clone(out, n)
+			s.MulColumns(gq, x, v, c, 0)
+			mulColumnsGeneric(wq, x, v, c, 0)
+			same(t, "MulColumns "+name, g2, w2, n, 0)
+		}
+	})
+}
+
+func TestNormKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	each(t, func(t *testing.T, s *Set) {
+		for _, sh := range shapes {
+			for _, act := range []Act{Identity, Swish, ReLU6, Sigmoid} {
+				name := fmt.Sprint(sh, act)
+				n, c := sh.rows*sh.cols, sh.cols
+				_, x := guarded(r, n)
+				_, dy := guarded(r, n)
+				var p [5][]float32
+				for i := range p {
+					_, p[i] = guarded(r, c)
+				}
+				norm := &Norm{Scale: p[0], Shift: p[1], Mean: p[2]}
+				out, _ := guarded(r, n)
+				g, gp := clone(out, n)
+				w, wp := clone(out, n)
+				s.NormAct(gp, x, norm, act, c, 0)
+				normActGeneric(wp, x, norm, act, c, 0)
+				same(t, "NormAct "+name, g, w, n, 2e-6)
+				s.NormActGradInput(gp, x, dy, norm, p[3], p[4], act, c, 0)
+				normActGradInputGeneric(wp, x, dy, norm, p[3], p[4], act, c, 0)
+				same(t, "NormActGradInput "+name, g, w, n, 1e-5)
+
+				acc, _ := guarded(r, c)
+				gb, gbp := clone(acc, c)
+				gg, ggp := clone(acc, c)
+				wb, wbp := clone(acc, c)
+				wg, wgp := clone(acc, c)
+				s.NormActGradSums(gbp, ggp, x, dy, norm, act, c, 0)
+				normActGradSumsGeneric(wbp, wgp, x, dy, norm, act, c, 0)
+				same(t, "NormActGradSums beta "+name, gb, wb, c, 1e-5)
+				same(t, "NormActGradSums gamma "+name, gg, wg, c, 1e-5)
+			}
+		}
+	})
+}
+
+func TestElementwiseKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	rms := &RMSPropRule{LR: .1, Decay: .9, Momentum: .9, Eps: 1e-3, WeightDecay: 1e-2}
+	sgd := &SGDRule{LR: .1, Momentum: .9, WeightDecay: 1e-2}
+	each(t, func(t *testing.T, s *Set) {
+		for _, n := range []int{1, 7, 8, 16, 23, 24, 39, 160} {
+			name := fmt.Sprint(n)
+			_, a := guarded(r, n)
+			_, b := guarded(r, n)
+			out, _ := guarded(r, n)
+			for _, k := range []struct {
+				name string
+				run  func(s *Set, y []float32)
+			}{
+				{"Add", func(s *Set, y []float32) { s.Add(y, a, b, 0) }},
+				{"Scale", func(s *Set, y []float32) { s.Scale(y, a, 1.5, 0) }},
+				{"ScaleAdd", func(s *Set, y []float32) { s.ScaleAdd(y, a, b, 1.5, 0) }},
+				{"SGD weights", func(s *Set, y []float32) { s.SGD(y, a, append([]float32(nil), b...), sgd, 0) }},
+				{"SGD buffer", func(s *Set, y []float32) { s.SGD(append([]float32(nil), b...), a, y, sgd, 0) }},
+				{"RMSProp", func(s *Set, y []float32) {
+					ms, buf := make([]float32, n), append([]float32(nil), b...)
+					s.RMSProp(y, a, ms, buf, rms, 0)
+					s.RMSProp(y, a, ms, buf, rms, 0)
+				}},
+			} {
+				g, gp := clone(out, n)
+				w, wp := clone(out, n)
+				k.run(s, gp)
+				k.run(&generic, wp)
+				same(t, k.name+" "+name, g, w, n, 1e-5)
+			}
+		}
+	})
+}
+
+func TestDepthwiseKernels(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	each(t, func(t *testing.T, s *Set) {
+		for _, cols := range []int{1, 8, 16, 24, 55} {
+			for _, n := range []int{1, 3, 4, 9} {
+				for _, ntaps := range []int{1, 2, 3, 5, 9, 25} {
+					name := fmt.Sprint(cols, n, ntaps)
+					xstep, ystep := 2*cols, cols
+					_, x := guarded(r, n*xstep+ntaps*cols)
+					_, w := guarded(r, ntaps*cols)
+					taps := make([]Tap, ntaps)
+					for i := range taps {
+						taps[i] = Tap{X: i * cols, W: (ntaps - 1 - i) * cols}
+					}
+					out, _ := guarded(r, n*ystep)
+					g, gp := clone(out, n*ystep)
+					want, wp := clone(out, n*ystep)
+					s.Depthwise(gp, ystep, x, 0, xstep, w, taps, n, cols, 0)
+					depthwiseGeneric(wp, ystep, x, 0, xstep, w, taps, n, cols, 0)
+					same(t, "Depthwise "+name, g, want, n*ystep, 1e-5)
+
+					_, dy := guarded(r, n*ystep)
+					dw, _ := guarded(r, ntaps*cols)
+					g, gp = clone(dw, ntaps*cols)
+					want, wp = clone(dw, ntaps*cols)
+					s.DepthwiseGradWeight(gp, x, 0, xstep, dy, ystep, taps, n, cols, 0)
+					depthwiseGradWeightGeneric(wp, x, 0, xstep, dy, ystep, taps, n, cols, 0)
+					same(t, "DepthwiseGradWeight "+name, g, want, ntaps*cols, 1e-5)
+				}
+			}
+		}
+	})
+}
+
+func TestGemm(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, s := range Available() {
+		t.Run(s.Name, func(t *testing.T) {
+			for _, sh := range []struct{ m, n, k int }{{1, 1, 1}, {3, 48, 5}, {4, 32, 7}, {5, 10, 300}, {7, 40, 17}, {2, 100, 3}, {13, 64, 520}} {
+				for _, transA := range []bool{false, true} {
+					for _, transB := range []bool{false, true} {
+						testGemm(t, s, r, sh.m, sh.n, sh.k, transA, transB)
+					}
+				}
+			}
+		})
+	}
+}
+
+func testGemm(t *testing.T, s *Set, r *rand.Rand, m, n, k int, transA, transB bool) {
+	_, a := guarded(r, m*k)
+	_, b := guarded(r, k*n)
+	ars, acs, brs, bcs := k, 1, n, 1
+	if transA {
+		ars, acs = 1, m
+	}
+	if transB {
+		brs, bcs = 1, k
+	}
+	p := s.NewPacked(k, n)
+	for i := range p.Blocks() {
+		s.PackBlock(p, i, b, brs, bcs)
+	}
+	ldc := n + 2
+	out, _ := guarded(r, m*ldc)
+	got, gp := clone(out, m*ldc)
+	want, wp := clone(out, m*ldc)
+	for _, add := range []bool{false, true} {
+		s.Gemm(m, a, ars, acs, p, gp, ldc, add)
+		for i := range m {
+			for j := range n {
+				var sum float64
+				for l := range k {
+					sum += float64(a[i*ars+l*acs]) * float64(b[l*brs+j*bcs])
+				}
+				if add {
+					sum += float64(wp[i*ldc+j])
+				}
+				wp[i*ldc+j] = float32(sum)
+			}
+		}
+		same(t, fmt.Sprint("Gemm ", m, n, k, transA, transB, add), got, want, m*ldc, 1e-4)
+	}
+}
+
+func TestExp(t *testing.T) {
+	for x := float32(-87); x < 88; x += 0.01 {
+		want := math.Exp(float64(x))
+		if got := float64(exp(x)); math.Abs(got-want) > 2.4e-7*want {
+			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
+		}
+	}
+	if s := sigmoid(-1000); s < 0 || s > 1e-37 {
+		t.Errorf("sigmoid(-1000) = %v", s)
+	}
+	if s := sigmoid(1000); s != 1 {
+		t.Errorf("sigmoid(1000) = %v", s)
+	}
+	if s := sigmoid(float32(math.NaN())); s == s {
+		t.Errorf("sigmoid(NaN) = %v, want NaN", s)
+	}
+}
+
+// A loss that is not finite must not be hidden by an activation.
+func TestNaNStaysNaN(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, s := range Available() {
+		x, y := make([]float32, 16, 32), make([]float32, 16, 32)
+		one, zero := make([]float32, 16), make([]float32, 16)
+		for i := range x {
+			x[i], one[i] = nan, 1
+		}
+		for _, act := range []Act{Identity, Swish, Sigmoid} {
+			s.NormAct(y, x, &Norm{Scale: one, Shift: zero, Mean: zero}, act, 16, 0)
+			for i, v := range y {
+				if v == v {
+					t.Errorf("%s: activation %d turned NaN into %v at %d", s.Name, act, v, i)
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestGeneratedKernelsAreUpToDate(t *testing.T) {
+	dir := t.TempDir()
+	files, _ := filepath.Glob("*_avx512_amd64.go")
+	for _, f := range append(files, "generate.go") {
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, f), src, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", "run", "generate.go")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("generate: %v\n%s", err, out)
+	}
+	made, _ := filepath.Glob(filepath.Join(dir, "*_avx2_amd64.go"))
+	for _, f := range made {
+		want, _ := os.ReadFile(f)
+		got, _ := os.ReadFile(filepath.Base(f))
+		if string(got) != string(want) {
+			t.Errorf("%s is stale: run go generate", filepath.Base(f))
+		}
+	}
+}
+
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range Available() {
+		for _, sh := range []struct{ m, n, k int }{{784, 240, 40}, {784, 480, 80}, {784, 112, 672}, {196, 1152, 192}} {
+			b.Run(fmt.Sprintf("%s/%dx%dx%d", s.Name, sh.m, sh.n, sh.k), func(b *testing.B) {
+				x, w := make([]float32, sh.m*sh.k+Tail), make([]float32, sh.k*sh.n+Tail)
+				y := make([]float32, sh.m*sh.n)
+				p := s.NewPacked(sh.k, sh.n)
+				for i := range p.Blocks() {
+					s.PackBlock(p, i, w, sh.n, 1)
+				}
+				for b.Loop() {
+					s.Gemm(sh.m, x, sh.k, 1, p, y, sh.n, false)
+				}
+				b.ReportMetric(2*float64(sh.m*sh.n*sh.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}

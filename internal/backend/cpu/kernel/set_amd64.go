@@ -1,0 +1,84 @@
+//go:build goexperiment.simd
+
+package kernel
+
+import "simd/archsimd"
+
+// Compiled is whether this build holds SIMD kernels at all; without them the
+// network runs many times slower.
+const Compiled = true
+
+var avx512 = Set{
+	Name: "avx512",
+	tiles: []tile{
+		{3, 48, tile3x3AVX512},
+		{4, 32, tile4x2AVX512},
+		{4, 16, tile4x1AVX512},
+	},
+	ColumnSum:           columnSumAVX512,
+	ColumnSquares:       columnSquaresAVX512,
+	ColumnDot:           columnDotAVX512,
+	MulColumns:          mulColumnsAVX512,
+	NormAct:             normActAVX512,
+	NormActGradSums:     normActGradSumsAVX512,
+	NormActGradInput:    normActGradInputAVX512,
+	Depthwise:           depthwiseAVX512,
+	DepthwiseGradWeight: depthwiseGradWeightAVX512,
+	Add:                 addAVX512,
+	ScaleAdd:            scaleAddAVX512,
+	Scale:               scaleAVX512,
+	RMSProp:             rmsPropAVX512,
+	SGD:                 sgdAVX512,
+}
+
+var avx2 = Set{
+	Name: "avx2",
+	tiles: []tile{
+		{3, 24, tile3x3AVX2},
+		{4, 16, tile4x2AVX2},
+		{4, 8, tile4x1AVX2},
+	},
+	ColumnSum:           columnSumAVX2,
+	ColumnSquares:       columnSquaresAVX2,
+	ColumnDot:           columnDotAVX2,
+	MulColumns:          mulColumnsAVX2,
+	NormAct:             normActAVX2,
+	NormActGradSums:     normActGradSumsAVX2,
+	NormActGradInput:    normActGradInputAVX2,
+	Depthwise:           depthwiseAVX2,
+	DepthwiseGradWeight: depthwiseGradWeightAVX2,
+	Add:                 addAVX2,
+	ScaleAdd:            scaleAddAVX2,
+	Scale:               scaleAVX2,
+	RMSProp:             rmsPropAVX2,
+	SGD:                 sgdAVX2,
+}
+
+// Features lists the CPU features the kernels look at.
+func Features() []string {
+	var names []string
+	for _, f := range []struct {
+		name string
+		has  bool
+	}{
+		{"avx2", archsimd.X86.AVX2()},
+		{"fma", archsimd.X86.FMA()},
+		{"avx512", archsimd.X86.AVX512()},
+	} {
+		if f.has {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+func simdSets() []*Set {
+	var sets []*Set
+	if archsimd.X86.AVX512() {
+		sets = append(sets, &avx512)
+	}
+	if archsimd.X86.AVX2() && archsimd.X86.FMA() {
+		sets = append(sets, &avx2)
+	}
+	return sets
+}

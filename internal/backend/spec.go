@@ -1,0 +1,312 @@
+package backend
+
+// Spec is one operation with every shape fixed. Its comment gives the operands,
+// in order, with their shapes; the last ones are written. Tensors are float32,
+// row-major, images NHWC.
+//
+// An operation may be done in place, its output the same View as an input, only
+// where the comment says so.
+type Spec interface {
+	Sizes() []int // values in each operand
+}
+
+// Activation is the non-linearity of a NormAct or Activate.
+type Activation uint8
+
+// The non-linearities.
+const (
+	Identity Activation = iota
+	Swish               // x * sigmoid(x)
+	ReLU6               // min(max(x, 0), 6)
+	Sigmoid             // 1 / (1 + exp(-x))
+)
+
+func (a Activation) String() string {
+	return [...]string{"identity", "swish", "relu6", "sigmoid"}[a]
+}
+
+// MatMul is C = A·B (+ bias), each operand possibly transposed in memory. It
+// serves 1x1 convolutions, the classifier and squeeze-and-excitation.
+//
+// Operands: A [M,K] ([K,M] if TransA), B [K,N] ([N,K] if TransB), bias [N] if
+// Bias, C [M,N].
+type MatMul struct {
+	M, N, K        int
+	TransA, TransB bool
+	Bias           bool
+}
+
+func (s MatMul) Sizes() []int {
+	if s.Bias {
+		return []int{s.M * s.K, s.K * s.N, s.N, s.M * s.N}
+	}
+	return []int{s.M * s.K, s.K * s.N, s.M * s.N}
+}
+
+// ColumnSum is y[c] = sum over r of x[r,c].
+//
+// Operands: x [Rows,Cols], y [Cols].
+type ColumnSum struct{ Rows, Cols int }
+
+func (s ColumnSum) Sizes() []int { return []int{s.Rows * s.Cols, s.Cols} }
+
+// ConvShape is the geometry of a convolution. Output row i reads input rows
+// i*Stride-Top ... i*Stride-Top+Kernel-1; those outside the image are zero.
+type ConvShape struct {
+	N, H, W, In     int // input [N,H,W,In]
+	Kernel, Stride  int
+	Top, Left       int // zero rows and columns before the image
+	OutH, OutW, Out int // output [N,OutH,OutW,Out]; Out == In when depthwise
+}
+
+func (c ConvShape) input() int  { return c.N * c.H * c.W * c.In }
+func (c ConvShape) output() int { return c.N * c.OutH * c.OutW * c.Out }
+func (c ConvShape) dense() int  { return c.Kernel * c.Kernel * c.In * c.Out }
+func (c ConvShape) deep() int   { return c.Kernel * c.Kernel * c.In }
+
+// Conv is a dense convolution. Operands: x, w [Kernel,Kernel,In,Out], y.
+type Conv struct{ ConvShape }
+
+// ConvGradInput is the gradient with respect to x. Operands: dy, w, dx.
+type ConvGradInput struct{ ConvShape }
+
+// ConvGradWeight is the gradient with respect to w. Operands: x, dy, dw.
+type ConvGradWeight struct{ ConvShape }
+
+func (s Conv) Sizes() []int           { return []int{s.input(), s.dense(), s.output()} }
+func (s ConvGradInput) Sizes() []int  { return []int{s.output(), s.dense(), s.input()} }
+func (s ConvGradWeight) Sizes() []int { return []int{s.input(), s.output(), s.dense()} }
+
+// Depthwise is a depthwise convolution: every channel has its own filter.
+// Operands: x, w [Kernel,Kernel,C], y.
+type Depthwise struct{ ConvShape }
+
+// DepthwiseGradInput is the gradient with respect to x. Operands: dy, w, dx.
+type DepthwiseGradInput struct{ ConvShape }
+
+// DepthwiseGradWeight is the gradient with respect to w. Operands: x, dy, dw.
+type DepthwiseGradWeight struct{ ConvShape }
+
+func (s Depthwise) Sizes() []int           { return []int{s.input(), s.deep(), s.output()} }
+func (s DepthwiseGradInput) Sizes() []int  { return []int{s.output(), s.deep(), s.input()} }
+func (s DepthwiseGradWeight) Sizes() []int { return []int{s.input(), s.output(), s.deep()} }
+
+// BatchStats gathers the statistics of a batch normalisation.
+//
+// Operands: x [Rows,C], stats [2,C]: the means, then the variances (divided by
+// Rows).
+type BatchStats struct{ Rows, C int }
+
+func (s BatchStats) Sizes() []int { return []int{s.Rows * s.C, 2 * s.C} }
+
+// NormAct is batch normalisation with the activation inside:
+//
+//	z = gamma*(x-mean)/sqrt(variance+Eps) + beta,  y = act(z)
+//
+// Operands: x [Rows,C], stats [2,C], gamma [C], beta [C], y [Rows,C]. In place
+// allowed.
+type NormAct struct {
+	Rows, C int
+	Eps     float32
+	Act     Activation
+}
+
+// NormActGradSums recomputes z from x and sums, over the rows, the gradients
+// of beta and gamma:
+//
+//	dz = dy*act'(z),  dbeta = sum dz,  dgamma = sum dz*(x-mean)/sqrt(variance+Eps)
+//
+// Operands: x, stats, gamma, beta, dy [Rows,C], sums [2,C]: dbeta, then dgamma.
+type NormActGradSums struct{ NormAct }
+
+// NormActGradInput is the gradient with respect to x. With BatchStats the
+// statistics are those of x itself and the gradient goes through them too:
+//
+//	xhat = (x-mean)/sqrt(variance+Eps)
+//	dx   = gamma/sqrt(variance+Eps) * (dz - (dbeta + xhat*dgamma)/Rows)
+//
+// Otherwise they are constants: dx = gamma/sqrt(variance+Eps) * dz.
+//
+// Operands: x, stats, gamma, beta, dy [Rows,C], sums [2,C] from
+// NormActGradSums, dx [Rows,C]. dx may be dy or x.
+type NormActGradInput struct {
+	NormAct
+	BatchStats bool
+}
+
+func (s NormAct) Sizes() []int {
+	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C}
+}
+func (s NormActGradSums) Sizes() []int {
+	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C, 2 * s.C}
+}
+func (s NormActGradInput) Sizes() []int {
+	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C, 2 * s.C, s.Rows * s.C}
+}
+
+// Activate is y = act(x). Operands: x [N], y [N]. In place allowed.
+type Activate struct {
+	N   int
+	Act Activation
+}
+
+// ActivateGrad is dx = dy*act'(x). Operands: x [N], dy [N], dx [N]. dx may be
+// dy or x.
+type ActivateGrad struct{ Activate }
+
+func (s Activate) Sizes() []int     { return []int{s.N, s.N} }
+func (s ActivateGrad) Sizes() []int { return []int{s.N, s.N, s.N} }
+
+// GlobalAvgPool is the mean over an image's Area pixels.
+//
+// Operands: x [N,Area,C], y [N,C].
+type GlobalAvgPool struct{ N, Area, C int }
+
+// GlobalAvgPoolGrad is dx = dy/Area at every pixel. Operands: dy [N,C],
+// dx [N,Area,C].
+type GlobalAvgPoolGrad struct{ GlobalAvgPool }
+
+func (s GlobalAvgPool) Sizes() []int     { return []int{s.N * s.Area * s.C, s.N * s.C} }
+func (s GlobalAvgPoolGrad) Sizes() []int { return []int{s.N * s.C, s.N * s.Area * s.C} }
+
+// ChannelScale is squeeze-and-excitation's product: y = x*s, s one factor an
+// image and channel.
+//
+// Operands: x [N,Area,C], s [N,C], y [N,Area,C]. In place allowed.
+type ChannelScale struct{ N, Area, C int }
+
+// ChannelScaleGrad is the gradient with respect to s: ds = sum over the pixels
+// of x*dy. Operands: x [N,Area,C], dy [N,Area,C], ds [N,C].
+type ChannelScaleGrad struct{ ChannelScale }
+
+func (s ChannelScale) Sizes() []int {
+	return []int{s.N * s.Area * s.C, s.N * s.C, s.N * s.Area * s.C}
+}
+func (s ChannelScaleGrad) Sizes() []int {
+	return []int{s.N * s.Area * s.C, s.N * s.Area * s.C, s.N * s.C}
+}
+
+// Add is y = a+b. Operands: a [N], b [N], y [N]. In place allowed.
+type Add struct{ N int }
+
+func (s Add) Sizes() []int { return []int{s.N, s.N, s.N} }
+
+// Random identifies a stream of random numbers. Draw i at training step t is
+// Uniform(Seed, Layer, t, i): a function, not a state, so that a resumed run,
+// any number of workers and any device draw the same.
+type Random struct {
+	Seed  uint64
+	Layer uint32
+}
+
+// DropPath is stochastic depth: y = keep[n]*x, keep[n] = 1/Survival where draw
+// n < Survival and 0 elsewhere.
+//
+// Operands: x [N,Size], step [2], y [N,Size]. In place allowed. The training
+// step t is step[0] + step[1]<<24.
+type DropPath struct {
+	Random
+	N, Size  int
+	Survival float32
+}
+
+// ResidualAdd is y = keep[n]*x + shortcut, with DropPath's keep.
+//
+// Operands: x [N,Size], shortcut [N,Size], step [2], y [N,Size]. In place
+// allowed.
+type ResidualAdd struct{ DropPath }
+
+// Dropout is y = x/(1-P) where draw i >= P and 0 elsewhere.
+//
+// Operands: x [N], step [2], y [N]. In place allowed.
+type Dropout struct {
+	Random
+	N int
+	P float32
+}
+
+func (s DropPath) Sizes() []int { return []int{s.N * s.Size, 2, s.N * s.Size} }
+func (s ResidualAdd) Sizes() []int {
+	return []int{s.N * s.Size, s.N * s.Size, 2, s.N * s.Size}
+}
+func (s Dropout) Sizes() []int { return []int{s.N, 2, s.N} }
+
+// Uniform returns draw i of a stream at a training step, in [0,1): the high
+// bits of SplitMix64 (Steele, Lea & Flood, 2014) over the four numbers.
+func (r Random) Uniform(step uint64, i int) float32 {
+	h := mix(mix(r.Seed^uint64(r.Layer)<<32)+step) + uint64(i)
+	return float32(mix(h)>>40) * (1.0 / (1 << 24))
+}
+
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// StepValues encodes a training step as the two float32 that a step operand
+// holds; exact up to 2^48.
+func StepValues(step uint64) [2]float32 {
+	return [2]float32{float32(step & (1<<24 - 1)), float32(step >> 24)}
+}
+
+// StepOf decodes a step operand.
+func StepOf(v []float32) uint64 { return uint64(v[0]) + uint64(v[1])<<24 }
+
+// SoftmaxCrossEntropy is the mean over the N rows of
+// -sum over k of targets[n,k]*log softmax(logits[n])[k].
+//
+// Operands: logits [N,K], targets [N,K] (rows that sum to one), loss [1].
+type SoftmaxCrossEntropy struct{ N, K int }
+
+// SoftmaxCrossEntropyGrad is dlogits = dloss*(softmax(logits)-targets)/N.
+//
+// Operands: logits [N,K], targets [N,K], dloss [1], dlogits [N,K].
+type SoftmaxCrossEntropyGrad struct{ SoftmaxCrossEntropy }
+
+func (s SoftmaxCrossEntropy) Sizes() []int { return []int{s.N * s.K, s.N * s.K, 1} }
+func (s SoftmaxCrossEntropyGrad) Sizes() []int {
+	return []int{s.N * s.K, s.N * s.K, 1, s.N * s.K}
+}
+
+// RMSProp is TensorFlow's update rule, with momentum, the learning rate inside
+// it, and L2 in the gradient:
+//
+//	g  += WeightDecay*w
+//	ms  = Decay*ms + (1-Decay)*g*g
+//	buf = Momentum*buf + lr*g/sqrt(ms+Eps)
+//	w  -= buf
+//
+// Operands: g [N], lr [1], w [N], ms [N], buf [N].
+type RMSProp struct {
+	N                                 int
+	Decay, Momentum, Eps, WeightDecay float32
+}
+
+// SGD is PyTorch's update rule with momentum and L2 in the gradient:
+//
+//	g  += WeightDecay*w
+//	buf = Momentum*buf + g
+//	w  -= lr*buf
+//
+// Operands: g [N], lr [1], w [N], buf [N].
+type SGD struct {
+	N                     int
+	Momentum, WeightDecay float32
+}
+
+func (s RMSProp) Sizes() []int { return []int{s.N, 1, s.N, s.N, s.N} }
+func (s SGD) Sizes() []int     { return []int{s.N, 1, s.N, s.N} }
+
+// RunningStats moves running statistics towards a batch's:
+// running += Momentum*(batch*correction - running), where correction is
+// rows/(rows-1) for a variance (the running one is unbiased) and 1 for a mean.
+//
+// Operands: batch [N], correction [N], running [N].
+type RunningStats struct {
+	N        int
+	Momentum float32
+}
+
+func (s RunningStats) Sizes() []int { return []int{s.N, s.N, s.N} }
