@@ -1,0 +1,153 @@
+// Package config is the whole configuration of a run: its keys, defaults,
+// strict decoding and validation.
+//
+// A key has one spelling. The tags of Config give it: the flag --img-size, the
+// environment variable EFFNET_IMG_SIZE and the line "img-size:" of a YAML file
+// are the same setting.
+package config
+
+import (
+	"fmt"
+
+	"effnet/internal/scale"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config holds every setting. The network is either a published Variant, or a
+// Baseline scaled by the formula with Phi, Alpha, Beta and Gamma.
+type Config struct {
+	Name string `yaml:"name,omitempty" help:"name of the run (default: the network's)"`
+	Out  string `yaml:"out,omitempty" help:"folder of the run (default: runs/NAME)"`
+
+	Variant    string     `yaml:"variant,omitempty" help:"published network: b0 to b8, l2, lite0 to lite4 (default: b0)"`
+	Phi        *float64   `yaml:"phi,omitempty" help:"instead of a variant: scale the baseline's depth by alpha^phi, width by beta^phi, resolution by gamma^phi"`
+	Alpha      float64    `yaml:"alpha" help:"base of the depth"`
+	Beta       float64    `yaml:"beta" help:"base of the width"`
+	Gamma      float64    `yaml:"gamma" help:"base of the resolution"`
+	Baseline   Baseline   `yaml:"baseline,omitempty" help:"what phi scales: efficientnet-b0 or efficientnet-lite0; in YAML also a stage table (default: efficientnet-b0)"`
+	ImgSize    int        `yaml:"img-size" help:"side of the input in pixels; 0 for the network's own"`
+	Drop       float64    `yaml:"drop" help:"dropout before the classifier; -1 for the network's own"`
+	DropPath   float64    `yaml:"drop-path" help:"stochastic depth: the share of the last blocks that a step drops"`
+	BNMomentum float64    `yaml:"bn-momentum" help:"share of a batch's statistics in the running ones"`
+	BNEps      float64    `yaml:"bn-eps" help:"added to the variance in batch normalisation"`
+	Padding    string     `yaml:"padding" help:"same (TensorFlow's) or symmetric (PyTorch's)"`
+	Mean       [3]float64 `yaml:"mean,flow" help:"subtracted from red, green, blue of 0 to 255"`
+	Std        [3]float64 `yaml:"std,flow" help:"red, green and blue are divided by these after that"`
+
+	Interpolation string     `yaml:"interpolation" help:"of the resize to img-size: bicubic or bilinear"`
+	Crop          string     `yaml:"crop" help:"rule of the evaluation's centre crop: tf"`
+	Scale         [2]float64 `yaml:"scale,flow" help:"random resized crop: least and greatest share of the image's area"`
+	Ratio         [2]float64 `yaml:"ratio,flow" help:"random resized crop: least and greatest width/height"`
+	HFlip         float64    `yaml:"hflip" help:"probability of a mirrored image"`
+
+	Epochs       int     `yaml:"epochs" help:"passes over the training images"`
+	BatchSize    int     `yaml:"batch-size" help:"images a step"`
+	Opt          string  `yaml:"opt" help:"optimizer: rmsprop or sgd"`
+	LR           float64 `yaml:"lr" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of the batch"`
+	Momentum     float64 `yaml:"momentum" help:"of the optimizer"`
+	Decay        float64 `yaml:"decay" help:"rmsprop: share of the old mean square (rho)"`
+	OptEps       float64 `yaml:"opt-eps" help:"rmsprop: added to the mean square"`
+	WeightDecay  float64 `yaml:"weight-decay" help:"L2 penalty on all but batch normalisation"`
+	Sched        string  `yaml:"sched" help:"learning rate schedule: exponential, cosine or constant"`
+	DecayEpochs  float64 `yaml:"decay-epochs" help:"exponential: epochs between two decays"`
+	DecayRate    float64 `yaml:"decay-rate" help:"exponential: factor of one decay"`
+	WarmupEpochs float64 `yaml:"warmup-epochs" help:"epochs over which the learning rate rises from 0"`
+	Smoothing    float64 `yaml:"smoothing" help:"label smoothing: share of the target spread over all classes"`
+
+	Seed        int    `yaml:"seed" help:"of every random number"`
+	Device      string `yaml:"device" help:"cpu or cuda"`
+	Workers     int    `yaml:"workers" help:"goroutines that read images; 0 for one a core"`
+	Threads     int    `yaml:"threads" help:"threads that compute; 0 for one a core"`
+	LogInterval int    `yaml:"log-interval" help:"steps between two lines of the log"`
+}
+
+// Default is the paper's recipe on B0 as the reference code has it
+// (tensorflow/tpu, models/official/efficientnet/main.py and utils.py).
+func Default() Config {
+	return Config{
+		Alpha: scale.Paper.Alpha, Beta: scale.Paper.Beta, Gamma: scale.Paper.Gamma,
+		Drop: -1, DropPath: 0.2, BNMomentum: 0.01, BNEps: 1e-3, Padding: string(scale.Same),
+		Mean:          [3]float64{123.675, 116.28, 103.53}, // ImageNet's
+		Std:           [3]float64{58.395, 57.12, 57.375},
+		Interpolation: "bicubic", Crop: "tf",
+		Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5,
+		Epochs: 350, BatchSize: 128,
+		Opt: "rmsprop", Momentum: 0.9, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
+		Sched: "exponential", DecayEpochs: 2.4, DecayRate: 0.97, WarmupEpochs: 5, Smoothing: 0.1,
+		Seed: 42, Device: "cpu", LogInterval: 50,
+	}
+}
+
+// Parse reads the YAML of a configuration; what it does not name is Default's.
+func Parse(text []byte) (Config, error) {
+	var settings map[string]any
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		return Config{}, Error{err.Error()}
+	}
+	return Decode(settings)
+}
+
+// LearningRate is the peak of the schedule: LR, or the reference code's 0.016
+// for each 256 images of a batch.
+func (c Config) LearningRate() float64 {
+	if c.LR != 0 {
+		return c.LR
+	}
+	return 0.016 * float64(c.BatchSize) / 256
+}
+
+// Coefficients are the formula's. Without Phi, they leave the baseline as it is.
+func (c Config) Coefficients() scale.Coefficients {
+	k := scale.Coefficients{Alpha: c.Alpha, Beta: c.Beta, Gamma: c.Gamma}
+	if c.Phi != nil {
+		k.Phi = *c.Phi
+	}
+	return k
+}
+
+// Published is the variant that the configuration names, b0 unless it asks for
+// the formula; ok is false if it does.
+func (c Config) Published() (name string, ok bool) {
+	switch {
+	case c.Variant != "":
+		return c.Variant, true
+	case c.Phi != nil || !c.Baseline.IsZero():
+		return "", false
+	}
+	return "b0", true
+}
+
+// Arch is the network, for a number of classes.
+func (c Config) Arch(classes int) (scale.Arch, error) {
+	a, err := c.scaled()
+	if err != nil {
+		return scale.Arch{}, err
+	}
+	a.Classes = classes
+	if c.ImgSize != 0 {
+		a.Resolution = c.ImgSize
+	}
+	if c.Drop >= 0 {
+		a.Dropout = c.Drop
+	}
+	a.StochasticDepth = c.DropPath
+	a.BNMomentum, a.BNEps = c.BNMomentum, c.BNEps
+	a.Padding = scale.Padding(c.Padding)
+	return a, a.Validate()
+}
+
+func (c Config) scaled() (scale.Arch, error) {
+	if name, ok := c.Published(); ok {
+		return scale.Variant(name)
+	}
+	b, err := c.Baseline.Table()
+	if err != nil {
+		return scale.Arch{}, err
+	}
+	a, err := b.Compound(c.Coefficients())
+	if c.Phi != nil {
+		a.Name = fmt.Sprintf("%s-phi%g", b.Name, *c.Phi)
+	}
+	return a, err
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Validate reports every value that is not allowed, as an Error.
+func (c Config) Validate() error {
+	problems := c.network()
+	for _, check := range c.checks() {
+		if !check.ok {
+			problems = append(problems, fmt.Sprintf("%s: %v is not allowed (want %s)", check.key, check.value, check.want))
+		}
+	}
+	if problems == nil { // the rest of the network's numbers are good
+		if _, err := c.Arch(1); err != nil {
+			problems = strings.Split(err.Error(), "\n")
+		}
+	}
+	if problems == nil {
+		return nil
+	}
+	return problems
+}
+
+// network reports settings that contradict or do nothing.
+func (c Config) network() Error {
+	var problems Error
+	if c.Variant != "" && c.Phi != nil {
+		problems = append(problems, "variant and phi: both are set (a variant is a published network, phi scales a baseline by the formula: choose one)")
+	}
+	if c.Variant != "" && !c.Baseline.IsZero() {
+		problems = append(problems, "variant and baseline: both are set (a variant has its own baseline: choose one)")
+	}
+	d := Default()
+	if c.Phi == nil && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
+		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set it, to 1 for the coefficients as they are)")
+	}
+	return problems
+}
+
+// check is one setting against what it may be.
+type check struct {
+	key   string
+	value any
+	ok    bool
+	want  string
+}
+
+func (c Config) checks() []check {
+	return []check{
+		{"name", c.Name, !strings.ContainsAny(c.Name, `/\`) && c.Name != "." && c.Name != "..", "a name without slashes; out takes a folder"},
+		number("img-size", c.ImgSize, 0, 4096),
+		{"drop", c.Drop, c.Drop == -1 || within(c.Drop, 0, 0.99), "-1 or 0 to 0.99"},
+		number("drop-path", c.DropPath, 0, 0.99),
+		number("bn-momentum", c.BNMomentum, 0, 1),
+		number("bn-eps", c.BNEps, 1e-12, 1),
+		name("padding", c.Padding, "same", "symmetric"),
+		{"mean", c.Mean, all(c.Mean[:], 0, 255), "three numbers of 0 to 255"},
+		{"std", c.Std, all(c.Std[:], 1e-3, 255), "three numbers of 0.001 to 255"},
+
+		name("interpolation", c.Interpolation, "bicubic", "bilinear"),
+		name("crop", c.Crop, "tf"),
+		{"scale", c.Scale, ordered(c.Scale, 1e-6, 1), "two rising numbers of 0.000001 to 1"},
+		{"ratio", c.Ratio, ordered(c.Ratio, 0.01, 100), "two rising numbers of 0.01 to 100"},
+		number("hflip", c.HFlip, 0, 1),
+
+		number("epochs", c.Epochs, 1, 1_000_000),
+		number("batch-size", c.BatchSize, 1, 65536),
+		name("opt", c.Opt, "rmsprop", "sgd"),
+		number("lr", c.LR, 0, 100),
+		number("momentum", c.Momentum, 0, 0.9999),
+		number("decay", c.Decay, 0, 0.9999),
+		number("opt-eps", c.OptEps, 1e-12, 1),
+		number("weight-decay", c.WeightDecay, 0, 1),
+		name("sched", c.Sched, "exponential", "cosine", "constant"),
+		number("decay-epochs", c.DecayEpochs, 1e-3, 1e6),
+		number("decay-rate", c.DecayRate, 1e-6, 1),
+		number("warmup-epochs", c.WarmupEpochs, 0, 1e6),
+		number("smoothing", c.Smoothing, 0, 0.99),
+
+		{"seed", c.Seed, c.Seed >= 0, "0 or more"},
+		name("device", c.Device, "cpu", "cuda"),
+		number("workers", c.Workers, 0, 1024),
+		number("threads", c.Threads, 0, 1024),
+		{"log-interval", c.LogInterval, c.LogInterval >= 1, "1 or more"},
+	}
+}
+
+func number[T int | float64](key string, v, least, most T) check {
+	return check{key, v, within(v, least, most), fmt.Sprintf("%v to %v", least, most)}
+}
+
+func name(key, v string, allowed ...string) check {
+	return check{key, v, slices.Contains(allowed, v), strings.Join(allowed, " or ")}
+}
+
+// within is false for NaN.
+func within[T int | float64](v, least, most T) bool { return v >= least && v <= most }
+
+func all(v []float64, least, most float64) bool {
+	return !slices.ContainsFunc(v, func(x float64) bool { return !within(x, least, most) })
+}
+
+func ordered(v [2]float64, least, most float64) bool {
+	return all(v[:], least, most) && v[0] <= v[1]
+}
