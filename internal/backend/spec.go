@@ -5,10 +5,29 @@ package backend
 // row-major, images NHWC.
 //
 // An operation may be done in place, its output the same View as an input, only
-// where the comment says so.
+// where InPlace says so.
 type Spec interface {
 	Sizes() []int // values in each operand
 }
+
+// InPlace returns the inputs whose memory the output may take.
+func InPlace(spec Spec) []int {
+	switch spec.(type) {
+	case NormAct, Activate, ChannelScale, DropPath, Dropout:
+		return []int{0}
+	case Add, ResidualAdd, ActivateGrad:
+		return []int{0, 1}
+	case NormActGradInput:
+		return []int{0, 4}
+	default:
+		return nil
+	}
+}
+
+// Copy is y = x. Operands: x [N], y [N].
+type Copy struct{ N int }
+
+func (s Copy) Sizes() []int { return []int{s.N, s.N} }
 
 // Activation is the non-linearity of a NormAct or Activate.
 type Activation uint8
@@ -29,7 +48,7 @@ func (a Activation) String() string {
 // serves 1x1 convolutions, the classifier and squeeze-and-excitation.
 //
 // Operands: A [M,K] ([K,M] if TransA), B [K,N] ([N,K] if TransB), bias [N] if
-// Bias, C [M,N].
+// Bias, C [M,N]. TransA goes with neither of the others.
 type MatMul struct {
 	M, N, K        int
 	TransA, TransB bool
@@ -103,8 +122,7 @@ func (s BatchStats) Sizes() []int { return []int{s.Rows * s.C, 2 * s.C} }
 //
 //	z = gamma*(x-mean)/sqrt(variance+Eps) + beta,  y = act(z)
 //
-// Operands: x [Rows,C], stats [2,C], gamma [C], beta [C], y [Rows,C]. In place
-// allowed.
+// Operands: x [Rows,C], stats [2,C], gamma [C], beta [C], y [Rows,C].
 type NormAct struct {
 	Rows, C int
 	Eps     float32
@@ -128,7 +146,7 @@ type NormActGradSums struct{ NormAct }
 // Otherwise they are constants: dx = gamma/sqrt(variance+Eps) * dz.
 //
 // Operands: x, stats, gamma, beta, dy [Rows,C], sums [2,C] from
-// NormActGradSums, dx [Rows,C]. dx may be dy or x.
+// NormActGradSums, dx [Rows,C].
 type NormActGradInput struct {
 	NormAct
 	BatchStats bool
@@ -144,14 +162,13 @@ func (s NormActGradInput) Sizes() []int {
 	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C, 2 * s.C, s.Rows * s.C}
 }
 
-// Activate is y = act(x). Operands: x [N], y [N]. In place allowed.
+// Activate is y = act(x). Operands: x [N], y [N].
 type Activate struct {
 	N   int
 	Act Activation
 }
 
-// ActivateGrad is dx = dy*act'(x). Operands: x [N], dy [N], dx [N]. dx may be
-// dy or x.
+// ActivateGrad is dx = dy*act'(x). Operands: x [N], dy [N], dx [N].
 type ActivateGrad struct{ Activate }
 
 func (s Activate) Sizes() []int     { return []int{s.N, s.N} }
@@ -172,7 +189,7 @@ func (s GlobalAvgPoolGrad) Sizes() []int { return []int{s.N * s.C, s.N * s.Area 
 // ChannelScale is squeeze-and-excitation's product: y = x*s, s one factor an
 // image and channel.
 //
-// Operands: x [N,Area,C], s [N,C], y [N,Area,C]. In place allowed.
+// Operands: x [N,Area,C], s [N,C], y [N,Area,C].
 type ChannelScale struct{ N, Area, C int }
 
 // ChannelScaleGrad is the gradient with respect to s: ds = sum over the pixels
@@ -186,7 +203,7 @@ func (s ChannelScaleGrad) Sizes() []int {
 	return []int{s.N * s.Area * s.C, s.N * s.Area * s.C, s.N * s.C}
 }
 
-// Add is y = a+b. Operands: a [N], b [N], y [N]. In place allowed.
+// Add is y = a+b. Operands: a [N], b [N], y [N].
 type Add struct{ N int }
 
 func (s Add) Sizes() []int { return []int{s.N, s.N, s.N} }
@@ -202,7 +219,7 @@ type Random struct {
 // DropPath is stochastic depth: y = keep[n]*x, keep[n] = 1/Survival where draw
 // n < Survival and 0 elsewhere.
 //
-// Operands: x [N,Size], step [2], y [N,Size]. In place allowed. The training
+// Operands: x [N,Size], step [2], y [N,Size]. The training
 // step t is step[0] + step[1]<<24.
 type DropPath struct {
 	Random
@@ -212,13 +229,12 @@ type DropPath struct {
 
 // ResidualAdd is y = keep[n]*x + shortcut, with DropPath's keep.
 //
-// Operands: x [N,Size], shortcut [N,Size], step [2], y [N,Size]. In place
-// allowed.
+// Operands: x [N,Size], shortcut [N,Size], step [2], y [N,Size].
 type ResidualAdd struct{ DropPath }
 
 // Dropout is y = x/(1-P) where draw i >= P and 0 elsewhere.
 //
-// Operands: x [N], step [2], y [N]. In place allowed.
+// Operands: x [N], step [2], y [N].
 type Dropout struct {
 	Random
 	N int

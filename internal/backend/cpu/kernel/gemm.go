@@ -22,12 +22,12 @@ const blockK = 256
 
 // Gemm computes rows of C = A·B from a packed B:
 //
-//	for i in 0..m, j in 0..B.N:
+//	for i in 0..m, j in 0..b.N:
 //		c[i*ldc+j] = sum over k of a[i*ars+k*acs] * B[k][j]
 //
 // and with add, c[...] += the sum. The strides let A be read transposed in
-// place.
-func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packed, c []float32, ldc int, add bool) {
+// place; packed holds B as b lays it out.
+func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []float32, ldc int, add bool) {
 	pa, pc := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(c))
 	if m == 0 || b.N == 0 {
 		return
@@ -38,7 +38,7 @@ func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packed, c []float32, ldc
 		col := 0
 		for _, p := range b.panels {
 			t := s.tiles[p]
-			panel := unsafe.Pointer(&b.data[b.rowLen*k+col*kb])
+			panel := unsafe.Pointer(&packed[b.rowLen*k+col*kb])
 			gemmPanel(t, m, kb, unsafe.Add(pa, k*acs*4), ars, acs, panel, unsafe.Add(pc, col*4), ldc, min(t.cols, b.N-col), add || k > 0)
 			col += t.cols
 		}
@@ -77,19 +77,18 @@ func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Poi
 
 const maxTileCols = 48
 
-// Packed is a matrix B [K,N] laid out for Gemm: blocks of blockK rows, each
-// block cut into panels of a tile's width, each panel its rows one after
-// another, padded with zeros.
-type Packed struct {
+// Packing lays a matrix B [K,N] out for Gemm: blocks of blockK rows, each block
+// cut into panels of a tile's width, each panel its rows one after another,
+// padded with zeros.
+type Packing struct {
 	K, N   int
 	panels []int // index of each panel's tile in the Set
 	rowLen int   // padded columns
-	data   []float32
 }
 
-// NewPacked plans the packing of a [k,n] matrix.
-func (s *Set) NewPacked(k, n int) *Packed {
-	p := &Packed{K: k, N: n}
+// NewPacking plans the packing of a [k,n] matrix.
+func (s *Set) NewPacking(k, n int) *Packing {
+	p := &Packing{K: k, N: n}
 	for left := n; left > 0; {
 		i := len(s.tiles) - 1
 		for i > 0 && s.tiles[i].cols < left {
@@ -99,18 +98,20 @@ func (s *Set) NewPacked(k, n int) *Packed {
 		p.rowLen += s.tiles[i].cols
 		left -= s.tiles[i].cols
 	}
-	p.data = make([]float32, k*p.rowLen+Tail)
 	return p
 }
 
+// Size is the number of values of the packed matrix.
+func (p *Packing) Size() int { return p.K * p.rowLen }
+
 // Blocks is the number of pieces PackBlock can pack independently.
-func (p *Packed) Blocks() int { return (p.K + blockK - 1) / blockK }
+func (p *Packing) Blocks() int { return (p.K + blockK - 1) / blockK }
 
 // PackBlock packs rows i*blockK... of B, whose element (k,j) is b[k*brs+j*bcs].
-func (s *Set) PackBlock(p *Packed, i int, b []float32, brs, bcs int) {
+func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, bcs int) {
 	k0 := i * blockK
 	kb := min(blockK, p.K-k0)
-	dst := p.data[k0*p.rowLen:]
+	dst := packed[k0*p.rowLen:]
 	col := 0
 	for _, t := range p.panels {
 		cols := s.tiles[t].cols
@@ -125,6 +126,7 @@ func (s *Set) PackBlock(p *Packed, i int, b []float32, brs, bcs int) {
 					row[j] = src[j*bcs]
 				}
 			}
+			clear(row[n:])
 		}
 		dst = dst[kb*cols:]
 		col += n

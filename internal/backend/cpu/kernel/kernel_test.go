@@ -221,16 +221,20 @@ func testGemm(t *testing.T, s *Set, r *rand.Rand, m, n, k int, transA, transB bo
 	if transB {
 		brs, bcs = 1, k
 	}
-	p := s.NewPacked(k, n)
+	p := s.NewPacking(k, n)
+	packed := make([]float32, p.Size())
+	for i := range packed {
+		packed[i] = float32(math.NaN()) // what is not packed must not be read
+	}
 	for i := range p.Blocks() {
-		s.PackBlock(p, i, b, brs, bcs)
+		s.PackBlock(packed, p, i, b, brs, bcs)
 	}
 	ldc := n + 2
 	out, _ := guarded(r, m*ldc)
 	got, gp := clone(out, m*ldc)
 	want, wp := clone(out, m*ldc)
 	for _, add := range []bool{false, true} {
-		s.Gemm(m, a, ars, acs, p, gp, ldc, add)
+		s.Gemm(m, a, ars, acs, p, packed, gp, ldc, add)
 		for i := range m {
 			for j := range n {
 				var sum float64
@@ -319,12 +323,13 @@ func BenchmarkGemm(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dx%dx%d", s.Name, sh.m, sh.n, sh.k), func(b *testing.B) {
 				x, w := make([]float32, sh.m*sh.k+Tail), make([]float32, sh.k*sh.n+Tail)
 				y := make([]float32, sh.m*sh.n)
-				p := s.NewPacked(sh.k, sh.n)
+				p := s.NewPacking(sh.k, sh.n)
+				packed := make([]float32, p.Size())
 				for i := range p.Blocks() {
-					s.PackBlock(p, i, w, sh.n, 1)
+					s.PackBlock(packed, p, i, w, sh.n, 1)
 				}
 				for b.Loop() {
-					s.Gemm(sh.m, x, sh.k, 1, p, y, sh.n, false)
+					s.Gemm(sh.m, x, sh.k, 1, p, packed, y, sh.n, false)
 				}
 				b.ReportMetric(2*float64(sh.m*sh.n*sh.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})

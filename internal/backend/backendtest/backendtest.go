@@ -1,0 +1,208 @@
+// Package backendtest is the suite every backend passes: each Spec, over odd
+// and real shapes, against backend.Reference.
+package backendtest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"effnet/internal/backend"
+)
+
+// conv is the geometry of a padded convolution.
+func conv(n, h, w, in, out, kernel, stride int, same bool) backend.ConvShape {
+	s := backend.ConvShape{N: n, H: h, W: w, In: in, Out: out, Kernel: kernel, Stride: stride}
+	if same {
+		s.OutH, s.OutW = (h+stride-1)/stride, (w+stride-1)/stride
+		s.Top = max((s.OutH-1)*stride+kernel-h, 0) / 2
+		s.Left = max((s.OutW-1)*stride+kernel-w, 0) / 2
+		return s
+	}
+	s.Top, s.Left = (kernel-1)/2, (kernel-1)/2
+	s.OutH, s.OutW = (h+2*s.Top-kernel)/stride+1, (w+2*s.Left-kernel)/stride+1
+	return s
+}
+
+// Specs are the cases of the suite.
+func Specs() []backend.Spec {
+	var specs []backend.Spec
+	for _, s := range []struct{ m, n, k int }{{1, 1, 1}, {2, 10, 5}, {7, 40, 16}, {50, 24, 96}, {33, 100, 300}, {3, 8, 600}} {
+		specs = append(specs,
+			backend.MatMul{M: s.m, N: s.n, K: s.k},
+			backend.MatMul{M: s.m, N: s.n, K: s.k, Bias: true},
+			backend.MatMul{M: s.m, N: s.n, K: s.k, TransB: true},
+			backend.MatMul{M: s.m, N: s.n, K: s.k, TransA: true},
+			backend.MatMul{M: s.k, N: s.n, K: 20 * s.m, TransA: true},
+			backend.ColumnSum{Rows: s.m, Cols: s.n},
+		)
+	}
+	for _, same := range []bool{true, false} {
+		for _, kernel := range []int{1, 3, 5} {
+			for _, stride := range []int{1, 2} {
+				for _, size := range [][2]int{{1, 1}, {2, 3}, {8, 8}, {9, 13}} {
+					d := conv(2, size[0], size[1], 24, 24, kernel, stride, same)
+					c := conv(2, size[0], size[1], 3, 10, kernel, stride, same)
+					specs = append(specs, backend.Depthwise{ConvShape: d}, backend.DepthwiseGradInput{ConvShape: d}, backend.DepthwiseGradWeight{ConvShape: d},
+						backend.Conv{ConvShape: c}, backend.ConvGradInput{ConvShape: c}, backend.ConvGradWeight{ConvShape: c})
+				}
+			}
+		}
+	}
+	for _, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU6, backend.Sigmoid} {
+		for _, s := range [][2]int{{1, 1}, {5, 7}, {300, 24}, {2100, 40}} {
+			n := backend.NormAct{Rows: s[0], C: s[1], Eps: 1e-3, Act: act}
+			specs = append(specs, n, backend.NormActGradSums{NormAct: n},
+				backend.NormActGradInput{NormAct: n, BatchStats: true}, backend.NormActGradInput{NormAct: n},
+				backend.Activate{N: s[0] * s[1], Act: act}, backend.ActivateGrad{Activate: backend.Activate{N: s[0] * s[1], Act: act}})
+		}
+	}
+	for _, s := range [][3]int{{1, 1, 1}, {3, 49, 24}, {2, 9, 7}} {
+		n, area, c := s[0], s[1], s[2]
+		pool, mul := backend.GlobalAvgPool{N: n, Area: area, C: c}, backend.ChannelScale{N: n, Area: area, C: c}
+		drop := backend.DropPath{Random: backend.Random{Seed: 7, Layer: 3}, N: n, Size: area * c, Survival: 0.6}
+		specs = append(specs, backend.BatchStats{Rows: n * area, C: c}, pool, backend.GlobalAvgPoolGrad{GlobalAvgPool: pool},
+			mul, backend.ChannelScaleGrad{ChannelScale: mul}, drop, backend.ResidualAdd{DropPath: drop},
+			backend.Dropout{Random: drop.Random, N: n * area * c, P: 0.3}, backend.Add{N: n * area * c}, backend.Copy{N: n * area * c})
+	}
+	for _, n := range []int{1, 23, 40000} {
+		specs = append(specs, backend.RMSProp{N: n, Decay: .9, Momentum: .9, Eps: 1e-3, WeightDecay: 1e-2},
+			backend.SGD{N: n, Momentum: .9, WeightDecay: 1e-2}, backend.RunningStats{N: n, Momentum: .1})
+	}
+	for _, s := range [][2]int{{1, 2}, {5, 10}, {3, 1000}} {
+		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
+		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
+	}
+	return specs
+}
+
+// Operands returns random operands of a Spec that satisfy its conditions: rows
+// of targets that sum to one, variances and mean squares above zero.
+func Operands(spec backend.Spec, seed uint64) [][]float32 {
+	r := rand.New(rand.NewPCG(seed, 1))
+	var v [][]float32
+	for _, n := range spec.Sizes() {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = r.Float32()*4 - 2
+		}
+		v = append(v, x)
+	}
+	positive := func(x []float32) {
+		for i := range x {
+			x[i] = x[i]*x[i] + 0.1
+		}
+	}
+	targets := func(x []float32, k int) {
+		for ; len(x) > 0; x = x[k:] {
+			positive(x[:k])
+			var sum float32
+			for _, t := range x[:k] {
+				sum += t
+			}
+			for i := range x[:k] {
+				x[i] /= sum
+			}
+		}
+	}
+	step := func(x []float32) { s := backend.StepValues(1<<24 + 5); copy(x, s[:]) }
+	switch s := spec.(type) {
+	case backend.NormAct:
+		positive(v[1][s.C:])
+	case backend.NormActGradSums:
+		positive(v[1][s.C:])
+	case backend.NormActGradInput:
+		positive(v[1][s.C:])
+	case backend.RMSProp:
+		positive(v[3])
+	case backend.DropPath:
+		step(v[1])
+	case backend.Dropout:
+		step(v[1])
+	case backend.ResidualAdd:
+		step(v[2])
+	case backend.SoftmaxCrossEntropy:
+		targets(v[1], s.K)
+	case backend.SoftmaxCrossEntropyGrad:
+		targets(v[1], s.K)
+	}
+	return v
+}
+
+// Run computes a Spec on b and returns every operand afterwards.
+func Run(b backend.Backend, spec backend.Spec, operands [][]float32) ([][]float32, error) {
+	total := 0
+	for _, o := range operands {
+		total += len(o)
+	}
+	all, err := backend.NewView(b, total)
+	if err != nil {
+		return nil, err
+	}
+	views, at := make([]backend.View, len(operands)), 0
+	for i, o := range operands {
+		views[i] = all.Slice(at, len(o))
+		at += len(o)
+		if err := b.Upload(views[i], o); err != nil {
+			return nil, err
+		}
+	}
+	launch, err := b.Compile(spec, views...)
+	if err != nil {
+		return nil, err
+	}
+	launch()
+	if err := b.Sync(); err != nil {
+		return nil, err
+	}
+	got := make([][]float32, len(operands))
+	for i, o := range operands {
+		got[i] = make([]float32, len(o))
+		if err := b.Download(got[i], views[i]); err != nil {
+			return nil, err
+		}
+	}
+	return got, nil
+}
+
+// Test runs the suite: every operand of every Spec after the launch, inputs
+// included, within a relative error (norm of the difference over norm) of tol.
+func Test(t *testing.T, b backend.Backend, tol float64) {
+	for i, spec := range Specs() {
+		name := fmt.Sprintf("%T%+v", spec, spec)
+		want := Operands(spec, uint64(i))
+		got, err := Run(b, spec, want)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := backend.Reference(spec, want); err != nil {
+			t.Fatal(err)
+		}
+		for o := range want {
+			if e := RelError(got[o], want[o]); !(e <= tol) {
+				t.Errorf("%s: operand %d: relative error %.2g", name, o, e)
+			}
+		}
+	}
+	for _, spec := range []backend.Spec{backend.Add{N: 3}} {
+		if _, err := b.Compile(spec); err == nil {
+			t.Errorf("Compile(%T) without operands did not fail", spec)
+		}
+	}
+}
+
+// RelError is |got-want| / |want|, by Euclidean norms; |got| where want is zero.
+func RelError(got, want []float32) float64 {
+	var diff, norm float64
+	for i := range want {
+		d := float64(got[i]) - float64(want[i])
+		diff += d * d
+		norm += float64(want[i]) * float64(want[i])
+	}
+	if norm == 0 {
+		return math.Sqrt(diff)
+	}
+	return math.Sqrt(diff / norm)
+}

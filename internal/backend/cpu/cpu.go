@@ -1,0 +1,158 @@
+// Package cpu runs backend Specs on the CPU.
+//
+// Work is cut into blocks whose size depends on shapes alone, and what blocks
+// sum is combined in their order: the results are the same bits whatever the
+// number of threads.
+package cpu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// KernelsEnv names the environment variable that picks a kernel set instead of
+// the fastest one.
+const KernelsEnv = "EFFNET_CPU"
+
+// Backend is the CPU. It is used by one goroutine at a time.
+type Backend struct {
+	set     *kernel.Set
+	pool    *pool
+	scratch []float32 // as large as the hungriest launch needs
+}
+
+// New returns a CPU backend of so many threads; 0 means GOMAXPROCS.
+func New(threads int) (*Backend, error) {
+	set, err := kernel.Find(os.Getenv(KernelsEnv))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", KernelsEnv, err)
+	}
+	return NewWith(set, threads), nil
+}
+
+// NewWith returns a CPU backend that runs the kernels of set.
+func NewWith(set *kernel.Set, threads int) *Backend {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	return &Backend{set: set, pool: newPool(threads)}
+}
+
+// Name is "cpu" and the kernel set.
+func (b *Backend) Name() string { return "cpu/" + b.set.Name }
+
+// Threads is the number of threads that share a launch.
+func (b *Backend) Threads() int { return b.pool.threads }
+
+type buffer []float32
+
+func (b buffer) Len() int { return len(b) }
+
+// maxValues bounds an allocation: 1 TiB, beyond any machine this runs on.
+const maxValues = 1 << 38
+
+// Alloc implements backend.Backend. The memory starts on a cache line and a
+// kernel may read kernel.Tail values past its end.
+func (b *Backend) Alloc(n int) (backend.Buffer, error) {
+	if n < 0 || n > maxValues {
+		return nil, &backend.Error{Device: "cpu", Op: fmt.Sprintf("allocate %d values", n), Err: errors.New("out of range")}
+	}
+	return buffer(alloc(n)), nil
+}
+
+func alloc(n int) []float32 {
+	const line = 16 // float32 a cache line
+	raw := make([]float32, n+kernel.Tail+line)
+	skip := 0
+	if at := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) / 4 % line; at != 0 {
+		skip = line - int(at)
+	}
+	return raw[skip : skip+n : skip+n+kernel.Tail]
+}
+
+func values(v backend.View) []float32 {
+	return v.Buffer.(buffer)[v.Offset : v.Offset+v.Len]
+}
+
+// Upload implements backend.Backend.
+func (b *Backend) Upload(dst backend.View, src []float32) error {
+	if len(src) != dst.Len {
+		return fmt.Errorf("cpu: upload of %d values to %d", len(src), dst.Len)
+	}
+	copy(values(dst), src)
+	return nil
+}
+
+// Download implements backend.Backend.
+func (b *Backend) Download(dst []float32, src backend.View) error {
+	if len(dst) != src.Len {
+		return fmt.Errorf("cpu: download of %d values from %d", len(dst), src.Len)
+	}
+	copy(dst, values(src))
+	return nil
+}
+
+// Sync implements backend.Backend; launches are done when they return.
+func (b *Backend) Sync() error { return nil }
+
+// Close stops the threads.
+func (b *Backend) Close() error {
+	b.pool.close()
+	return nil
+}
+
+// reserve makes sure that launches find n values of scratch memory. What is in
+// them does not outlive a launch.
+func (b *Backend) reserve(n int) {
+	if n > len(b.scratch) {
+		b.scratch = alloc(n)
+	}
+}
+
+// Compile implements backend.Backend.
+func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Launch, error) {
+	if err := backend.Check(spec, operands); err != nil {
+		return nil, err
+	}
+	v := make([][]float32, len(operands))
+	for i, o := range operands {
+		v[i] = values(o)
+	}
+	switch s := spec.(type) {
+	case backend.MatMul:
+		if s.TransA && (s.TransB || s.Bias) {
+			return nil, fmt.Errorf("cpu: unsupported product %+v", s)
+		}
+		return b.matMul(s, v), nil
+	case backend.Conv:
+		return b.conv(s, v), nil
+	case backend.ConvGradInput:
+		return b.convGradInput(s, v), nil
+	case backend.ConvGradWeight:
+		return b.convGradWeight(s, v), nil
+	case backend.Depthwise:
+		return b.depthwise(forwardPlan(s.ConvShape), s.N, v[0], v[1], v[2]), nil
+	case backend.DepthwiseGradInput:
+		return b.depthwise(gradInputPlan(s.ConvShape), s.N, v[0], v[1], v[2]), nil
+	case backend.DepthwiseGradWeight:
+		return b.depthwiseGradWeight(s, v), nil
+	case backend.BatchStats:
+		return b.batchStats(s, v), nil
+	case backend.NormAct:
+		return b.normAct(s, v), nil
+	case backend.NormActGradSums:
+		return b.normActGradSums(s, v), nil
+	case backend.NormActGradInput:
+		return b.normActGradInput(s, v), nil
+	case backend.ColumnSum:
+		return b.columnSum(s, v), nil
+	default:
+		return b.compileElementwise(spec, v)
+	}
+}

@@ -1,0 +1,94 @@
+package cpu_test
+
+import (
+	"math"
+	"testing"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/backendtest"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+func TestBackend(t *testing.T) {
+	for _, set := range kernel.Available() {
+		t.Run(set.Name, func(t *testing.T) {
+			b := cpu.NewWith(set, 2)
+			defer b.Close()
+			backendtest.Test(t, b, 1e-5)
+		})
+	}
+}
+
+func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
+	for _, set := range kernel.Available() {
+		for i, spec := range backendtest.Specs() {
+			var first [][]float32
+			for _, threads := range []int{1, 2, 5} {
+				b := cpu.NewWith(set, threads)
+				got, err := backendtest.Run(b, spec, backendtest.Operands(spec, uint64(i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.Close()
+				if first == nil {
+					first = got
+					continue
+				}
+				for o := range got {
+					for j := range got[o] {
+						if math.Float32bits(got[o][j]) != math.Float32bits(first[o][j]) {
+							t.Fatalf("%s %T%+v: operand %d differs between 1 and %d threads", set.Name, spec, spec, o, threads)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAllocRefusesNonsense(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	defer b.Close()
+	for _, n := range []int{-1, 1 << 60} {
+		if _, err := b.Alloc(n); err == nil {
+			t.Errorf("Alloc(%d) did not fail", n)
+		}
+	}
+}
+
+// In place must give what a separate output gives.
+func TestInPlace(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 2)
+	defer b.Close()
+	for i, spec := range backendtest.Specs() {
+		for _, in := range backend.InPlace(spec) {
+			v := backendtest.Operands(spec, uint64(i))
+			want, err := backendtest.Run(b, spec, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			views := make([]backend.View, len(v))
+			for o := range v {
+				views[o], _ = backend.NewView(b, len(v[o]))
+				if err := b.Upload(views[o], v[o]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			last := len(v) - 1
+			views[last] = views[in]
+			launch, err := b.Compile(spec, views...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			launch()
+			got := make([]float32, len(v[last]))
+			if err := b.Download(got, views[last]); err != nil {
+				t.Fatal(err)
+			}
+			if e := backendtest.RelError(got, want[last]); e != 0 {
+				t.Errorf("%T%+v in place of operand %d: relative error %g", spec, spec, in, e)
+			}
+		}
+	}
+}

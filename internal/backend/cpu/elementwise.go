@@ -1,0 +1,193 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// compileElementwise compiles the operations whose every output value depends
+// on a few inputs, and the small ones.
+func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.Launch, error) {
+	switch s := spec.(type) {
+	case backend.Activate:
+		return b.activate(s, v), nil
+	case backend.ActivateGrad:
+		return b.activateGrad(s, v), nil
+	case backend.GlobalAvgPool:
+		return b.images(s.N, func(n int) {
+			y := v[1][n*s.C:][:s.C]
+			clear(y)
+			b.set.ColumnSum(y, v[0][n*s.Area*s.C:][:s.Area*s.C], s.C, 0)
+			b.set.Scale(y, y, 1/float32(s.Area), 0)
+		}), nil
+	case backend.GlobalAvgPoolGrad:
+		return b.images(s.N, func(n int) {
+			dx := v[1][n*s.Area*s.C:][:s.Area*s.C]
+			b.set.Scale(dx[:s.C], v[0][n*s.C:][:s.C], 1/float32(s.Area), 0)
+			for filled := s.C; filled < len(dx); filled *= 2 {
+				copy(dx[filled:], dx[:filled])
+			}
+		}), nil
+	case backend.ChannelScale:
+		return b.images(s.N, func(n int) {
+			size := s.Area * s.C
+			b.set.MulColumns(v[2][n*size:][:size], v[0][n*size:][:size], v[1][n*s.C:][:s.C], s.C, 0)
+		}), nil
+	case backend.ChannelScaleGrad:
+		return b.images(s.N, func(n int) {
+			size := s.Area * s.C
+			ds := v[2][n*s.C:][:s.C]
+			clear(ds)
+			b.set.ColumnDot(ds, v[0][n*size:][:size], v[1][n*size:][:size], s.C, 0)
+		}), nil
+	case backend.DropPath:
+		return b.images(s.N, func(n int) {
+			b.set.Scale(v[2][n*s.Size:][:s.Size], v[0][n*s.Size:][:s.Size], keep(s, v[1], n), 0)
+		}), nil
+	case backend.ResidualAdd:
+		return b.images(s.N, func(n int) {
+			at := n * s.Size
+			b.set.ScaleAdd(v[3][at:][:s.Size], v[0][at:][:s.Size], v[1][at:][:s.Size], keep(s.DropPath, v[2], n), 0)
+		}), nil
+	case backend.Add:
+		return b.flat(s.N, func(from, to int) { b.set.Add(v[2][from:to], v[0][from:to], v[1][from:to], 0) }), nil
+	case backend.Copy:
+		return func() { copy(v[1], v[0]) }, nil
+	case backend.Dropout:
+		return b.flat(s.N, func(from, to int) { dropout(s, v, from, to) }), nil
+	case backend.SoftmaxCrossEntropy:
+		return func() { softmaxCrossEntropy(s, v) }, nil
+	case backend.SoftmaxCrossEntropyGrad:
+		return b.images(s.N, func(n int) { softmaxCrossEntropyGrad(s, v, n) }), nil
+	case backend.RMSProp:
+		rule := kernel.RMSPropRule{Decay: s.Decay, Momentum: s.Momentum, Eps: s.Eps, WeightDecay: s.WeightDecay}
+		run := b.flat(s.N, func(from, to int) {
+			b.set.RMSProp(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
+		})
+		return func() { rule.LR = v[1][0]; run() }, nil
+	case backend.SGD:
+		rule := kernel.SGDRule{Momentum: s.Momentum, WeightDecay: s.WeightDecay}
+		run := b.flat(s.N, func(from, to int) {
+			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule, 0)
+		})
+		return func() { rule.LR = v[1][0]; run() }, nil
+	case backend.RunningStats:
+		return func() {
+			for i, batch := range v[0] {
+				v[2][i] += s.Momentum * (batch*v[1][i] - v[2][i])
+			}
+		}, nil
+	default:
+		return nil, fmt.Errorf("cpu: no kernel for %T", spec)
+	}
+}
+
+// images makes every image a task.
+func (b *Backend) images(n int, task func(n int)) backend.Launch {
+	f := func(_, i int) { task(i) }
+	return func() { b.pool.run(n, f) }
+}
+
+// flat cuts n values into blocks.
+func (b *Backend) flat(n int, task func(from, to int)) backend.Launch {
+	parts := blocks(n, 1)
+	f := func(_, i int) { task(span(n, parts, i)) }
+	return func() { b.pool.run(parts, f) }
+}
+
+// keep is what DropPath multiplies image n by.
+func keep(s backend.DropPath, step []float32, n int) float32 {
+	if s.Survival >= 1 {
+		return 1
+	}
+	if s.Uniform(backend.StepOf(step), n) < s.Survival {
+		return 1 / s.Survival
+	}
+	return 0
+}
+
+func dropout(s backend.Dropout, v [][]float32, from, to int) {
+	step := backend.StepOf(v[1])
+	for i := from; i < to; i++ {
+		if s.Uniform(step, i) >= s.P {
+			v[2][i] = v[0][i] / (1 - s.P)
+		} else {
+			v[2][i] = 0
+		}
+	}
+}
+
+// unit is the normalisation that changes nothing, for an activation alone.
+func unit(n int) *kernel.Norm {
+	u := newNorm(n)
+	u.Mean = u.Shift
+	for i := range u.Scale {
+		u.Scale[i] = 1
+	}
+	return u
+}
+
+// actCols is how many columns an activation of a flat array is seen as having.
+const actCols = 16
+
+func (b *Backend) activate(s backend.Activate, v [][]float32) backend.Launch {
+	act, one := kernelAct[s.Act], unit(actCols)
+	return b.flat(s.N, func(from, to int) {
+		x, y := v[0][from:to], v[1][from:to]
+		whole := len(x) / actCols * actCols
+		b.set.NormAct(y[:whole], x[:whole], one, act, actCols, 0)
+		if rest := len(x) - whole; rest > 0 {
+			b.set.NormAct(y[whole:], x[whole:], one, act, rest, 0)
+		}
+	})
+}
+
+func (b *Backend) activateGrad(s backend.ActivateGrad, v [][]float32) backend.Launch {
+	act, one := kernelAct[s.Act], unit(actCols)
+	zero := alloc(actCols)
+	return b.flat(s.N, func(from, to int) {
+		x, dy, dx := v[0][from:to], v[1][from:to], v[2][from:to]
+		whole := len(x) / actCols * actCols
+		b.set.NormActGradInput(dx[:whole], x[:whole], dy[:whole], one, zero, zero, act, actCols, 0)
+		if rest := len(x) - whole; rest > 0 {
+			b.set.NormActGradInput(dx[whole:], x[whole:], dy[whole:], one, zero, zero, act, rest, 0)
+		}
+	})
+}
+
+// logSumExp is log(sum over k of exp(row[k])).
+func logSumExp(row []float32) float64 {
+	top := math.Inf(-1)
+	for _, z := range row {
+		top = math.Max(top, float64(z)) // keeps a NaN
+	}
+	var sum float64
+	for _, z := range row {
+		sum += math.Exp(float64(z) - top)
+	}
+	return top + math.Log(sum)
+}
+
+func softmaxCrossEntropy(s backend.SoftmaxCrossEntropy, v [][]float32) {
+	logits, targets := v[0], v[1]
+	var loss float64
+	for n := range s.N {
+		row := logits[n*s.K:][:s.K]
+		norm := logSumExp(row)
+		for k, t := range targets[n*s.K:][:s.K] {
+			loss += float64(t) * (norm - float64(row[k]))
+		}
+	}
+	v[2][0] = float32(loss / float64(s.N))
+}
+
+func softmaxCrossEntropyGrad(s backend.SoftmaxCrossEntropyGrad, v [][]float32, n int) {
+	row, targets, grad := v[0][n*s.K:][:s.K], v[1][n*s.K:][:s.K], v[3][n*s.K:][:s.K]
+	norm, scale := logSumExp(row), v[2][0]/float32(s.N)
+	for k, z := range row {
+		grad[k] = scale * (float32(math.Exp(float64(z)-norm)) - targets[k])
+	}
+}

@@ -1,0 +1,202 @@
+package cpu
+
+import (
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// matMul packs B, then multiplies blocks of rows of A with it. With A
+// transposed the inner dimension is the long one (a weight's gradient sums over
+// pixels), so that is what is cut instead: see matMulReduce.
+func (b *Backend) matMul(s backend.MatMul, v [][]float32) backend.Launch {
+	x, w, y := v[0], v[1], v[len(v)-1]
+	if s.TransA {
+		return b.matMulReduce(s, x, w, y)
+	}
+	brs, bcs := s.N, 1
+	if s.TransB {
+		brs, bcs = 1, s.K
+	}
+	p := b.set.NewPacking(s.K, s.N)
+	b.reserve(p.Size())
+	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, brs, bcs) }
+	tasks := rowTasks(s.M)
+	multiply := func(_, i int) {
+		from, to := span(s.M, tasks, i)
+		b.set.Gemm(to-from, x[from*s.K:], s.K, 1, p, b.scratch, y[from*s.N:], s.N, false)
+		if s.Bias {
+			for r := from; r < to; r++ {
+				row := y[r*s.N : (r+1)*s.N]
+				b.set.Add(row, row, v[2], 0)
+			}
+		}
+	}
+	return func() {
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(tasks, multiply)
+	}
+}
+
+// rowTasks is into how many blocks the m rows of a product are cut: of about
+// 192, enough to pay for a panel's way into cache.
+func rowTasks(m int) int { return max(1, min(m/12, max(8, m/192))) }
+
+// matMulReduce is C = Aᵀ·B with A [K,M] and B [K,N]: parts of K side by side,
+// each into its own partial C, which are then added in order.
+func (b *Backend) matMulReduce(s backend.MatMul, x, w, y []float32) backend.Launch {
+	const kb = 256 // rows packed at once
+	parts := reduceParts(s.K, s.M*s.N)
+	whole := b.set.NewPacking(kb, s.N)
+	size := s.M * s.N
+	b.reserve(b.pool.threads*whole.Size() + parts*size)
+	multiply := func(worker, i int) {
+		packed := b.scratch[worker*whole.Size():][:whole.Size()]
+		c := b.scratch[b.pool.threads*whole.Size()+i*size:][:size]
+		from, to := span(s.K, parts, i)
+		for k := from; k < to; k += kb {
+			p := whole
+			if to-k < kb {
+				rest := *whole
+				rest.K = to - k
+				p = &rest
+			}
+			b.set.PackBlock(packed, p, 0, w[k*s.N:], s.N, 1)
+			b.set.Gemm(s.M, x[k*s.M:], 1, s.M, p, packed, c, s.N, k > from)
+		}
+	}
+	return func() {
+		b.pool.run(parts, multiply)
+		b.sumParts(y, b.scratch[b.pool.threads*whole.Size():], parts)
+	}
+}
+
+// reduceParts is into how many parts a sum over k rows of size results is cut:
+// at most 16, of at least 128 rows, with at most 4M partial results.
+func reduceParts(k, size int) int {
+	parts := 16
+	for parts > 1 && (k/parts < 128 || parts*size > 4<<20) {
+		parts /= 2
+	}
+	return parts
+}
+
+// sumParts is y = the sum of so many arrays of y's length that lie one after
+// another.
+func (b *Backend) sumParts(y, parts []float32, n int) {
+	copy(y, parts)
+	for i := 1; i < n; i++ {
+		b.set.Add(y, y, parts[i*len(y):][:len(y)], 0)
+	}
+}
+
+// conv multiplies a row of output pixels at a time, its input patches gathered
+// into a matrix [OutW, Kernel*Kernel*In].
+func (b *Backend) conv(s backend.Conv, v [][]float32) backend.Launch {
+	x, w, y := v[0], v[1], v[2]
+	patch := s.Kernel * s.Kernel * s.In
+	p := b.set.NewPacking(patch, s.Out)
+	cols := s.OutW*patch + kernel.Tail
+	b.reserve(p.Size() + kernel.Tail + b.pool.threads*cols)
+	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, s.Out, 1) }
+	row := func(worker, i int) {
+		patches := b.scratch[p.Size()+kernel.Tail+worker*cols:][:cols]
+		gatherPatches(patches, x, s.ConvShape, i)
+		b.set.Gemm(s.OutW, patches, patch, 1, p, b.scratch, y[i*s.OutW*s.Out:], s.Out, false)
+	}
+	return func() {
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(s.N*s.OutH, row)
+	}
+}
+
+// gatherPatches writes the input patches of output row r (of N*OutH) one after
+// another, zeros where they leave the image.
+func gatherPatches(dst, x []float32, s backend.ConvShape, r int) {
+	n, oh := r/s.OutH, r%s.OutH
+	for ow := range s.OutW {
+		for kh := range s.Kernel {
+			ih := oh*s.Stride - s.Top + kh
+			for kw := range s.Kernel {
+				iw := ow*s.Stride - s.Left + kw
+				if ih < 0 || ih >= s.H || iw < 0 || iw >= s.W {
+					clear(dst[:s.In])
+				} else {
+					copy(dst[:s.In], x[((n*s.H+ih)*s.W+iw)*s.In:])
+				}
+				dst = dst[s.In:]
+			}
+		}
+	}
+}
+
+// convGradWeight is patchesᵀ·dy, summed over the output rows.
+func (b *Backend) convGradWeight(s backend.ConvGradWeight, v [][]float32) backend.Launch {
+	x, dy, dw := v[0], v[1], v[2]
+	patch := s.Kernel * s.Kernel * s.In
+	p := b.set.NewPacking(s.OutW, s.Out)
+	rows, cols := s.N*s.OutH, s.OutW*patch+kernel.Tail
+	size := patch * s.Out
+	parts := reduceParts(rows*s.OutW, size)
+	each := p.Size() + cols
+	b.reserve(b.pool.threads*each + parts*size)
+	multiply := func(worker, i int) {
+		packed := b.scratch[worker*each:][:p.Size()]
+		patches := b.scratch[worker*each+p.Size():][:cols]
+		c := b.scratch[b.pool.threads*each+i*size:][:size]
+		from, to := span(rows, parts, i)
+		for r := from; r < to; r++ {
+			gatherPatches(patches, x, s.ConvShape, r)
+			for k := range p.Blocks() {
+				b.set.PackBlock(packed, p, k, dy[r*s.OutW*s.Out:], s.Out, 1)
+			}
+			b.set.Gemm(patch, patches, 1, patch, p, packed, c, s.Out, r > from)
+		}
+	}
+	return func() {
+		b.pool.run(parts, multiply)
+		b.sumParts(dw, b.scratch[b.pool.threads*each:], parts)
+	}
+}
+
+// convGradInput is dy·wᵀ a row at a time, each patch's gradient added to where
+// the patch came from; an image is one task.
+func (b *Backend) convGradInput(s backend.ConvGradInput, v [][]float32) backend.Launch {
+	dy, w, dx := v[0], v[1], v[2]
+	patch := s.Kernel * s.Kernel * s.In
+	p := b.set.NewPacking(s.Out, patch)
+	cols := s.OutW * patch
+	b.reserve(p.Size() + b.pool.threads*cols)
+	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, 1, s.Out) }
+	image := func(worker, n int) {
+		patches := b.scratch[p.Size()+worker*cols:][:cols]
+		clear(dx[n*s.H*s.W*s.In : (n+1)*s.H*s.W*s.In])
+		for r := n * s.OutH; r < (n+1)*s.OutH; r++ {
+			b.set.Gemm(s.OutW, dy[r*s.OutW*s.Out:], s.Out, 1, p, b.scratch, patches, patch, false)
+			scatterPatches(dx, patches, s.ConvShape, r)
+		}
+	}
+	return func() {
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(s.N, image)
+	}
+}
+
+// scatterPatches undoes gatherPatches, adding where patches overlap.
+func scatterPatches(dx, src []float32, s backend.ConvShape, r int) {
+	n, oh := r/s.OutH, r%s.OutH
+	for ow := range s.OutW {
+		for kh := range s.Kernel {
+			ih := oh*s.Stride - s.Top + kh
+			for kw := range s.Kernel {
+				iw := ow*s.Stride - s.Left + kw
+				if ih >= 0 && ih < s.H && iw >= 0 && iw < s.W {
+					dst := dx[((n*s.H+ih)*s.W+iw)*s.In:][:s.In]
+					for c, g := range src[:s.In] {
+						dst[c] += g
+					}
+				}
+				src = src[s.In:]
+			}
+		}
+	}
+}

@@ -1,0 +1,328 @@
+package backend
+
+import (
+	"fmt"
+	"math"
+)
+
+// Reference computes a Spec by its definition: plain loops, sums in float64.
+// It is what every backend is tested against and what an op's Do runs; read it
+// to learn what an operation is.
+func Reference(spec Spec, v [][]float32) error {
+	for i, n := range spec.Sizes() {
+		if len(v[i]) != n {
+			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, len(v[i]), n)
+		}
+	}
+	switch s := spec.(type) {
+	case MatMul:
+		refMatMul(s, v)
+	case ColumnSum:
+		refColumnSum(s, v[0], v[1])
+	case Conv:
+		s.eachDense(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
+	case ConvGradInput:
+		s.eachDense(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
+	case ConvGradWeight:
+		s.eachDense(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
+	case Depthwise:
+		s.eachDepthwise(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
+	case DepthwiseGradInput:
+		s.eachDepthwise(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
+	case DepthwiseGradWeight:
+		s.eachDepthwise(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
+	case BatchStats:
+		refBatchStats(s, v[0], v[1])
+	case NormAct:
+		for i, x := range v[0] {
+			_, z := s.at(v, i, x)
+			v[4][i] = float32(act(s.Act, z))
+		}
+	case NormActGradSums:
+		refNormActGradSums(s, v)
+	case NormActGradInput:
+		refNormActGradInput(s, v)
+	default:
+		return referenceElementwise(spec, v)
+	}
+	return nil
+}
+
+func referenceElementwise(spec Spec, v [][]float32) error {
+	switch s := spec.(type) {
+	case Copy:
+		copy(v[1], v[0])
+	case Add:
+		for i := range v[2] {
+			v[2][i] = v[0][i] + v[1][i]
+		}
+	case Activate:
+		for i, x := range v[0] {
+			v[1][i] = float32(act(s.Act, float64(x)))
+		}
+	case ActivateGrad:
+		for i, x := range v[0] {
+			v[2][i] = float32(float64(v[1][i]) * actGrad(s.Act, float64(x)))
+		}
+	case GlobalAvgPool:
+		for i := range v[1] {
+			n, c := i/s.C, i%s.C
+			var sum float64
+			for p := range s.Area {
+				sum += float64(v[0][(n*s.Area+p)*s.C+c])
+			}
+			v[1][i] = float32(sum / float64(s.Area))
+		}
+	case GlobalAvgPoolGrad:
+		for i := range v[1] {
+			v[1][i] = v[0][i/(s.Area*s.C)*s.C+i%s.C] / float32(s.Area)
+		}
+	case ChannelScale:
+		for i, x := range v[0] {
+			v[2][i] = x * v[1][i/(s.Area*s.C)*s.C+i%s.C]
+		}
+	case ChannelScaleGrad:
+		for i := range v[2] {
+			n, c := i/s.C, i%s.C
+			var sum float64
+			for p := range s.Area {
+				at := (n*s.Area+p)*s.C + c
+				sum += float64(v[0][at]) * float64(v[1][at])
+			}
+			v[2][i] = float32(sum)
+		}
+	case DropPath:
+		for i, x := range v[0] {
+			v[2][i] = s.keep(v[1], i/s.Size) * x
+		}
+	case ResidualAdd:
+		for i, x := range v[0] {
+			v[3][i] = s.keep(v[2], i/s.Size)*x + v[1][i]
+		}
+	case Dropout:
+		for i, x := range v[0] {
+			v[2][i] = 0
+			if s.Uniform(StepOf(v[1]), i) >= s.P {
+				v[2][i] = x / (1 - s.P)
+			}
+		}
+	case SoftmaxCrossEntropy:
+		var loss float64
+		for i, t := range v[1] {
+			loss -= float64(t) * math.Log(softmax(v[0], i, s.K))
+		}
+		v[2][0] = float32(loss / float64(s.N))
+	case SoftmaxCrossEntropyGrad:
+		for i, t := range v[1] {
+			v[3][i] = v[2][0] * float32((softmax(v[0], i, s.K)-float64(t))/float64(s.N))
+		}
+	default:
+		return referenceUpdate(spec, v)
+	}
+	return nil
+}
+
+func referenceUpdate(spec Spec, v [][]float32) error {
+	switch s := spec.(type) {
+	case RMSProp:
+		g, lr, w, ms, buf := v[0], v[1][0], v[2], v[3], v[4]
+		for i := range w {
+			d := g[i] + s.WeightDecay*w[i]
+			ms[i] = s.Decay*ms[i] + (1-s.Decay)*d*d
+			buf[i] = s.Momentum*buf[i] + lr*d/float32(math.Sqrt(float64(ms[i]+s.Eps)))
+			w[i] -= buf[i]
+		}
+	case SGD:
+		g, lr, w, buf := v[0], v[1][0], v[2], v[3]
+		for i := range w {
+			buf[i] = s.Momentum*buf[i] + g[i] + s.WeightDecay*w[i]
+			w[i] -= lr * buf[i]
+		}
+	case RunningStats:
+		for i, batch := range v[0] {
+			v[2][i] += s.Momentum * (batch*v[1][i] - v[2][i])
+		}
+	default:
+		return fmt.Errorf("backend: no reference for %T", spec)
+	}
+	return nil
+}
+
+func refMatMul(s MatMul, v [][]float32) {
+	a, b, c := v[0], v[1], v[len(v)-1]
+	ars, acs, brs, bcs := s.K, 1, s.N, 1
+	if s.TransA {
+		ars, acs = 1, s.M
+	}
+	if s.TransB {
+		brs, bcs = 1, s.K
+	}
+	for i := range s.M {
+		for j := range s.N {
+			var sum float64
+			if s.Bias {
+				sum = float64(v[2][j])
+			}
+			for k := range s.K {
+				sum += float64(a[i*ars+k*acs]) * float64(b[k*brs+j*bcs])
+			}
+			c[i*s.N+j] = float32(sum)
+		}
+	}
+}
+
+func refColumnSum(s ColumnSum, x, y []float32) {
+	for c := range s.Cols {
+		var sum float64
+		for r := range s.Rows {
+			sum += float64(x[r*s.Cols+c])
+		}
+		y[c] = float32(sum)
+	}
+}
+
+// eachPixel calls f for every output pixel, weight position and the input pixel
+// they meet at: positions in [N*OutH*OutW], [Kernel*Kernel] and [N*H*W].
+func (c ConvShape) eachPixel(f func(x, w, y int)) {
+	for n := range c.N {
+		for oh := range c.OutH {
+			for ow := range c.OutW {
+				for kh := range c.Kernel {
+					for kw := range c.Kernel {
+						ih, iw := oh*c.Stride-c.Top+kh, ow*c.Stride-c.Left+kw
+						if ih >= 0 && ih < c.H && iw >= 0 && iw < c.W {
+							f((n*c.H+ih)*c.W+iw, kh*c.Kernel+kw, (n*c.OutH+oh)*c.OutW+ow)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// eachDense clears out, then calls f with the values of x, w and y that a dense
+// convolution multiplies and adds.
+func (c ConvShape) eachDense(f func(x, w, y int), out []float32) {
+	clear(out)
+	c.eachPixel(func(x, w, y int) {
+		for i := range c.In {
+			for o := range c.Out {
+				f(x*c.In+i, (w*c.In+i)*c.Out+o, y*c.Out+o)
+			}
+		}
+	})
+}
+
+// eachDepthwise is eachDense for a depthwise convolution.
+func (c ConvShape) eachDepthwise(f func(x, w, y int), out []float32) {
+	clear(out)
+	c.eachPixel(func(x, w, y int) {
+		for i := range c.In {
+			f(x*c.In+i, w*c.In+i, y*c.In+i)
+		}
+	})
+}
+
+func refBatchStats(s BatchStats, x, stats []float32) {
+	for c := range s.C {
+		var mean, variance float64
+		for r := range s.Rows {
+			mean += float64(x[r*s.C+c]) / float64(s.Rows)
+		}
+		for r := range s.Rows {
+			d := float64(x[r*s.C+c]) - mean
+			variance += d * d / float64(s.Rows)
+		}
+		stats[c], stats[s.C+c] = float32(mean), float32(variance)
+	}
+}
+
+// at returns xhat and z of value i of x.
+func (s NormAct) at(v [][]float32, i int, x float32) (xhat, z float64) {
+	c := i % s.C
+	xhat = (float64(x) - float64(v[1][c])) / s.std(v, c)
+	return xhat, float64(v[2][c])*xhat + float64(v[3][c])
+}
+
+func (s NormAct) std(v [][]float32, c int) float64 {
+	return math.Sqrt(float64(v[1][s.C+c]) + float64(s.Eps))
+}
+
+func refNormActGradSums(s NormActGradSums, v [][]float32) {
+	sums := make([]float64, 2*s.C)
+	for i, x := range v[0] {
+		xhat, z := s.at(v, i, x)
+		dz := float64(v[4][i]) * actGrad(s.Act, z)
+		sums[i%s.C] += dz
+		sums[s.C+i%s.C] += dz * xhat
+	}
+	for i, sum := range sums {
+		v[5][i] = float32(sum)
+	}
+}
+
+func refNormActGradInput(s NormActGradInput, v [][]float32) {
+	for i, x := range v[0] {
+		c := i % s.C
+		xhat, z := s.at(v, i, x)
+		d := float64(v[4][i]) * actGrad(s.Act, z)
+		if s.BatchStats {
+			d -= (float64(v[5][c]) + xhat*float64(v[5][s.C+c])) / float64(s.Rows)
+		}
+		v[6][i] = float32(float64(v[2][c]) / s.std(v, c) * d)
+	}
+}
+
+func act(a Activation, z float64) float64 {
+	switch a {
+	case Swish:
+		return z / (1 + math.Exp(-z))
+	case ReLU6:
+		return min(max(z, 0), 6)
+	case Sigmoid:
+		return 1 / (1 + math.Exp(-z))
+	default:
+		return z
+	}
+}
+
+func actGrad(a Activation, z float64) float64 {
+	s := 1 / (1 + math.Exp(-z))
+	switch a {
+	case Swish:
+		return s * (1 + z*(1-s))
+	case ReLU6:
+		if z > 0 && z < 6 {
+			return 1
+		}
+		return 0
+	case Sigmoid:
+		return s * (1 - s)
+	default:
+		return 1
+	}
+}
+
+func (s DropPath) keep(step []float32, n int) float32 {
+	if s.Survival >= 1 {
+		return 1
+	}
+	if s.Uniform(StepOf(step), n) < s.Survival {
+		return 1 / s.Survival
+	}
+	return 0
+}
+
+// softmax is value i of the softmax of its row of k.
+func softmax(logits []float32, i, k int) float64 {
+	row := logits[i/k*k:][:k]
+	top := math.Inf(-1)
+	for _, z := range row {
+		top = math.Max(top, float64(z))
+	}
+	var sum float64
+	for _, z := range row {
+		sum += math.Exp(float64(z) - top)
+	}
+	return math.Exp(float64(logits[i])-top) / sum
+}
