@@ -79,13 +79,18 @@ func Default() Config {
 	}
 }
 
-// Parse reads the YAML of a configuration; what it does not name is Default's.
+// Parse reads and validates the YAML of a configuration; what it does not name
+// is Default's.
 func Parse(text []byte) (Config, error) {
 	var settings map[string]any
 	if err := yaml.Unmarshal(text, &settings); err != nil {
 		return Config{}, Error{err.Error()}
 	}
-	return Decode(settings)
+	c, err := Decode(settings)
+	if err != nil {
+		return Config{}, err
+	}
+	return c, c.Validate()
 }
 
 // LearningRate is the peak of the schedule: LR, or the reference code's 0.016

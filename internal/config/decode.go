@@ -17,18 +17,15 @@ type Error []string
 
 func (e Error) Error() string { return "config: " + strings.Join(e, "\nconfig: ") }
 
-// Decode lays settings over Default and validates the result. A value may be
-// what a YAML parser yields, or text from a flag or an environment variable. An
-// unknown key or a value of the wrong type is an Error.
+// Decode lays settings over Default. A value may be what a YAML parser yields,
+// or text from a flag or an environment variable. An unknown key or a value of
+// the wrong type is an Error; whether the values are allowed is Validate's.
 func Decode(settings map[string]any) (Config, error) {
 	c := Default()
 	var d decoder
 	d.fields("", settings, reflect.ValueOf(&c).Elem())
 	if d.problems != nil {
 		return Config{}, d.problems
-	}
-	if err := c.Validate(); err != nil {
-		return Config{}, err
 	}
 	return c, nil
 }
