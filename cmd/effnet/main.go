@@ -1,0 +1,68 @@
+// Command effnet trains, evaluates and scales EfficientNets on folders of
+// images.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"effnet/internal/config"
+)
+
+func main() {
+	ctx, stop := withSignals(context.Background())
+	err := newRootCommand().ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "effnet: %v\n", err)
+	}
+	os.Exit(exitCode(err))
+}
+
+// exitCode is what a shell learns of err.
+func exitCode(err error) int {
+	var stopped interrupted
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)):
+		return 2
+	case errors.As(err, &stopped):
+		return 128 + int(stopped.signal)
+	}
+	return 1
+}
+
+// usageError is a command line that cannot be run.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// interrupted is why a context ends when the user or the system stops effnet.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "interrupted: " + i.signal.String() }
+
+// withSignals ends the context at the first SIGINT or SIGTERM, with interrupted
+// as the cause. A second signal kills the process.
+func withSignals(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals)
+			cancel(interrupted{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"effnet/internal/config"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func newRootCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "effnet",
+		Short: "Train, evaluate and scale EfficientNets on folders of images",
+		Long: `Train, evaluate and scale EfficientNets on folders of images.
+
+Every setting has one name: the flag --img-size, the environment variable
+EFFNET_IMG_SIZE and the line "img-size:" of a --config file are the same. A flag
+wins over the environment, which wins over the file.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			var known []string
+			for _, sub := range cmd.Commands() {
+				known = append(known, sub.Name())
+			}
+			return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], config.DidYouMean(args[0], known)))
+		},
+	}
+	cmd.SetFlagErrorFunc(flagError)
+	cmd.AddCommand(
+		newSummaryCommand(),
+	)
+	return cmd
+}
+
+// usage makes err a usageError that says where the command's help is.
+func usage(cmd *cobra.Command, err error) error {
+	return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+}
+
+// usageArgs makes the errors of a check of positional arguments usageErrors.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(cmd, err)
+		}
+		return nil
+	}
+}
+
+// flagError adds the flag that an unknown one may have been meant for.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+		err = fmt.Errorf("%w%s", err, config.DidYouMean("--"+unknown.GetSpecifiedName(), known))
+	}
+	return usage(cmd, err)
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+
+	"effnet/internal/config"
+	"effnet/internal/scale"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+type summaryOptions struct {
+	Classes int
+	JSON    bool
+}
+
+// AddFlags registers the options.
+func (o *summaryOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&o.Classes, "classes", 1000, "outputs of the classifier")
+	flags.BoolVar(&o.JSON, "json", false, "print one JSON object")
+}
+
+func newSummaryCommand() *cobra.Command {
+	var opts summaryOptions
+	cmd := &cobra.Command{
+		Use:   "summary",
+		Short: "Print a network's stages, parameters and multiply-adds",
+		Long: `Print a network's stages with their parameters and multiply-adds (MACs: those of
+one image's convolutions, squeeze-and-excitation and classifier).
+
+The published variants were rounded by hand, so they are not the formula's: below
+the stages stand the published coefficients and the formula's nearest to them.`,
+		Example: `  effnet summary --variant b4
+  effnet summary --phi 1 --alpha 1.2 --beta 1.1 --gamma 1.15
+  effnet summary --config configs/fashion-mnist.yaml --classes 10 --json`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return runSummary(cmd.OutOrStdout(), cfg, opts)
+		},
+	}
+	addModelFlags(cmd.Flags())
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runSummary(w io.Writer, cfg config.Config, opts summaryOptions) error {
+	s, err := summarize(cfg, opts.Classes)
+	if err != nil {
+		return err
+	}
+	if opts.JSON {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false) // the blocks' names hold ampersands
+		return e.Encode(s)
+	}
+	return s.print(w)
+}
+
+// summary is what the command prints; its JSON keys are an interface.
+type summary struct {
+	Name    string `json:"name"`
+	Classes int    `json:"classes"`
+	size
+	Stages    []scale.Row `json:"stages"`
+	Published *published  `json:"published"` // null for a baseline that has no variants
+	Formula   formula     `json:"formula"`
+}
+
+// size is a network's coefficients and cost.
+type size struct {
+	Width      float64 `json:"width"`
+	Depth      float64 `json:"depth"`
+	Resolution int     `json:"resolution"`
+	Params     int64   `json:"params"`
+	MACs       int64   `json:"macs"`
+}
+
+type published struct {
+	Variant string `json:"variant"`
+	size
+}
+
+type formula struct {
+	Phi     float64 `json:"phi"`
+	Alpha   float64 `json:"alpha"`
+	Beta    float64 `json:"beta"`
+	Gamma   float64 `json:"gamma"`
+	Product float64 `json:"product"` // alpha * beta^2 * gamma^2
+	size
+}
+
+func sizeOf(a scale.Arch, classes int) size {
+	a.Classes = classes
+	cost := scale.Count(a)
+	return size{Width: a.Width, Depth: a.Depth, Resolution: a.Resolution, Params: cost.Params, MACs: cost.MACs}
+}
+
+// summarize sets the configured network beside the published variant and the
+// formula: the one that the configuration asks for, and the other's nearest.
+func summarize(cfg config.Config, classes int) (*summary, error) {
+	a, err := cfg.Arch(classes)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s := &summary{Name: a.Name, Classes: classes, size: sizeOf(a, classes), Stages: scale.Count(a).Rows}
+
+	k := cfg.Coefficients()
+	var baseline scale.Baseline
+	var variant scale.Published
+	name, hasVariant := cfg.Published()
+	if hasVariant {
+		if variant, err = scale.LookupVariant(name); err != nil {
+			return nil, err
+		}
+		baseline, k = variant.Baseline, k.Fit(variant)
+	} else {
+		if baseline, err = cfg.Baseline.Table(); err != nil {
+			return nil, err
+		}
+		if cfg.Baseline.Own == nil {
+			variant, hasVariant = k.Nearest(baseline.Name)
+		}
+	}
+
+	if hasVariant {
+		a, err := variant.Arch()
+		if err != nil {
+			return nil, err
+		}
+		s.Published = &published{Variant: variant.Name, size: sizeOf(a, classes)}
+	}
+	if a, err = baseline.Compound(k); err != nil {
+		return nil, err
+	}
+	s.Formula = formula{Phi: k.Phi, Alpha: k.Alpha, Beta: k.Beta, Gamma: k.Gamma, Product: k.Product(), size: sizeOf(a, classes)}
+	return s, nil
+}
+
+func (s *summary) print(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("%s: %d px, width %.4g, depth %.4g, %d classes\n", s.Name, s.Resolution, s.Width, s.Depth, s.Classes)
+	const row = "%-5v  %-22s  %10v  %8v  %7v  %12s  %8s"
+	p.line(row, "stage", "block", "resolution", "channels", "repeats", "params", "MACs")
+	for _, r := range s.Stages {
+		p.line(row, r.Stage, r.Block, r.Resolution, r.Channels, r.Repeats, grouped(r.Params), short(r.MACs))
+	}
+	p.line(row, "total", "", "", "", "", grouped(s.Params), short(s.MACs))
+
+	const compared = "%-22s  %7s  %7s  %10v  %12s  %8s"
+	coefficients := func(name string, z size) {
+		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, grouped(z.Params), short(z.MACs))
+	}
+	p.line("")
+	p.line(compared, "", "width", "depth", "resolution", "params", "MACs")
+	if s.Published != nil {
+		coefficients("published "+s.Published.Variant, s.Published.size)
+	}
+	coefficients(fmt.Sprintf("formula, phi %.2f", s.Formula.Phi), s.Formula.size)
+	p.line("\nformula: depth %.4g^phi, width %.4g^phi, resolution %.4g^phi; %.4g times the MACs for each phi",
+		s.Formula.Alpha, s.Formula.Beta, s.Formula.Gamma, s.Formula.Product)
+	return p.err
+}
+
+// printer writes lines until one fails.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+// grouped writes 5288548 as 5,288,548.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// short writes 385814752 as 385.8M.
+func short(n int64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "K"}} {
+		if float64(n) >= unit.size {
+			return fmt.Sprintf("%.4g%s", float64(n)/unit.size, unit.name)
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
