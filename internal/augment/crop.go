@@ -98,6 +98,7 @@ type Train struct {
 	HFlip float64    // probability of a horizontal flip
 }
 
+// Apply implements Transform.
 func (t Train) Apply(dst, src *Image, z *Resizer, rng *rand.Rand) {
 	z.Draw(dst, src, RandomResizedCrop(rng, t.Scale, t.Ratio, src.W, src.H, dst.W))
 	if rng.Float64() < t.HFlip {
@@ -105,6 +106,7 @@ func (t Train) Apply(dst, src *Image, z *Resizer, rng *rand.Rand) {
 	}
 }
 
+// Validate implements Transform.
 func (t Train) Validate() error {
 	switch {
 	case !(0 < t.Scale[0] && t.Scale[0] <= t.Scale[1] && t.Scale[1] <= 1):
@@ -124,10 +126,12 @@ type Eval struct {
 	CropPct float64 // see CenterCrop; ignored by CropTF
 }
 
+// Apply implements Transform.
 func (e Eval) Apply(dst, src *Image, z *Resizer, _ *rand.Rand) {
 	z.Draw(dst, src, CenterCrop(e.Crop, e.CropPct, src.W, src.H, dst.W))
 }
 
+// Validate implements Transform.
 func (e Eval) Validate() error {
 	switch e.Crop {
 	case CropTF:

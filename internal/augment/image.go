@@ -18,7 +18,7 @@ type Image struct {
 // it is large enough.
 func (m *Image) Reset(w, h int) {
 	m.W, m.H = w, h
-	m.Pix = resize(m.Pix, 3*w*h)
+	m.Pix = grow(m.Pix, 3*w*h)
 }
 
 // FlipHorizontal mirrors m left to right, in place.
@@ -32,9 +32,9 @@ func FlipHorizontal(m *Image) {
 	}
 }
 
-// resize returns s with length n and unspecified content, reusing its memory
+// grow returns s with length n and unspecified content, reusing its memory
 // when it is large enough.
-func resize[T any](s []T, n int) []T {
+func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
 	}

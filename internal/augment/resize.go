@@ -109,11 +109,11 @@ func (z *Resizer) resample(dst, src *Image, x, y axis) {
 	stride := 3 * dst.W
 	first := z.y.start[0]
 	last := z.y.start[dst.H-1] + z.y.count[dst.H-1]
-	z.rows = resize(z.rows, (last-first)*stride)
+	z.rows = grow(z.rows, (last-first)*stride)
 	for i := range last - first {
 		z.x.alongRow(z.rows[i*stride:][:stride], src.Pix[(first+i)*3*src.W:][:3*src.W])
 	}
-	z.acc = resize(z.acc, stride)
+	z.acc = grow(z.acc, stride)
 	for i := range dst.H {
 		top := z.rows[(z.y.start[i]-first)*stride:]
 		acrossRows(dst.Pix[i*stride:][:stride], top, z.y.weights(i), z.acc)

@@ -35,9 +35,9 @@ func (t *taps) plan(a axis, k kernel) {
 	shrink := 1 / stretch
 	support := k.support * stretch
 	t.stride = int(math.Ceil(support))*2 + 1
-	t.start, t.count = resize(t.start, a.n), resize(t.count, a.n)
-	t.weight = resize(t.weight, a.n*t.stride)
-	t.exact = resize(t.exact, t.stride)
+	t.start, t.count = grow(t.start, a.n), grow(t.count, a.n)
+	t.weight = grow(t.weight, a.n*t.stride)
+	t.exact = grow(t.exact, t.stride)
 
 	for i := range a.n {
 		center := float64(a.in0) + float64((float64(a.first+i)+0.5)*scale)

@@ -1,11 +1,12 @@
-"""Writes internal/augment/testdata/golden.json: what Pillow and torchvision
-make of a synthetic image, for augment's tests to equal.
+"""Writes what Pillow and torchvision make of synthetic images, for the tests of
+internal/augment (resizes and crops) and internal/data (decoded files) to equal.
 
-    python tools/golden/augment.py internal/augment/testdata/golden.json
+    python tools/golden/augment.py internal
 
 Needs numpy, Pillow and torchvision.
 """
 import base64
+import io
 import json
 import math
 import sys
@@ -62,17 +63,66 @@ def cases():
         yield center_crop("tf", "bicubic", w, h, 24)
         yield center_crop("timm", "bicubic", w, h, 24)
         yield center_crop("timm", "bilinear", w, h, 25, 0.922)
-        yield center_crop("torchvision", "bicubic", w, h, 20, 20 / 23)
+        yield center_crop("torchvision", "bicubic", w, h, 18, 18 / 28)  # 18 / (18/28) < 28
 
 
-def main(path):
-    out = {"pillow": PIL.__version__, "torchvision": torchvision.__version__, "cases": []}
-    for case, image in cases():
-        pix = base64.b64encode(image.tobytes()).decode()
-        out["cases"].append(case | {"out": image.size, "pix": pix})
+MEAN = (124, 116, 104)  # behind transparent pixels
+
+
+def photograph(w, h):
+    """Colour gradients with one hard edge, and opacity that falls from left to right."""
+    y, x = np.indices((h, w))
+    red, blue, green = 255 * x // w, 255 * y // h, 128 + 100 * np.sin(x / 5 + y / 7)
+    red[y > h - x] = 255 - red[y > h - x]
+    return Image.fromarray(np.stack([red, green, blue, 255 - 250 * x // w], -1).astype(np.uint8))
+
+
+def files():
+    """Encoded files and their pixels, of an odd size so that chroma ends in half a sample."""
+    rgba = photograph(35, 27)
+    rgb = rgba.convert("RGB")
+    for name, image, options in [
+        ("4:4:4.jpg", rgb, {"subsampling": 0}),
+        ("4:2:2.jpg", rgb, {"subsampling": 1}),
+        ("4:2:0.jpg", rgb, {"subsampling": 2}),
+        ("progressive.jpg", rgb, {"subsampling": 2, "progressive": True}),
+        ("column.jpg", rgb.crop((20, 0, 21, 27)), {"subsampling": 2}),
+        ("grey.jpg", rgb.convert("L"), {}),
+        ("cmyk.jpg", rgb.convert("CMYK"), {}),
+        ("lossy.webp", rgb, {"quality": 90}),
+        ("lossy-alpha.webp", rgba, {"quality": 90}),
+        ("lossless-alpha.webp", rgba, {"lossless": True}),
+        ("rgb.png", rgb, {}),
+        ("rgba.png", rgba, {}),
+        ("palette.png", rgb.quantize(16), {}),
+        ("palette.gif", rgb.quantize(16), {}),
+        ("24-bit.bmp", rgb, {}),
+    ]:
+        out = io.BytesIO()
+        image.save(out, {"jpg": "jpeg"}.get(name.split(".")[-1], name.split(".")[-1]), **options)
+        decoded = Image.open(out)
+        if decoded.mode == "RGBA":
+            behind = Image.new("RGBA", decoded.size, MEAN + (255,))
+            decoded = Image.alpha_composite(behind, decoded)
+        yield {"name": name, "file": encode(out.getvalue()), "w": image.width, "h": image.height,
+               "pix": encode(decoded.convert("RGB").tobytes())}
+
+
+def encode(data):
+    return base64.b64encode(data).decode()
+
+
+def write(path, **golden):
     with open(path, "w") as f:
-        json.dump(out, f, indent=0)
+        json.dump(golden, f, indent=0)
         f.write("\n")
+
+
+def main(internal):
+    made_by = {"pillow": PIL.__version__, "torchvision": torchvision.__version__}
+    write(internal + "/augment/testdata/golden.json", **made_by, cases=[
+        case | {"out": image.size, "pix": encode(image.tobytes())} for case, image in cases()])
+    write(internal + "/data/testdata/golden.json", **made_by, files=list(files()))
 
 
 if __name__ == "__main__":
