@@ -1,0 +1,260 @@
+package data
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"effnet/internal/augment"
+)
+
+// A goldenFile is an encoded image and the pixels Pillow decodes it to.
+type goldenFile struct {
+	Name      string
+	File, Pix []byte
+	W, H      int
+}
+
+func goldenFiles(t testing.TB) []goldenFile {
+	t.Helper()
+	data, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct{ Files []goldenFile }
+	if err := json.Unmarshal(data, &golden); err != nil {
+		t.Fatal(err)
+	}
+	return golden.Files
+}
+
+// Lossless formats equal Pillow. JPEG may be 2 levels off and lossy WebP 3, by
+// the rounding inside Go's decoders; repeating chroma instead of interpolating
+// it, or the wrong range, is off by tens.
+func TestDecodeEqualsPillow(t *testing.T) {
+	for _, f := range goldenFiles(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			allowed := 0
+			switch ext := filepath.Ext(f.Name); {
+			case ext == ".jpg":
+				allowed = 2
+			case strings.HasPrefix(f.Name, "lossy"):
+				allowed = 3
+			}
+			d := decoder{background: [3]uint8{124, 116, 104}}
+			var got augment.Image
+			if err := d.decode(&got, bytes.NewReader(f.File), f.Name); err != nil {
+				t.Fatal(err)
+			}
+			if got.W != f.W || got.H != f.H || len(got.Pix) != len(f.Pix) {
+				t.Fatalf("%dx%d, want %dx%d", got.W, got.H, f.W, f.H)
+			}
+			for i, v := range got.Pix {
+				if e := int(v) - int(f.Pix[i]); e > allowed || -e > allowed {
+					t.Fatalf("pixel %d,%d channel %d: got %d, Pillow has %d", i/3%f.W, i/3/f.W, i%3, v, f.Pix[i])
+				}
+			}
+		})
+	}
+}
+
+// Every kind of image that a decoder may return comes out as the right colour.
+func TestDecodeKinds(t *testing.T) {
+	back := [3]uint8{100, 50, 0}
+	rect := image.Rect(0, 0, 3, 2)
+	fill := func(m interface {
+		image.Image
+		Set(x, y int, c color.Color)
+	}, c color.Color) image.Image {
+		for i := range 6 {
+			m.Set(i%3, i/3, c)
+		}
+		return m
+	}
+	palette := color.Palette{color.NRGBA{1, 2, 3, 255}, color.NRGBA{200, 100, 0, 51}}
+	for name, c := range map[string]struct {
+		m    image.Image
+		want [3]uint8
+	}{
+		"grey":            {fill(image.NewGray(rect), color.Gray{77}), [3]uint8{77, 77, 77}},
+		"grey 16":         {fill(image.NewGray16(rect), color.Gray16{0x4dff}), [3]uint8{77, 77, 77}},
+		"rgb":             {fill(image.NewRGBA(rect), color.RGBA{9, 8, 7, 255}), [3]uint8{9, 8, 7}},
+		"rgba":            {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 0, 51}), [3]uint8{120, 60, 0}},
+		"transparent":     {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 9, 0}), back},
+		"rgb 16":          {fill(image.NewRGBA64(rect), color.RGBA64{0x1234, 0x5678, 0x9abc, 0xffff}), [3]uint8{0x12, 0x56, 0x9a}},
+		"rgba 16":         {fill(image.NewNRGBA64(rect), color.NRGBA64{200 << 8, 100 << 8, 0, 0x3333}), [3]uint8{120, 60, 0}},
+		"palette":         {fill(image.NewPaletted(rect, palette), palette[0]), [3]uint8{1, 2, 3}},
+		"palette + alpha": {fill(image.NewPaletted(rect, palette), palette[1]), [3]uint8{120, 60, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var file bytes.Buffer
+			if err := png.Encode(&file, c.m); err != nil {
+				t.Fatal(err)
+			}
+			wantColour(t, file.Bytes(), back, func(x, y int) [3]uint8 { return c.want })
+		})
+	}
+}
+
+func TestDecodeGIFFrameSmallerThanScreen(t *testing.T) {
+	frame := func(c color.Color) *image.Paletted {
+		return image.NewPaletted(image.Rect(1, 0, 2, 2), color.Palette{c})
+	}
+	var file bytes.Buffer
+	err := gif.EncodeAll(&file, &gif.GIF{
+		Image:  []*image.Paletted{frame(color.RGBA{10, 20, 30, 255}), frame(color.White)},
+		Delay:  []int{0, 0},
+		Config: image.Config{Width: 3, Height: 2},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := [3]uint8{1, 2, 3}
+	wantColour(t, file.Bytes(), back, func(x, y int) [3]uint8 {
+		if x == 1 {
+			return [3]uint8{10, 20, 30}
+		}
+		return back
+	})
+}
+
+// wantColour checks that file decodes to 3x2 pixels of the wanted colours.
+func wantColour(t *testing.T, file []byte, back [3]uint8, want func(x, y int) [3]uint8) {
+	t.Helper()
+	d := decoder{background: back}
+	var got augment.Image
+	if err := d.decode(&got, bytes.NewReader(file), "image"); err != nil {
+		t.Fatal(err)
+	}
+	if got.W != 3 || got.H != 2 {
+		t.Fatalf("%dx%d, want 3x2", got.W, got.H)
+	}
+	for i := range 6 {
+		if p := [3]uint8(got.Pix[3*i:]); p != want(i%3, i/3) {
+			t.Fatalf("pixel %d,%d is %v, want %v", i%3, i/3, p, want(i%3, i/3))
+		}
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	dir := t.TempDir()
+	huge := pngOfSize(t, 20_000, 20_000)
+	flat := pngOfSize(t, MaxSide+1, 1)
+	files := map[string]struct {
+		content []byte
+		want    string
+	}{
+		"empty.jpg":   {nil, "empty file"},
+		"text.jpg":    {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP or BMP image"},
+		"short.jpg":   {[]byte{0xff, 0xd8, 0xff}, "truncated JPEG"},
+		"huge.png":    {huge, "unusable PNG: its header claims 20000x20000 pixels"},
+		"flat.png":    {flat, "unusable PNG: its header claims 65537x1 pixels"},
+		"no-rows.jpg": {jpegOfHeight(t, 0), "unusable JPEG: its header claims 16x0 pixels"},
+		"tall.jpg":    {jpegOfHeight(t, 0xffff), "unusable JPEG: invalid JPEG format"},
+		"crc.png":     {flipByte(pngOfSize(t, 2, 2), 30), "unusable PNG: invalid format: invalid checksum"},
+	}
+	for name, f := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), f.content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, filepath.Join(dir, name), f.want)
+	}
+	for _, f := range goldenFiles(t) {
+		path := filepath.Join(dir, "half-"+f.Name)
+		path = strings.ReplaceAll(path, ":", "")
+		if err := os.WriteFile(path, f.File[:len(f.File)/2], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, path, "truncated "+strings.ToUpper(strings.NewReplacer(".jpg", "JPEG", ".", "").Replace(filepath.Ext(path))))
+	}
+
+	big := filepath.Join(dir, "big.bmp")
+	if err := errors.Join(os.WriteFile(big, nil, 0o666), os.Truncate(big, MaxFileBytes+1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, big, "257 MB, more than the 256 MB an image may have")
+	wantError(t, filepath.Join(dir, "missing.jpg"), "no such file")
+	wantError(t, dir, "not a regular file")
+	wantError(t, os.DevNull, "not a regular file")
+}
+
+func wantError(t *testing.T, path, reason string) {
+	t.Helper()
+	var d decoder
+	err := d.file(new(augment.Image), path)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Path != path {
+		t.Errorf("%s: got %v, want an *Error that names the file", path, err)
+		return
+	}
+	want := "data: " + path + ": " + reason
+	if rest, ok := strings.CutPrefix(err.Error(), want); !ok || strings.HasPrefix(reason, "truncated") && rest != " ("+replaceHint+")" {
+		t.Errorf("got  %s\nwant %s ...", err, want)
+	}
+}
+
+// pngOfSize returns a PNG whose header claims w x h pixels, and whose data has
+// them only when they are 2 x 2.
+func pngOfSize(t *testing.T, w, h int) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := png.Encode(&file, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	b := file.Bytes()
+	binary.BigEndian.PutUint32(b[16:], uint32(w))
+	binary.BigEndian.PutUint32(b[20:], uint32(h))
+	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
+	return b
+}
+
+// jpegOfHeight returns a JPEG of 16x16 pixels whose header claims 16 x h.
+func jpegOfHeight(t *testing.T, h int) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := jpeg.Encode(&file, image.NewGray(image.Rect(0, 0, 16, 16)), nil); err != nil {
+		t.Fatal(err)
+	}
+	b := file.Bytes()
+	sof := bytes.Index(b, []byte{0xff, 0xc0})
+	binary.BigEndian.PutUint16(b[sof+5:], uint16(h))
+	return b
+}
+
+func flipByte(b []byte, i int) []byte {
+	b[i] ^= 0xff
+	return b
+}
+
+// Decoding arbitrary bytes gives an image of the size it says or an error;
+// a panic is not turned into one here.
+func FuzzDecode(f *testing.F) {
+	for _, g := range goldenFiles(f) {
+		f.Add(g.File)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if cfg, _, err := image.DecodeConfig(bytes.NewReader(file)); err == nil && cfg.Width*cfg.Height > 1<<20 {
+			t.Skip("large: slow, and nothing new")
+		}
+		var m augment.Image
+		decoded, format, err := parse(&m, bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		new(decoder).toRGB(&m, decoded, format == "webp")
+		if m.W < 1 || m.H < 1 || len(m.Pix) != 3*m.W*m.H {
+			t.Fatalf("%dx%d image with %d bytes", m.W, m.H, len(m.Pix))
+		}
+	})
+}

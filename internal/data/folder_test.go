@@ -1,0 +1,196 @@
+package data
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"effnet/internal/augment"
+)
+
+// tree makes files, with their folders, under a new folder; a name that ends in
+// a slash is an empty folder. Files whose name says so are PNG images of one
+// grey, that of their place in names.
+func tree(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, name := range names {
+		path := filepath.Join(dir, name)
+		if strings.HasSuffix(name, "/") {
+			path = filepath.Join(path, "x")
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		var content bytes.Buffer
+		if filepath.Ext(name) == ".png" {
+			m := image.NewGray(image.Rect(0, 0, 8+i%3, 8))
+			for j := range m.Pix {
+				m.Pix[j] = uint8(i)
+			}
+			if err := png.Encode(&content, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !strings.HasSuffix(name, "/") {
+			if err := os.WriteFile(path, content.Bytes(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+func TestOpenTrainLists(t *testing.T) {
+	dir := tree(t,
+		"train/cat/b.PNG", "train/cat/a.jpeg", "train/cat/c.WebP", "train/cat/notes.txt", "train/cat/.d.png",
+		"train/cat/album.jpg/e.png", "train/Zebra/x.gif", "train/ant/y.bmp", "train/ant/z.jpg",
+		"train/.cache/q.png", "train/README", "val/cat/v.png")
+	if err := os.Symlink("z.jpg", filepath.Join(dir, "train/ant/link.JPG")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("ant", filepath.Join(dir, "train/bee")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenTrain(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Zebra", "ant", "bee", "cat"}; !slices.Equal(s.Classes, want) {
+		t.Errorf("classes %q, want %q", s.Classes, want)
+	}
+	want := []string{"Zebra/x.gif", "ant/link.JPG", "ant/y.bmp", "ant/z.jpg",
+		"bee/link.JPG", "bee/y.bmp", "bee/z.jpg", "cat/a.jpeg", "cat/b.PNG", "cat/c.WebP"}
+	var got []string
+	for i := range s.Len() {
+		path, err := filepath.Rel(filepath.Join(dir, "train"), s.Path(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, filepath.ToSlash(path))
+		if class := s.Classes[s.Label(i)]; !strings.HasPrefix(got[i], class+"/") {
+			t.Errorf("%s is labelled %s", got[i], class)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("images %q\nwant   %q", got, want)
+	}
+}
+
+func TestOpenEvalFindsSplit(t *testing.T) {
+	for name, c := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"val":        {[]string{"train/a/1.png", "val/a/1.png", "test/b/1.png"}, "val"},
+		"valid":      {[]string{"train/a/1.png", "valid/a/1.png"}, "valid"},
+		"validation": {[]string{"validation/a/1.png"}, "validation"},
+		"test":       {[]string{"train/a/1.png", "test/a/1.png"}, "test"},
+		"itself":     {[]string{"a/1.png"}, "."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, c.files...)
+			s, err := OpenEval(dir, []string{"a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Dir != filepath.Join(dir, c.want) || s.Len() != 1 {
+				t.Errorf("%d images of %s, want 1 of %s", s.Len(), s.Dir, c.want)
+			}
+		})
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	train := func(dir string) error { _, err := OpenTrain(dir); return err }
+	eval := func(classes ...string) func(string) error {
+		return func(dir string) error { _, err := OpenEval(dir, classes); return err }
+	}
+	for name, c := range map[string]struct {
+		files []string
+		open  func(dir string) error
+		want  string // after the folder
+	}{
+		"no train":      {[]string{"cat/1.png"}, train, "/train: no such file or directory (training wants DIR/train/CLASS/IMAGE)"},
+		"train a file":  {[]string{"train"}, train, "/train: not a directory"},
+		"no classes":    {[]string{"train/1.png"}, train, "/train: no class folders"},
+		"one class":     {[]string{"train/cat/1.png"}, train, "/train: only one class, cat"},
+		"empty class":   {[]string{"train/cat/1.png", "train/dog/"}, train, "/train/dog: no images in this class folder"},
+		"no val":        {[]string{"train/cat/1.png"}, eval(), ": no evaluation folder beside train"},
+		"missing class": {[]string{"val/cat/1.png"}, eval("cat", "dog", "emu"), "/val: classes differ from the network's: missing dog, emu"},
+		"unknown class": {[]string{"val/cat/1.png", "val/cow/1.png"}, eval("cat", "dog"), "/val: classes differ from the network's: missing dog; unknown cow"},
+		"other order":   {[]string{"val/a/1.png", "val/b/1.png"}, eval("b", "a"), "/val: classes differ from the network's: the same names in another order"},
+		"many":          {[]string{"val/z/1.png"}, eval("a", "b", "c", "d", "e", "f", "g", "z"), "/val: classes differ from the network's: missing a, b, c, d, e and 2 more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, c.files...)
+			err := c.open(dir)
+			if _, ok := errors.AsType[*Error](err); !ok {
+				t.Fatalf("got %v, want an *Error", err)
+			}
+			if want := "data: " + dir + filepath.FromSlash(c.want); !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got  %s\nwant %s", err, want)
+			}
+			if absent := strings.HasPrefix(name, "no val") || name == "no train"; errors.Is(err, fs.ErrNotExist) != absent {
+				t.Errorf("errors.Is(err, fs.ErrNotExist) is %v", !absent)
+			}
+		})
+	}
+	if err := eval()(filepath.Join(t.TempDir(), "gone")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing folder: %v", err)
+	}
+}
+
+// The photographs of imagenette-mini: counts, and a batch of each split.
+func TestImagenette(t *testing.T) {
+	shared := os.Getenv("EFFNET_SHARED")
+	if shared == "" {
+		t.Skip("EFFNET_SHARED is not set: no photographs to read")
+	}
+	dir := filepath.Join(shared, "data", "imagenette-mini")
+	train, err := OpenTrain(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	val, err := OpenEval(dir, train.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if train.Len() != 1200 || val.Len() != 500 || len(train.Classes) != 10 {
+		t.Errorf("%d train, %d val, %d classes; want 1200, 500, 10", train.Len(), val.Len(), len(train.Classes))
+	}
+	opt := options(augment.Eval{Crop: augment.CropTF})
+	opt.BatchSize, opt.Workers = 50, 2
+	for batch, err := range loader(t, val, opt).Epoch(context.Background(), 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lo, hi := slices.Min(batch.Images), slices.Max(batch.Images); lo < -2.2 || lo > -1.8 || hi > 2.7 || hi < 2 {
+			t.Errorf("pixels %v to %v, want about -2.1 to 2.6", lo, hi)
+		}
+	}
+}
+
+func TestLoadPreprocessesOneImage(t *testing.T) {
+	p := options(augment.Eval{Crop: augment.CropTF}).Pipeline
+	dir := tree(t, "0/0.png", "1/1.png") // the second is grey 1
+	got, err := p.Load(filepath.Join(dir, "1/1.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := (1 - p.Mean[0]) / p.Std[0]
+	if len(got) != 3*p.Size*p.Size || got[0] != float32(want) {
+		t.Errorf("%d values, the first %v; want %d of %v", len(got), got[0], 3*p.Size*p.Size, want)
+	}
+	if _, err := p.Load(filepath.Join(dir, "none.png")); err == nil {
+		t.Error("missing file: no error")
+	}
+}
