@@ -1,0 +1,3 @@
+package model
+
+import _ "go4.org/unsafe/assume-no-moving-gc" // pinned: Gorgonia v0.9.18 panics at start with an older one

@@ -1,0 +1,224 @@
+// Package model builds an EfficientNet as a Gorgonia graph and holds its
+// parameters on a backend.
+package model
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"effnet/internal/backend"
+	"effnet/internal/ops"
+	"effnet/internal/scale"
+)
+
+// graph is a network as Gorgonia nodes. Training and inference are two graphs.
+type graph struct {
+	g       *G.ExprGraph
+	images  *G.Node // [N,R,R,3], normalised
+	targets *G.Node // [N,classes], training only
+	step    *G.Node // [2], training only: see backend.StepValues
+	logits  *G.Node // [N,classes]
+	loss    *G.Node // scalar, training only
+
+	params []Param
+	nodes  []*G.Node // of params
+	grads  []*G.Node // of params, training only
+	norms  []Norm
+	stats  []*G.Node // of norms, [2,C]: the running ones (inputs), or in training the batch's (results)
+}
+
+// build makes the graph of an architecture for batches of n images. In training
+// it normalises by the batch's statistics, drops, and has a loss and gradients.
+// seed seeds what is dropped.
+func build(arch scale.Arch, n int, training bool, seed uint64) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: training, seed: seed}
+	b.images = b.input("images", n, arch.Resolution, arch.Resolution, 3)
+	if training {
+		b.targets = b.input("targets", n, arch.Classes)
+		b.step = b.input("step", 2)
+	}
+	b.logits = b.network(b.images)
+	if training {
+		b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
+		b.gradients()
+	}
+	return b.graph, b.err
+}
+
+// builder adds layers to a graph. After an error it adds nothing more.
+type builder struct {
+	*graph
+	arch     scale.Arch
+	training bool
+	seed     uint64
+	layer    uint32 // counts the layers that draw random numbers
+	err      error
+}
+
+// network is the paper's table 1: stem, blocks, head, pooling and classifier.
+func (b *builder) network(x *G.Node) *G.Node {
+	act := activations[b.arch.Activation]
+	x = b.conv("conv_stem", x, 3, 2, b.arch.Stem)
+	x = b.norm("bn1", x, act)
+	for _, block := range b.arch.Blocks() {
+		x = b.mbconv(block, x)
+	}
+	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
+	x = b.norm("bn2", x, act)
+	x = b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+	if b.training && b.arch.Dropout > 0 {
+		random := b.random()
+		x = b.do(func() (*G.Node, error) { return ops.Dropout(x, b.step, b.arch.Dropout, random) })
+	}
+	return b.dense("classifier", Linear, x, b.arch.Classes)
+}
+
+// mbconv is a mobile inverted bottleneck: expand, depthwise, squeeze and
+// excite, project, and the way round. The names are timm's, whose blocks
+// without an expansion number their normalisations from the depthwise one.
+func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
+	act := activations[b.arch.Activation]
+	name := fmt.Sprintf("blocks.%d.%d.", blk.Stage, blk.Index)
+	shortcut, project, bn := x, "conv_pw", 1
+	norm := func(x *G.Node, act backend.Activation) *G.Node {
+		bn++
+		return b.norm(fmt.Sprintf("%sbn%d", name, bn-1), x, act)
+	}
+	if blk.Expand {
+		x = b.conv(name+"conv_pw", x, 1, 1, blk.Expanded)
+		x = norm(x, act)
+		project = "conv_pwl"
+	}
+	x = b.depthwise(name+"conv_dw", x, blk.Kernel, blk.Stride)
+	x = norm(x, act)
+	if blk.Squeeze > 0 {
+		x = b.squeezeExcite(name+"se.", x, blk.Squeeze)
+	}
+	x = b.conv(name+project, x, 1, 1, blk.Out)
+	x = norm(x, backend.Identity)
+	if !blk.Residual {
+		return x
+	}
+	if !b.training || blk.Survival >= 1 {
+		return b.do(func() (*G.Node, error) { return ops.Add(x, shortcut) })
+	}
+	random := b.random()
+	return b.do(func() (*G.Node, error) { return ops.ResidualAdd(x, shortcut, b.step, blk.Survival, random) })
+}
+
+// squeezeExcite scales each channel by a gate computed from the channels'
+// means (Hu et al., 2018).
+func (b *builder) squeezeExcite(name string, x *G.Node, squeeze int) *G.Node {
+	s := b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+	s = b.dense(name+"conv_reduce", Pointwise, s, squeeze)
+	s = b.activate(s, activations[b.arch.Activation])
+	if b.err != nil {
+		return nil
+	}
+	s = b.dense(name+"conv_expand", Pointwise, s, x.Shape()[3])
+	s = b.activate(s, backend.Sigmoid)
+	return b.do(func() (*G.Node, error) { return ops.ChannelScale(x, s) })
+}
+
+var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU6: backend.ReLU6}
+
+var paddings = map[scale.Padding]ops.Padding{scale.Same: ops.Same, scale.Symmetric: ops.Symmetric}
+
+func (b *builder) conv(name string, x *G.Node, kernel, stride, out int) *G.Node {
+	return b.do(func() (*G.Node, error) {
+		w := b.param(name+".weight", Conv, kernel, kernel, x.Shape()[3], out)
+		return ops.Conv2D(x, w, stride, paddings[b.arch.Padding])
+	})
+}
+
+func (b *builder) depthwise(name string, x *G.Node, kernel, stride int) *G.Node {
+	return b.do(func() (*G.Node, error) {
+		w := b.param(name+".weight", Depthwise, kernel, kernel, x.Shape()[3])
+		return ops.DepthwiseConv2D(x, w, stride, paddings[b.arch.Padding])
+	})
+}
+
+func (b *builder) dense(name string, kind Kind, x *G.Node, out int) *G.Node {
+	return b.do(func() (*G.Node, error) {
+		w := b.param(name+".weight", kind, x.Shape()[1], out)
+		return ops.Dense(x, w, b.param(name+".bias", Bias, out))
+	})
+}
+
+func (b *builder) activate(x *G.Node, act backend.Activation) *G.Node {
+	return b.do(func() (*G.Node, error) { return ops.Activate(x, act) })
+}
+
+func (b *builder) norm(name string, x *G.Node, act backend.Activation) *G.Node {
+	return b.do(func() (*G.Node, error) {
+		c := x.Shape()[x.Dims()-1]
+		gamma, beta := b.param(name+".weight", Scale, c), b.param(name+".bias", Shift, c)
+		var stats *G.Node
+		if b.training {
+			stats = b.node(ops.BatchStats(x))
+		} else {
+			stats = b.input(name+".running", 2, c)
+		}
+		if b.err != nil {
+			return nil, b.err
+		}
+		b.norms = append(b.norms, Norm{Name: name, C: c, Rows: x.Shape().TotalSize() / c})
+		b.stats = append(b.stats, stats)
+		return ops.NormAct(x, stats, gamma, beta, b.arch.BNEps, act, b.training)
+	})
+}
+
+// gradients differentiates the loss.
+func (b *builder) gradients() {
+	if b.err != nil {
+		return
+	}
+	grads, err := G.Grad(b.loss, b.nodes...)
+	if err != nil {
+		b.err = fmt.Errorf("model: %w", err)
+		return
+	}
+	seen := map[*G.Node]bool{}
+	for i, n := range grads {
+		if seen[n] || !n.Shape().Eq(b.nodes[i].Shape()) {
+			b.err = fmt.Errorf("model: wrong gradient node for %s", b.params[i].Name)
+			return
+		}
+		seen[n] = true
+	}
+	b.grads = grads
+}
+
+func (b *builder) param(name string, kind Kind, shape ...int) *G.Node {
+	b.params = append(b.params, Param{Name: name, Kind: kind, Shape: shape})
+	n := b.input(name, shape...)
+	b.nodes = append(b.nodes, n)
+	return n
+}
+
+func (b *builder) input(name string, shape ...int) *G.Node {
+	return G.NewTensor(b.g, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name))
+}
+
+// random is the stream of the next layer that drops something.
+func (b *builder) random() backend.Random {
+	b.layer++
+	return backend.Random{Seed: b.seed, Layer: b.layer}
+}
+
+// do adds a node unless there was an error.
+func (b *builder) do(add func() (*G.Node, error)) *G.Node {
+	if b.err != nil {
+		return nil
+	}
+	return b.node(add())
+}
+
+func (b *builder) node(n *G.Node, err error) *G.Node {
+	if b.err == nil {
+		b.err = err
+	}
+	return n
+}

@@ -1,0 +1,195 @@
+package vm
+
+import (
+	"fmt"
+	"slices"
+
+	G "gorgonia.org/gorgonia"
+
+	"effnet/internal/backend"
+)
+
+// plan is a graph lowered to steps, before memory is real.
+type plan struct {
+	values []*value // inputs before users
+	steps  []step
+}
+
+// step is one Spec with its operands.
+type step struct {
+	spec backend.Spec
+	in   []*value
+	out  *value
+}
+
+// value is what a node computes or holds.
+type value struct {
+	node     *G.Node
+	size     int
+	constant []float32
+	kept     bool   // not in the arena: an input, a constant, an output or bound
+	alias    *value // a part of this value, from offset on
+	offset   int    // in alias or in the arena
+	born     int    // step that writes it
+	last     int    // last step that reads it
+	view     backend.View
+}
+
+// root is the value whose memory v is in.
+func (v *value) root() *value {
+	for v.alias != nil {
+		v = v.alias
+	}
+	return v
+}
+
+func newPlan(g *G.ExprGraph, outputs G.Nodes, bind map[*G.Node]backend.View) (*plan, error) {
+	p := &plan{}
+	byNode := map[*G.Node]*value{}
+	for _, n := range reachable(g, outputs) {
+		_, bound := bind[n]
+		v := &value{node: n, size: n.Shape().TotalSize(), born: -1, kept: bound || slices.Contains(outputs, n)}
+		byNode[n] = v
+		p.values = append(p.values, v)
+
+		children := inputsOf(g, n)
+		if n.Op() == nil || len(children) == 0 { // an input or a constant
+			v.kept = true
+			if n.Op() != nil {
+				c, err := floats(n.Value())
+				if err != nil {
+					return nil, fmt.Errorf("vm: constant %v: %w", n, err)
+				}
+				v.constant = c
+			}
+			continue
+		}
+		in := make([]*value, len(children))
+		for i, c := range children {
+			in[i] = byNode[c]
+		}
+		spec, view, err := lower(n, in)
+		if err != nil {
+			return nil, err
+		}
+		if view != nil && !v.kept {
+			v.alias = in[0]
+			v.offset, _ = view.View()
+			continue
+		}
+		if view != nil { // a kept view is a copy of its part
+			part := &value{size: v.size, alias: in[0]}
+			part.offset, _ = view.View()
+			p.values = slices.Insert(p.values, len(p.values)-1, part)
+			in = []*value{part}
+		}
+		v.born = len(p.steps)
+		for _, i := range in {
+			i.root().last = len(p.steps)
+		}
+		p.steps = append(p.steps, step{spec, in, v})
+	}
+	return p, nil
+}
+
+// place gives every value of the arena its offset and returns the arena's size.
+// Steps are gone through in order; a value takes the smallest gap it fits in,
+// or the memory of an input that ends here when the Spec works in place.
+func (p *plan) place() int {
+	var a arena
+	placed := map[*value]bool{}
+	for i, s := range p.steps {
+		out := s.out
+		if !out.kept {
+			if donor := inPlaceInput(s, i, placed); donor != nil {
+				out.offset = donor.offset
+				delete(placed, donor)
+			} else {
+				out.offset = a.take(out.size)
+			}
+			placed[out] = true
+		}
+		for _, v := range append(s.in, out) {
+			if r := v.root(); placed[r] && max(r.last, r.born) <= i {
+				a.give(r.offset, r.size)
+				delete(placed, r)
+			}
+		}
+	}
+	return a.size
+}
+
+// inPlaceInput returns the input of step i whose memory its output may take.
+func inPlaceInput(s step, i int, placed map[*value]bool) *value {
+	allowed := backend.InPlace(s.spec)
+	for _, k := range allowed {
+		r := s.in[k].root()
+		if !placed[r] || r.last != i || s.in[k] != r || r.size != s.out.size {
+			continue
+		}
+		shared := false // with an input that must stay whole
+		for j, v := range s.in {
+			shared = shared || j != k && v.root() == r && !slices.Contains(allowed, j)
+		}
+		if !shared {
+			return r
+		}
+	}
+	return nil
+}
+
+// arena hands out ranges of one growing block of memory.
+type arena struct {
+	size int
+	free []gap // by offset, never touching
+}
+
+type gap struct{ offset, size int }
+
+// line is the unit of a range: 64 bytes, so that rows start on a cache line.
+const line = 16
+
+func round(n int) int { return (n + line - 1) / line * line }
+
+// take returns the offset of n free values: the smallest gap that holds them,
+// or new memory at the end.
+func (a *arena) take(n int) int {
+	n = round(n)
+	best := -1
+	for i, g := range a.free {
+		if g.size >= n && (best < 0 || g.size < a.free[best].size) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		g := &a.free[best]
+		at := g.offset
+		g.offset, g.size = g.offset+n, g.size-n
+		if g.size == 0 {
+			a.free = slices.Delete(a.free, best, best+1)
+		}
+		return at
+	}
+	at := a.size
+	if k := len(a.free) - 1; k >= 0 && a.free[k].offset+a.free[k].size == a.size {
+		at = a.free[k].offset
+		a.free = a.free[:k]
+	}
+	a.size = at + n
+	return at
+}
+
+// give returns a range taken before.
+func (a *arena) give(offset, n int) {
+	g := gap{offset, round(n)}
+	i, _ := slices.BinarySearchFunc(a.free, g, func(x, y gap) int { return x.offset - y.offset })
+	if i < len(a.free) && g.offset+g.size == a.free[i].offset {
+		g.size += a.free[i].size
+		a.free = slices.Delete(a.free, i, i+1)
+	}
+	if i > 0 && a.free[i-1].offset+a.free[i-1].size == g.offset {
+		a.free[i-1].size += g.size
+		return
+	}
+	a.free = slices.Insert(a.free, i, g)
+}
