@@ -102,7 +102,7 @@ func TestDecodeKinds(t *testing.T) {
 			if err := png.Encode(&file, c.m); err != nil {
 				t.Fatal(err)
 			}
-			wantColour(t, file.Bytes(), back, func(x, y int) [3]uint8 { return c.want })
+			wantColour(t, file.Bytes(), back, func(_, _ int) [3]uint8 { return c.want })
 		})
 	}
 }
@@ -121,7 +121,7 @@ func TestDecodeGIFFrameSmallerThanScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := [3]uint8{1, 2, 3}
-	wantColour(t, file.Bytes(), back, func(x, y int) [3]uint8 {
+	wantColour(t, file.Bytes(), back, func(x, _ int) [3]uint8 {
 		if x == 1 {
 			return [3]uint8{10, 20, 30}
 		}

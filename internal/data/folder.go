@@ -107,8 +107,8 @@ func list(dir string) (*Set, error) {
 	s := &Set{Dir: dir}
 	for _, e := range dirEntries {
 		name := e.Name()
-		link := e.Type()&fs.ModeSymlink != 0
-		if hidden(name) || !e.IsDir() && !(link && isDir(filepath.Join(dir, name))) {
+		folder := e.IsDir() || e.Type()&fs.ModeSymlink != 0 && isDir(filepath.Join(dir, name))
+		if hidden(name) || !folder {
 			continue
 		}
 		s.Classes = append(s.Classes, name)
