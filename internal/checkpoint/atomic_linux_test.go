@@ -15,7 +15,7 @@ import (
 const childEnv = "CHECKPOINT_TEST_PATH"
 
 func child(t *testing.T, path string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), childEnv+"="+path)
 	cmd.Stderr = os.Stderr
 	return cmd

@@ -98,7 +98,7 @@ func (d *decoder) value(path string, v any, out reflect.Value) {
 	if v == nil {
 		return
 	}
-	if b, ok := out.Addr().Interface().(*Baseline); ok {
+	if b, ok := reflect.TypeAssert[*Baseline](out.Addr()); ok {
 		d.baseline(path, v, b)
 		return
 	}

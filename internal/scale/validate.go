@@ -3,6 +3,7 @@ package scale
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Limits that no sensible network reaches: a mistyped table or a damaged
@@ -22,11 +23,11 @@ const (
 // Validate reports every number that no network can have, one error each.
 func (a Arch) Validate() error {
 	errs := []error{
-		checkInt("resolution", a.Resolution, 1, maxResolution),
-		checkInt("stem", a.Stem, 1, maxChannels),
-		checkInt("head", a.Head, 1, maxChannels),
-		checkInt("classes", a.Classes, 1, maxClasses),
-		checkInt("number of stages", len(a.Stages), 1, maxStages),
+		checkInt("resolution", a.Resolution, maxResolution),
+		checkInt("stem", a.Stem, maxChannels),
+		checkInt("head", a.Head, maxChannels),
+		checkInt("classes", a.Classes, maxClasses),
+		checkInt("number of stages", len(a.Stages), maxStages),
 		checkName("activation", a.Activation, Swish, ReLU6),
 		checkName("padding", a.Padding, Same, Symmetric),
 		checkFloat("dropout", a.Dropout, 0, 0.99),
@@ -52,11 +53,11 @@ func (a Arch) Validate() error {
 func (s Stage) check() []error {
 	errs := []error{
 		checkName("block", s.Block, MBConv),
-		checkInt("kernel", s.Kernel, 1, maxKernel),
-		checkInt("stride", s.Stride, 1, maxStride),
-		checkInt("expansion", s.Expansion, 1, maxExpansion),
-		checkInt("channels", s.Channels, 1, maxChannels),
-		checkInt("repeats", s.Repeats, 1, maxRepeats),
+		checkInt("kernel", s.Kernel, maxKernel),
+		checkInt("stride", s.Stride, maxStride),
+		checkInt("expansion", s.Expansion, maxExpansion),
+		checkInt("channels", s.Channels, maxChannels),
+		checkInt("repeats", s.Repeats, maxRepeats),
 		checkFloat("se-ratio", s.SERatio, 0, 1),
 	}
 	if s.Kernel%2 == 0 {
@@ -65,9 +66,9 @@ func (s Stage) check() []error {
 	return errs
 }
 
-func checkInt(name string, v, least, most int) error {
-	if v < least || v > most {
-		return fmt.Errorf("%s: %d is outside %d to %d", name, v, least, most)
+func checkInt(name string, v, most int) error {
+	if v < 1 || v > most {
+		return fmt.Errorf("%s: %d is outside 1 to %d", name, v, most)
 	}
 	return nil
 }
@@ -81,10 +82,8 @@ func checkFloat(name string, v, least, most float64) error {
 }
 
 func checkName[T ~string](name string, v T, allowed ...T) error {
-	for _, a := range allowed {
-		if v == a {
-			return nil
-		}
+	if slices.Contains(allowed, v) {
+		return nil
 	}
 	return fmt.Errorf("%s: %q is unknown (have %v)", name, v, allowed)
 }

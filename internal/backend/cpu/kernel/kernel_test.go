@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -133,7 +134,7 @@ func TestElementwiseKernels(t *testing.T) {
 	sgd := &SGDRule{LR: .1, Momentum: .9, WeightDecay: 1e-2}
 	each(t, func(t *testing.T, s *Set) {
 		for _, n := range []int{1, 7, 8, 16, 23, 24, 39, 160} {
-			name := fmt.Sprint(n)
+			name := strconv.Itoa(n)
 			_, a := guarded(r, n)
 			_, b := guarded(r, n)
 			out, _ := guarded(r, n)
@@ -302,7 +303,7 @@ func TestGeneratedKernelsAreUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "run", "generate.go")
+	cmd := exec.CommandContext(t.Context(), "go", "run", "generate.go")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("generate: %v\n%s", err, out)
