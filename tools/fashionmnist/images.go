@@ -102,8 +102,11 @@ func readIDX(r io.Reader, dims ...int) ([]byte, error) {
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("IDX data: %w", err)
 	}
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		return nil, fmt.Errorf("data after an IDX array of shape %v (%v)", dims, err)
+	switch n, err := r.Read(make([]byte, 1)); {
+	case n != 0:
+		return nil, fmt.Errorf("data after an IDX array of shape %v", dims)
+	case err != io.EOF:
+		return nil, fmt.Errorf("after an IDX array of shape %v: %w", dims, err)
 	}
 	return data, nil
 }

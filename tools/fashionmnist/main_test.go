@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,7 +42,7 @@ func TestReadIDX(t *testing.T) {
 func idx(t *testing.T, data []byte, header ...byte) (file []byte, sum string) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	array := append(header, data...)
+	array := slices.Concat(header, data)
 	if _, err := z.Write(array); err != nil {
 		t.Fatal(err)
 	}
