@@ -43,6 +43,9 @@ func Conv2D(x, w *G.Node, stride int, p Padding) (*G.Node, error) {
 	if xs.Dims() != 4 || ws.Dims() != 4 || ws[0] != ws[1] || ws[2] != xs[3] {
 		return nil, fmt.Errorf("ops: Conv2D: input %v does not fit weight %v", xs, ws)
 	}
+	if stride < 1 {
+		return nil, fmt.Errorf("ops: Conv2D: stride %d", stride)
+	}
 	if ws[0] == 1 && stride == 1 {
 		rows := xs[0] * xs[1] * xs[2]
 		return matMul("Conv1x1", backend.MatMul{M: rows, N: ws[3], K: ws[2]}, tensor.Shape{xs[0], xs[1], xs[2], ws[3]}, x, w)
@@ -66,6 +69,9 @@ func DepthwiseConv2D(x, w *G.Node, stride int, p Padding) (*G.Node, error) {
 	xs, ws := x.Shape(), w.Shape()
 	if xs.Dims() != 4 || ws.Dims() != 3 || ws[0] != ws[1] || ws[2] != xs[3] {
 		return nil, fmt.Errorf("ops: DepthwiseConv2D: input %v does not fit weight %v", xs, ws)
+	}
+	if stride < 1 {
+		return nil, fmt.Errorf("ops: DepthwiseConv2D: stride %d", stride)
 	}
 	s := convShape(xs, xs[3], ws[0], stride, p)
 	return apply(Op{

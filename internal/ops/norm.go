@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 
 	G "gorgonia.org/gorgonia"
@@ -12,6 +13,9 @@ import (
 // BatchStats gathers the mean and variance of each channel of x [...,C] over
 // all else: [2,C], means first. The gradient through them is NormAct's.
 func BatchStats(x *G.Node) (*G.Node, error) {
+	if x.Dims() == 0 {
+		return nil, errors.New("ops: BatchStats: the input is a scalar")
+	}
 	rows, c := rowsOf(x.Shape())
 	return apply(Op{name: "BatchStats", spec: backend.BatchStats{Rows: rows, C: c}, shape: tensor.Shape{2, c}}, x)
 }
@@ -22,6 +26,9 @@ func BatchStats(x *G.Node) (*G.Node, error) {
 // gradient goes through them; otherwise they are constants. The backward pass
 // recomputes everything from x.
 func NormAct(x, stats, gamma, beta *G.Node, eps float64, act backend.Activation, ofBatch bool) (*G.Node, error) {
+	if x.Dims() == 0 {
+		return nil, errors.New("ops: NormAct: the input is a scalar")
+	}
 	rows, c := rowsOf(x.Shape())
 	if stats.Shape().TotalSize() != 2*c || gamma.Shape().TotalSize() != c || beta.Shape().TotalSize() != c {
 		return nil, fmt.Errorf("ops: NormAct: input %v does not fit stats %v, gamma %v and beta %v", x.Shape(), stats.Shape(), gamma.Shape(), beta.Shape())

@@ -29,6 +29,9 @@ func ResidualAdd(x, shortcut, step *G.Node, survival float64, random backend.Ran
 	if !xs.Eq(shortcut.Shape()) {
 		return nil, fmt.Errorf("ops: ResidualAdd: %v and %v differ", xs, shortcut.Shape())
 	}
+	if xs.Dims() == 0 || step.Shape().TotalSize() != 2 {
+		return nil, fmt.Errorf("ops: ResidualAdd: input %v does not fit step %v", xs, step.Shape())
+	}
 	s := backend.DropPath{Random: random, N: xs[0], Size: xs.TotalSize() / xs[0], Survival: float32(survival)}
 	return apply(Op{
 		name: "ResidualAdd", spec: backend.ResidualAdd{DropPath: s}, shape: xs, diff: []bool{true, true, false},
@@ -42,6 +45,9 @@ func ResidualAdd(x, shortcut, step *G.Node, survival float64, random backend.Ran
 // Dropout drops each value with probability p and divides the others by 1-p.
 // step is ResidualAdd's.
 func Dropout(x, step *G.Node, p float64, random backend.Random) (*G.Node, error) {
+	if step.Shape().TotalSize() != 2 {
+		return nil, fmt.Errorf("ops: Dropout: step %v is not [2]", step.Shape())
+	}
 	s := backend.Dropout{Random: random, N: x.Shape().TotalSize(), P: float32(p)}
 	return apply(Op{
 		name: "Dropout", spec: s, shape: x.Shape(), diff: []bool{true, false},
