@@ -10,7 +10,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
 	"effnet/internal/config"
+	"effnet/internal/data"
+	"effnet/internal/train"
 )
 
 func main() {
@@ -21,9 +25,18 @@ func main() {
 	}
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "effnet: %v\n", err)
+		fmt.Fprintf(os.Stderr, "effnet: %v%s\n", err, hint(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// hint is what to do about an error that keeps that apart from its message.
+func hint(err error) string {
+	var e *checkpoint.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		return " (" + e.Hint + ")"
+	}
+	return ""
 }
 
 // exitCode is what a shell learns of err.
@@ -34,6 +47,14 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)):
 		return 2
+	case errors.As(err, new(*data.Error)):
+		return 3
+	case errors.As(err, new(*backend.Error)):
+		return 4
+	case errors.As(err, new(*train.Diverged)):
+		return 5
+	case errors.As(err, new(*checkpoint.Error)):
+		return 6
 	case errors.As(err, &stopped):
 		return 128 + int(stopped.signal)
 	}

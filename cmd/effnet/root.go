@@ -35,7 +35,11 @@ wins over the environment, which wins over the file.`,
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(
+		newTrainCommand(),
+		newEvalCommand(),
+		newPredictCommand(),
 		newSummaryCommand(),
+		newVersionCommand(),
 	)
 	return cmd
 }

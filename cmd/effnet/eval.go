@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"effnet/internal/data"
+	"effnet/internal/train"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// deviceOptions say where and how wide a network runs; every command that takes
+// a checkpoint has them.
+type deviceOptions struct {
+	Device           string
+	Threads, Workers int
+	BatchSize        int
+	JSON             bool
+}
+
+// AddFlags registers the options.
+func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.Device, "device", "cpu", "cpu or cuda")
+	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
+	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
+	flags.BoolVar(&o.JSON, "json", false, "print JSON")
+}
+
+// Validate names the first option out of range.
+func (o *deviceOptions) Validate() error {
+	switch {
+	case o.Threads < 0:
+		return usageError{fmt.Errorf("--threads %d: want 0 or more", o.Threads)}
+	case o.Workers < 0:
+		return usageError{fmt.Errorf("--workers %d: want 0 or more", o.Workers)}
+	case o.BatchSize < 1:
+		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
+	}
+	return nil
+}
+
+func newEvalCommand() *cobra.Command {
+	var opts deviceOptions
+	cmd := &cobra.Command{
+		Use:   "eval CHECKPOINT DIR",
+		Short: "Evaluate a checkpoint on a folder of images",
+		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
+splits. The classes must be the checkpoint's; it also says how images are
+preprocessed.`,
+		Example: `  effnet eval runs/first/best.safetensors photos
+  effnet eval runs/first/best.safetensors photos/test --json`,
+		Args: usageArgs(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runEval(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
+		},
+	}
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runEval(ctx context.Context, w io.Writer, path, dir string, opts deviceOptions) error {
+	if err := opts.Validate(); err != nil {
+		return err
+	}
+	b, err := openBackend(opts.Device, opts.Threads)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	net, meta, err := train.Load(path, b)
+	if err != nil {
+		return err
+	}
+	set, err := data.OpenEval(dir, meta.Classes)
+	if err != nil {
+		return err
+	}
+	e, err := train.NewEvaluator(net, b, set, data.Options{
+		Pipeline: train.Pipeline(meta.Preprocess), BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
+	})
+	if err != nil {
+		return err
+	}
+	m, err := e.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if opts.JSON {
+		return json.NewEncoder(w).Encode(m)
+	}
+	_, err = fmt.Fprintln(w, m)
+	return err
+}

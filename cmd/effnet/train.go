@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"effnet/internal/augment"
+	"effnet/internal/checkpoint"
+	"effnet/internal/config"
+	"effnet/internal/data"
+	"effnet/internal/optim"
+	"effnet/internal/report"
+	"effnet/internal/scale"
+	"effnet/internal/train"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/term"
+)
+
+type trainOptions struct {
+	ExistOK bool
+	JSON    bool
+	Quiet   bool
+}
+
+// AddFlags registers the options.
+func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
+	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
+}
+
+func newTrainCommand() *cobra.Command {
+	var opts trainOptions
+	cmd := &cobra.Command{
+		Use:   "train DIR",
+		Short: "Train a network on a folder of images",
+		Long: `Train a network from scratch on DIR/train/CLASS/IMAGE and evaluate it after each
+epoch on DIR/val/CLASS/IMAGE. The run folder receives last.safetensors after each
+epoch, best.safetensors when top-1 improves, config.yaml, classes.txt and
+metrics.csv.`,
+		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
+  effnet train photos --config configs/quick.yaml --out runs/first`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := loadConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return runTrain(cmd.Context(), cmd.OutOrStdout(), args[0], cfg, opts)
+		},
+	}
+	addModelFlags(cmd.Flags())
+	addTrainFlags(cmd.Flags())
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, opts trainOptions) error {
+	trainSet, evalSet, err := openSets(dir)
+	if err != nil {
+		return err
+	}
+	arch, err := cfg.Arch(len(trainSet.Classes))
+	if err != nil {
+		return usageError{err}
+	}
+	options, err := trainSettings(cfg, arch, trainSet.Len())
+	if err != nil {
+		return err
+	}
+	b, err := openBackend(cfg.Device, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := makeRunFolder(options.Out, cfg, trainSet.Classes, opts.ExistOK); err != nil {
+		return err
+	}
+	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), cfg.LogInterval, opts.Quiet)
+	result, err := train.Run(ctx, b, options, trainSet, evalSet, log)
+	if err != nil {
+		return err
+	}
+	if opts.JSON {
+		return json.NewEncoder(w).Encode(result)
+	}
+	if evalSet == nil {
+		_, err = fmt.Fprintf(w, "trained %d epochs: %s\n", cfg.Epochs, filepath.Join(options.Out, "last.safetensors"))
+		return err
+	}
+	_, err = fmt.Fprintf(w, "best: %s\n%s\n", result.Best, filepath.Join(options.Out, "best.safetensors"))
+	return err
+}
+
+// openSets lists the training images and, if there are any, the evaluation's.
+func openSets(dir string) (trainSet, evalSet *data.Set, err error) {
+	if trainSet, err = data.OpenTrain(dir); err != nil {
+		return nil, nil, err
+	}
+	evalSet, err = data.OpenEval(dir, trainSet.Classes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return trainSet, nil, nil
+	}
+	return trainSet, evalSet, err
+}
+
+// trainSettings turns a configuration into what the packages it is for take.
+func trainSettings(cfg config.Config, arch scale.Arch, images int) (train.Options, error) {
+	if cfg.BatchSize > images {
+		return train.Options{}, usageError{fmt.Errorf("--batch-size %d is more than the %d training images (use -b %d or less)", cfg.BatchSize, images, images)}
+	}
+	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, Interpolation: cfg.Interpolation, Mean: cfg.Mean, Std: cfg.Std}
+	loader := data.Options{
+		Pipeline: train.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: prefetch, Seed: uint64(cfg.Seed),
+	}
+	o := train.Options{
+		Arch: arch, Epochs: cfg.Epochs, BatchSize: cfg.BatchSize,
+		Optimizer: optim.Options{Rule: cfg.Opt, Momentum: cfg.Momentum, Decay: cfg.Decay, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay},
+		Schedule:  cfg.Sched, PeakLR: cfg.LearningRate(), WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
+		Smoothing: cfg.Smoothing, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
+		TrainLoader: loader, EvalLoader: loader,
+	}
+	o.TrainLoader.Shuffle, o.TrainLoader.DropLast = true, true
+	o.TrainLoader.Transform = augment.Train{Scale: cfg.Scale, Ratio: cfg.Ratio, HFlip: cfg.HFlip}
+	if err := o.TrainLoader.Validate(); err != nil {
+		return o, usageError{err}
+	}
+	return o, nil
+}
+
+// prefetch is how many batches are read while one is computed.
+const prefetch = 2
+
+// runFolder is --out, or runs/NAME.
+func runFolder(cfg config.Config, arch scale.Arch) string {
+	name := cfg.Name
+	if name == "" {
+		name = fmt.Sprintf("%s-%d", arch.Name, arch.Resolution)
+	}
+	if cfg.Out != "" {
+		return cfg.Out
+	}
+	return filepath.Join("runs", name)
+}
+
+// makeRunFolder creates a run's folder with its configuration and class names.
+func makeRunFolder(dir string, cfg config.Config, classes []string, existOK bool) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 && !existOK {
+		return usageError{fmt.Errorf("run folder %s exists and is not empty (choose another --out, or --exist-ok to write into it)", dir)}
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	text, err := yaml.Marshal(cfg)
+	if err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o666); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	names := strings.Join(classes, "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "classes.txt"), []byte(names), 0o666); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
+}

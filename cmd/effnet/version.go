@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the Makefile; a module build has its own.
+var version = ""
+
+func newVersionCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, the kernels in use and the CPU's features",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runVersion(cmd.OutOrStdout(), asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// build is what this binary is and what it runs on.
+type build struct {
+	Version  string   `json:"version"`
+	Go       string   `json:"go"`
+	OS       string   `json:"os"`
+	Arch     string   `json:"arch"`
+	Cores    int      `json:"cores"`
+	Kernels  string   `json:"kernels"`           // the set in use
+	Sets     []string `json:"kernels_available"` // the fastest first
+	Features []string `json:"cpu_features"`
+}
+
+func runVersion(w io.Writer, asJSON bool) error {
+	set, err := kernel.Find(os.Getenv(cpu.KernelsEnv))
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", cpu.KernelsEnv, err)}
+	}
+	b := build{
+		Version: versionName(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Cores: runtime.GOMAXPROCS(0), Kernels: set.Name, Features: kernel.Features(),
+	}
+	for _, s := range kernel.Available() {
+		b.Sets = append(b.Sets, s.Name)
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(b)
+	}
+	_, err = fmt.Fprintf(w, "effnet %s (%s, %s/%s)\nkernels: %s (of %s)\ncpu: %d cores, %s\n",
+		b.Version, b.Go, b.OS, b.Arch, b.Kernels, strings.Join(b.Sets, ", "), b.Cores, strings.Join(b.Features, " "))
+	return err
+}
+
+func versionName() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,103 @@
+package optim
+
+import (
+	"math"
+	"testing"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// The reference's formula, written out (tensorflow/tpu utils.py), over ten
+// thousand steps of its defaults.
+func TestExponentialScheduleIsTheReferences(t *testing.T) {
+	const stepsPerEpoch = 625.0
+	s := Schedule{Kind: "exponential", Peak: .128, WarmupSteps: 5 * stepsPerEpoch, DecaySteps: 2.4 * stepsPerEpoch, DecayRate: .97}
+	for step := range 10000 {
+		want := .128 * float64(step) / (5 * stepsPerEpoch)
+		if float64(step) >= 5*stepsPerEpoch {
+			want = .128
+			for k := 0; float64(k+1)*2.4*stepsPerEpoch <= float64(step); k++ {
+				want *= .97
+			}
+		}
+		if got := s.LR(step); math.Abs(got-want) > 1e-12 {
+			t.Fatalf("step %d: %v, want %v", step, got, want)
+		}
+	}
+	if got, want := s.LR(5*625), .128*.97*.97; math.Abs(got-want) > 1e-12 {
+		t.Errorf("first step after the warm-up: %v, want two decays, %v", got, want)
+	}
+}
+
+func TestCosineAndConstant(t *testing.T) {
+	s := Schedule{Kind: "cosine", Peak: 2, TotalSteps: 100, WarmupSteps: 10}
+	for step, want := range map[int]float64{0: 0, 5: 1, 50: 1, 100: 0, 150: 0} {
+		if got := s.LR(step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("cosine, step %d: %v, want %v", step, got, want)
+		}
+	}
+	if got := (Schedule{Kind: "constant", Peak: 3}).LR(1000); got != 3 {
+		t.Errorf("constant: %v", got)
+	}
+}
+
+// One step by hand: TensorFlow's mean square starts at one, the learning rate is
+// inside the momentum, and only the first weights decay.
+func TestStepByHand(t *testing.T) {
+	for _, set := range kernel.Available() {
+		b := cpu.NewWith(set, 2)
+		defer b.Close()
+		w, g := view(t, b, 2, -3, 1), view(t, b, .5, .25, .5)
+		o, err := New(b, Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3, WeightDecay: .1}, w, g, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights, grads := []float64{2, -3, 1}, []float64{.5, .25, .5}
+		ms, buf := []float64{1, 1, 1}, []float64{0, 0, 0}
+		for _, lr := range []float64{.1, .05} {
+			if err := o.Step(lr); err != nil {
+				t.Fatal(err)
+			}
+			for i := range weights {
+				d := grads[i]
+				if i < 2 {
+					d += .1 * weights[i]
+				}
+				ms[i] = .9*ms[i] + .1*d*d
+				buf[i] = .9*buf[i] + lr*d/math.Sqrt(ms[i]+1e-3)
+				weights[i] -= buf[i]
+			}
+		}
+		got := make([]float32, 3)
+		if err := b.Download(got, w); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if math.Abs(float64(got[i])-weights[i]) > 1e-6 {
+				t.Errorf("%s: weight %d is %v, want %v", set.Name, i, got[i], weights[i])
+			}
+		}
+	}
+}
+
+func TestUnknownRule(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	defer b.Close()
+	if _, err := New(b, Options{Rule: "adagrad"}, view(t, b, 1), view(t, b, 1), 1); err == nil {
+		t.Error("no error")
+	}
+}
+
+func view(t *testing.T, b backend.Backend, values ...float32) backend.View {
+	t.Helper()
+	v, err := backend.NewView(b, len(values))
+	if err == nil {
+		err = b.Upload(v, values)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

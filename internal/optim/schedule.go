@@ -1,0 +1,31 @@
+package optim
+
+import "math"
+
+// Schedule is the learning rate of each step. Every kind rises linearly from 0
+// over the warm-up and counts its own decay from step 0, as the reference does
+// (tensorflow/tpu utils.py, build_learning_rate).
+type Schedule struct {
+	Kind        string  // "exponential", "cosine" or "constant"
+	Peak        float64 // the rate that decays
+	WarmupSteps float64
+	TotalSteps  float64 // cosine: where the rate reaches 0
+	DecaySteps  float64 // exponential: steps between two decays
+	DecayRate   float64 // exponential: the factor of one decay
+}
+
+// LR is the learning rate of a step, counted from 0.
+func (s Schedule) LR(step int) float64 {
+	t := float64(step)
+	if t < s.WarmupSteps {
+		return s.Peak * t / s.WarmupSteps
+	}
+	switch s.Kind {
+	case "exponential": // a staircase
+		return s.Peak * math.Pow(s.DecayRate, math.Floor(t/s.DecaySteps))
+	case "cosine":
+		return s.Peak * (1 + math.Cos(math.Pi*min(t/s.TotalSteps, 1))) / 2
+	default:
+		return s.Peak
+	}
+}

@@ -1,0 +1,120 @@
+// Package report shows a run as it goes: a live line on a terminal, plain lines
+// elsewhere, and a table of epochs on disk.
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Step is where a training stands.
+type Step struct {
+	Epoch, Epochs  int // from 1
+	Step, Steps    int // from 1, within the epoch
+	Loss, Top1, LR float64
+	ImagesPerSec   float64
+	DataWait       float64 // share of the time spent waiting for images
+	Left           time.Duration
+}
+
+func (s Step) String() string {
+	return fmt.Sprintf("epoch %d/%d  step %d/%d  loss %.4f  top-1 %.2f%%  lr %.3g  %.1f images/s  data wait %.1f%%  %s left",
+		s.Epoch, s.Epochs, s.Step, s.Steps, s.Loss, 100*s.Top1, s.LR, s.ImagesPerSec, 100*s.DataWait, clock(s.Left))
+}
+
+// clock is a duration to the second, as 1h02m03s, 2m03s or 3s.
+func clock(d time.Duration) string {
+	d = d.Round(time.Second)
+	if d >= time.Hour {
+		return fmt.Sprintf("%dh%02dm%02ds", d/time.Hour, d/time.Minute%60, d/time.Second%60)
+	}
+	return d.String()
+}
+
+// Log prints a run's progress.
+type Log struct {
+	w        io.Writer
+	live     bool // w is a terminal: one line is drawn over and over
+	interval int  // otherwise, steps between lines
+	quiet    bool
+	drawn    time.Time
+	dirty    bool // a live line stands on the terminal
+}
+
+// NewLog returns a Log to w. On a terminal it draws a live line; elsewhere it
+// prints a line every interval steps. A quiet Log prints nothing.
+func NewLog(w io.Writer, terminal bool, interval int, quiet bool) *Log {
+	return &Log{w: w, live: terminal, interval: max(1, interval), quiet: quiet}
+}
+
+// Step reports one step.
+func (l *Log) Step(s Step) {
+	last := s.Step == s.Steps
+	switch {
+	case l.quiet:
+	case l.live:
+		if now := time.Now(); last || now.Sub(l.drawn) > 100*time.Millisecond {
+			fmt.Fprintf(l.w, "\r\x1b[K%s", s)
+			l.drawn, l.dirty = now, true
+		}
+	case last || s.Step%l.interval == 0:
+		fmt.Fprintln(l.w, s)
+	}
+}
+
+// Printf prints a line of its own.
+func (l *Log) Printf(format string, args ...any) {
+	if l.quiet {
+		return
+	}
+	if l.dirty {
+		fmt.Fprintln(l.w)
+		l.dirty = false
+	}
+	fmt.Fprintf(l.w, format+"\n", args...)
+}
+
+// Epoch is what one epoch came to.
+type Epoch struct {
+	Epoch     int     `json:"epoch"` // from 1
+	Step      int64   `json:"step"`  // optimizer steps so far
+	LR        float64 `json:"lr"`
+	TrainLoss float64 `json:"train_loss"`
+	TrainTop1 float64 `json:"train_top1"`
+	ValLoss   float64 `json:"val_loss"`
+	ValTop1   float64 `json:"val_top1"`
+	ValTop5   float64 `json:"val_top5"`
+	Seconds   float64 `json:"seconds"`
+	DataWait  float64 `json:"data_wait"`
+}
+
+var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "seconds", "data_wait"}
+
+// WriteCSV writes the epochs so far to a file, whole each time.
+func WriteCSV(path string, epochs []Epoch) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	defer f.Close()
+	w := csv.NewWriter(f)
+	rows := [][]string{columns}
+	for _, e := range epochs {
+		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
+		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.Seconds, e.DataWait} {
+			row = append(row, strconv.FormatFloat(v, 'g', 6, 64))
+		}
+		rows = append(rows, row)
+	}
+	if err := w.WriteAll(rows); err != nil {
+		return fmt.Errorf("report: %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}

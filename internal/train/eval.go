@@ -1,0 +1,167 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"effnet/internal/augment"
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
+	"effnet/internal/data"
+	"effnet/internal/model"
+)
+
+// Metrics is how a network does on a set of images.
+type Metrics struct {
+	Top1   float64 `json:"top1"` // share of images whose class has the highest logit
+	Top5   float64 `json:"top5"` // share whose class is among the five highest
+	Loss   float64 `json:"loss"` // mean cross-entropy
+	Images int     `json:"images"`
+}
+
+func (m Metrics) String() string {
+	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%d images)", 100*m.Top1, 100*m.Top5, m.Loss, m.Images)
+}
+
+// Evaluator evaluates a network's present weights on a set.
+type Evaluator struct {
+	net     *model.Network
+	backend backend.Backend
+	pass    *model.Inference
+	loader  *data.Loader
+	logits  []float32 // [N,classes]
+}
+
+// NewEvaluator compiles the network's forward pass for the loader's batches.
+func NewEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data.Options) (*Evaluator, error) {
+	opt.BatchSize = min(opt.BatchSize, set.Len())
+	loader, err := data.NewLoader(set, opt)
+	if err != nil {
+		return nil, err
+	}
+	pass, err := net.Inference(opt.BatchSize)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{net, b, pass, loader, make([]float32, opt.BatchSize*net.Arch.Classes)}, nil
+}
+
+// Run evaluates every image once. The result does not depend on the batch size.
+func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
+	var m Metrics
+	var top1, top5 int
+	var loss float64
+	k := e.net.Arch.Classes
+	for batch, err := range e.loader.Epoch(ctx, 0, 0) {
+		if err != nil {
+			return m, err
+		}
+		if err := e.backend.Upload(e.pass.Images, batch.Images); err != nil {
+			return m, err
+		}
+		if err := e.pass.Run(); err != nil {
+			return m, err
+		}
+		if err := e.pass.Logits(e.logits); err != nil {
+			return m, err
+		}
+		for n := range batch.Count {
+			row, label := e.logits[n*k:(n+1)*k], batch.Labels[n]
+			r := rank(row, label)
+			if r < 1 {
+				top1++
+			}
+			if r < 5 {
+				top5++
+			}
+			loss += crossEntropy(row, label)
+		}
+		m.Images += batch.Count
+	}
+	count := float64(m.Images)
+	m.Top1, m.Top5, m.Loss = float64(top1)/count, float64(top5)/count, loss/count
+	return m, nil
+}
+
+// rank is how many classes come before label: those with a higher logit, and of
+// those with an equal one the lower-numbered. A NaN logit comes first, so that a
+// broken network is never right.
+func rank(logits []float32, label int) int {
+	n := 0
+	for c, z := range logits {
+		if z > logits[label] || z != z || z == logits[label] && c < label {
+			n++
+		}
+	}
+	return n
+}
+
+// crossEntropy is -log of the probability of label.
+func crossEntropy(logits []float32, label int) float64 {
+	return logSumExp(logits) - float64(logits[label])
+}
+
+// Softmax returns the probabilities of a row of logits.
+func Softmax(logits []float32) []float64 {
+	norm := logSumExp(logits)
+	p := make([]float64, len(logits))
+	for i, z := range logits {
+		p[i] = math.Exp(float64(z) - norm)
+	}
+	return p
+}
+
+// logSumExp is log(sum of exp(logits)), without overflow.
+func logSumExp(logits []float32) float64 {
+	top := math.Inf(-1)
+	for _, z := range logits {
+		top = math.Max(top, float64(z))
+	}
+	var sum float64
+	for _, z := range logits {
+		sum += math.Exp(float64(z) - top)
+	}
+	return top + math.Log(sum)
+}
+
+// Load reads a checkpoint into a network on a backend.
+func Load(path string, b backend.Backend) (*model.Network, *checkpoint.Meta, error) {
+	f, err := checkpoint.Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.Meta == nil {
+		return nil, nil, &checkpoint.Error{Path: path, Reason: "not written by effnet: it does not say what network it holds"}
+	}
+	net, err := model.New(f.Meta.Arch, b)
+	if err != nil {
+		return nil, nil, &checkpoint.Error{Path: path, Reason: "its network cannot be built", Err: err}
+	}
+	tensors := make([]model.Tensor, len(f.Tensors))
+	for i, t := range f.Tensors {
+		tensors[i] = model.Tensor(t)
+	}
+	if err := net.Load(tensors); err != nil {
+		return nil, nil, &checkpoint.Error{Path: path, Reason: err.Error(), Hint: "the file does not match the network that its metadata names"}
+	}
+	return net, f.Meta, nil
+}
+
+// Save writes a network's tensors as a checkpoint.
+func Save(path string, meta checkpoint.Meta, tensors []model.Tensor) error {
+	out := make([]checkpoint.Tensor, len(tensors))
+	for i, t := range tensors {
+		out[i] = checkpoint.Tensor(t)
+	}
+	return checkpoint.Write(path, meta, out)
+}
+
+// Pipeline is how a checkpoint's network wants to see an image.
+func Pipeline(p checkpoint.Preprocess) data.Pipeline {
+	return data.Pipeline{
+		Size: p.Resolution, Interpolation: augment.Interpolation(p.Interpolation),
+		Transform: augment.Eval{Crop: augment.Crop(p.Crop), CropPct: p.CropPct},
+		Mean:      p.Mean, Std: p.Std,
+	}
+}
