@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"effnet/internal/backend"
 	"effnet/internal/ops"
@@ -145,6 +146,9 @@ func (m *Machine) Close() error { return nil }
 
 // floats returns the values of a scalar or dense float32.
 func floats(v G.Value) ([]float32, error) {
+	if d, ok := v.(*tensor.Dense); ok && d.Dtype() == tensor.Float32 {
+		return d.Float32s(), nil // Data would allocate
+	}
 	switch d := v.Data().(type) {
 	case []float32:
 		return d, nil
