@@ -1,0 +1,145 @@
+// Package internal_test checks the whole module.
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	gorgonia = " gorgonia.org/gorgonia gorgonia.org/tensor"
+	commands = " github.com/spf13/cobra github.com/spf13/pflag github.com/spf13/viper golang.org/x/term go.yaml.in/yaml/v3"
+)
+
+// mayImport is what each folder may import: packages under internal, modules
+// (words with a dot), and of the standard library what watched lists. The rest
+// of the standard library is free. Tests may import anything.
+//
+// Lower lines know nothing of higher ones.
+var mayImport = map[string]string{
+	"cmd/effnet": "train report optim model data augment config checkpoint scale " +
+		"backend backend/cpu backend/cpu/kernel" + commands,
+
+	"internal/train":  "report optim model data augment checkpoint scale backend",
+	"internal/report": "",
+	"internal/optim":  "backend",
+
+	"internal/model": "ops vm scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
+	"internal/vm":    "ops backend" + gorgonia,
+	"internal/ops":   "backend github.com/chewxy/hm" + gorgonia,
+
+	"internal/backend/backendtest": "backend",
+	"internal/backend/cpu":         "backend backend/cpu/kernel unsafe",
+	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
+	"internal/backend":             "",
+
+	"internal/data":    "augment golang.org/x/image",
+	"internal/augment": "",
+
+	"internal/config":     "scale go.yaml.in/yaml/v3",
+	"internal/checkpoint": "scale",
+	"internal/scale":      "",
+
+	"tools/fashionmnist": "net/http os/exec",
+}
+
+// watched are the parts of the standard library that a folder needs leave for.
+// "C" is cgo, which nothing has.
+var watched = []string{"C", "net", "net/http", "os/exec", "plugin", "simd/archsimd", "unsafe"}
+
+// TestImports fails on an import that mayImport does not list, on a folder that
+// it does not have, and on one that is gone. It reads every file that is not a
+// test, whatever its build constraints.
+func TestImports(t *testing.T) {
+	root := os.DirFS("..")
+	files, err := goFiles(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, file := range files {
+		folder := path.Dir(file)
+		found[folder] = true
+		allowed, ok := mayImport[folder]
+		if !ok {
+			t.Errorf("%s: mayImport has no line for %s", file, folder)
+			continue
+		}
+		imports, err := importsOf(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range imports {
+			if !permitted(name, strings.Fields(allowed)) {
+				t.Errorf("%s may not import %s", file, name)
+			}
+		}
+	}
+	for _, folder := range slices.Sorted(maps.Keys(mayImport)) {
+		if !found[folder] {
+			t.Errorf("mayImport has a line for %s, which holds no Go files", folder)
+		}
+	}
+}
+
+// permitted says whether allowed, words of mayImport, covers an import path.
+func permitted(name string, allowed []string) bool {
+	first, rest, _ := strings.Cut(name, "/")
+	switch {
+	case first == "effnet":
+		pkg, ok := strings.CutPrefix(rest, "internal/")
+		return ok && slices.Contains(allowed, pkg)
+	case strings.Contains(first, "."): // a module, or a package of it
+		return slices.ContainsFunc(allowed, func(module string) bool {
+			return name == module || strings.HasPrefix(name, module+"/")
+		})
+	}
+	return !slices.Contains(watched, name) || slices.Contains(allowed, name)
+}
+
+// goFiles lists the module's Go files that are not tests.
+func goFiles(root fs.FS) (files []string, err error) {
+	err = fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		ignored := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata"
+		switch {
+		case d.IsDir() && ignored && file != ".":
+			return fs.SkipDir // as the go command does
+		case !d.IsDir() && !ignored && path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go"):
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
+}
+
+func importsOf(root fs.FS, file string) ([]string, error) {
+	src, err := fs.ReadFile(root, file)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ImportsOnly)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, i := range tree.Imports {
+		name, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
