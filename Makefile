@@ -1,0 +1,67 @@
+# GOEXPERIMENT=simd compiles the AVX-512 and AVX2 kernels in; without it
+# everything works, many times slower. No C compiler is needed, but for "race".
+export GOEXPERIMENT := simd
+export CGO_ENABLED := 0
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME := 30s
+VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null)
+DATA     := demo/fashion-mnist
+RUN      := demo/run
+
+.PHONY: build test test-full race fuzz lint bench demo clean help
+
+build: ## bin/effnet
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
+
+test: ## vet and every test; needs Go and nothing else
+	go vet ./...
+	go test -timeout 15m ./...
+
+test-full: ## test afresh, also on the generic kernels, and what needs files beside the repository
+	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
+	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
+	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
+	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
+	go vet ./...
+	go test -timeout 30m -count=1 ./...
+	GOEXPERIMENT= go vet ./...
+	GOEXPERIMENT= go test -timeout 30m -count=1 ./internal/backend/...
+
+# The matrix kernels step pointers past their operands, and do not follow them:
+# the one thing that -race's pointer checks are not to look at.
+race: ## every test under the race detector; needs cgo and a C compiler
+	@echo 'the race detector needs cgo: CGO_ENABLED=1 and a C compiler'
+	CGO_ENABLED=1 go test -race -gcflags=effnet/internal/backend/cpu/kernel=-d=checkptr=0 -timeout 60m ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+lint: ## golangci-lint (built on first use) and the imports each package may have
+	go run $(GOLANGCI) run
+	go test -run '^TestImports$$' ./internal
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/
+	go run ./tools/fashionmnist $(DATA)
+	bin/effnet train $(DATA) --config configs/fashion-mnist.yaml --out $(RUN) --exist-ok
+	bin/effnet eval $(RUN)/best.safetensors $(DATA)
+	bin/effnet predict $(RUN)/best.safetensors $(DATA)/val/ankle_boot/00000.png
+	@echo
+	@echo 'images      $(DATA)/{train,val}/CLASS/*.png'
+	@echo 'run         $(RUN)'
+	@echo 'checkpoint  $(RUN)/best.safetensors'
+	@echo 'again       bin/effnet predict $(RUN)/best.safetensors IMAGE...'
+
+clean: ## remove bin/ and demo/
+	rm -rf bin demo
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
