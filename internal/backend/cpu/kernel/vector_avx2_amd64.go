@@ -122,7 +122,7 @@ func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX2(px, i).MulAdd(scale, shift)
-				storeAVX2(py, i, z.Max(zero).Min(six))
+				storeAVX2(py, i, six.Min(zero.Max(z))) // in this order a NaN stays one
 			}
 		case Sigmoid:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {

@@ -120,7 +120,7 @@ func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX512(px, i).MulAdd(scale, shift)
-				storeAVX512(py, i, z.Max(zero).Min(six))
+				storeAVX512(py, i, six.Min(zero.Max(z))) // in this order a NaN stays one
 			}
 		case Sigmoid:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
