@@ -132,6 +132,26 @@ func TestTwoDropouts(t *testing.T) {
 	}
 }
 
+// The stream a random op is given is the one its Spec draws from.
+func TestRandomStream(t *testing.T) {
+	n := tensors(tensor.Shape{4, 3}, tensor.Shape{2})
+	random := backend.Random{Seed: 8, Layer: 9}
+	residual, err := ResidualAdd(n[0], n[0], n[1], .75, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := residual.Op().(*Op).Spec(), (backend.ResidualAdd{DropPath: backend.DropPath{Random: random, N: 4, Size: 3, Survival: .75}}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	dropout, err := Dropout(n[0], n[1], .25, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := dropout.Op().(*Op).Spec(), (backend.Dropout{Random: random, N: 12, P: .25}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // Operands that don't fit are errors, and no panics.
 func TestMismatches(t *testing.T) {
 	type build = func(n []*G.Node) (*G.Node, error)

@@ -171,6 +171,17 @@ func TestArena(t *testing.T) {
 	}
 }
 
+// A gap at the end grows into what is asked for.
+func TestArenaExtendsItsEnd(t *testing.T) {
+	var a arena
+	a.take(32)
+	end := a.take(16)
+	a.give(end, 16)
+	if at := a.take(40); at != end || a.size != 80 {
+		t.Errorf("40 values at %d of %d, want at %d of 80", at, a.size, end)
+	}
+}
+
 // A chain needs memory for what its longest step holds, however long it is.
 func TestArenaOfChains(t *testing.T) {
 	const size = 2 * 5 * 5 * 16

@@ -382,3 +382,45 @@ func TestBoundResult(t *testing.T) {
 		}
 	}
 }
+
+// The gradients of gamma and beta are views of one value, which must live as
+// long as they do.
+func TestViewOutlivesOtherValues(t *testing.T) {
+	n := &net{T: t, g: G.NewGraph(), r: rand.New(rand.NewPCG(1, 3))}
+	x := n.input("x", 0, 2, 4, 4, 8)
+	y := n.must(ops.GlobalAvgPool(n.norm(x, backend.Swish)))
+	loss := n.must(ops.SoftmaxCrossEntropy(y, n.input("targets", .5, 2, 8)))
+	grads, err := G.Grad(loss, n.params...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// So many values that they take all memory that is free.
+	many := make(G.Nodes, 100)
+	for i := range many {
+		many[i] = n.must(ops.GlobalAvgPool(x))
+	}
+	z := many[0]
+	for _, m := range many[1:] {
+		z = n.must(ops.Add(z, m))
+	}
+	n.outputs = G.Nodes{z}
+	for _, grad := range grads {
+		n.outputs = append(n.outputs, n.must(ops.Activate(grad, backend.Sigmoid)))
+	}
+
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	defer b.Close()
+	m, err := New(n.g, n.outputs, b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	want := n.runTape()
+	for i, got := range n.read(m) {
+		if e := backendtest.RelError(got, want[i]); !(e <= 1e-5) {
+			t.Errorf("output %d: relative error %.2g", i, e)
+		}
+	}
+}
