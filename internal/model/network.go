@@ -120,6 +120,9 @@ func (n *Network) tensors(w, running []float32) []Tensor {
 func (n *Network) Load(tensors []Tensor) error {
 	byName := map[string]Tensor{}
 	for _, t := range tensors {
+		if _, twice := byName[t.Name]; twice {
+			return fmt.Errorf("tensor %s is there twice", t.Name)
+		}
 		byName[t.Name] = t
 	}
 	w, running := make([]float32, n.Weights.Len), make([]float32, n.Running.Len)
@@ -172,7 +175,8 @@ type Training struct {
 	machine *vm.Machine
 
 	gradients backend.View
-	step      backend.View
+	step      backend.View   // of values
+	values    [2]float32     // see backend.StepValues
 	update    backend.Launch // of the running statistics
 }
 
@@ -231,9 +235,9 @@ func (n *Network) runningUpdate(norms []Norm, stats backend.View) (backend.Launc
 // Run computes the loss, every gradient and the new running statistics from
 // Images and Targets. step is the training step, which decides what is dropped.
 func (t *Training) Run(step uint64) error {
-	s := backend.StepValues(step)
 	if t.step.Buffer != nil { // a network that drops nothing needs no step
-		if err := t.net.backend.Upload(t.step, s[:]); err != nil {
+		t.values = backend.StepValues(step)
+		if err := t.net.backend.Upload(t.step, t.values[:]); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,281 @@
+package model
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/scale"
+)
+
+const batch = 4
+
+// images and labels of a batch for an architecture.
+func fill(t *testing.T, b backend.Backend, arch scale.Arch, train *Training) {
+	t.Helper()
+	targets := make([]float32, batch*arch.Classes)
+	for n := range batch {
+		targets[n*arch.Classes+(3*n+1)%arch.Classes] = 1
+	}
+	if err := b.Upload(train.Targets, targets); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Upload(train.Images, values("images", train.Images.Len, 0, 1.5)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// result is all that a training step computes.
+type result struct {
+	loss    float64
+	logits  []float32
+	grads   []Tensor
+	tensors []Tensor // parameters and running statistics afterwards
+}
+
+// trainOnce makes a network on b and takes one step.
+func trainOnce(t *testing.T, arch scale.Arch, b backend.Backend, seed, step uint64) result {
+	t.Helper()
+	net := initialised(t, arch, b, 1)
+	train, err := net.Training(batch, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, b, arch, train)
+	return runStep(t, net, train, step)
+}
+
+func runStep(t *testing.T, net *Network, train *Training, step uint64) result {
+	t.Helper()
+	r := result{logits: make([]float32, batch*net.Arch.Classes), tensors: nil}
+	err := train.Run(step)
+	if err == nil {
+		r.loss, err = train.Loss()
+	}
+	if err == nil {
+		err = train.Logits(r.logits)
+	}
+	if err == nil {
+		r.grads, err = train.Gradients()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tensors = tensorsOf(t, net)
+	return r
+}
+
+func sameTensors(a, b []Tensor) bool {
+	return slices.EqualFunc(a, b, func(x, y Tensor) bool { return x.Name == y.Name && equalBits(x.Data, y.Data) })
+}
+
+func (r result) same(o result) bool {
+	return r.loss == o.loss && equalBits(r.logits, o.logits) && sameTensors(r.grads, o.grads) && sameTensors(r.tensors, o.tensors)
+}
+
+// A step is a function of the network, the batch, the seed and its number: the
+// number of threads is not in it, and every one of those is.
+func TestStepIsDeterministic(t *testing.T) {
+	for _, set := range kernel.Available() {
+		one, two := cpu.NewWith(set, 1), cpu.NewWith(set, 2)
+		defer one.Close()
+		defer two.Close()
+		arch := tinyArch()
+		want := trainOnce(t, arch, one, 7, 100)
+		if math.IsNaN(want.loss) || want.loss <= 0 {
+			t.Fatalf("%s: loss %g", set.Name, want.loss)
+		}
+		for range 3 {
+			if !trainOnce(t, arch, two, 7, 100).same(want) {
+				t.Errorf("%s: 2 threads give other bits than 1", set.Name)
+			}
+		}
+		if !trainOnce(t, arch, one, 7, 100).same(want) {
+			t.Errorf("%s: another run gives other bits", set.Name)
+		}
+		for name, got := range map[string]result{
+			"step 101":        trainOnce(t, arch, one, 7, 101),
+			"step 100 + 2^24": trainOnce(t, arch, one, 7, 100+1<<24),
+			"seed 8":          trainOnce(t, arch, one, 8, 100),
+		} {
+			if equalBits(got.logits, want.logits) || got.loss == want.loss {
+				t.Errorf("%s: %s drops what step 100 of seed 7 does", set.Name, name)
+			}
+		}
+	}
+}
+
+// Without dropout and stochastic depth the step's number means nothing.
+func TestStepWithoutDropping(t *testing.T) {
+	arch := tinyArch()
+	arch.Dropout, arch.StochasticDepth = 0, 0
+	b := newCPU(t, 2)
+	if !trainOnce(t, arch, b, 7, 1).same(trainOnce(t, arch, b, 8, 2)) {
+		t.Error("the step's number or the seed changes a network that drops nothing")
+	}
+}
+
+// Each of the two alone drops something, and evaluation neither.
+func TestDropoutAndStochasticDepth(t *testing.T) {
+	b := newCPU(t, 2)
+	for name, change := range map[string]func(*scale.Arch){
+		"dropout":          func(a *scale.Arch) { a.StochasticDepth = 0 },
+		"stochastic depth": func(a *scale.Arch) { a.Dropout = 0 },
+	} {
+		arch := tinyArch()
+		change(&arch)
+		if trainOnce(t, arch, b, 7, 1).loss == trainOnce(t, arch, b, 7, 2).loss {
+			t.Errorf("%s alone drops nothing", name)
+		}
+	}
+	arch := tinyArch()
+	with := evaluate(t, initialised(t, arch, b, 1), -1)
+	arch.Dropout, arch.StochasticDepth = 0, 0
+	if !equalBits(with, evaluate(t, initialised(t, arch, b, 1), -1)) {
+		t.Error("evaluation drops")
+	}
+}
+
+// evaluate returns the logits of a batch, with a NaN in one image if nan >= 0.
+func evaluate(t *testing.T, net *Network, nan int) []float32 {
+	t.Helper()
+	eval, err := net.Inference(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := values("images", eval.Images.Len, 0, 1.5)
+	if nan >= 0 {
+		images[(2*nan+1)*len(images)/(2*batch)] = float32(math.NaN()) // in its middle
+	}
+	logits := make([]float32, batch*net.Arch.Classes)
+	if err := net.backend.Upload(eval.Images, images); err != nil {
+		t.Fatal(err)
+	}
+	if err := eval.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := eval.Logits(logits); err != nil {
+		t.Fatal(err)
+	}
+	return logits
+}
+
+// A NaN must reach the loss, where training looks for it, and the logits of its
+// image; no activation may hide it.
+func TestNaNIsNotHidden(t *testing.T) {
+	for _, set := range kernel.Available() {
+		for _, act := range []scale.Activation{scale.Swish, scale.ReLU6} {
+			b := cpu.NewWith(set, 2)
+			defer b.Close()
+			arch := tinyArch()
+			arch.Activation, arch.Dropout, arch.StochasticDepth = act, 0, 0
+			net := initialised(t, arch, b, 1)
+
+			clean, dirty := evaluate(t, net, -1), evaluate(t, net, 2)
+			for i, v := range dirty {
+				if i/arch.Classes == 2 && v == v || i/arch.Classes != 2 && math.Float32bits(v) != math.Float32bits(clean[i]) {
+					t.Errorf("%s, %s: logit %d of image %d is %g", set.Name, act, i%arch.Classes, i/arch.Classes, v)
+				}
+			}
+
+			train, err := net.Training(batch, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, b, arch, train)
+			images := values("images", train.Images.Len, 0, 1.5)
+			images[len(images)/2] = float32(math.NaN())
+			if err := b.Upload(train.Images, images); err != nil {
+				t.Fatal(err)
+			}
+			if r := runStep(t, net, train, 1); !math.IsNaN(r.loss) {
+				t.Errorf("%s, %s: loss %g", set.Name, act, r.loss)
+			}
+		}
+	}
+}
+
+// Memory foretells what Training takes, before there is any.
+func TestMemory(t *testing.T) {
+	b := newCPU(t, 1)
+	for _, change := range []func(*scale.Arch){
+		func(*scale.Arch) {},
+		func(a *scale.Arch) { a.Dropout, a.StochasticDepth = 0, 0 },
+		func(a *scale.Arch) { a.Activation, a.Resolution = scale.ReLU6, 48 },
+	} {
+		arch := tinyArch()
+		change(&arch)
+		for _, size := range []int{1, 6} {
+			net, err := New(arch, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			train, err := net.Training(size, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			arena, params, err := Memory(arch, size, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if arena != train.ArenaBytes() || arena == 0 {
+				t.Errorf("batch %d: arena of %d bytes foretold, %d taken", size, arena, train.ArenaBytes())
+			}
+			if want := scale.Count(arch).Params * 4 * 4; params != want {
+				t.Errorf("batch %d: %d bytes for parameters, gradients and two slots, want %d", size, params, want)
+			}
+		}
+	}
+}
+
+// A step in the middle of an epoch allocates nothing.
+func TestTrainingAllocatesNothing(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		b := newCPU(t, threads)
+		arch := tinyArch()
+		train, err := initialised(t, arch, b, 1).Training(batch, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, b, arch, train)
+		step := uint64(0)
+		if a := testing.AllocsPerRun(5, func() { step++; _ = train.Run(step) }); a != 0 {
+			t.Errorf("%d threads: %g allocations a step", threads, a)
+		}
+	}
+}
+
+// Each Run moves the running statistics by BNMomentum towards the batch's.
+func TestRunningStatistics(t *testing.T) {
+	b := newCPU(t, 1)
+	arch := tinyArch()
+	net := initialised(t, arch, b, 1)
+	train, err := net.Training(batch, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, b, arch, train)
+	// The first normalisation's batch statistics don't depend on what is
+	// dropped: n steps leave (1-momentum)^n of the start.
+	at := func(r result, name string) float64 {
+		for _, x := range r.tensors {
+			if x.Name == name {
+				return float64(x.Data[0])
+			}
+		}
+		t.Fatalf("no %s", name)
+		return 0
+	}
+	first, second := runStep(t, net, train, 1), runStep(t, net, train, 2)
+	m := arch.BNMomentum
+	for name, start := range map[string]float64{"bn1.running_mean": 0, "bn1.running_var": 1} {
+		one, two := at(first, name), at(second, name)
+		stat := start + (one-start)/m // of the batch
+		if want := start + (stat-start)*(1-(1-m)*(1-m)); stat == start || math.Abs(two-want) > 1e-4*math.Abs(stat-start) {
+			t.Errorf("%s: %g, %g, then %g, want %g", name, start, one, two, want)
+		}
+	}
+}
