@@ -8,12 +8,13 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/ops"
 	"effnet/internal/scale"
 )
 
 const batch = 4
 
-// images and labels of a batch for an architecture.
+// fill uploads a batch of images and labels.
 func fill(t *testing.T, b backend.Backend, arch scale.Arch, train *Training) {
 	t.Helper()
 	targets := make([]float32, batch*arch.Classes)
@@ -50,7 +51,7 @@ func trainOnce(t *testing.T, arch scale.Arch, b backend.Backend, seed, step uint
 
 func runStep(t *testing.T, net *Network, train *Training, step uint64) result {
 	t.Helper()
-	r := result{logits: make([]float32, batch*net.Arch.Classes), tensors: nil}
+	r := result{logits: make([]float32, batch*net.Arch.Classes)}
 	err := train.Run(step)
 	if err == nil {
 		r.loss, err = train.Loss()
@@ -136,6 +137,50 @@ func TestDropoutAndStochasticDepth(t *testing.T) {
 	arch.Dropout, arch.StochasticDepth = 0, 0
 	if !equalBits(with, evaluate(t, initialised(t, arch, b, 1), -1)) {
 		t.Error("evaluation drops")
+	}
+}
+
+// Every layer that drops draws from a stream of its own, and only blocks that
+// may be dropped are layers of that kind.
+func TestRandomStreams(t *testing.T) {
+	arch := tinyArch()
+	g, err := build(arch, batch, true, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var survivals []float32
+	layers := map[uint32]bool{}
+	for _, node := range g.g.AllNodes() {
+		op, ok := node.Op().(*ops.Op)
+		if !ok {
+			continue
+		}
+		var r backend.Random
+		switch s := op.Spec().(type) {
+		case backend.ResidualAdd:
+			r = s.Random
+			survivals = append(survivals, s.Survival)
+		case backend.Dropout:
+			if op.String() != "Dropout" {
+				continue // its gradient, of the same stream
+			}
+			r = s.Random
+		default:
+			continue
+		}
+		if r.Seed != 7 || layers[r.Layer] {
+			t.Errorf("%v draws from %+v, as another layer may", node, r)
+		}
+		layers[r.Layer] = true
+	}
+	// Blocks 1, 3, 4 and 6 of 7 have a way round; 1 - 0.6*i/7 survive.
+	slices.Sort(survivals)
+	want := []float64{1 - .6*6/7, 1 - .6*4/7, 1 - .6*3/7, 1 - .6/7}
+	if !slices.EqualFunc(survivals, want, func(a float32, b float64) bool { return math.Abs(float64(a)-b) < 1e-6 }) {
+		t.Errorf("survival %v, want %v", survivals, want)
+	}
+	if len(layers) != len(want)+1 {
+		t.Errorf("%d layers drop, want %d and the dropout", len(layers), len(want))
 	}
 }
 
