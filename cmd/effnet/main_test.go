@@ -1,15 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
 
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
 	"effnet/internal/config"
+	"effnet/internal/data"
+	"effnet/internal/train"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/pflag"
@@ -21,8 +32,10 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/script",
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "photos": photos, "same": same, "cut": cut, "evaluated": evaluated,
+		},
 	})
 }
 
@@ -46,6 +59,68 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// photos makes a data set that can be learned: photos DIR COUNT CLASS... writes
+// COUNT images a class into DIR/train/CLASS and DIR/val/CLASS, each class a
+// colour with noise.
+func photos(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: photos DIR COUNT CLASS...")
+	}
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	r := rand.New(rand.NewPCG(1, 2))
+	for c, class := range args[2:] {
+		for _, split := range []string{"train", "val"} {
+			dir := ts.MkAbs(filepath.Join(args[0], split, class))
+			ts.Check(os.MkdirAll(dir, 0o777))
+			for i := range count {
+				m := image.NewRGBA(image.Rect(0, 0, 40, 36))
+				for p := 0; p < len(m.Pix); p += 4 {
+					m.Pix[p], m.Pix[p+1], m.Pix[p+2], m.Pix[p+3] = uint8(r.IntN(100)), uint8(r.IntN(100)), uint8(r.IntN(100)), 255
+					m.Pix[p+c%3] += 120
+				}
+				f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+				ts.Check(err)
+				ts.Check(png.Encode(f, m))
+				ts.Check(f.Close())
+			}
+		}
+	}
+}
+
+// same compares files byte by byte: same FILE FILE.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if bytes.Equal(a, b) == neg {
+		ts.Fatalf("%s and %s: equal is %v", args[0], args[1], !neg)
+	}
+}
+
+// evaluated checks that a training's best metrics are those of an evaluation:
+// evaluated TRAIN_JSON EVAL_JSON.
+func evaluated(ts *testscript.TestScript, neg bool, args []string) {
+	var trained train.Result
+	var m train.Metrics
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &trained))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &m))
+	if trained.Best != m || neg {
+		ts.Fatalf("training printed %+v, evaluation %+v", trained.Best, m)
+	}
+}
+
+// cut writes the first half of a file: cut FILE NEW.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE NEW")
+	}
+	whole, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), whole[:len(whole)/2], 0o666))
+}
+
 func TestExitCode(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -57,6 +132,10 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("x.yaml: %w", config.Error{"lr: -1"}), 2},
 		{fmt.Errorf("train: %w", interrupted{syscall.SIGINT}), 130},
 		{interrupted{syscall.SIGTERM}, 143},
+		{fmt.Errorf("x: %w", &data.Error{Path: "p", Reason: "r"}), 3},
+		{&backend.Error{Device: "cuda", Op: "open", Err: errors.New("no")}, 4},
+		{&train.Diverged{}, 5},
+		{&checkpoint.Error{Path: "p", Reason: "r"}, 6},
 	} {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("exitCode(%v) = %d, want %d", c.err, got, c.want)

@@ -119,7 +119,7 @@ func trainSettings(cfg config.Config, arch scale.Arch, images int) (train.Option
 	if cfg.BatchSize > images {
 		return train.Options{}, usageError{fmt.Errorf("--batch-size %d is more than the %d training images (use -b %d or less)", cfg.BatchSize, images, images)}
 	}
-	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, Interpolation: cfg.Interpolation, Mean: cfg.Mean, Std: cfg.Std}
+	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, CropPct: cfg.CropPct, Interpolation: cfg.Interpolation, Mean: cfg.Mean, Std: cfg.Std}
 	loader := data.Options{
 		Pipeline: train.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: prefetch, Seed: uint64(cfg.Seed),
 	}

@@ -36,7 +36,8 @@ type Config struct {
 	Std        [3]float64 `yaml:"std,flow" help:"red, green and blue are divided by these after that"`
 
 	Interpolation string     `yaml:"interpolation" help:"of the resize to img-size: bicubic or bilinear"`
-	Crop          string     `yaml:"crop" help:"rule of the evaluation's centre crop: tf"`
+	Crop          string     `yaml:"crop" help:"rule of the evaluation's centre crop: tf, timm or torchvision"`
+	CropPct       float64    `yaml:"crop-pct" help:"share of the resized image that the crops of timm and torchvision keep"`
 	Scale         [2]float64 `yaml:"scale,flow" help:"random resized crop: least and greatest share of the image's area"`
 	Ratio         [2]float64 `yaml:"ratio,flow" help:"random resized crop: least and greatest width/height"`
 	HFlip         float64    `yaml:"hflip" help:"probability of a mirrored image"`
@@ -70,7 +71,7 @@ func Default() Config {
 		Drop: -1, DropPath: 0.2, BNMomentum: 0.01, BNEps: 1e-3, Padding: string(scale.Same),
 		Mean:          [3]float64{123.675, 116.28, 103.53}, // ImageNet's
 		Std:           [3]float64{58.395, 57.12, 57.375},
-		Interpolation: "bicubic", Crop: "tf",
+		Interpolation: "bicubic", Crop: "tf", CropPct: 0.875,
 		Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5,
 		Epochs: 350, BatchSize: 128,
 		Opt: "rmsprop", Momentum: 0.9, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,

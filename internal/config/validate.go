@@ -62,7 +62,8 @@ func (c Config) checks() []check {
 		{"std", c.Std, all(c.Std[:], 1e-3, 255), "three numbers of 0.001 to 255"},
 
 		name("interpolation", c.Interpolation, "bicubic", "bilinear"),
-		name("crop", c.Crop, "tf"),
+		name("crop", c.Crop, "tf", "timm", "torchvision"),
+		number("crop-pct", c.CropPct, 0.1, 1),
 		{"scale", c.Scale, ordered(c.Scale, 1e-6, 1), "two rising numbers of 0.000001 to 1"},
 		{"ratio", c.Ratio, ordered(c.Ratio, 0.01, 100), "two rising numbers of 0.01 to 100"},
 		number("hflip", c.HFlip, 0, 1),

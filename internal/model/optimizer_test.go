@@ -32,7 +32,7 @@ func TestTenStepsAgainstPyTorch(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				lossTol := func(step int) float64 { return 1e-3 }
+				lossTol := func(int) float64 { return 1e-3 }
 				normTol := 1e-2
 				if !strings.HasPrefix(filepath.Base(path), "tiny") {
 					lossTol = func(step int) float64 { return []float64{1e-4, 1e-3, 1e-3, 1e-2, .1, .1, .1, .1, .1, .1}[step] }

@@ -122,9 +122,9 @@ func later(o Op, inputs ...*G.Node) func() (*G.Node, error) {
 	return func() (*G.Node, error) { return apply(o, inputs...) }
 }
 
-func nodes(make ...func() (*G.Node, error)) (G.Nodes, error) {
+func nodes(makers ...func() (*G.Node, error)) (G.Nodes, error) {
 	var all G.Nodes
-	for _, f := range make {
+	for _, f := range makers {
 		n, err := f()
 		if err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"slices"
 	"sync/atomic"
 
 	"github.com/chewxy/hm"
@@ -96,7 +97,7 @@ func (o *Op) Arity() int { return len(o.in) }
 // Type implements gorgonia.Op.
 func (o *Op) Type() hm.Type {
 	types := make([]hm.Type, 0, len(o.in)+1)
-	for _, d := range append(o.in[:len(o.in):len(o.in)], o.out) {
+	for _, d := range append(slices.Clip(o.in), o.out) {
 		if d == 0 {
 			types = append(types, tensor.Float32)
 		} else {
