@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"effnet/internal/config"
+	"effnet/internal/model"
+	"effnet/internal/optim"
 	"effnet/internal/scale"
 
 	"github.com/spf13/cobra"
@@ -72,6 +74,13 @@ type summary struct {
 	Stages    []scale.Row `json:"stages"`
 	Published *published  `json:"published"` // null for a baseline that has no variants
 	Formula   formula     `json:"formula"`
+	Memory    memory      `json:"train_memory"`
+}
+
+// memory is what training takes, in bytes.
+type memory struct {
+	Image   int64 `json:"image"`   // the intermediate values of one image
+	Weights int64 `json:"weights"` // weights, gradients and RMSProp's two values a weight
 }
 
 // size is a network's coefficients and cost.
@@ -111,6 +120,9 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		return nil, usageError{err}
 	}
 	s := &summary{Name: a.Name, Classes: classes, size: sizeOf(a, classes), Stages: scale.Count(a).Rows}
+	if s.Memory.Image, s.Memory.Weights, err = model.Memory(a, 1, optim.Options{Rule: "rmsprop"}.Slots()); err != nil {
+		return nil, err
+	}
 
 	k := cfg.Coefficients()
 	var baseline scale.Baseline
@@ -164,7 +176,9 @@ func (s *summary) print(w io.Writer) error {
 		coefficients("published "+s.Published.Variant, s.Published.size)
 	}
 	coefficients(fmt.Sprintf("formula, phi %.2f", s.Formula.Phi), s.Formula.size)
-	p.line("\nformula: depth %.4g^phi, width %.4g^phi, resolution %.4g^phi; %.4g times the MACs for each phi",
+	p.line("\ntraining memory: %.1f MiB an image, %.1f MiB for weights, gradients and RMSProp",
+		float64(s.Memory.Image)/(1<<20), float64(s.Memory.Weights)/(1<<20))
+	p.line("formula: depth %.4g^phi, width %.4g^phi, resolution %.4g^phi; %.4g times the MACs for each phi",
 		s.Formula.Alpha, s.Formula.Beta, s.Formula.Gamma, s.Formula.Product)
 	return p.err
 }

@@ -153,10 +153,20 @@ func runFolder(cfg config.Config, arch scale.Arch) string {
 	return filepath.Join("runs", name)
 }
 
+// What makeRunFolder writes.
+const (
+	configFile  = "config.yaml"
+	classesFile = "classes.txt"
+)
+
 // makeRunFolder creates a run's folder with its configuration and class names.
 func makeRunFolder(dir string, cfg config.Config, classes []string, existOK bool) error {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 && !existOK {
-		return usageError{fmt.Errorf("run folder %s exists and is not empty (choose another --out, or --exist-ok to write into it)", dir)}
+	if entries, err := os.ReadDir(dir); err == nil && !existOK {
+		for _, e := range entries {
+			if e.Name() != configFile && e.Name() != classesFile { // those alone are a run that never began
+				return usageError{fmt.Errorf("run folder %s exists and is not empty (choose another --out, or --exist-ok to write into it)", dir)}
+			}
+		}
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("run folder: %w", err)
@@ -165,11 +175,11 @@ func makeRunFolder(dir string, cfg config.Config, classes []string, existOK bool
 	if err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, configFile), text, 0o666); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
 	names := strings.Join(classes, "\n") + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "classes.txt"), []byte(names), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, classesFile), []byte(names), 0o666); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
 	return nil

@@ -6,10 +6,11 @@
 package cpu
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -54,16 +55,29 @@ type buffer []float32
 
 func (b buffer) Len() int { return len(b) }
 
-// maxValues bounds an allocation: 1 TiB, beyond any machine this runs on.
-const maxValues = 1 << 38
-
 // Alloc implements backend.Backend. The memory starts on a cache line and a
 // kernel may read kernel.Tail values past its end.
 func (b *Backend) Alloc(n int) (backend.Buffer, error) {
-	if n < 0 || n > maxValues {
-		return nil, &backend.Error{Device: "cpu", Op: fmt.Sprintf("allocate %d values", n), Err: errors.New("out of range")}
+	if free := freeMemory(); n < 0 || int64(n) > free/4 {
+		return nil, &backend.Error{Device: "cpu", Op: fmt.Sprintf("allocate %.1f GiB", float64(n)*4/(1<<30)),
+			Err: fmt.Errorf("only %.1f GiB are free (lower --batch-size or --img-size)", float64(free)/(1<<30))}
 	}
 	return buffer(alloc(n)), nil
+}
+
+// freeMemory is the bytes that can be had without swapping, as Linux estimates
+// them; elsewhere, no bound. To ask for more ends in a kill, not in an error.
+func freeMemory() int64 {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return math.MaxInt64
+	}
+	_, rest, _ := strings.Cut(string(info), "MemAvailable:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return math.MaxInt64
+	}
+	return kib << 10
 }
 
 func alloc(n int) []float32 {

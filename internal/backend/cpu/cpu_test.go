@@ -50,7 +50,7 @@ func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
 func TestAllocRefusesNonsense(t *testing.T) {
 	b := cpu.NewWith(kernel.Available()[0], 1)
 	defer b.Close()
-	for _, n := range []int{-1, 1 << 60} {
+	for _, n := range []int{-1, 1 << 37, 1 << 60} {
 		if _, err := b.Alloc(n); err == nil {
 			t.Errorf("Alloc(%d) did not fail", n)
 		}
