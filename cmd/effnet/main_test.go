@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
@@ -34,7 +35,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "photos": photos, "same": same, "cut": cut, "evaluated": evaluated,
+			"exits": exits, "photos": photos, "same": same, "cut": cut, "evaluated": evaluated, "await": await,
 		},
 	})
 }
@@ -109,6 +110,20 @@ func evaluated(ts *testscript.TestScript, neg bool, args []string) {
 	if trained.Best != m || neg {
 		ts.Fatalf("training printed %+v, evaluation %+v", trained.Best, m)
 	}
+}
+
+// await waits until a background command has made a file: await FILE.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	for range 6000 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s was not made within a minute", args[0])
 }
 
 // cut writes the first half of a file: cut FILE NEW.

@@ -2,56 +2,79 @@ package model
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 
 	"effnet/internal/backend/cpu"
+	"effnet/internal/optim"
 	"effnet/internal/scale"
 )
 
+// BenchmarkB0 times a training step (forward, backward, running statistics,
+// RMSProp's update) and an inference pass. Use -cpu 1,2 to vary the threads.
 func BenchmarkB0(b *testing.B) {
+	for _, c := range []struct{ size, batch int }{{224, 16}, {224, 1}, {32, 256}} {
+		b.Run(fmt.Sprintf("train/%dpx/batch%d", c.size, c.batch), func(b *testing.B) {
+			net := benchNetwork(b, c.size)
+			t, err := net.Training(c.batch, 1)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := net.backend.Upload(t.Images, values("input", t.Images.Len, 0, 1.7)); err != nil {
+				b.Fatal(err)
+			}
+			opt, err := optim.New(net.backend, optim.Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3}, net.Weights, t.GradientView(), net.Decayed)
+			if err != nil {
+				b.Fatal(err)
+			}
+			measure(b, c.batch, func() error {
+				if err := t.Run(1); err != nil {
+					return err
+				}
+				return opt.Step(1e-4)
+			})
+		})
+		b.Run(fmt.Sprintf("infer/%dpx/batch%d", c.size, c.batch), func(b *testing.B) {
+			net := benchNetwork(b, c.size)
+			f, err := net.Inference(c.batch)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := net.backend.Upload(f.Images, values("input", f.Images.Len, 0, 1.7)); err != nil {
+				b.Fatal(err)
+			}
+			measure(b, c.batch, f.Run)
+		})
+	}
+}
+
+func benchNetwork(b *testing.B, size int) *Network {
+	b.Helper()
 	arch, err := scale.Variant("b0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, c := range []struct{ size, batch int }{{32, 256}, {224, 16}} {
-		arch.Resolution = c.size
-		threads, _ := strconv.Atoi(os.Getenv("THREADS"))
-		be, err := cpu.New(threads)
-		if err != nil {
-			b.Fatal(err)
-		}
-		net, err := New(arch, be)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := net.Initialise(1); err != nil {
-			b.Fatal(err)
-		}
-		train, err := net.Training(c.batch, 1)
-		if err != nil {
-			b.Fatal(err)
-		}
-		infer, err := net.Inference(c.batch)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x := values("input", train.Images.Len, 0, 1.7)
-		_ = be.Upload(train.Images, x)
-		_ = be.Upload(infer.Images, x)
-		b.Run(fmt.Sprintf("train/%dpx", c.size), func(b *testing.B) {
-			for b.Loop() {
-				_ = train.Run(1)
-			}
-			b.ReportMetric(float64(c.batch*b.N)/b.Elapsed().Seconds(), "images/s")
-		})
-		b.Run(fmt.Sprintf("infer/%dpx", c.size), func(b *testing.B) {
-			for b.Loop() {
-				_ = infer.Run()
-			}
-			b.ReportMetric(float64(c.batch*b.N)/b.Elapsed().Seconds(), "images/s")
-		})
-		be.Close()
+	arch.Resolution = size
+	device, err := cpu.New(0)
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() { device.Close() })
+	net, err := New(arch, device)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := net.Initialise(1); err != nil {
+		b.Fatal(err)
+	}
+	return net
+}
+
+func measure(b *testing.B, batch int, run func() error) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(batch*b.N)/b.Elapsed().Seconds(), "images/s")
 }
