@@ -5,7 +5,7 @@
     python3 tools/timm_check.py runs/NAME/best.safetensors --effnet bin/effnet
 
 The images are noise and gradients, larger than the network's input by exactly what
-the evaluation crop (TensorFlow's) takes away, so that nothing is resized and both
+the evaluation crop takes away, so that nothing is resized and both
 sides see the same pixels. timm computes in float64. Exits with 1 when the networks
 differ by more than rounding.
 """
@@ -49,9 +49,8 @@ def load(path):
     return name, net.double().eval(), meta
 
 
-def make_images(resolution):
+def make_images(resolution, padding):
     """[IMAGES, side, side, 3] uint8, and the slice of a side that the crop keeps."""
-    padding = round(resolution * (1 / 0.875 - 1))
     side = resolution + padding
     begin = (padding + 1) // 2
     rng = np.random.default_rng(1)
@@ -100,9 +99,13 @@ def main():
     name, net, meta = load(args.checkpoint)
     print(f"{name} loads {args.checkpoint} strictly")
     preprocess, classes = meta["preprocess"], meta["arch"]["classes"]
-    if preprocess["crop"] != "tf":
-        sys.exit(f"{args.checkpoint}: evaluation crop {preprocess['crop']!r}: only 'tf' can be compared")
-    images, keep = make_images(preprocess["resolution"])
+    if preprocess["crop"] == "tf":
+        padding = round(preprocess["resolution"] * (1 / 0.875 - 1))
+    elif preprocess.get("crop_pct") == 1:
+        padding = 0  # the crops of timm and torchvision keep all of such an image
+    else:
+        sys.exit(f"{args.checkpoint}: evaluation crop {preprocess['crop']!r}: only 'tf' and a crop_pct of 1 can be compared")
+    images, keep = make_images(preprocess["resolution"], padding)
     want = timm_log_probabilities(net, images[:, keep, keep], preprocess)
     got = effnet_log_probabilities(args.effnet, args.checkpoint, images, classes)
     if np.isnan(got).any():

@@ -1,0 +1,85 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func step(n int) Step {
+	return Step{
+		Epoch: 1, Epochs: 2, Step: n, Steps: 5, Loss: 1.25, Top1: .5, LR: .01,
+		ImagesPerSec: 42.04, DataWait: .015, Left: 62 * time.Second,
+	}
+}
+
+func TestLogLines(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, false, 2, false)
+	for n := 1; n <= 5; n++ {
+		l.Step(step(n))
+	}
+	l.Printf("done %d", 1)
+	line := func(n string) string {
+		return "epoch 1/2  step " + n + "/5  loss 1.2500  top-1 50.00%  lr 0.01  42.0 images/s  data wait 1.5%  1m2s left\n"
+	}
+	if want := line("2") + line("4") + line("5") + "done 1\n"; out.String() != want {
+		t.Errorf("printed\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// On a terminal one line is drawn over, and what follows starts on its own.
+func TestLiveLine(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, true, 1000, false)
+	l.Step(step(1))
+	l.Step(step(5))
+	l.Printf("done")
+	if got := strings.Count(out.String(), "\r\x1b[K"); got != 2 {
+		t.Errorf("%d redraws, want 2", got)
+	}
+	if !strings.HasSuffix(out.String(), "left\ndone\n") {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, true, 1, true)
+	l.Step(step(1))
+	l.Printf("done")
+	if out.Len() != 0 {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestClock(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1400 * time.Millisecond: "1s", 61 * time.Second: "1m1s", 3*time.Hour + 5*time.Second: "3h00m05s",
+	} {
+		if got := clock(d); got != want {
+			t.Errorf("clock(%v) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestWriteCSV(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.csv")
+	epochs := []Epoch{{Epoch: 1, Step: 10, LR: .1, TrainLoss: 2, TrainTop1: .25, ValLoss: 1.5, ValTop1: .5, ValTop5: 1, Seconds: 3, DataWait: .01}}
+	if err := WriteCSV(path, epochs); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,seconds,data_wait\n1,10,0.1,2,0.25,1.5,0.5,1,3,0.01\n"
+	if string(got) != want {
+		t.Errorf("wrote\n%s\nwant\n%s", got, want)
+	}
+	if err := WriteCSV(filepath.Join(t.TempDir(), "no", "such"), epochs); err == nil {
+		t.Error("no error for a folder that is not there")
+	}
+}
