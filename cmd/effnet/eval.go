@@ -13,39 +13,54 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// deviceOptions say where and how wide a network runs; every command that takes
-// a checkpoint has them.
+// deviceOptions say where a network runs; every command that takes a checkpoint
+// has them.
 type deviceOptions struct {
-	Device           string
-	Threads, Workers int
-	BatchSize        int
-	JSON             bool
+	Device  string
+	Threads int
+	JSON    bool
 }
 
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Device, "device", "cpu", "cpu or cuda")
 	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
-	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
-	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }
 
 // Validate names the first option out of range.
 func (o *deviceOptions) Validate() error {
-	switch {
-	case o.Threads < 0:
+	if o.Threads < 0 {
 		return usageError{fmt.Errorf("--threads %d: want 0 or more", o.Threads)}
+	}
+	return nil
+}
+
+type evalOptions struct {
+	deviceOptions
+	Workers, BatchSize int
+}
+
+// AddFlags registers the options.
+func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
+	o.deviceOptions.AddFlags(flags)
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
+	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
+}
+
+// Validate names the first option out of range.
+func (o *evalOptions) Validate() error {
+	switch {
 	case o.Workers < 0:
 		return usageError{fmt.Errorf("--workers %d: want 0 or more", o.Workers)}
 	case o.BatchSize < 1:
 		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
 	}
-	return nil
+	return o.deviceOptions.Validate()
 }
 
 func newEvalCommand() *cobra.Command {
-	var opts deviceOptions
+	var opts evalOptions
 	cmd := &cobra.Command{
 		Use:   "eval CHECKPOINT DIR",
 		Short: "Evaluate a checkpoint on a folder of images",
@@ -63,7 +78,7 @@ preprocessed.`,
 	return cmd
 }
 
-func runEval(ctx context.Context, w io.Writer, path, dir string, opts deviceOptions) error {
+func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOptions) error {
 	if err := opts.Validate(); err != nil {
 		return err
 	}

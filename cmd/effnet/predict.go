@@ -11,11 +11,26 @@ import (
 	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 type predictOptions struct {
 	deviceOptions
 	TopK int
+}
+
+// AddFlags registers the options.
+func (o *predictOptions) AddFlags(flags *pflag.FlagSet) {
+	o.deviceOptions.AddFlags(flags)
+	flags.IntVar(&o.TopK, "topk", 5, "classes to print; 0 for all")
+}
+
+// Validate names the first option out of range.
+func (o *predictOptions) Validate() error {
+	if o.TopK < 0 {
+		return usageError{fmt.Errorf("--topk %d: want 0 or more", o.TopK)}
+	}
+	return o.deviceOptions.Validate()
 }
 
 func newPredictCommand() *cobra.Command {
@@ -31,7 +46,6 @@ func newPredictCommand() *cobra.Command {
 		},
 	}
 	opts.AddFlags(cmd.Flags())
-	cmd.Flags().IntVar(&opts.TopK, "topk", 5, "classes to print; 0 for all")
 	return cmd
 }
 
@@ -50,9 +64,6 @@ type prediction struct {
 func runPredict(ctx context.Context, w io.Writer, path string, images []string, opts predictOptions) error {
 	if err := opts.Validate(); err != nil {
 		return err
-	}
-	if opts.TopK < 0 {
-		return usageError{fmt.Errorf("--topk %d: want 0 or more", opts.TopK)}
 	}
 	b, err := openBackend(opts.Device, opts.Threads)
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// Reference computes a Spec by its definition: plain loops, sums in float64.
-// It is what every backend is tested against and what an op's Do runs; read it
-// to learn what an operation is.
+// Reference computes a Spec by its definition, in plain loops. It is what every
+// backend is tested against and what an op's Do runs; read it to learn what an
+// operation is.
 func Reference(spec Spec, v [][]float32) error {
 	for i, n := range spec.Sizes() {
 		if len(v[i]) != n {

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -132,7 +133,7 @@ func (n *Network) Load(tensors []Tensor) error {
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("tensor %s is missing", name)
-		case !sameShape(t.Shape, shape):
+		case !slices.Equal(t.Shape, shape):
 			return nil, fmt.Errorf("tensor %s has shape %v, want %v", name, t.Shape, shape)
 		case len(t.Data) != product(shape):
 			return nil, fmt.Errorf("tensor %s has %d values for shape %v", name, len(t.Data), shape)

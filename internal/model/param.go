@@ -3,7 +3,6 @@ package model
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 )
 
 // Kind says what a parameter is: how it lies in memory, how it is initialised
@@ -168,5 +167,3 @@ func product(s []int) int {
 	}
 	return n
 }
-
-func sameShape(a, b []int) bool { return slices.Equal(a, b) }

@@ -238,22 +238,24 @@ func (r *run) finishEpoch(ctx context.Context, e report.Epoch) error {
 	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
 		return r.diverged(e.Epoch-1, r.loader.Batches()-1, m.Loss)
 	}
-	first := len(r.result.Epochs) == 0
+	improved := r.evaluator != nil && (len(r.result.Epochs) == 0 || m.Top1 > r.result.Best.Top1)
 	r.result.Epochs = append(r.result.Epochs, e)
 	at := checkpoint.Training{Epoch: e.Epoch, Step: e.Step, Top1: m.Top1, Top5: m.Top5, Loss: m.Loss}
 	if err := r.save("last.safetensors", at); err != nil {
 		return err
 	}
-	if first || m.Top1 > r.result.Best.Top1 {
+	if improved {
 		r.result.Best = m
 		if err := r.save("best.safetensors", at); err != nil {
 			return err
 		}
 	}
+	evaluation := "not evaluated"
 	if r.evaluator != nil {
-		r.log.Printf("epoch %d/%d  train loss %.4f  top-1 %.2f%%  |  %s  |  %.1f s, data wait %.1f%%",
-			e.Epoch, r.Epochs, e.TrainLoss, 100*e.TrainTop1, m, e.Seconds, 100*e.DataWait)
+		evaluation = m.String()
 	}
+	r.log.Printf("epoch %d/%d  train loss %.4f  top-1 %.2f%%  |  %s  |  %.1f s, data wait %.1f%%",
+		e.Epoch, r.Epochs, e.TrainLoss, 100*e.TrainTop1, evaluation, e.Seconds, 100*e.DataWait)
 	return report.WriteCSV(filepath.Join(r.Out, "metrics.csv"), r.result.Epochs)
 }
 

@@ -279,7 +279,7 @@ func TestNaNStaysNaN(t *testing.T) {
 		for i := range x {
 			x[i], one[i] = nan, 1
 		}
-		for _, act := range []Act{Identity, Swish, Sigmoid} {
+		for _, act := range []Act{Identity, Swish, ReLU6, Sigmoid} {
 			s.NormAct(y, x, &Norm{Scale: one, Shift: zero, Mean: zero}, act, 16, 0)
 			for i, v := range y {
 				if v == v {
