@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/model"
 	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
@@ -34,6 +38,19 @@ func (o *deviceOptions) Validate() error {
 		return usageError{fmt.Errorf("--threads %d: want 0 or more", o.Threads)}
 	}
 	return nil
+}
+
+// openNetwork loads a checkpoint on the device. The caller closes the backend.
+func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Network, *checkpoint.Meta, error) {
+	b, err := openBackend(o.Device, o.Threads)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	net, meta, err := train.Load(path, b)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, b.Close())
+	}
+	return b, net, meta, nil
 }
 
 type evalOptions struct {
@@ -82,15 +99,11 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	b, err := openBackend(opts.Device, opts.Threads)
+	b, net, meta, err := opts.openNetwork(path)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	net, meta, err := train.Load(path, b)
-	if err != nil {
-		return err
-	}
 	set, err := data.OpenEval(dir, meta.Classes)
 	if err != nil {
 		return err

@@ -65,15 +65,11 @@ func runPredict(ctx context.Context, w io.Writer, path string, images []string, 
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	b, err := openBackend(opts.Device, opts.Threads)
+	b, net, meta, err := opts.openNetwork(path)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	net, meta, err := train.Load(path, b)
-	if err != nil {
-		return err
-	}
 	pass, err := net.Inference(1)
 	if err != nil {
 		return err
