@@ -3,18 +3,22 @@ package kernel
 import "unsafe"
 
 // tileRows is the largest number of rows of any tile.
-const tileRows = 4
+const tileRows = 6
 
 // Tail is how many values past the end of any operand a kernel may read (never
 // write). Buffers are padded by it.
 const Tail = 16
 
-// A tile is the inner loop of a matrix product: Rows x Cols accumulators that
-// stay in registers while k runs.
+// A tile is the inner loop of a matrix product: rows x cols accumulators that
+// stay in registers while k runs. cols is a multiple of the set's vector, and a
+// tile may be told to store fewer columns, down to one in its last vector.
 type tile struct {
 	rows, cols int
-	run        func(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc int, add bool)
+	run        func(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool)
 }
+
+// laneNumbers are the numbers of a vector's values.
+var laneNumbers = [16]int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
 // blockK is how many values of the inner dimension a panel of B holds at once:
 // 256 rows of 48 columns are 48 KiB, which stays in L2 beside the rows of A.
@@ -48,23 +52,23 @@ func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []flo
 // gemmPanel runs a tile down the m rows of one panel of which n columns count.
 func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, n int, add bool) {
 	var rows [tileRows]unsafe.Pointer
+	pr := (*[tileRows]unsafe.Pointer)(noescape(unsafe.Pointer(&rows)))
 	for i := 0; i < m; i += t.rows {
 		full := min(t.rows, m-i)
 		for r := range t.rows {
 			rows[r] = unsafe.Add(a, (i+min(r, full-1))*ars*4)
 		}
 		ci := unsafe.Add(c, i*ldc*4)
-		pr := (*[tileRows]unsafe.Pointer)(noescape(unsafe.Pointer(&rows)))
-		if full == t.rows && n == t.cols {
-			t.run(k, pr, acs, b, ci, ldc, add)
+		if full == t.rows {
+			t.run(k, pr, acs, b, ci, ldc, n, add)
 			continue
 		}
-		// An edge: the whole tile goes to a scratch tile, its part to C.
+		// Fewer rows than the tile's: it goes to scratch, and these to C.
 		var edge [tileRows * maxTileCols]float32
-		t.run(k, pr, acs, b, noescape(unsafe.Pointer(&edge)), t.cols, false)
+		t.run(k, pr, acs, b, noescape(unsafe.Pointer(&edge)), maxTileCols, n, false)
 		for r := range full {
 			dst := unsafe.Slice((*float32)(unsafe.Add(ci, r*ldc*4)), n)
-			src := edge[r*t.cols : r*t.cols+n]
+			src := edge[r*maxTileCols:][:n]
 			if !add {
 				copy(dst, src)
 				continue
@@ -95,13 +99,17 @@ type Packing struct {
 	rowLen int   // padded columns
 }
 
-// NewPacking plans the packing of a [k,n] matrix.
+// NewPacking plans the packing of a [k,n] matrix: the widest panels, unless
+// that would leave a narrow one where two of middle width do.
 func (s *Set) NewPacking(k, n int) *Packing {
 	p := &Packing{K: k, N: n}
 	for left := n; left > 0; {
 		i := len(s.tiles) - 1
 		for i > 0 && s.tiles[i].cols < left {
 			i--
+		}
+		if i == 0 && len(s.tiles) == 3 && left > s.tiles[0].cols && left <= 2*s.tiles[1].cols {
+			i = 1
 		}
 		p.panels = append(p.panels, i)
 		p.rowLen += s.tiles[i].cols
@@ -144,8 +152,8 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 
 // tileGeneric is the definition of a tile, of 4 rows and 8 columns: c = a·b or,
 // with add, c += a·b, where a[r] points to a row's first value, the next ones
-// acs values apart, and b holds k rows of 8.
-func tileGeneric(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc int, add bool) {
+// acs values apart, and b holds k rows of 8. It stores the first cols columns.
+func tileGeneric(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
 	for r := range 4 {
 		var acc [8]float32
 		av := unsafe.Slice((*float32)(a[r]), (k-1)*acs+1)
@@ -156,8 +164,8 @@ func tileGeneric(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointe
 				acc[j] += x * row[j]
 			}
 		}
-		dst := unsafe.Slice((*float32)(unsafe.Add(c, r*ldc*4)), 8)
-		for j, v := range acc {
+		dst := unsafe.Slice((*float32)(unsafe.Add(c, r*ldc*4)), cols)
+		for j, v := range acc[:cols] {
 			if add {
 				v += dst[j]
 			}

@@ -13,7 +13,7 @@ var avx512 = Set{
 	tiles: []tile{
 		{3, 48, tile3x3AVX512},
 		{4, 32, tile4x2AVX512},
-		{4, 16, tile4x1AVX512},
+		{6, 16, tile6x1AVX512},
 	},
 	ColumnSum:           columnSumAVX512,
 	ColumnSquares:       columnSquaresAVX512,
@@ -36,7 +36,7 @@ var avx2 = Set{
 	tiles: []tile{
 		{3, 24, tile3x3AVX2},
 		{4, 16, tile4x2AVX2},
-		{4, 8, tile4x1AVX2},
+		{6, 8, tile6x1AVX2},
 	},
 	ColumnSum:           columnSumAVX2,
 	ColumnSquares:       columnSquaresAVX2,
