@@ -106,7 +106,7 @@ func (b *Backend) depthwise(p *depthwisePlan, n int, x, w, y []float32) backend.
 		from, to := span(len(p.rows), bands, i%bands)
 		for _, runs := range p.rows[from:to] {
 			for _, r := range runs {
-				b.set.Depthwise(yi[r.y:], p.ystep, xi, r.x, p.xstep, w, r.taps, r.n, p.channels, 0)
+				b.set.Depthwise(yi[r.y:], p.ystep, xi, r.x, p.xstep, w, r.taps, 0, r.n, p.channels, 0)
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func (b *Backend) depthwiseGradWeight(s backend.DepthwiseGradWeight, v [][]float
 			n := r / len(p.rows)
 			xi, yi := x[n*p.in:][:p.in], dy[n*p.out:][:p.out]
 			for _, run := range p.rows[r%len(p.rows)] {
-				b.set.DepthwiseGradWeight(sum, xi, run.x, p.xstep, yi[run.y:], p.ystep, run.taps, run.n, p.channels, 0)
+				b.set.DepthwiseGradWeight(sum, xi, run.x, p.xstep, yi[run.y:], p.ystep, run.taps, 0, run.n, p.channels, 0)
 			}
 		}
 	}

@@ -9,8 +9,10 @@ type Tap struct{ X, W int }
 //
 //	y[p*ystep+c] = sum over taps of x[x0+p*xstep+tap.X+c] * w[tap.W+c]
 //
-// for p in 0..n and the channels c..cols.
-func depthwiseGeneric(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, n, cols, c int) {
+// for p in 0..n and the channels c..cols. A row that is not 0 says that the taps
+// come in rows of so many, which meet neighbouring pixels and weights (cols
+// values apart): the vector kernels are faster then.
+func depthwiseGeneric(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, _, n, cols, c int) {
 	for p := range n {
 		for j := c; j < cols; j++ {
 			var sum float32
@@ -26,7 +28,9 @@ func depthwiseGeneric(y []float32, ystep int, x []float32, x0, xstep int, w []fl
 // depthwise filter:
 //
 //	dw[tap.W+c] += sum over p in 0..n of x[x0+p*xstep+tap.X+c] * dy[p*dystep+c]
-func depthwiseGradWeightGeneric(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, n, cols, c int) {
+//
+// row is depthwiseGeneric's.
+func depthwiseGradWeightGeneric(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, _, n, cols, c int) {
 	for _, t := range taps {
 		for j := c; j < cols; j++ {
 			var sum float32

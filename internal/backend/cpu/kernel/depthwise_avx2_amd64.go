@@ -9,10 +9,23 @@ import (
 	"unsafe"
 )
 
-// depthwiseAVX2 keeps four pixels' sums in registers, so that each weight is
+// depthwiseAVX2 has loops of their own for rows of 3 and 5 taps at strides 1
+// and 2. For others it keeps four pixels' sums in registers, so that each weight is
 // loaded once for them.
-func depthwiseAVX2(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, n, cols, c int) {
+func depthwiseAVX2(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int) {
 	px, pw, py := unsafe.SliceData(x), unsafe.SliceData(w), unsafe.SliceData(y)
+	if ystep == cols {
+		switch first := (*float32)(unsafe.Add(unsafe.Pointer(px), x0*4)); [2]int{row, xstep / cols} {
+		case [2]int{3, 1}:
+			c = depthwise3s1AVX2(py, first, pw, taps, n, cols, c)
+		case [2]int{3, 2}:
+			c = depthwise3s2AVX2(py, first, pw, taps, n, cols, c)
+		case [2]int{5, 1}:
+			c = depthwise5s1AVX2(py, first, pw, taps, n, cols, c)
+		case [2]int{5, 2}:
+			c = depthwise5s2AVX2(py, first, pw, taps, n, cols, c)
+		}
+	}
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		p := 0
 		for ; p+4 <= n; p += 4 {
@@ -42,14 +55,27 @@ func depthwiseAVX2(y []float32, ystep int, x []float32, x0, xstep int, w []float
 		}
 	}
 	if c < cols {
-		depthwiseGeneric(y, ystep, x, x0, xstep, w, taps, n, cols, c)
+		depthwiseGeneric(y, ystep, x, x0, xstep, w, taps, row, n, cols, c)
 	}
 }
 
-// depthwiseGradWeightAVX2 keeps the sums of up to five taps in registers, so
+// depthwiseGradWeightAVX2 has loops of their own as depthwiseAVX2 does. For
+// other taps it keeps the sums of up to five taps in registers, so
 // that each pixel's gradient is loaded once for them.
-func depthwiseGradWeightAVX2(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, n, cols, c int) {
+func depthwiseGradWeightAVX2(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int) {
 	px, pw, py := unsafe.SliceData(x), unsafe.SliceData(dw), unsafe.SliceData(dy)
+	if dystep == cols {
+		switch first := (*float32)(unsafe.Add(unsafe.Pointer(px), x0*4)); [2]int{row, xstep / cols} {
+		case [2]int{3, 1}:
+			c = depthwiseGradWeight3s1AVX2(pw, first, py, taps, n, cols, c)
+		case [2]int{3, 2}:
+			c = depthwiseGradWeight3s2AVX2(pw, first, py, taps, n, cols, c)
+		case [2]int{5, 1}:
+			c = depthwiseGradWeight5s1AVX2(pw, first, py, taps, n, cols, c)
+		case [2]int{5, 2}:
+			c = depthwiseGradWeight5s2AVX2(pw, first, py, taps, n, cols, c)
+		}
+	}
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		rest := taps
 		for ; len(rest) >= 5; rest = rest[5:] {
@@ -94,6 +120,6 @@ func depthwiseGradWeightAVX2(dw []float32, x []float32, x0, xstep int, dy []floa
 		}
 	}
 	if c < cols {
-		depthwiseGradWeightGeneric(dw, x, x0, xstep, dy, dystep, taps, n, cols, c)
+		depthwiseGradWeightGeneric(dw, x, x0, xstep, dy, dystep, taps, row, n, cols, c)
 	}
 }

@@ -7,10 +7,23 @@ import (
 	"unsafe"
 )
 
-// depthwiseAVX512 keeps four pixels' sums in registers, so that each weight is
+// depthwiseAVX512 has loops of their own for rows of 3 and 5 taps at strides 1
+// and 2. For others it keeps four pixels' sums in registers, so that each weight is
 // loaded once for them.
-func depthwiseAVX512(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, n, cols, c int) {
+func depthwiseAVX512(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int) {
 	px, pw, py := unsafe.SliceData(x), unsafe.SliceData(w), unsafe.SliceData(y)
+	if ystep == cols {
+		switch first := (*float32)(unsafe.Add(unsafe.Pointer(px), x0*4)); [2]int{row, xstep / cols} {
+		case [2]int{3, 1}:
+			c = depthwise3s1AVX512(py, first, pw, taps, n, cols, c)
+		case [2]int{3, 2}:
+			c = depthwise3s2AVX512(py, first, pw, taps, n, cols, c)
+		case [2]int{5, 1}:
+			c = depthwise5s1AVX512(py, first, pw, taps, n, cols, c)
+		case [2]int{5, 2}:
+			c = depthwise5s2AVX512(py, first, pw, taps, n, cols, c)
+		}
+	}
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		p := 0
 		for ; p+4 <= n; p += 4 {
@@ -40,14 +53,27 @@ func depthwiseAVX512(y []float32, ystep int, x []float32, x0, xstep int, w []flo
 		}
 	}
 	if c < cols {
-		depthwiseAVX2(y, ystep, x, x0, xstep, w, taps, n, cols, c)
+		depthwiseAVX2(y, ystep, x, x0, xstep, w, taps, row, n, cols, c)
 	}
 }
 
-// depthwiseGradWeightAVX512 keeps the sums of up to five taps in registers, so
+// depthwiseGradWeightAVX512 has loops of their own as depthwiseAVX512 does. For
+// other taps it keeps the sums of up to five taps in registers, so
 // that each pixel's gradient is loaded once for them.
-func depthwiseGradWeightAVX512(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, n, cols, c int) {
+func depthwiseGradWeightAVX512(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int) {
 	px, pw, py := unsafe.SliceData(x), unsafe.SliceData(dw), unsafe.SliceData(dy)
+	if dystep == cols {
+		switch first := (*float32)(unsafe.Add(unsafe.Pointer(px), x0*4)); [2]int{row, xstep / cols} {
+		case [2]int{3, 1}:
+			c = depthwiseGradWeight3s1AVX512(pw, first, py, taps, n, cols, c)
+		case [2]int{3, 2}:
+			c = depthwiseGradWeight3s2AVX512(pw, first, py, taps, n, cols, c)
+		case [2]int{5, 1}:
+			c = depthwiseGradWeight5s1AVX512(pw, first, py, taps, n, cols, c)
+		case [2]int{5, 2}:
+			c = depthwiseGradWeight5s2AVX512(pw, first, py, taps, n, cols, c)
+		}
+	}
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		rest := taps
 		for ; len(rest) >= 5; rest = rest[5:] {
@@ -92,6 +118,6 @@ func depthwiseGradWeightAVX512(dw []float32, x []float32, x0, xstep int, dy []fl
 		}
 	}
 	if c < cols {
-		depthwiseGradWeightAVX2(dw, x, x0, xstep, dy, dystep, taps, n, cols, c)
+		depthwiseGradWeightAVX2(dw, x, x0, xstep, dy, dystep, taps, row, n, cols, c)
 	}
 }

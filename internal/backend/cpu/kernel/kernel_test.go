@@ -163,34 +163,52 @@ func TestElementwiseKernels(t *testing.T) {
 	})
 }
 
+// depthwiseTaps are the taps of a filter of some rows, each of row neighbours if
+// row > 0 (of one otherwise), over an image of width pixels.
+func depthwiseTaps(rows, row, width, cols int) []Tap {
+	var taps []Tap
+	for r := range rows {
+		for k := range max(row, 1) {
+			taps = append(taps, Tap{X: (r*width + k) * cols, W: (r*max(row, 1) + k) * cols})
+		}
+	}
+	if row == 0 { // no order that a kernel could rely on
+		for i := range taps {
+			taps[i].W = (len(taps) - 1 - i) * cols
+		}
+	}
+	return taps
+}
+
 func TestDepthwiseKernels(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	each(t, func(t *testing.T, s *Set) {
 		for _, cols := range []int{1, 8, 16, 24, 55} {
-			for _, n := range []int{1, 3, 4, 9} {
-				for _, ntaps := range []int{1, 2, 3, 5, 9, 25} {
-					name := fmt.Sprint(cols, n, ntaps)
-					xstep, ystep := 2*cols, cols
-					_, x := guarded(r, n*xstep+ntaps*cols)
-					_, w := guarded(r, ntaps*cols)
-					taps := make([]Tap, ntaps)
-					for i := range taps {
-						taps[i] = Tap{X: i * cols, W: (ntaps - 1 - i) * cols}
-					}
+			for _, n := range []int{1, 3, 4, 7, 9} {
+				for _, f := range []struct{ rows, row, stride int }{
+					{1, 0, 1}, {2, 0, 2}, {9, 0, 2}, {25, 0, 1},
+					{3, 3, 1}, {2, 3, 1}, {3, 3, 2}, {5, 5, 1}, {1, 5, 1}, {5, 5, 2}, {4, 5, 2}, {7, 7, 1}, {3, 3, 3},
+				} {
+					name := fmt.Sprint(cols, n, f)
+					width := n*f.stride + f.row
+					taps := depthwiseTaps(f.rows, f.row, width, cols)
+					xstep, ystep := f.stride*cols, cols
+					_, x := guarded(r, f.rows*width*cols)
+					_, w := guarded(r, len(taps)*cols)
 					out, _ := guarded(r, n*ystep)
 					g, gp := clone(out, n*ystep)
 					want, wp := clone(out, n*ystep)
-					s.Depthwise(gp, ystep, x, 0, xstep, w, taps, n, cols, 0)
-					depthwiseGeneric(wp, ystep, x, 0, xstep, w, taps, n, cols, 0)
+					s.Depthwise(gp, ystep, x, 0, xstep, w, taps, f.row, n, cols, 0)
+					depthwiseGeneric(wp, ystep, x, 0, xstep, w, taps, f.row, n, cols, 0)
 					same(t, "Depthwise "+name, g, want, n*ystep, 1e-5)
 
 					_, dy := guarded(r, n*ystep)
-					dw, _ := guarded(r, ntaps*cols)
-					g, gp = clone(dw, ntaps*cols)
-					want, wp = clone(dw, ntaps*cols)
-					s.DepthwiseGradWeight(gp, x, 0, xstep, dy, ystep, taps, n, cols, 0)
-					depthwiseGradWeightGeneric(wp, x, 0, xstep, dy, ystep, taps, n, cols, 0)
-					same(t, "DepthwiseGradWeight "+name, g, want, ntaps*cols, 1e-5)
+					dw, _ := guarded(r, len(taps)*cols)
+					g, gp = clone(dw, len(taps)*cols)
+					want, wp = clone(dw, len(taps)*cols)
+					s.DepthwiseGradWeight(gp, x, 0, xstep, dy, ystep, taps, f.row, n, cols, 0)
+					depthwiseGradWeightGeneric(wp, x, 0, xstep, dy, ystep, taps, f.row, n, cols, 0)
+					same(t, "DepthwiseGradWeight "+name, g, want, len(taps)*cols, 2e-5)
 				}
 			}
 		}
@@ -333,6 +351,31 @@ func BenchmarkGemm(b *testing.B) {
 					s.Gemm(sh.m, x, sh.k, 1, p, packed, y, sh.n, false)
 				}
 				b.ReportMetric(2*float64(sh.m*sh.n*sh.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}
+
+func BenchmarkDepthwise(b *testing.B) {
+	for _, s := range Available() {
+		for _, sh := range []struct{ size, stride, n, cols int }{{3, 1, 56, 144}, {3, 2, 56, 96}, {5, 1, 28, 240}, {5, 2, 7, 672}, {5, 1, 7, 1152}} {
+			width := sh.n*sh.stride + sh.size
+			taps := depthwiseTaps(sh.size, sh.size, width, sh.cols)
+			x, w := make([]float32, sh.size*width*sh.cols+Tail), make([]float32, len(taps)*sh.cols+Tail)
+			y := make([]float32, sh.n*sh.cols+Tail)
+			flops := 2 * float64(len(taps)*sh.n*sh.cols)
+			name := fmt.Sprintf("%s/%ds%d/%dx%d", s.Name, sh.size, sh.stride, sh.n, sh.cols)
+			b.Run("forward/"+name, func(b *testing.B) {
+				for b.Loop() {
+					s.Depthwise(y, sh.cols, x, 0, sh.stride*sh.cols, w, taps, sh.size, sh.n, sh.cols, 0)
+				}
+				b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+			b.Run("weight/"+name, func(b *testing.B) {
+				for b.Loop() {
+					s.DepthwiseGradWeight(w, x, 0, sh.stride*sh.cols, y, sh.cols, taps, sh.size, sh.n, sh.cols, 0)
+				}
+				b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}
