@@ -3,6 +3,7 @@ package backend
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Reference computes a Spec by its definition, in plain loops. It is what every
@@ -15,6 +16,12 @@ func Reference(spec Spec, v [][]float32) error {
 		}
 	}
 	switch s := spec.(type) {
+	case Fused:
+		return refFused(s, v)
+	case GateGrads:
+		refGateGrads(s, v)
+	case GatedGradSums:
+		refGatedGradSums(s, v)
 	case MatMul:
 		refMatMul(s, v)
 	case ColumnSum:
@@ -44,6 +51,27 @@ func Reference(spec Spec, v [][]float32) error {
 		refNormActGradInput(s, v)
 	default:
 		return referenceElementwise(spec, v)
+	}
+	return nil
+}
+
+// refFused runs what a fused Spec stands for, step by step.
+func refFused(s Fused, v [][]float32) error {
+	v = slices.Clone(v)
+	for _, step := range s.Unfused() {
+		operands := make([][]float32, len(step.Operands))
+		for i, size := range step.Spec.Sizes() {
+			for o := step.Operands[i]; o >= len(v); {
+				v = append(v, nil)
+			}
+			if v[step.Operands[i]] == nil {
+				v[step.Operands[i]] = make([]float32, size)
+			}
+			operands[i] = v[step.Operands[i]]
+		}
+		if err := Reference(step.Spec, operands); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -270,6 +298,33 @@ func refNormActGradInput(s NormActGradInput, v [][]float32) {
 			d -= (float64(v[5][c]) + xhat*float64(v[5][s.C+c])) / float64(s.Rows)
 		}
 		v[6][i] = float32(float64(v[2][c]) / s.std(v, c) * d)
+	}
+}
+
+func refGateGrads(s GateGrads, v [][]float32) {
+	norm := s.Norm.over(s.N*s.Area, s.C)
+	parts := make([]float64, 5*s.N*s.C)
+	for i, x := range v[0] {
+		at := i/(s.Area*s.C)*s.C + i%s.C
+		xhat, z := norm.at(v, i, x)
+		da, slope := float64(v[4][i]), actGrad(s.Norm.Act, z)
+		for k, part := range []float64{act(s.Norm.Act, z) * da, da * slope, slope, da * slope * xhat, slope * xhat} {
+			parts[k*s.N*s.C+at] += part
+		}
+	}
+	for i, p := range parts {
+		v[5][i] = float32(p)
+	}
+}
+
+func refGatedGradSums(s GatedGradSums, v [][]float32) {
+	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
+	clear(sums)
+	size := s.N * s.C
+	for i := range size {
+		g, d := gate[i], dpool[i]/float32(s.Area)
+		sums[i%s.C] += g*parts[size+i] + d*parts[2*size+i]
+		sums[s.C+i%s.C] += g*parts[3*size+i] + d*parts[4*size+i]
 	}
 }
 

@@ -74,6 +74,41 @@ func Specs() []backend.Spec {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
 		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
 	}
+	return append(specs, fusedSpecs()...)
+}
+
+// fusedSpecs are the fused Specs, with maps that take several blocks of a
+// backend's rows and ones smaller than a filter.
+func fusedSpecs() []backend.Spec {
+	var specs []backend.Spec
+	for _, act := range []backend.Activation{backend.Swish, backend.ReLU6, backend.Identity} {
+		norm := backend.Norm{Eps: 1e-3, Act: act}
+		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}} {
+			m := s.images * s.area
+			for _, read := range []backend.Reading{backend.Raw, backend.Normed, backend.Gated} {
+				specs = append(specs, backend.NormMatMul{M: m, N: s.n, K: s.k, Read: read, Norm: norm, Area: s.area, Stats: true})
+				if read != backend.Raw {
+					specs = append(specs, backend.ProjectGrad{M: m, N: s.n, K: s.k, Read: read, Norm: norm, Area: s.area})
+				}
+			}
+			specs = append(specs, backend.NormMatMul{M: m, N: s.n, K: s.k, Area: s.area},
+				backend.ExpandGrad{M: m, N: s.k, K: s.n, Norm: norm},
+				backend.NormPool{GlobalAvgPool: backend.GlobalAvgPool{N: s.images, Area: s.area, C: s.k}, Norm: norm},
+				backend.GatedGradSums{N: s.images, Area: s.area, C: s.k})
+		}
+		for _, same := range []bool{true, false} {
+			for _, k := range []struct{ kernel, stride int }{{1, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
+				for _, size := range [][2]int{{1, 1}, {2, 3}, {9, 13}} {
+					c := conv(3, size[0], size[1], 24, 24, k.kernel, k.stride, same)
+					specs = append(specs,
+						backend.NormDepthwise{ConvShape: c, Read: backend.Normed, Norm: norm, Stats: true},
+						backend.NormDepthwise{ConvShape: c, Read: backend.Raw, Stats: true},
+						backend.DepthwiseGrad{ConvShape: c, Read: backend.Normed, Norm: norm, Out: norm, Gated: true},
+						backend.DepthwiseGrad{ConvShape: c, Read: backend.Raw, Out: norm})
+				}
+			}
+		}
+	}
 	return specs
 }
 
@@ -106,14 +141,28 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 			}
 		}
 	}
+	stats := func(i int) { positive(v[i][len(v[i])/2:]) }
 	step := func(x []float32) { s := backend.StepValues(1<<24 + 5); copy(x, s[:]) }
 	switch s := spec.(type) {
-	case backend.NormAct:
-		positive(v[1][s.C:])
-	case backend.NormActGradSums:
-		positive(v[1][s.C:])
-	case backend.NormActGradInput:
-		positive(v[1][s.C:])
+	case backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.NormPool, backend.ProjectGrad:
+		stats(1)
+	case backend.NormMatMul:
+		if s.Read != backend.Raw {
+			stats(1)
+		}
+	case backend.NormDepthwise:
+		if s.Read != backend.Raw {
+			stats(1)
+		}
+	case backend.DepthwiseGrad:
+		if s.Read == backend.Raw {
+			stats(3)
+		} else {
+			stats(1)
+			stats(6)
+		}
+	case backend.ExpandGrad:
+		stats(3)
 	case backend.RMSProp:
 		positive(v[3])
 	case backend.DropPath:

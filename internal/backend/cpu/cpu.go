@@ -80,8 +80,9 @@ func freeMemory() int64 {
 	return kib << 10
 }
 
+const line = 16 // float32 a cache line
+
 func alloc(n int) []float32 {
-	const line = 16 // float32 a cache line
 	raw := make([]float32, n+kernel.Tail+line)
 	skip := 0
 	if at := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) / 4 % line; at != 0 {
@@ -121,14 +122,6 @@ func (b *Backend) Close() error {
 	return nil
 }
 
-// reserve makes sure that launches find n values of scratch memory. What is in
-// them does not outlive a launch.
-func (b *Backend) reserve(n int) {
-	if n > len(b.scratch) {
-		b.scratch = alloc(n)
-	}
-}
-
 // Compile implements backend.Backend.
 func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Launch, error) {
 	if err := backend.Check(spec, operands); err != nil {
@@ -151,9 +144,9 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	case backend.ConvGradWeight:
 		return b.convGradWeight(s, v), nil
 	case backend.Depthwise:
-		return b.depthwise(forwardPlan(s.ConvShape), s.N, v[0], v[1], v[2]), nil
+		return b.normDepthwise(s.ConvShape, nil, v[0], v[1], v[2], nil), nil
 	case backend.DepthwiseGradInput:
-		return b.depthwise(gradInputPlan(s.ConvShape), s.N, v[0], v[1], v[2]), nil
+		return b.depthwiseGradInput(s, v), nil
 	case backend.DepthwiseGradWeight:
 		return b.depthwiseGradWeight(s, v), nil
 	case backend.BatchStats:
@@ -166,6 +159,20 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 		return b.normActGradInput(s, v), nil
 	case backend.ColumnSum:
 		return b.columnSum(s, v), nil
+	case backend.NormMatMul:
+		return b.normMatMul(s, v), nil
+	case backend.NormDepthwise:
+		return b.compileNormDepthwise(s, v), nil
+	case backend.NormPool:
+		return b.normPool(s, v), nil
+	case backend.ProjectGrad:
+		return b.projectGrad(s, v), nil
+	case backend.GatedGradSums:
+		return func() { gatedGradSums(s, v) }, nil
+	case backend.DepthwiseGrad:
+		return b.normDepthwiseGrad(s, v), nil
+	case backend.ExpandGrad:
+		return b.expandGrad(s, v), nil
 	default:
 		return b.compileElementwise(spec, v)
 	}

@@ -5,134 +5,326 @@ import (
 	"effnet/internal/backend/cpu/kernel"
 )
 
-// depthwisePlan says, once a layer, how the pixels of an image are computed:
-// for each row the runs of pixels that see the same taps.
-type depthwisePlan struct {
-	in, out     int // values an image
-	channels    int
-	xstep       int // between a run's neighbours, in values
-	ystep       int
-	rows        [][]pixelRun
-	rowsPerTask int
+// Depthwise convolutions go through an image row by row. The rows that a filter
+// meets lie in a ring, made as they are needed (normalised, say) and padded with
+// zeros on the left and right, so that all pixels of a row are computed alike.
+
+// maxImageTasks bounds the tasks of a depthwise launch, and so its partial sums:
+// a task is some of the batch's images.
+const maxImageTasks = 32
+
+// ring holds the last rows of an image. Its memory is a worker's.
+type ring struct {
+	rows, width, left, channels int
+	mem                         slot
 }
 
-// pixelRun is n pixels of one row that meet the same taps.
-type pixelRun struct {
-	x, y int // first input and output value, within the image
-	n    int
-	taps []kernel.Tap
+// newRing plans rings of so many rows of width pixels, with left and right zero
+// pixels around them.
+func newRing(l *layout, workers, rows, width, left, right, channels int) *ring {
+	padded := left + width + right
+	return &ring{rows, padded, left, channels, l.take(workers, rows*padded*channels)}
 }
 
-// forwardPlan is the convolution itself: output pixel o reads inputs
-// o*Stride-before+k.
-func forwardPlan(s backend.ConvShape) *depthwisePlan {
-	p := &depthwisePlan{
-		in: s.H * s.W * s.In, out: s.OutH * s.OutW * s.In, channels: s.In,
-		xstep: s.Stride * s.In, ystep: s.In,
-	}
-	at := func(size, before int) func(o, k int) (int, bool) {
-		return func(o, k int) (int, bool) {
-			i := o*s.Stride - before + k
-			return i, i >= 0 && i < size
-		}
-	}
-	p.build(s.OutH, s.OutW, 1, s.W, s.Kernel, at(s.H, s.Top), at(s.W, s.Left))
-	return p
+// at is where row r begins in the ring's memory, its padding first.
+func (g *ring) at(r int) int { return r % g.rows * g.width * g.channels }
+
+// row is the memory of row r of width pixels, without the padding.
+func (g *ring) row(b *Backend, worker, r, width int) []float32 {
+	return g.mem.of(b, worker)[g.at(r)+g.left*g.channels:][:width*g.channels]
 }
 
-// gradInputPlan is the gradient with respect to the input: input pixel i reads
-// the output gradients o with o*Stride = i+before-k. At stride 2 the even and
-// the odd columns meet different taps.
-func gradInputPlan(s backend.ConvShape) *depthwisePlan {
-	p := &depthwisePlan{
-		in: s.OutH * s.OutW * s.In, out: s.H * s.W * s.In, channels: s.In,
-		xstep: s.In, ystep: s.Stride * s.In,
-	}
-	at := func(size, before int) func(i, k int) (int, bool) {
-		return func(i, k int) (int, bool) {
-			o := i + before - k
-			return o / s.Stride, o >= 0 && o%s.Stride == 0 && o/s.Stride < size
-		}
-	}
-	p.build(s.H, s.W, s.Stride, s.OutW, s.Kernel, at(s.OutH, s.Top), at(s.OutW, s.Left))
-	return p
+// inputRing is a ring of a convolution's input rows.
+func inputRing(l *layout, workers int, s backend.ConvShape) *ring {
+	right := max(0, (s.OutW-1)*s.Stride+s.Kernel-s.Left-s.W)
+	return newRing(l, workers, s.Kernel, s.W, s.Left, right, s.In)
 }
 
-// build lists the runs of a height x width image whose columns fall into step
-// interleaved classes. row(r,k) and col(c,k) say which input row and column
-// weight k meets at output row r and column c, if any.
-func (p *depthwisePlan) build(height, width, step, inWidth, kernelSize int, row, col func(o, k int) (int, bool)) {
-	p.rows = make([][]pixelRun, height)
-	for r := range height {
-		for class := range step {
-			var run *pixelRun
-			lastKey := -1
-			for c := class; c < width; c += step {
-				key := 0 // the set of valid columns
-				for k := range kernelSize {
-					if _, ok := col(c, k); ok {
-						key |= 1 << k
-					}
-				}
-				if run != nil && key == lastKey {
-					run.n++
-					continue
-				}
-				lastKey = key
-				p.rows[r] = append(p.rows[r], pixelRun{y: (r*width + c) * p.channels, n: 1})
-				run = &p.rows[r][len(p.rows[r])-1]
-				for kh := range kernelSize {
-					ih, ok := row(r, kh)
-					if !ok {
-						continue
-					}
-					for kw := range kernelSize {
-						if iw, ok := col(c, kw); ok {
-							run.taps = append(run.taps, kernel.Tap{X: (ih*inWidth + iw) * p.channels, W: (kh*kernelSize + kw) * p.channels})
-						}
-					}
-				}
+// forwardTaps are the taps of output row oh: from x's ring and the weights, in
+// rows of s.Kernel.
+func forwardTaps(taps []kernel.Tap, s backend.ConvShape, g *ring, oh int) []kernel.Tap {
+	taps = taps[:0]
+	for kh := range s.Kernel {
+		if ih := oh*s.Stride - s.Top + kh; ih >= 0 && ih < s.H {
+			for kw := range s.Kernel {
+				taps = append(taps, kernel.Tap{X: g.at(ih) + kw*s.In, W: (kh*s.Kernel + kw) * s.In})
 			}
 		}
 	}
-	p.rowsPerTask = max(1, min(height, blockValues/max(1, width*p.channels)))
+	return taps
 }
 
-// depthwise runs a plan over n images, a band of rows a task.
-func (b *Backend) depthwise(p *depthwisePlan, n int, x, w, y []float32) backend.Launch {
-	bands := (len(p.rows) + p.rowsPerTask - 1) / p.rowsPerTask
-	task := func(_, i int) {
-		xi, yi := x[i/bands*p.in:][:p.in], y[i/bands*p.out:][:p.out]
-		from, to := span(len(p.rows), bands, i%bands)
-		for _, runs := range p.rows[from:to] {
-			for _, r := range runs {
-				b.set.Depthwise(yi[r.y:], p.ystep, xi, r.x, p.xstep, w, r.taps, 0, r.n, p.channels, 0)
+// lastInput is the last input row that output row oh meets.
+func lastInput(s backend.ConvShape, oh int) int {
+	return min(oh*s.Stride-s.Top+s.Kernel-1, s.H-1)
+}
+
+// tapLists are lists of taps for each worker, long enough for any row.
+func tapLists(workers, size int) [][]kernel.Tap {
+	all := make([][]kernel.Tap, workers)
+	for i := range all {
+		all[i] = make([]kernel.Tap, 0, size)
+	}
+	return all
+}
+
+// normDepthwise is a depthwise convolution; in and stats are nil where there is
+// nothing to normalise or to gather.
+func (b *Backend) normDepthwise(s backend.ConvShape, in *reader, x, w, y, stats []float32) backend.Launch {
+	tasks := min(s.N, maxImageTasks)
+	var l layout
+	g := inputRing(&l, b.pool.threads, s)
+	m := newMoments(&l, tasks, s.In)
+	b.reserve(l.size)
+	taps := tapLists(b.pool.threads, s.Kernel*s.Kernel)
+	row := s.OutW * s.In
+	image := func(worker, task, n int) {
+		filled := 0
+		for oh := range s.OutH {
+			for ; filled <= lastInput(s, oh); filled++ {
+				in.read(b, g.row(b, worker, filled, s.W), x[(n*s.H+filled)*s.W*s.In:][:s.W*s.In])
+			}
+			t := forwardTaps(taps[worker], s, g, oh)
+			out := y[(n*s.OutH+oh)*row:][:row]
+			b.set.Depthwise(out, s.In, g.mem.of(b, worker), 0, s.Stride*s.In, w, t, s.Kernel, s.OutW, s.In, 0)
+			if stats != nil {
+				m.add(b, task, out)
 			}
 		}
 	}
-	return func() { b.pool.run(n*bands, task) }
-}
-
-func (b *Backend) depthwiseGradWeight(s backend.DepthwiseGradWeight, v [][]float32) backend.Launch {
-	x, dy, dw := v[0], v[1], v[2]
-	p := forwardPlan(s.ConvShape)
-	rows := s.N * len(p.rows)
-	parts := reduceParts(rows*s.OutW, len(dw))
-	b.reserve(parts * len(dw))
-	task := func(_, i int) {
-		sum := b.scratch[i*len(dw):][:len(dw)]
-		clear(sum)
-		from, to := span(rows, parts, i)
-		for r := from; r < to; r++ {
-			n := r / len(p.rows)
-			xi, yi := x[n*p.in:][:p.in], dy[n*p.out:][:p.out]
-			for _, run := range p.rows[r%len(p.rows)] {
-				b.set.DepthwiseGradWeight(sum, xi, run.x, p.xstep, yi[run.y:], p.ystep, run.taps, 0, run.n, p.channels, 0)
-			}
+	task := func(worker, i int) {
+		clear(g.mem.of(b, worker))
+		from, to := span(s.N, tasks, i)
+		for n := from; n < to; n++ {
+			image(worker, i, n)
 		}
 	}
 	return func() {
-		b.pool.run(parts, task)
-		b.sumParts(dw, b.scratch, parts)
+		if in != nil {
+			in.fold()
+		}
+		m.clear()
+		b.pool.run(tasks, task)
+		if stats != nil {
+			m.finish(b, stats)
+		}
 	}
+}
+
+// read writes rows of a map as they are to be seen.
+func (r *reader) read(b *Backend, dst, x []float32) {
+	if r == nil {
+		copy(dst, x)
+		return
+	}
+	b.set.NormAct(dst, x, r.norm, r.act, len(r.gamma), 0)
+}
+
+func (b *Backend) compileNormDepthwise(s backend.NormDepthwise, v [][]float32) backend.Launch {
+	x := next(&v)
+	var in *reader
+	var stats []float32
+	if s.Read != backend.Raw {
+		in, v = newReader(s.Norm, v)
+	}
+	w, y := next(&v), next(&v)
+	if s.Stats {
+		stats = next(&v)
+	}
+	return b.normDepthwise(s.ConvShape, in, x, w, y, stats)
+}
+
+// depthwiseGrad is the backward pass of a depthwise convolution, an output row
+// at a time: its gradient is made in a ring, summed into the weights' gradient
+// with the input rows it met, and then the input rows it completes are computed.
+type depthwiseGrad struct {
+	backend.ConvShape
+	in *reader // of x; nil if it is read as it is
+
+	// gradRow makes row r, of N*OutH, of the convolution's gradient.
+	gradRow func(worker int, dst []float32, r int)
+	x, w    []float32
+	dx      []float32 // nil if not wanted
+	dw      []float32 // nil if not wanted
+	dsums   []float32 // NormActGradSums of x and dx; nil if not wanted
+
+	tasks            int
+	inputs, grads    *ring
+	flipped          slot // w with every row of the filter reversed
+	dwParts, dsParts slot
+	taps             [][]kernel.Tap
+	fold             func()
+}
+
+func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
+	s := d.ConvShape
+	d.tasks = min(s.N, maxImageTasks)
+	d.inputs = inputRing(l, b.pool.threads, s)
+	left := (max(s.Kernel-1-s.Left, 0) + s.Stride - 1) / s.Stride
+	right := max(0, (s.W-1+s.Left)/s.Stride-(s.OutW-1))
+	d.grads = newRing(l, b.pool.threads, s.Kernel, s.OutW, left, right, s.In)
+	d.flipped = l.take(1, len(d.w))
+	d.dwParts, d.dsParts = l.take(d.tasks, len(d.dw)), l.take(d.tasks, len(d.dsums))
+	d.taps = tapLists(b.pool.threads, s.Kernel*s.Kernel)
+	b.reserve(l.size)
+	task := func(worker, i int) {
+		clear(d.inputs.mem.of(b, worker))
+		clear(d.grads.mem.of(b, worker))
+		clear(d.dwParts.of(b, i))
+		clear(d.dsParts.of(b, i))
+		from, to := span(s.N, d.tasks, i)
+		for n := from; n < to; n++ {
+			d.image(b, worker, i, n)
+		}
+	}
+	return func() {
+		d.fold()
+		d.flip(b)
+		b.pool.run(d.tasks, task)
+		b.sumSlots(d.dw, d.dwParts, d.tasks)
+		b.sumSlots(d.dsums, d.dsParts, d.tasks)
+		for c := range len(d.dsums) / 2 {
+			d.dsums[s.In+c] /= d.in.std[c]
+		}
+	}
+}
+
+// sumSlots is dst = the sum of n pieces.
+func (b *Backend) sumSlots(dst []float32, parts slot, n int) {
+	copy(dst, parts.of(b, 0))
+	for i := 1; i < n; i++ {
+		b.set.Add(dst, dst, parts.of(b, i), 0)
+	}
+}
+
+func (d *depthwiseGrad) flip(b *Backend) {
+	if d.dx == nil || d.Stride != 1 {
+		return
+	}
+	k, c, dst := d.Kernel, d.In, d.flipped.of(b, 0)
+	for i := range k * k {
+		copy(dst[i*c:][:c], d.w[(i/k*k+k-1-i%k)*c:])
+	}
+}
+
+func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
+	filled, done := 0, 0
+	row := d.W * d.In
+	for oh := range d.OutH {
+		grad := d.grads.row(b, worker, oh, d.OutW)
+		d.gradRow(worker, grad, n*d.OutH+oh)
+		if d.dw != nil {
+			for ; filled <= lastInput(d.ConvShape, oh); filled++ {
+				d.in.read(b, d.inputs.row(b, worker, filled, d.W), d.x[(n*d.H+filled)*row:][:row])
+			}
+			t := forwardTaps(d.taps[worker], d.ConvShape, d.inputs, oh)
+			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In, 0)
+		}
+		if d.dx == nil {
+			continue
+		}
+		last := oh*d.Stride - d.Top + d.Stride - 1 // meets no later output row
+		if oh == d.OutH-1 {
+			last = d.H - 1
+		}
+		for ; done <= min(last, d.H-1); done++ {
+			at := (n*d.H + done) * row
+			d.inputRow(b, worker, d.dx[at:][:row], done)
+			if d.dsums != nil {
+				sums := d.dsParts.of(b, task)
+				b.set.NormActGradSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], d.in.norm, d.in.act, d.In, 0)
+			}
+		}
+	}
+}
+
+// inputRow computes row r of the gradient with respect to the input: pixel i of
+// it meets the output pixels o with o*Stride = i+Left-kw, so that at stride 2
+// even and odd pixels meet different taps.
+func (d *depthwiseGrad) inputRow(b *Backend, worker int, dst []float32, r int) {
+	c, k, g := d.In, d.Kernel, d.grads
+	for class := range min(d.Stride, d.W) {
+		taps := d.taps[worker][:0]
+		for kh := k - 1; kh >= 0; kh-- {
+			oh := r + d.Top - kh
+			if oh < 0 || oh%d.Stride != 0 || oh/d.Stride >= d.OutH {
+				continue
+			}
+			base := g.at(oh/d.Stride) + g.left*c
+			for i := range k {
+				kw := k - 1 - i
+				if o := class + d.Left - kw; o%d.Stride == 0 {
+					tap := kernel.Tap{X: base + o/d.Stride*c, W: (kh*k + kw) * c}
+					if d.Stride == 1 {
+						tap.W = (kh*k + i) * c
+					}
+					taps = append(taps, tap)
+				}
+			}
+		}
+		n := (d.W - class + d.Stride - 1) / d.Stride
+		w, inRow := d.w, 0
+		if d.Stride == 1 {
+			w, inRow = d.flipped.of(b, 0), k
+		}
+		b.set.Depthwise(dst[class*c:], d.Stride*c, g.mem.of(b, worker), 0, c, w, taps, inRow, n, c, 0)
+	}
+}
+
+// plainGrad makes the rows of a gradient that lies in memory.
+func (b *Backend) plainGrad(s backend.ConvShape, dy []float32) func(worker int, dst []float32, r int) {
+	row := s.OutW * s.In
+	return func(_ int, dst []float32, r int) { copy(dst, dy[r*row:]) }
+}
+
+func (b *Backend) depthwiseGradInput(s backend.DepthwiseGradInput, v [][]float32) backend.Launch {
+	var l layout
+	return b.newDepthwiseGrad(&depthwiseGrad{ConvShape: s.ConvShape, gradRow: b.plainGrad(s.ConvShape, v[0]), w: v[1], dx: v[2], fold: func() {}}, &l)
+}
+
+func (b *Backend) depthwiseGradWeight(s backend.DepthwiseGradWeight, v [][]float32) backend.Launch {
+	var l layout
+	return b.newDepthwiseGrad(&depthwiseGrad{ConvShape: s.ConvShape, gradRow: b.plainGrad(s.ConvShape, v[1]), x: v[0], dw: v[2], fold: func() {}}, &l)
+}
+
+func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) backend.Launch {
+	var l layout
+	d := &depthwiseGrad{ConvShape: s.ConvShape, x: next(&v)}
+	if s.Read == backend.Normed {
+		d.in, v = newReader(s.Norm, v)
+	}
+	d.w = next(&v)
+	c := next(&v)
+	out, v := newReader(s.Out, v)
+	dy, sums := next(&v), next(&v)
+	var gate, dpool []float32
+	if s.Gated {
+		gate, dpool = next(&v), next(&v)
+	}
+	d.dx, d.dw = next(&v), next(&v)
+	if s.Read == backend.Normed {
+		d.dsums = next(&v)
+	}
+
+	back := newNormBack(out, sums, s.N*s.OutH*s.OutW)
+	row := s.OutW * s.In
+	scaled := l.take(b.pool.threads, row)
+	spread := alloc(len(dpool)) // of each pixel
+	d.gradRow = func(worker int, dst []float32, r int) {
+		g := dy[r*row:][:row]
+		if gate != nil {
+			n := r / s.OutH
+			b.set.MulAddColumns(scaled.of(b, worker), g, gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In, 0)
+			g = scaled.of(b, worker)
+		}
+		back.run(b, dst, c[r*row:][:row], g)
+	}
+	d.fold = func() {
+		back.fold()
+		if d.in != nil {
+			d.in.fold()
+		}
+		b.set.Scale(spread, dpool, 1/float32(s.OutH*s.OutW), 0)
+	}
+	return b.newDepthwiseGrad(d, &l)
 }

@@ -14,37 +14,73 @@ var kernelAct = [...]kernel.Act{
 	backend.Sigmoid:  kernel.Sigmoid,
 }
 
-// batchStats takes each block's mean and sum of squared differences from it in
-// two passes over cached rows, and combines the blocks by Chan's formula (Chan,
-// Golub & LeVeque, 1979): no cancellation, however large the mean.
+// batchStats takes each block's moments about its first row.
 func (b *Backend) batchStats(s backend.BatchStats, v [][]float32) backend.Launch {
 	x, stats := v[0], v[1]
 	n := blocks(s.Rows, s.C)
-	b.reserve(n * 2 * s.C)
+	var l layout
+	m := newMoments(&l, n, s.C)
+	b.reserve(l.size)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		rows := x[from*s.C : to*s.C]
-		mean, squares := b.scratch[i*2*s.C:][:s.C], b.scratch[(i*2+1)*s.C:][:s.C]
-		clear(mean)
-		clear(squares)
-		b.set.ColumnSum(mean, rows, s.C, 0)
-		b.set.Scale(mean, mean, 1/float32(to-from), 0)
-		b.set.ColumnSquares(squares, rows, mean, s.C, 0)
+		m.add(b, i, x[from*s.C:to*s.C])
 	}
 	return func() {
+		m.clear()
 		b.pool.run(n, task)
-		for c := range s.C {
-			var count, mean, m2 float64
-			for i := range n {
-				from, to := span(s.Rows, n, i)
-				k := float64(to - from)
-				d := float64(b.scratch[i*2*s.C+c]) - mean
-				mean += d * k / (count + k)
-				m2 += float64(b.scratch[(i*2+1)*s.C+c]) + d*d*count*k/(count+k)
-				count += k
-			}
-			stats[c], stats[s.C+c] = float32(mean), float32(m2/count)
+		m.finish(b, stats)
+	}
+}
+
+// moments gathers the mean and the variance of each channel of a map from the
+// parts that tasks see: about a pivot of the task's own, its first row, so that
+// nothing cancels however large the mean. Parts are combined in their order by
+// Chan's formula (Chan, Golub & LeVeque, 1979).
+type moments struct {
+	c        int
+	parts    slot // of each part: pivot [C], sum [C], squares [C]
+	rows     []int
+	mean, m2 []float64
+}
+
+func newMoments(l *layout, parts, c int) *moments {
+	return &moments{c, l.take(parts, 3*c), make([]int, parts), make([]float64, c), make([]float64, c)}
+}
+
+func (m *moments) clear() { clear(m.rows) }
+
+// add takes rows [.., C] into a part.
+func (m *moments) add(b *Backend, part int, x []float32) {
+	p, c := m.parts.of(b, part), m.c
+	if m.rows[part] == 0 {
+		copy(p[:c], x)
+		clear(p[c:])
+	}
+	m.rows[part] += len(x) / c
+	b.set.ColumnMoments(p[c:2*c], p[2*c:], x, p[:c], c, 0)
+}
+
+// finish writes stats [2,C]: the means, then the variances.
+func (m *moments) finish(b *Backend, stats []float32) {
+	mean, m2, count := m.mean, m.m2, 0.0
+	clear(mean)
+	clear(m2)
+	for i, rows := range m.rows {
+		if rows == 0 {
+			continue
 		}
+		p, k := m.parts.of(b, i), float64(rows)
+		share := k / (count + k)
+		for c := range m.c {
+			sum := float64(p[m.c+c])
+			d := float64(p[c]) + sum/k - mean[c]
+			mean[c] += d * share
+			m2[c] += float64(p[2*m.c+c]) - sum*sum/k + d*d*count*share
+		}
+		count += k
+	}
+	for c := range m.c {
+		stats[c], stats[m.c+c] = float32(mean[c]), float32(max(m2[c], 0)/count)
 	}
 }
 

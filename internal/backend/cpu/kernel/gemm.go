@@ -2,19 +2,16 @@ package kernel
 
 import "unsafe"
 
-// tileRows is the largest number of rows of any tile.
-const tileRows = 6
-
 // Tail is how many values past the end of any operand a kernel may read (never
 // write). Buffers are padded by it.
 const Tail = 16
 
 // A tile is the inner loop of a matrix product: rows x cols accumulators that
-// stay in registers while k runs. cols is a multiple of the set's vector, and a
-// tile may be told to store fewer columns, down to one in its last vector.
+// stay in registers while k runs. It may be told to use fewer rows, and to store
+// fewer columns, down to one in its last vector.
 type tile struct {
 	rows, cols int
-	run        func(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool)
+	run        func(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool)
 }
 
 // laneNumbers are the numbers of a vector's values.
@@ -51,43 +48,10 @@ func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []flo
 
 // gemmPanel runs a tile down the m rows of one panel of which n columns count.
 func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, n int, add bool) {
-	var rows [tileRows]unsafe.Pointer
-	pr := (*[tileRows]unsafe.Pointer)(noescape(unsafe.Pointer(&rows)))
 	for i := 0; i < m; i += t.rows {
-		full := min(t.rows, m-i)
-		for r := range t.rows {
-			rows[r] = unsafe.Add(a, (i+min(r, full-1))*ars*4)
-		}
-		ci := unsafe.Add(c, i*ldc*4)
-		if full == t.rows {
-			t.run(k, pr, acs, b, ci, ldc, n, add)
-			continue
-		}
-		// Fewer rows than the tile's: it goes to scratch, and these to C.
-		var edge [tileRows * maxTileCols]float32
-		t.run(k, pr, acs, b, noescape(unsafe.Pointer(&edge)), maxTileCols, n, false)
-		for r := range full {
-			dst := unsafe.Slice((*float32)(unsafe.Add(ci, r*ldc*4)), n)
-			src := edge[r*maxTileCols:][:n]
-			if !add {
-				copy(dst, src)
-				continue
-			}
-			for j, v := range src {
-				dst[j] += v
-			}
-		}
+		t.run(k, min(t.rows, m-i), a, ars, acs, b, c, ldc, n, add)
+		a, c = unsafe.Add(a, t.rows*ars*4), unsafe.Add(c, t.rows*ldc*4)
 	}
-}
-
-const maxTileCols = 48
-
-// noescape is p, hidden from escape analysis: a tile is called through a
-// function value but keeps none of its arguments, so what they point to may
-// stay on the stack.
-func noescape(p unsafe.Pointer) unsafe.Pointer {
-	x := uintptr(p)
-	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
 }
 
 // Packing lays a matrix B [K,N] out for Gemm: blocks of blockK rows, each block
@@ -150,21 +114,22 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 	}
 }
 
-// tileGeneric is the definition of a tile, of 4 rows and 8 columns: c = a·b or,
-// with add, c += a·b, where a[r] points to a row's first value, the next ones
-// acs values apart, and b holds k rows of 8. It stores the first cols columns.
-func tileGeneric(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
-	for r := range 4 {
+// tileGeneric is the definition of a tile, of up to 4 rows and 8 columns: c = a·b
+// or, with add, c += a·b. Values of a are ars apart from row to row and acs along
+// k; b holds k rows of 8, of which the first cols columns count.
+func tileGeneric(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
+	av := unsafe.Slice((*float32)(a), (rows-1)*ars+(k-1)*acs+1)
+	bv := unsafe.Slice((*float32)(b), k*8)
+	cv := unsafe.Slice((*float32)(c), (rows-1)*ldc+cols)
+	for r := range rows {
 		var acc [8]float32
-		av := unsafe.Slice((*float32)(a[r]), (k-1)*acs+1)
-		bv := unsafe.Slice((*float32)(b), k*8)
 		for i := range k {
-			x, row := av[i*acs], bv[i*8:i*8+8]
+			x, row := av[r*ars+i*acs], bv[i*8:i*8+8]
 			for j := range acc {
 				acc[j] += x * row[j]
 			}
 		}
-		dst := unsafe.Slice((*float32)(unsafe.Add(c, r*ldc*4)), cols)
+		dst := cv[r*ldc:][:cols]
 		for j, v := range acc[:cols] {
 			if add {
 				v += dst[j]

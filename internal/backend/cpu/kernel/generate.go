@@ -92,17 +92,18 @@ func writeTiles(w *bytes.Buffer) {
 // registers.
 func writeTile(w *bytes.Buffer, rows, vectors int) {
 	fmt.Fprintf(w, "\n// tile%dx%dAVX512 is tileGeneric for %d rows and %d vectors of columns.\n", rows, vectors, rows, vectors)
-	fmt.Fprintf(w, "func tile%dx%dAVX512(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {\n", rows, vectors)
-	var pointers, starts, sums []string
+	fmt.Fprintf(w, "func tile%dx%dAVX512(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {\n", rows, vectors)
+	fmt.Fprintf(w, "step, ldc := uintptr(acs)*4, ldc*4\nstep2, step3 := 2*step, 3*step\n")
+	fmt.Fprintln(w, "a0 := a // rows that are not there are the last one once more")
+	var sums []string
 	for r := range rows {
-		pointers = append(pointers, fmt.Sprintf("a%d", r))
-		starts = append(starts, fmt.Sprintf("a[%d]", r))
+		if r > 0 {
+			fmt.Fprintf(w, "a%d := unsafe.Add(a, min(%d, rows-1)*ars*4)\n", r, r)
+		}
 		for v := range vectors {
 			sums = append(sums, fmt.Sprintf("c%d%d", r, v))
 		}
 	}
-	fmt.Fprintf(w, "%s := %s\n", strings.Join(pointers, ", "), strings.Join(starts, ", "))
-	fmt.Fprintf(w, "step, ldc := uintptr(acs)*4, ldc*4\nstep2, step3 := 2*step, 3*step\n")
 	fmt.Fprintf(w, "var %s archsimd.Float32x16\n", strings.Join(sums, ", "))
 	for _, steps := range []int{unroll, 1} {
 		fmt.Fprintf(w, "for k >= %d {\n", steps)
@@ -126,6 +127,9 @@ func writeTile(w *bytes.Buffer, rows, vectors int) {
 		fmt.Fprintf(w, "b = unsafe.Add(b, %d*lanesAVX512*4)\nk -= %d\nif k < %d {\nbreak\n}\n}\n", steps*vectors, steps, steps)
 	}
 	for r := range rows {
+		if r > 0 {
+			fmt.Fprintf(w, "if rows == %d {\nreturn\n}\n", r)
+		}
 		fmt.Fprintf(w, "storeRow%dAVX512(unsafe.Add(c, %d*ldc), cols, add, %s)\n", vectors, r, strings.Join(sums[r*vectors:(r+1)*vectors], ", "))
 	}
 	fmt.Fprintln(w, "}")

@@ -74,9 +74,13 @@ func TestColumnKernels(t *testing.T) {
 			s.ColumnSum(gp, x, c, 0)
 			columnSumGeneric(wp, x, c, 0)
 			same(t, "ColumnSum "+name, g1, w1, c, 1e-5)
-			s.ColumnSquares(gp, x, v, c, 0)
-			columnSquaresGeneric(wp, x, v, c, 0)
-			same(t, "ColumnSquares "+name, g1, w1, c, 1e-5)
+			acc2, _ := guarded(r, c)
+			gs, gsp := clone(acc2, c)
+			ws, wsp := clone(acc2, c)
+			s.ColumnMoments(gp, gsp, x, v, c, 0)
+			columnMomentsGeneric(wp, wsp, x, v, c, 0)
+			same(t, "ColumnMoments sum "+name, g1, w1, c, 1e-5)
+			same(t, "ColumnMoments squares "+name, gs, ws, c, 1e-5)
 			s.ColumnDot(gp, x, y, c, 0)
 			columnDotGeneric(wp, x, y, c, 0)
 			same(t, "ColumnDot "+name, g1, w1, c, 1e-5)
@@ -86,6 +90,9 @@ func TestColumnKernels(t *testing.T) {
 			s.MulColumns(gq, x, v, c, 0)
 			mulColumnsGeneric(wq, x, v, c, 0)
 			same(t, "MulColumns "+name, g2, w2, n, 0)
+			s.MulAddColumns(gq, x, v, v, c, 0)
+			mulAddColumnsGeneric(wq, x, v, v, c, 0)
+			same(t, "MulAddColumns "+name, g2, w2, n, 1e-6)
 		}
 	})
 }
@@ -123,6 +130,17 @@ func TestNormKernels(t *testing.T) {
 				normActGradSumsGeneric(wbp, wgp, x, dy, norm, act, c, 0)
 				same(t, "NormActGradSums beta "+name, gb, wb, c, 1e-5)
 				same(t, "NormActGradSums gamma "+name, gg, wg, c, 1e-5)
+				s.NormActSum(gbp, x, norm, act, c, 0)
+				normActSumGeneric(wbp, x, norm, act, c, 0)
+				same(t, "NormActSum "+name, gb, wb, c, 1e-5)
+
+				acc5, _ := guarded(r, 5*c)
+				g5, g5p := clone(acc5, 5*c)
+				w5, w5p := clone(acc5, 5*c)
+				s.GateGrad(gp, g5p, x, dy, norm, p[3], act, c, 0)
+				gateGradGeneric(wp, w5p, x, dy, norm, p[3], act, c, 0)
+				same(t, "GateGrad "+name, g, w, n, 2e-6)
+				same(t, "GateGrad sums "+name, g5, w5, 5*c, 2e-5)
 			}
 		}
 	})
@@ -270,11 +288,15 @@ func testGemm(t *testing.T, s *Set, r *rand.Rand, m, n, k int, transA, transB bo
 	}
 }
 
-func TestExp(t *testing.T) {
-	for x := float32(-87); x < 88; x += 0.01 {
-		want := math.Exp(float64(x))
-		if got := float64(exp(x)); math.Abs(got-want) > 2.4e-7*want {
-			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
+func TestSigmoid(t *testing.T) {
+	for z := float32(-86); z < 88; z += 0.01 {
+		want := 1 / (1 + math.Exp(-float64(z)))
+		got, tol := float64(sigmoid(z)), 5e-7
+		if z < -20 {
+			tol = 2e-6
+		}
+		if math.Abs(got-want) > tol*want {
+			t.Fatalf("sigmoid(%v) = %v, want %v", z, got, want)
 		}
 	}
 	if s := sigmoid(-1000); s < 0 || s > 1e-37 {

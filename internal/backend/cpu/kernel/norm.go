@@ -32,12 +32,14 @@ func columnSumGeneric(sum, x []float32, cols, c int) {
 	}
 }
 
-// columnSquaresGeneric: sum[c] += sum over r of (x[r,c]-mean[c])^2.
-func columnSquaresGeneric(sum, x, mean []float32, cols, c int) {
+// columnMomentsGeneric: with d = x[r,c]-pivot[c], sum[c] += sum over r of d,
+// squares[c] += sum over r of d*d. With a pivot among the values nothing cancels.
+func columnMomentsGeneric(sum, squares, x, pivot []float32, cols, c int) {
 	for ; len(x) > 0; x = x[cols:] {
 		for j := c; j < cols; j++ {
-			d := x[j] - mean[j]
-			sum[j] += d * d
+			d := x[j] - pivot[j]
+			sum[j] += d
+			squares[j] += d * d
 		}
 	}
 }
@@ -60,11 +62,29 @@ func mulColumnsGeneric(y, x, s []float32, cols, c int) {
 	}
 }
 
+// mulAddColumnsGeneric: y[r,c] = x[r,c]*s[c] + b[c].
+func mulAddColumnsGeneric(y, x, s, b []float32, cols, c int) {
+	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
+		for j := c; j < cols; j++ {
+			y[j] = x[j]*s[j] + b[j]
+		}
+	}
+}
+
 // normActGeneric: y[r,c] = act(x[r,c]*scale[c] + shift[c]).
 func normActGeneric(y, x []float32, n *Norm, act Act, cols, c int) {
 	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
 		for j := c; j < cols; j++ {
 			y[j] = activate(act, x[j]*n.Scale[j]+n.Shift[j])
+		}
+	}
+}
+
+// normActSumGeneric: sum[c] += sum over r of act(x[r,c]*scale[c] + shift[c]).
+func normActSumGeneric(sum, x []float32, n *Norm, act Act, cols, c int) {
+	for ; len(x) > 0; x = x[cols:] {
+		for j := c; j < cols; j++ {
+			sum[j] += activate(act, x[j]*n.Scale[j]+n.Shift[j])
 		}
 	}
 }
@@ -88,6 +108,26 @@ func normActGradInputGeneric(dx, x, dy []float32, n *Norm, k1, k0 []float32, act
 		for j := c; j < cols; j++ {
 			dz := dy[j] * derivative(act, x[j]*n.Scale[j]+n.Shift[j])
 			dx[j] = n.Scale[j]*dz + (k1[j]*(x[j]-n.Mean[j]) + k0[j])
+		}
+	}
+}
+
+// gateGradGeneric computes a = y*gate[c], where y = act(z), and what the
+// gradients of the gate and of the normalisation are summed from, given da, the
+// gradient of a: sums [5,cols] gains, over the rows,
+//
+//	y*da, da*act'(z), act'(z), da*act'(z)*(x-mean), act'(z)*(x-mean)
+func gateGradGeneric(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
+	for ; len(x) > 0; x, da, a = x[cols:], da[cols:], a[cols:] {
+		for j := c; j < cols; j++ {
+			z := x[j]*n.Scale[j] + n.Shift[j]
+			y, slope, d := activate(act, z), derivative(act, z), x[j]-n.Mean[j]
+			a[j] = y * gate[j]
+			sums[j] += y * da[j]
+			sums[cols+j] += da[j] * slope
+			sums[2*cols+j] += slope
+			sums[3*cols+j] += da[j] * slope * d
+			sums[4*cols+j] += slope * d
 		}
 	}
 }
@@ -125,42 +165,53 @@ func derivative(act Act, z float32) float32 {
 	}
 }
 
-func sigmoid(z float32) float32 { return 1 / (1 + exp(-z)) }
-
-// exp is e^x to 2 ulp: x = n*ln2 + r with n an integer and |r| <= ln2/2, then
-// e^r by a polynomial (Cephes' expf) and 2^n into the exponent bits. Arguments
-// are clamped to where the result is a normal number.
-func exp(x float32) float32 {
-	if x != x {
-		return x
+// sigmoid is 1/(1+e^-z), to 5e-7 of it for |z| < 20 and 2e-6 beyond: e^-z = 2^(n+f) with n an integer and
+// |f| <= 1/2; 2^f is a polynomial and n goes into the exponent bits. z is clamped
+// to where e^-z is a normal number.
+func sigmoid(z float32) float32 {
+	if z != z {
+		return z
 	}
-	x = min(max(x, expMin), expMax)
-	t := x*expLog2e + expMagic
-	n := t - expMagic
-	r := x - n*expLn2Hi - n*expLn2Lo
-	p := float32(expP0)
-	p = p*r + expP1
-	p = p*r + expP2
-	p = p*r + expP3
-	p = p*r + expP4
-	p = p*r + expP5
-	p = p*(r*r) + r + 1
-	return math.Float32frombits(math.Float32bits(p) + math.Float32bits(t)<<23)
+	z = min(max(z, sigmoidMin), sigmoidMax)
+	t := z*-math.Log2E + sigmoidMagic
+	f := float32(float64(z)*-float64(float32(math.Log2E)) - float64(t-sigmoidMagic))
+	p := float32(pow2C6)*f + pow2C5
+	p = p*f + pow2C4
+	p = p*f + pow2C3
+	p = p*f + pow2C2
+	p = p*f + pow2C1
+	p = p*f + 1
+	return 1 / (1 + math.Float32frombits(math.Float32bits(p)+math.Float32bits(t)<<23))
 }
 
-// The constants of exp. Adding expMagic, 1.5*2^23, rounds to an integer that
-// then stands in the low bits of the sum.
+// The constants of sigmoid. Adding sigmoidMagic, 1.5*2^23, rounds to an integer
+// that then stands in the low bits of the sum. 2^f is its Taylor series.
 const (
-	expMin   = -87.3
-	expMax   = 88.3
-	expLog2e = math.Log2E
-	expMagic = 12582912
-	expLn2Hi = 0.693359375
-	expLn2Lo = -2.12194440e-4
-	expP0    = 1.9875691500e-4
-	expP1    = 1.3981999507e-3
-	expP2    = 8.3334519073e-3
-	expP3    = 4.1665795894e-2
-	expP4    = 1.6666665459e-1
-	expP5    = 5.0000001201e-1
+	sigmoidMin   = -88
+	sigmoidMax   = 87
+	sigmoidMagic = 12582912
+
+	pow2C1 = math.Ln2
+	pow2C2 = pow2C1 * math.Ln2 / 2
+	pow2C3 = pow2C2 * math.Ln2 / 3
+	pow2C4 = pow2C3 * math.Ln2 / 4
+	pow2C5 = pow2C4 * math.Ln2 / 5
+	pow2C6 = pow2C5 * math.Ln2 / 6
 )
+
+// sigmoidConstants are those constants as the vector kernels load them.
+type sigmoidConstants struct {
+	lo, hi, log2e, magic, one, c1, c2, c3, c4, c5, c6 [16]float32
+}
+
+var sigmoidVectors = sigmoidConstants{
+	lo: splat(sigmoidMin), hi: splat(sigmoidMax), log2e: splat(-math.Log2E), magic: splat(sigmoidMagic), one: splat(1),
+	c1: splat(pow2C1), c2: splat(pow2C2), c3: splat(pow2C3), c4: splat(pow2C4), c5: splat(pow2C5), c6: splat(pow2C6),
+}
+
+func splat(v float32) (all [16]float32) {
+	for i := range all {
+		all[i] = v
+	}
+	return all
+}

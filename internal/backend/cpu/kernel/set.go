@@ -19,12 +19,15 @@ type Set struct {
 	tiles []tile // widest first
 
 	ColumnSum           func(sum, x []float32, cols, c int)
-	ColumnSquares       func(sum, x, mean []float32, cols, c int)
+	ColumnMoments       func(sum, squares, x, pivot []float32, cols, c int)
 	ColumnDot           func(sum, x, y []float32, cols, c int)
 	MulColumns          func(y, x, s []float32, cols, c int)
+	MulAddColumns       func(y, x, s, b []float32, cols, c int)
 	NormAct             func(y, x []float32, n *Norm, act Act, cols, c int)
+	NormActSum          func(sum, x []float32, n *Norm, act Act, cols, c int)
 	NormActGradSums     func(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 	NormActGradInput    func(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int)
+	GateGrad            func(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
 	DepthwiseGradWeight func(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int)
 	Add                 func(y, a, b []float32, i int)
@@ -38,12 +41,15 @@ var generic = Set{
 	Name:                "generic",
 	tiles:               []tile{{4, 8, tileGeneric}},
 	ColumnSum:           columnSumGeneric,
-	ColumnSquares:       columnSquaresGeneric,
+	ColumnMoments:       columnMomentsGeneric,
 	ColumnDot:           columnDotGeneric,
 	MulColumns:          mulColumnsGeneric,
+	MulAddColumns:       mulAddColumnsGeneric,
 	NormAct:             normActGeneric,
+	NormActSum:          normActSumGeneric,
 	NormActGradSums:     normActGradSumsGeneric,
 	NormActGradInput:    normActGradInputGeneric,
+	GateGrad:            gateGradGeneric,
 	Depthwise:           depthwiseGeneric,
 	DepthwiseGradWeight: depthwiseGradWeightGeneric,
 	Add:                 addGeneric,

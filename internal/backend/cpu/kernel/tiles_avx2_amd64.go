@@ -10,10 +10,12 @@ import (
 )
 
 // tile3x3AVX2 is tileGeneric for 3 rows and 3 vectors of columns.
-func tile3x3AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
-	a0, a1, a2 := a[0], a[1], a[2]
+func tile3x3AVX2(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
 	step, ldc := uintptr(acs)*4, ldc*4
 	step2, step3 := 2*step, 3*step
+	a0 := a // rows that are not there are the last one once more
+	a1 := unsafe.Add(a, min(1, rows-1)*ars*4)
+	a2 := unsafe.Add(a, min(2, rows-1)*ars*4)
 	var c00, c01, c02, c10, c11, c12, c20, c21, c22 archsimd.Float32x8
 	for k >= 4 {
 		{
@@ -121,15 +123,24 @@ func tile3x3AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointe
 		}
 	}
 	storeRow3AVX2(unsafe.Add(c, 0*ldc), cols, add, c00, c01, c02)
+	if rows == 1 {
+		return
+	}
 	storeRow3AVX2(unsafe.Add(c, 1*ldc), cols, add, c10, c11, c12)
+	if rows == 2 {
+		return
+	}
 	storeRow3AVX2(unsafe.Add(c, 2*ldc), cols, add, c20, c21, c22)
 }
 
 // tile4x2AVX2 is tileGeneric for 4 rows and 2 vectors of columns.
-func tile4x2AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
-	a0, a1, a2, a3 := a[0], a[1], a[2], a[3]
+func tile4x2AVX2(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
 	step, ldc := uintptr(acs)*4, ldc*4
 	step2, step3 := 2*step, 3*step
+	a0 := a // rows that are not there are the last one once more
+	a1 := unsafe.Add(a, min(1, rows-1)*ars*4)
+	a2 := unsafe.Add(a, min(2, rows-1)*ars*4)
+	a3 := unsafe.Add(a, min(3, rows-1)*ars*4)
 	var c00, c01, c10, c11, c20, c21, c30, c31 archsimd.Float32x8
 	for k >= 4 {
 		{
@@ -234,16 +245,30 @@ func tile4x2AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointe
 		}
 	}
 	storeRow2AVX2(unsafe.Add(c, 0*ldc), cols, add, c00, c01)
+	if rows == 1 {
+		return
+	}
 	storeRow2AVX2(unsafe.Add(c, 1*ldc), cols, add, c10, c11)
+	if rows == 2 {
+		return
+	}
 	storeRow2AVX2(unsafe.Add(c, 2*ldc), cols, add, c20, c21)
+	if rows == 3 {
+		return
+	}
 	storeRow2AVX2(unsafe.Add(c, 3*ldc), cols, add, c30, c31)
 }
 
 // tile6x1AVX2 is tileGeneric for 6 rows and 1 vectors of columns.
-func tile6x1AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
-	a0, a1, a2, a3, a4, a5 := a[0], a[1], a[2], a[3], a[4], a[5]
+func tile6x1AVX2(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
 	step, ldc := uintptr(acs)*4, ldc*4
 	step2, step3 := 2*step, 3*step
+	a0 := a // rows that are not there are the last one once more
+	a1 := unsafe.Add(a, min(1, rows-1)*ars*4)
+	a2 := unsafe.Add(a, min(2, rows-1)*ars*4)
+	a3 := unsafe.Add(a, min(3, rows-1)*ars*4)
+	a4 := unsafe.Add(a, min(4, rows-1)*ars*4)
+	a5 := unsafe.Add(a, min(5, rows-1)*ars*4)
 	var c00, c10, c20, c30, c40, c50 archsimd.Float32x8
 	for k >= 4 {
 		{
@@ -347,9 +372,24 @@ func tile6x1AVX2(k int, a *[tileRows]unsafe.Pointer, acs int, b, c unsafe.Pointe
 		}
 	}
 	storeRow1AVX2(unsafe.Add(c, 0*ldc), cols, add, c00)
+	if rows == 1 {
+		return
+	}
 	storeRow1AVX2(unsafe.Add(c, 1*ldc), cols, add, c10)
+	if rows == 2 {
+		return
+	}
 	storeRow1AVX2(unsafe.Add(c, 2*ldc), cols, add, c20)
+	if rows == 3 {
+		return
+	}
 	storeRow1AVX2(unsafe.Add(c, 3*ldc), cols, add, c30)
+	if rows == 4 {
+		return
+	}
 	storeRow1AVX2(unsafe.Add(c, 4*ldc), cols, add, c40)
+	if rows == 5 {
+		return
+	}
 	storeRow1AVX2(unsafe.Add(c, 5*ldc), cols, add, c50)
 }

@@ -38,21 +38,21 @@ func columnSumAVX2(sum, x []float32, cols, c int) {
 	}
 }
 
-func columnSquaresAVX2(sum, x, mean []float32, cols, c int) {
+func columnMomentsAVX2(sum, squares, x, pivot []float32, cols, c int) {
 	rows := len(x) / cols
-	px, pm := unsafe.SliceData(x), unsafe.SliceData(mean)
+	px, pp, ps, pq := unsafe.SliceData(x), unsafe.SliceData(pivot), unsafe.SliceData(sum), unsafe.SliceData(squares)
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		var s archsimd.Float32x8
-		m := loadAVX2(pm, c)
+		p, s, q := loadAVX2(pp, c), loadAVX2(ps, c), loadAVX2(pq, c)
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			d := loadAVX2(px, i).Sub(m)
-			s = d.MulAdd(d, s)
+			d := loadAVX2(px, i).Sub(p)
+			s = s.Add(d)
+			q = d.MulAdd(d, q)
 		}
-		ps := unsafe.SliceData(sum)
-		storeAVX2(ps, c, loadAVX2(ps, c).Add(s))
+		storeAVX2(ps, c, s)
+		storeAVX2(pq, c, q)
 	}
 	if c < cols {
-		columnSquaresGeneric(sum, x, mean, cols, c)
+		columnMomentsGeneric(sum, squares, x, pivot, cols, c)
 	}
 }
 
@@ -86,117 +86,17 @@ func mulColumnsAVX2(y, x, s []float32, cols, c int) {
 	}
 }
 
-// sigmoidAVX2 is sigmoid.
-func sigmoidAVX2(z archsimd.Float32x8) archsimd.Float32x8 {
-	x := archsimd.BroadcastFloat32x8(0).Sub(z)
-	x = archsimd.BroadcastFloat32x8(expMin).Max(x) // in this order a NaN stays one
-	x = archsimd.BroadcastFloat32x8(expMax).Min(x)
-	t := x.MulAdd(archsimd.BroadcastFloat32x8(expLog2e), archsimd.BroadcastFloat32x8(expMagic))
-	n := t.Sub(archsimd.BroadcastFloat32x8(expMagic))
-	r := n.MulAdd(archsimd.BroadcastFloat32x8(-expLn2Hi), x)
-	r = n.MulAdd(archsimd.BroadcastFloat32x8(-expLn2Lo), r)
-	p := r.MulAdd(archsimd.BroadcastFloat32x8(expP0), archsimd.BroadcastFloat32x8(expP1))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x8(expP2))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x8(expP3))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x8(expP4))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x8(expP5))
-	one := archsimd.BroadcastFloat32x8(1)
-	p = p.MulAdd(r.Mul(r), r).Add(one)
-	e := p.AsInt32x8().Add(t.AsInt32x8().ShiftAllLeft(23)).AsFloat32x8()
-	return one.Div(e.Add(one))
-}
-
-func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
+func mulAddColumnsAVX2(y, x, s, b []float32, cols, c int) {
 	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s), unsafe.SliceData(b)
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				storeAVX2(py, i, z.Mul(sigmoidAVX2(z)))
-			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				storeAVX2(py, i, six.Min(zero.Max(z))) // in this order a NaN stays one
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX2(py, i, sigmoidAVX2(loadAVX2(px, i).MulAdd(scale, shift)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX2(py, i, loadAVX2(px, i).MulAdd(scale, shift))
-			}
-		}
-	}
-	if c < cols {
-		normActGeneric(y, x, n, act, cols, c)
-	}
-}
-
-// gradActAVX2 is dy*act'(z).
-func gradActAVX2(act Act, z, dy archsimd.Float32x8) archsimd.Float32x8 {
-	switch act {
-	case Swish:
-		one := archsimd.BroadcastFloat32x8(1)
-		s := sigmoidAVX2(z)
-		return dy.Mul(s.Mul(z.MulAdd(one.Sub(s), one)))
-	case ReLU6:
-		in := z.Greater(archsimd.BroadcastFloat32x8(0)).And(z.Less(archsimd.BroadcastFloat32x8(6)))
-		return dy.Masked(in)
-	case Sigmoid:
-		s := sigmoidAVX2(z)
-		return dy.Mul(s.Mul(archsimd.BroadcastFloat32x8(1).Sub(s)))
-	default:
-		return dy
-	}
-}
-
-func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x8
+		v, w := loadAVX2(ps, c), loadAVX2(pb, c)
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX2(px, i)
-			dz := gradActAVX2(act, v.MulAdd(scale, shift), loadAVX2(py, i))
-			sb = sb.Add(dz)
-			sg = dz.MulAdd(v.Sub(mean), sg)
-		}
-		pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
-		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
-	}
-	if c < cols {
-		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, c)
-	}
-}
-
-func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		a := loadAVX2(unsafe.SliceData(k1), c)
-		b := loadAVX2(unsafe.SliceData(k0), c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX2(px, i)
-			dz := gradActAVX2(act, v.MulAdd(scale, shift), loadAVX2(py, i))
-			storeAVX2(pd, i, scale.MulAdd(dz, a.MulAdd(v.Sub(mean), b)))
+			storeAVX2(py, i, loadAVX2(px, i).MulAdd(v, w))
 		}
 	}
 	if c < cols {
-		normActGradInputGeneric(dx, x, dy, n, k1, k0, act, cols, c)
+		mulAddColumnsGeneric(y, x, s, b, cols, c)
 	}
 }
 

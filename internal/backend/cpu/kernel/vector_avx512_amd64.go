@@ -36,21 +36,21 @@ func columnSumAVX512(sum, x []float32, cols, c int) {
 	}
 }
 
-func columnSquaresAVX512(sum, x, mean []float32, cols, c int) {
+func columnMomentsAVX512(sum, squares, x, pivot []float32, cols, c int) {
 	rows := len(x) / cols
-	px, pm := unsafe.SliceData(x), unsafe.SliceData(mean)
+	px, pp, ps, pq := unsafe.SliceData(x), unsafe.SliceData(pivot), unsafe.SliceData(sum), unsafe.SliceData(squares)
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		var s archsimd.Float32x16
-		m := loadAVX512(pm, c)
+		p, s, q := loadAVX512(pp, c), loadAVX512(ps, c), loadAVX512(pq, c)
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			d := loadAVX512(px, i).Sub(m)
-			s = d.MulAdd(d, s)
+			d := loadAVX512(px, i).Sub(p)
+			s = s.Add(d)
+			q = d.MulAdd(d, q)
 		}
-		ps := unsafe.SliceData(sum)
-		storeAVX512(ps, c, loadAVX512(ps, c).Add(s))
+		storeAVX512(ps, c, s)
+		storeAVX512(pq, c, q)
 	}
 	if c < cols {
-		columnSquaresAVX2(sum, x, mean, cols, c)
+		columnMomentsAVX2(sum, squares, x, pivot, cols, c)
 	}
 }
 
@@ -84,117 +84,17 @@ func mulColumnsAVX512(y, x, s []float32, cols, c int) {
 	}
 }
 
-// sigmoidAVX512 is sigmoid.
-func sigmoidAVX512(z archsimd.Float32x16) archsimd.Float32x16 {
-	x := archsimd.BroadcastFloat32x16(0).Sub(z)
-	x = archsimd.BroadcastFloat32x16(expMin).Max(x) // in this order a NaN stays one
-	x = archsimd.BroadcastFloat32x16(expMax).Min(x)
-	t := x.MulAdd(archsimd.BroadcastFloat32x16(expLog2e), archsimd.BroadcastFloat32x16(expMagic))
-	n := t.Sub(archsimd.BroadcastFloat32x16(expMagic))
-	r := n.MulAdd(archsimd.BroadcastFloat32x16(-expLn2Hi), x)
-	r = n.MulAdd(archsimd.BroadcastFloat32x16(-expLn2Lo), r)
-	p := r.MulAdd(archsimd.BroadcastFloat32x16(expP0), archsimd.BroadcastFloat32x16(expP1))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x16(expP2))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x16(expP3))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x16(expP4))
-	p = p.MulAdd(r, archsimd.BroadcastFloat32x16(expP5))
-	one := archsimd.BroadcastFloat32x16(1)
-	p = p.MulAdd(r.Mul(r), r).Add(one)
-	e := p.AsInt32x16().Add(t.AsInt32x16().ShiftAllLeft(23)).AsFloat32x16()
-	return one.Div(e.Add(one))
-}
-
-func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
+func mulAddColumnsAVX512(y, x, s, b []float32, cols, c int) {
 	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s), unsafe.SliceData(b)
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				storeAVX512(py, i, z.Mul(sigmoidAVX512(z)))
-			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				storeAVX512(py, i, six.Min(zero.Max(z))) // in this order a NaN stays one
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX512(py, i, sigmoidAVX512(loadAVX512(px, i).MulAdd(scale, shift)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX512(py, i, loadAVX512(px, i).MulAdd(scale, shift))
-			}
-		}
-	}
-	if c < cols {
-		normActAVX2(y, x, n, act, cols, c)
-	}
-}
-
-// gradActAVX512 is dy*act'(z).
-func gradActAVX512(act Act, z, dy archsimd.Float32x16) archsimd.Float32x16 {
-	switch act {
-	case Swish:
-		one := archsimd.BroadcastFloat32x16(1)
-		s := sigmoidAVX512(z)
-		return dy.Mul(s.Mul(z.MulAdd(one.Sub(s), one)))
-	case ReLU6:
-		in := z.Greater(archsimd.BroadcastFloat32x16(0)).And(z.Less(archsimd.BroadcastFloat32x16(6)))
-		return dy.Masked(in)
-	case Sigmoid:
-		s := sigmoidAVX512(z)
-		return dy.Mul(s.Mul(archsimd.BroadcastFloat32x16(1).Sub(s)))
-	default:
-		return dy
-	}
-}
-
-func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x16
+		v, w := loadAVX512(ps, c), loadAVX512(pb, c)
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX512(px, i)
-			dz := gradActAVX512(act, v.MulAdd(scale, shift), loadAVX512(py, i))
-			sb = sb.Add(dz)
-			sg = dz.MulAdd(v.Sub(mean), sg)
-		}
-		pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
-		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
-	}
-	if c < cols {
-		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, c)
-	}
-}
-
-func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		a := loadAVX512(unsafe.SliceData(k1), c)
-		b := loadAVX512(unsafe.SliceData(k0), c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX512(px, i)
-			dz := gradActAVX512(act, v.MulAdd(scale, shift), loadAVX512(py, i))
-			storeAVX512(pd, i, scale.MulAdd(dz, a.MulAdd(v.Sub(mean), b)))
+			storeAVX512(py, i, loadAVX512(px, i).MulAdd(v, w))
 		}
 	}
 	if c < cols {
-		normActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, c)
+		mulAddColumnsAVX2(y, x, s, b, cols, c)
 	}
 }
 

@@ -1,0 +1,259 @@
+//go:build goexperiment.simd
+
+package kernel
+
+import (
+	"simd/archsimd"
+	"unsafe"
+)
+
+// The sigmoid is in three parts so that each is small enough to be inlined: a
+// call for every vector takes more than the arithmetic.
+//
+//	t, f := splitAVX512(z, k)
+//	s := sigmoidAVX512(pow2AVX512(f, k), t, k)
+
+// splitAVX512 returns t, whose low bits are the integer n, and f such that
+// e^-z = 2^(n+f) with |f| <= 1/2. Where z is a NaN they are anything: the
+// compiler may swap the operands of Max and Min, and with them what a NaN gives.
+func splitAVX512(z archsimd.Float32x16, k *sigmoidConstants) (t, f archsimd.Float32x16) {
+	lo, hi := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.lo))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.hi)))
+	magic, log2e := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.magic))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.log2e)))
+	z = hi.Min(lo.Max(z))
+	t = z.MulAdd(log2e, magic)
+	return t, z.MulAdd(log2e, magic.Sub(t))
+}
+
+// pow2AVX512 is 2^f.
+func pow2AVX512(f archsimd.Float32x16, k *sigmoidConstants) archsimd.Float32x16 {
+	p := f.MulAdd(archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c6))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c5))))
+	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c4))))
+	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c3))))
+	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c2))))
+	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c1))))
+	return p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one))))
+}
+
+// sigmoidAVX512 is 1/(1 + p*2^n).
+func sigmoidAVX512(p, t archsimd.Float32x16, k *sigmoidConstants) archsimd.Float32x16 {
+	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	e := p.AsInt32x16().Add(t.AsInt32x16().ShiftAllLeft(23)).AsFloat32x16()
+	return one.Div(e.Add(one))
+}
+
+// relu6AVX512 is min(max(z, 0), 6), and NaN where z is.
+func relu6AVX512(z, zero, six archsimd.Float32x16) archsimd.Float32x16 {
+	return six.Merge(zero.Merge(z, z.Less(zero)), z.Greater(six))
+}
+
+func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
+	rows := len(x) / cols
+	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	k := &sigmoidVectors
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
+		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+		switch act {
+		case Swish:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				z := loadAVX512(px, i).MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				storeAVX512(py, i, z.Mul(sigmoidAVX512(pow2AVX512(f, k), t, k)))
+			}
+		case ReLU6:
+			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				z := loadAVX512(px, i).MulAdd(scale, shift)
+				storeAVX512(py, i, relu6AVX512(z, zero, six))
+			}
+		case Sigmoid:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				z := loadAVX512(px, i).MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				storeAVX512(py, i, sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
+			}
+		default:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				storeAVX512(py, i, loadAVX512(px, i).MulAdd(scale, shift))
+			}
+		}
+	}
+	if c < cols {
+		normActAVX2(y, x, n, act, cols, c)
+	}
+}
+
+func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
+	rows := len(x) / cols
+	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
+	k := &sigmoidVectors
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
+		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+		s := loadAVX512(ps, c)
+		switch act {
+		case Swish:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				z := loadAVX512(px, i).MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				s = z.MulAdd(sigmoidAVX512(pow2AVX512(f, k), t, k), s)
+			}
+		case ReLU6:
+			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				s = s.Add(relu6AVX512(loadAVX512(px, i).MulAdd(scale, shift), zero, six))
+			}
+		case Sigmoid:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				z := loadAVX512(px, i).MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				s = s.Add(sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
+			}
+		default:
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				s = s.Add(loadAVX512(px, i).MulAdd(scale, shift))
+			}
+		}
+		storeAVX512(ps, c, s)
+	}
+	if c < cols {
+		normActSumAVX2(sum, x, n, act, cols, c)
+	}
+}
+
+// slopeAVX512 is the derivative of the activations that need no sigmoid.
+func slopeAVX512(act Act, z archsimd.Float32x16) archsimd.Float32x16 {
+	one := archsimd.BroadcastFloat32x16(1)
+	if act == ReLU6 {
+		return one.Masked(z.Greater(archsimd.BroadcastFloat32x16(0)).And(z.Less(archsimd.BroadcastFloat32x16(6))))
+	}
+	return one
+}
+
+// curveAVX512 is the derivative of swish at z, or of the sigmoid, where s is
+// sigmoid(z).
+func curveAVX512(swish bool, z, s, one archsimd.Float32x16) archsimd.Float32x16 {
+	rest := one.Sub(s)
+	if swish {
+		return s.Mul(z.MulAdd(rest, one))
+	}
+	return s.Mul(rest)
+}
+
+func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
+	rows := len(x) / cols
+	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
+	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
+	k := &sigmoidVectors
+	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
+		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
+		sb, sg := loadAVX512(pb, c), loadAVX512(pg, c)
+		if swish := act == Swish; swish || act == Sigmoid {
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				v := loadAVX512(px, i)
+				z := v.MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, i))
+				sb = sb.Add(d)
+				sg = d.MulAdd(v.Sub(mean), sg)
+			}
+		} else {
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				v := loadAVX512(px, i)
+				d := slopeAVX512(act, v.MulAdd(scale, shift)).Mul(loadAVX512(py, i))
+				sb = sb.Add(d)
+				sg = d.MulAdd(v.Sub(mean), sg)
+			}
+		}
+		storeAVX512(pb, c, sb)
+		storeAVX512(pg, c, sg)
+	}
+	if c < cols {
+		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, c)
+	}
+}
+
+func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
+	rows := len(x) / cols
+	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
+	k := &sigmoidVectors
+	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
+		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
+		a := loadAVX512(unsafe.SliceData(k1), c)
+		b := loadAVX512(unsafe.SliceData(k0), c)
+		if swish := act == Swish; swish || act == Sigmoid {
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				v := loadAVX512(px, i)
+				z := v.MulAdd(scale, shift)
+				t, f := splitAVX512(z, k)
+				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, i))
+				storeAVX512(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
+			}
+		} else {
+			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+				v := loadAVX512(px, i)
+				d := slopeAVX512(act, v.MulAdd(scale, shift)).Mul(loadAVX512(py, i))
+				storeAVX512(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
+			}
+		}
+	}
+	if c < cols {
+		normActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, c)
+	}
+}
+
+func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
+	rows := len(x) / cols
+	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
+	k := &sigmoidVectors
+	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
+		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
+		g := loadAVX512(unsafe.SliceData(gate), c)
+		s0, s1, s2 := loadAVX512(ps, c), loadAVX512(ps, cols+c), loadAVX512(ps, 2*cols+c)
+		s3, s4 := loadAVX512(ps, 3*cols+c), loadAVX512(ps, 4*cols+c)
+		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+			v := loadAVX512(px, i)
+			z := v.MulAdd(scale, shift)
+			var y, slope archsimd.Float32x16
+			if swish := act == Swish; swish || act == Sigmoid {
+				t, f := splitAVX512(z, k)
+				y = sigmoidAVX512(pow2AVX512(f, k), t, k)
+				slope = curveAVX512(swish, z, y, one)
+				if swish {
+					y = y.Mul(z)
+				}
+			} else {
+				y, slope = z, slopeAVX512(act, z)
+				if act == ReLU6 {
+					y = relu6AVX512(z, archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6))
+				}
+			}
+			storeAVX512(pa, i, y.Mul(g))
+			dy := loadAVX512(pd, i)
+			s0 = y.MulAdd(dy, s0)
+			v = v.Sub(mean)
+			s2 = s2.Add(slope)
+			s4 = v.MulAdd(slope, s4)
+			d := dy.Mul(slope)
+			s1 = s1.Add(d)
+			s3 = v.MulAdd(d, s3)
+		}
+		storeAVX512(ps, c, s0)
+		storeAVX512(ps, cols+c, s1)
+		storeAVX512(ps, 2*cols+c, s2)
+		storeAVX512(ps, 3*cols+c, s3)
+		storeAVX512(ps, 4*cols+c, s4)
+	}
+	if c < cols {
+		gateGradAVX2(a, sums, x, da, n, gate, act, cols, c)
+	}
+}

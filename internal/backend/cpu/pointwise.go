@@ -1,0 +1,338 @@
+package cpu
+
+import (
+	"math"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// The fused forms of 1x1 convolutions go through a map by blocks of rows that
+// stay in L2: what is read is made in scratch memory, multiplied, and its
+// results are summed while they are there.
+
+// rowBlock is a run of a map's rows, of one image.
+type rowBlock struct{ image, from, to int }
+
+// rowBlocks cuts maps of area rows each into blocks of at most about 48K values
+// over width columns, and of 24 to 384 rows, the tiles' heights dividing them.
+func rowBlocks(images, area, width int) []rowBlock {
+	rows := min(max(48<<10/width, 24), 384) / 12 * 12
+	var all []rowBlock
+	for n := range images {
+		parts := max(1, (area+rows/2)/rows)
+		for p := range parts {
+			from, to := span((area+11)/12, parts, p)
+			all = append(all, rowBlock{n, n*area + from*12, n*area + min(to*12, area)})
+		}
+	}
+	return all
+}
+
+// forwardTasks is into how many tasks the blocks of a forward pass are shared.
+const forwardTasks = 64
+
+// gradTasks is into how many tasks the blocks of a backward pass are shared,
+// each with its own sum of size weights' gradients.
+func gradTasks(blocks, size int) int {
+	tasks := 16
+	for tasks > 4 && tasks*size > 1<<20 {
+		tasks /= 2
+	}
+	return min(tasks, blocks)
+}
+
+// reader is how a fused launch reads a map: a normalisation of its own, folded
+// before each launch.
+type reader struct {
+	norm                *kernel.Norm
+	act                 kernel.Act
+	eps                 float32
+	stats, gamma, shift []float32
+	std                 []float32 // sqrt(variance + eps)
+}
+
+// newReader takes the three operands of a norm from the front of v.
+func newReader(n backend.Norm, v [][]float32) (*reader, [][]float32) {
+	c := len(v[1])
+	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c)}, v[3:]
+}
+
+func (r *reader) fold() {
+	foldNorm(r.norm, r.stats, r.gamma, r.shift, r.eps)
+	for i := range r.std {
+		r.std[i] = float32(math.Sqrt(float64(r.stats[len(r.std)+i]) + float64(r.eps)))
+	}
+}
+
+// next takes the first of v.
+func next(v *[][]float32) []float32 {
+	x := (*v)[0]
+	*v = (*v)[1:]
+	return x
+}
+
+func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch {
+	x := next(&v)
+	var in *reader
+	var gate, stats []float32
+	if s.Read != backend.Raw {
+		in, v = newReader(s.Norm, v)
+	}
+	if s.Read == backend.Gated {
+		gate = next(&v)
+	}
+	w, y := next(&v), next(&v)
+	if s.Stats {
+		stats = next(&v)
+	}
+
+	all := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
+	tasks := min(forwardTasks, len(all))
+	p := b.set.NewPacking(s.K, s.N)
+	var l layout
+	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.K))
+	m := newMoments(&l, tasks, s.N)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, s.N, 1) }
+	task := func(worker, i int) {
+		from, to := span(len(all), tasks, i)
+		for _, blk := range all[from:to] {
+			a := x[blk.from*s.K : blk.to*s.K]
+			if in != nil {
+				a = rows.of(b, worker)[:len(a)]
+				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K, 0)
+			}
+			if gate != nil {
+				b.set.MulColumns(a, a, gate[blk.image*s.K:][:s.K], s.K, 0)
+			}
+			out := y[blk.from*s.N : blk.to*s.N]
+			b.set.Gemm(blk.to-blk.from, a, s.K, 1, p, packed.of(b, 0), out, s.N, false)
+			if stats != nil {
+				m.add(b, i, out)
+			}
+		}
+	}
+	return func() {
+		if in != nil {
+			in.fold()
+		}
+		m.clear()
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(tasks, task)
+		if stats != nil {
+			m.finish(b, stats)
+		}
+	}
+}
+
+// blockSize is how many values the largest block has over width columns.
+func blockSize(all []rowBlock, width int) int {
+	most := 0
+	for _, blk := range all {
+		most = max(most, (blk.to-blk.from)*width)
+	}
+	return most
+}
+
+func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
+	x, y := v[0], v[4]
+	in, _ := newReader(s.Norm, v[1:])
+	task := func(_, n int) {
+		sum := y[n*s.C:][:s.C]
+		clear(sum)
+		b.set.NormActSum(sum, x[n*s.Area*s.C:][:s.Area*s.C], in.norm, in.act, s.C, 0)
+		b.set.Scale(sum, sum, 1/float32(s.Area), 0)
+	}
+	return func() {
+		in.fold()
+		b.pool.run(s.N, task)
+	}
+}
+
+// weightGrad sums the gradient of a 1x1 convolution's weights: for a block of
+// rows, narrowᵀ·wide, where wide, the map with more channels, is packed as the
+// tiles' vector side.
+type weightGrad struct {
+	narrow, wide int
+	p            *kernel.Packing
+	packed       slot // of each worker
+	parts        slot // of each task, [narrow,wide]
+}
+
+func newWeightGrad(b *Backend, l *layout, tasks, rows, narrow, wide int) *weightGrad {
+	p := b.set.NewPacking(rows, wide)
+	return &weightGrad{narrow, wide, p, l.take(b.pool.threads, p.Size()), l.take(tasks, narrow*wide)}
+}
+
+// add adds what rows of the two maps give to a task's sum, which first clears.
+func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool) {
+	p := *g.p
+	p.K = len(wide) / g.wide
+	packed := g.packed.of(b, worker)
+	for i := range p.Blocks() {
+		b.set.PackBlock(packed, &p, i, wide, g.wide, 1)
+	}
+	b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, g.parts.of(b, task), g.wide, !first)
+}
+
+// finish writes the sum over the tasks, transposed if asked for.
+func (g *weightGrad) finish(b *Backend, tasks int, dw []float32, transposed bool) {
+	sum := dw
+	if transposed {
+		sum = g.parts.of(b, 0)
+	} else {
+		copy(sum, g.parts.of(b, 0))
+	}
+	for i := 1; i < tasks; i++ {
+		b.set.Add(sum, sum, g.parts.of(b, i), 0)
+	}
+	if transposed {
+		for r := range g.narrow {
+			for c, d := range sum[r*g.wide:][:g.wide] {
+				dw[c*g.narrow+r] = d
+			}
+		}
+	}
+}
+
+func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch {
+	x, w, c := next(&v), next(&v), next(&v)
+	out, v := newReader(s.Norm, v)
+	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
+
+	all := rowBlocks(1, s.M, s.N+s.K)
+	tasks := gradTasks(len(all), s.K*s.N)
+	p := b.set.NewPacking(s.N, s.K)
+	back := newNormBack(out, sums, s.M)
+	var l layout
+	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.N))
+	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.K, s.N)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
+	task := func(worker, i int) {
+		from, to := span(len(all), tasks, i)
+		for k, blk := range all[from:to] {
+			dc := rows.of(b, worker)[:(blk.to-blk.from)*s.N]
+			back.run(b, dc, c[blk.from*s.N:blk.to*s.N], dy[blk.from*s.N:blk.to*s.N])
+			b.set.Gemm(blk.to-blk.from, dc, s.N, 1, p, packed.of(b, 0), dx[blk.from*s.K:blk.to*s.K], s.K, false)
+			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0)
+		}
+	}
+	return func() {
+		back.fold()
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(tasks, task)
+		g.finish(b, tasks, dw, false)
+	}
+}
+
+// normBack is the gradient of a normalisation's input, by the batch's
+// statistics, ready to apply.
+type normBack struct {
+	*reader
+	sums   []float32
+	rows   int
+	k1, k0 []float32
+}
+
+func newNormBack(r *reader, sums []float32, rows int) *normBack {
+	c := len(r.gamma)
+	return &normBack{r, sums, rows, alloc(c), alloc(c)}
+}
+
+func (n *normBack) fold() {
+	n.reader.fold()
+	c := len(n.gamma)
+	for i := range c {
+		n.k0[i] = -n.norm.Scale[i] * n.sums[i] / float32(n.rows)
+		n.k1[i] = -n.norm.Scale[i] * n.sums[c+i] / (n.std[i] * float32(n.rows))
+	}
+}
+
+func (n *normBack) run(b *Backend, dx, x, dy []float32) {
+	b.set.NormActGradInput(dx, x, dy, n.norm, n.k1, n.k0, n.act, len(n.gamma), 0)
+}
+
+func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Launch {
+	x := next(&v)
+	in, v := newReader(s.Norm, v)
+	images := s.M / s.Area
+	gate := ones(images * s.K)
+	if s.Read == backend.Gated {
+		gate = next(&v)
+	}
+	w, dy, da, dw, sums := v[0], v[1], v[2], v[3], v[4]
+
+	all := rowBlocks(images, s.Area, s.N+s.K)
+	tasks := gradTasks(len(all), s.K*s.N)
+	p := b.set.NewPacking(s.N, s.K)
+	var l layout
+	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.K))
+	blockSums := l.take(len(all), 5*s.K)
+	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.N, s.K)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
+	task := func(worker, i int) {
+		from, to := span(len(all), tasks, i)
+		for k, blk := range all[from:to] {
+			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
+			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
+			a, sum := rows.of(b, worker)[:len(din)], blockSums.of(b, from+k)
+			clear(sum)
+			b.set.GateGrad(a, sum, x[blk.from*s.K:blk.to*s.K], din, in.norm, gate[blk.image*s.K:][:s.K], in.act, s.K, 0)
+			g.add(b, worker, i, dout, a, k == 0)
+		}
+	}
+	return func() {
+		in.fold()
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(tasks, task)
+		g.finish(b, tasks, dw, true)
+		clear(sums)
+		for i, blk := range all {
+			in.addGateGrads(b, sums, blockSums.of(b, i), blk.image, images, s.Read == backend.Gated)
+		}
+	}
+}
+
+// addGateGrads adds a block's sums of kernel.GateGrad to the parts of its image
+// or, without a gate, to the sums of beta's and gamma's gradients.
+func (r *reader) addGateGrads(b *Backend, dst, sums []float32, image, images int, gated bool) {
+	c := len(r.gamma)
+	for i := range c { // the kernel sums x-mean, not xhat
+		sums[3*c+i] /= r.std[i]
+		sums[4*c+i] /= r.std[i]
+	}
+	if !gated {
+		b.set.Add(dst[:c], dst[:c], sums[c:2*c], 0)
+		b.set.Add(dst[c:], dst[c:], sums[3*c:4*c], 0)
+		return
+	}
+	for k := range 5 {
+		part := dst[(k*images+image)*c:][:c]
+		b.set.Add(part, part, sums[k*c:][:c], 0)
+	}
+}
+
+func ones(n int) []float32 {
+	x := alloc(n)
+	for i := range x {
+		x[i] = 1
+	}
+	return x
+}
+
+func gatedGradSums(s backend.GatedGradSums, v [][]float32) {
+	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
+	clear(sums)
+	size := s.N * s.C
+	for n := range s.N {
+		for c := range s.C {
+			i := n*s.C + c
+			g, d := gate[i], dpool[i]/float32(s.Area)
+			sums[c] += g*parts[size+i] + d*parts[2*size+i]
+			sums[s.C+c] += g*parts[3*size+i] + d*parts[4*size+i]
+		}
+	}
+}
