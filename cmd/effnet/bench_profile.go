@@ -117,7 +117,7 @@ func count(sums map[string]*work, name string, u work) {
 }
 
 func slowestFirst(sums map[string]*work) []work {
-	var all []work
+	all := make([]work, 0, len(sums))
 	for _, u := range sums {
 		all = append(all, *u)
 	}

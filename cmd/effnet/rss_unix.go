@@ -13,8 +13,9 @@ func maxRSS() int64 {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
 	}
+	n := int64(u.Maxrss) //nolint:unconvert // an int32 on 32-bit systems
 	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
-		return int64(u.Maxrss) // bytes; KiB elsewhere
+		return n
 	}
-	return int64(u.Maxrss) << 10
+	return n << 10 // KiB elsewhere
 }
