@@ -8,8 +8,10 @@ FUZZTIME := 30s
 VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null)
 DATA     := demo/fashion-mnist
 RUN      := demo/run
+PYTHON   := python3
+PEERS    :=
 
-.PHONY: build test test-full race fuzz lint bench demo clean help
+.PHONY: build test test-full race fuzz lint bench bench-peers demo clean help
 
 build: ## bin/effnet
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -48,6 +50,9 @@ lint: ## golangci-lint (built on first use) and the imports each package may hav
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+bench-peers: build ## PyTorch and ONNX Runtime beside effnet: PYTHON, PEERS='--rows infer-b0 --rounds 5'
+	$(PYTHON) tools/bench_peers.py $(PEERS)
 
 demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/
 	go run ./tools/fashionmnist $(DATA)

@@ -38,6 +38,7 @@ wins over the environment, which wins over the file.`,
 		newTrainCommand(),
 		newEvalCommand(),
 		newPredictCommand(),
+		newBenchCommand(),
 		newSummaryCommand(),
 		newVersionCommand(),
 	)

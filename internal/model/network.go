@@ -176,9 +176,11 @@ type Training struct {
 	machine *vm.Machine
 
 	gradients backend.View
-	step      backend.View   // of values
-	values    [2]float32     // see backend.StepValues
-	update    backend.Launch // of the running statistics
+	step      backend.View // of values
+	values    [2]float32   // see backend.StepValues
+
+	update     backend.Launch // of the running statistics
+	updateSpec backend.Spec
 }
 
 // Training compiles the network's training pass for batches of n images. seed
@@ -208,13 +210,14 @@ func (n *Network) Training(batch int, seed uint64) (*Training, error) {
 		return nil, err
 	}
 	t.Images, t.Targets, t.step = t.machine.View(g.images), t.machine.View(g.targets), t.machine.View(g.step)
-	t.update, err = n.runningUpdate(g.norms, stats)
+	t.updateSpec = backend.RunningStats{N: n.Running.Len, Momentum: float32(n.Arch.BNMomentum)}
+	t.update, err = n.runningUpdate(g.norms, t.updateSpec, stats)
 	return t, err
 }
 
 // runningUpdate moves the running statistics towards a batch's, whose variances
 // it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do.
-func (n *Network) runningUpdate(norms []Norm, stats backend.View) (backend.Launch, error) {
+func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View) (backend.Launch, error) {
 	correction := make([]float32, n.Running.Len)
 	for i, norm := range n.Norms {
 		rows := float64(norms[i].Rows)
@@ -230,7 +233,7 @@ func (n *Network) runningUpdate(norms []Norm, stats backend.View) (backend.Launc
 	if err := n.backend.Upload(view, correction); err != nil {
 		return nil, err
 	}
-	return n.backend.Compile(backend.RunningStats{N: n.Running.Len, Momentum: float32(n.Arch.BNMomentum)}, stats, view, n.Running)
+	return n.backend.Compile(spec, stats, view, n.Running)
 }
 
 // Run computes the loss, every gradient and the new running statistics from

@@ -41,6 +41,7 @@ type Optimizer struct {
 	backend backend.Backend
 	lr      backend.View
 	updates []backend.Launch
+	specs   []backend.Spec // of updates
 }
 
 // New compiles an update of weights from gradients, of which the first decayed
@@ -81,14 +82,18 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, decayed 
 		for _, s := range slots {
 			views = append(views, s.Slice(part.from, part.n))
 		}
-		launch, err := b.Compile(r.spec(o, part.n, float32(part.wd)), views...)
+		spec := r.spec(o, part.n, float32(part.wd))
+		launch, err := b.Compile(spec, views...)
 		if err != nil {
 			return nil, err
 		}
-		opt.updates = append(opt.updates, launch)
+		opt.updates, opt.specs = append(opt.updates, launch), append(opt.specs, spec)
 	}
 	return opt, nil
 }
+
+// Specs are the operations of Step.
+func (o *Optimizer) Specs() []backend.Spec { return o.specs }
 
 // Step updates the weights once.
 func (o *Optimizer) Step(lr float64) error {

@@ -24,6 +24,7 @@ import (
 type Machine struct {
 	backend  backend.Backend
 	launches []backend.Launch
+	steps    []step // of launches
 	feeds    []feed
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
@@ -45,7 +46,7 @@ func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]ba
 	if err != nil {
 		return nil, err
 	}
-	m.arena = p.place()
+	m.steps, m.arena = p.steps, p.place()
 	arena, err := backend.NewView(b, m.arena)
 	if err != nil {
 		return nil, err
@@ -102,6 +103,17 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 
 // RunAll computes the outputs once from the inputs' present values.
 func (m *Machine) RunAll() error {
+	if err := m.upload(); err != nil {
+		return err
+	}
+	for _, launch := range m.launches {
+		launch()
+	}
+	return nil
+}
+
+// upload takes the inputs' values from gorgonia.Let.
+func (m *Machine) upload() error {
 	for _, f := range m.feeds {
 		if f.node.Value() == nil {
 			continue // keeps what View's user put there
@@ -113,9 +125,6 @@ func (m *Machine) RunAll() error {
 		if err != nil {
 			return fmt.Errorf("vm: input %v: %w", f.node, err)
 		}
-	}
-	for _, launch := range m.launches {
-		launch()
 	}
 	return nil
 }

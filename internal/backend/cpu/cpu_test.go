@@ -92,3 +92,25 @@ func TestInPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestPeaks(t *testing.T) {
+	for _, set := range kernel.Available() {
+		b := cpu.NewWith(set, 2)
+		defer b.Close()
+		if f := b.PeakFLOPS(); !(f > 1e8 && f < 1e13) {
+			t.Errorf("%s: %g operations a second", set.Name, f)
+		} else {
+			t.Logf("%s: %.1f GFLOP/s", set.Name, f/1e9)
+		}
+	}
+	b := cpu.NewWith(kernel.Available()[0], 2)
+	defer b.Close()
+	bytes, err := b.CopyBandwidth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(bytes > 1e8 && bytes < 1e13) {
+		t.Errorf("%g bytes a second", bytes)
+	}
+	t.Logf("copy: %.1f GB/s", bytes/1e9)
+}

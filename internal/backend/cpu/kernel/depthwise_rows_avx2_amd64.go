@@ -83,11 +83,11 @@ func depthwiseGradWeight3s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		for i := 0; i < len(taps); i += 3 {
-			px, py := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
+			xi, yc := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
 			var s0, s1, s2 archsimd.Float32x8
-			left := n
-			for left >= 4 {
-				next := unsafe.Add(px, step*4)
+			p := 0
+			for p+4 <= n {
+				px, py := unsafe.Add(xi, uintptr(p*1)*step), unsafe.Add(yc, uintptr(p)*step)
 				d0 := archsimd.LoadFloat32x8((*[8]float32)(py))
 				py = unsafe.Add(py, step)
 				d1 := archsimd.LoadFloat32x8((*[8]float32)(py))
@@ -120,15 +120,14 @@ func depthwiseGradWeight3s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 				v5 := archsimd.LoadFloat32x8((*[8]float32)(px))
 				px = unsafe.Add(px, step)
 				s2 = v5.MulAdd(d3, s2)
-				px = next
-				left -= 4
+				p += 4
 			}
-			for ; left > 0; left-- {
+			for ; p < n; p++ {
+				px, py := unsafe.Add(xi, uintptr(p*1)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x8((*[8]float32)(py))
 				s0 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*0))), s0)
 				s1 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*1))), s1)
 				s2 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*2))), s2)
-				px, py = unsafe.Add(px, step*1), unsafe.Add(py, step)
 			}
 			at := taps[i].W + c
 			storeAVX2(dw, at+0*cols, loadAVX2(dw, at+0*cols).Add(s0))
@@ -219,11 +218,11 @@ func depthwiseGradWeight3s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		for i := 0; i < len(taps); i += 3 {
-			px, py := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
+			xi, yc := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
 			var s0, s1, s2 archsimd.Float32x8
-			left := n
-			for left >= 4 {
-				next := unsafe.Add(px, step*8)
+			p := 0
+			for p+4 <= n {
+				px, py := unsafe.Add(xi, uintptr(p*2)*step), unsafe.Add(yc, uintptr(p)*step)
 				d0 := archsimd.LoadFloat32x8((*[8]float32)(py))
 				py = unsafe.Add(py, step)
 				d1 := archsimd.LoadFloat32x8((*[8]float32)(py))
@@ -262,15 +261,14 @@ func depthwiseGradWeight3s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 				v8 := archsimd.LoadFloat32x8((*[8]float32)(px))
 				px = unsafe.Add(px, step)
 				s2 = v8.MulAdd(d3, s2)
-				px = next
-				left -= 4
+				p += 4
 			}
-			for ; left > 0; left-- {
+			for ; p < n; p++ {
+				px, py := unsafe.Add(xi, uintptr(p*2)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x8((*[8]float32)(py))
 				s0 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*0))), s0)
 				s1 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*1))), s1)
 				s2 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*2))), s2)
-				px, py = unsafe.Add(px, step*2), unsafe.Add(py, step)
 			}
 			at := taps[i].W + c
 			storeAVX2(dw, at+0*cols, loadAVX2(dw, at+0*cols).Add(s0))
@@ -371,11 +369,11 @@ func depthwiseGradWeight5s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		for i := 0; i < len(taps); i += 5 {
-			px, py := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
+			xi, yc := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
 			var s0, s1, s2, s3, s4 archsimd.Float32x8
-			left := n
-			for left >= 4 {
-				next := unsafe.Add(px, step*4)
+			p := 0
+			for p+4 <= n {
+				px, py := unsafe.Add(xi, uintptr(p*1)*step), unsafe.Add(yc, uintptr(p)*step)
 				d0 := archsimd.LoadFloat32x8((*[8]float32)(py))
 				py = unsafe.Add(py, step)
 				d1 := archsimd.LoadFloat32x8((*[8]float32)(py))
@@ -420,17 +418,16 @@ func depthwiseGradWeight5s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 				v7 := archsimd.LoadFloat32x8((*[8]float32)(px))
 				px = unsafe.Add(px, step)
 				s4 = v7.MulAdd(d3, s4)
-				px = next
-				left -= 4
+				p += 4
 			}
-			for ; left > 0; left-- {
+			for ; p < n; p++ {
+				px, py := unsafe.Add(xi, uintptr(p*1)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x8((*[8]float32)(py))
 				s0 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*0))), s0)
 				s1 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*1))), s1)
 				s2 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*2))), s2)
 				s3 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*3))), s3)
 				s4 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*4))), s4)
-				px, py = unsafe.Add(px, step*1), unsafe.Add(py, step)
 			}
 			at := taps[i].W + c
 			storeAVX2(dw, at+0*cols, loadAVX2(dw, at+0*cols).Add(s0))
@@ -539,11 +536,11 @@ func depthwiseGradWeight5s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		for i := 0; i < len(taps); i += 5 {
-			px, py := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
+			xi, yc := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
 			var s0, s1, s2, s3, s4 archsimd.Float32x8
-			left := n
-			for left >= 4 {
-				next := unsafe.Add(px, step*8)
+			p := 0
+			for p+4 <= n {
+				px, py := unsafe.Add(xi, uintptr(p*2)*step), unsafe.Add(yc, uintptr(p)*step)
 				d0 := archsimd.LoadFloat32x8((*[8]float32)(py))
 				py = unsafe.Add(py, step)
 				d1 := archsimd.LoadFloat32x8((*[8]float32)(py))
@@ -594,17 +591,16 @@ func depthwiseGradWeight5s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) 
 				v10 := archsimd.LoadFloat32x8((*[8]float32)(px))
 				px = unsafe.Add(px, step)
 				s4 = v10.MulAdd(d3, s4)
-				px = next
-				left -= 4
+				p += 4
 			}
-			for ; left > 0; left-- {
+			for ; p < n; p++ {
+				px, py := unsafe.Add(xi, uintptr(p*2)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x8((*[8]float32)(py))
 				s0 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*0))), s0)
 				s1 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*1))), s1)
 				s2 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*2))), s2)
 				s3 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*3))), s3)
 				s4 = d.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(px, step*4))), s4)
-				px, py = unsafe.Add(px, step*2), unsafe.Add(py, step)
 			}
 			at := taps[i].W + c
 			storeAVX2(dw, at+0*cols, loadAVX2(dw, at+0*cols).Add(s0))

@@ -49,8 +49,7 @@ func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []flo
 // gemmPanel runs a tile down the m rows of one panel of which n columns count.
 func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, n int, add bool) {
 	for i := 0; i < m; i += t.rows {
-		t.run(k, min(t.rows, m-i), a, ars, acs, b, c, ldc, n, add)
-		a, c = unsafe.Add(a, t.rows*ars*4), unsafe.Add(c, t.rows*ldc*4)
+		t.run(k, min(t.rows, m-i), unsafe.Add(a, i*ars*4), ars, acs, b, unsafe.Add(c, i*ldc*4), ldc, n, add)
 	}
 }
 

@@ -89,7 +89,8 @@ func writeTiles(w *bytes.Buffer) {
 
 // writeTile writes a tile. The form of its loop matters: intrinsics called in
 // the body of one basic block, and a break at its end, keep the accumulators in
-// registers.
+// registers. Pointers may run past their arrays here, as nothing is called while
+// they live: a stray one that the collector finds in a caller ends the program.
 func writeTile(w *bytes.Buffer, rows, vectors int) {
 	fmt.Fprintf(w, "\n// tile%dx%dAVX512 is tileGeneric for %d rows and %d vectors of columns.\n", rows, vectors, rows, vectors)
 	fmt.Fprintf(w, "func tile%dx%dAVX512(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {\n", rows, vectors)
@@ -207,12 +208,12 @@ func depthwiseGradWeight%[1]ds%[2]dAVX512(dw, x, dy *float32, taps []Tap, n, col
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		for i := 0; i < len(taps); i += %[1]d {
-			px, py := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
+			xi, yc := unsafe.Add(unsafe.Pointer(x), (taps[i].X+c)*4), unsafe.Add(unsafe.Pointer(dy), c*4)
 			var %[4]s archsimd.Float32x16
-			left := n
-			for left >= %[3]d {
-				next := unsafe.Add(px, step*%[5]d)
-`, size, stride, pixels, strings.Join(sums, ", "), pixels*stride)
+			p := 0
+			for p+%[3]d <= n {
+				px, py := unsafe.Add(xi, uintptr(p*%[2]d)*step), unsafe.Add(yc, uintptr(p)*step)
+`, size, stride, pixels, strings.Join(sums, ", "))
 	for p := range pixels {
 		fmt.Fprintf(w, "d%d := archsimd.LoadFloat32x16((*[16]float32)(py))\npy = unsafe.Add(py, step)\n", p)
 	}
@@ -220,16 +221,16 @@ func depthwiseGradWeight%[1]ds%[2]dAVX512(dw, x, dy *float32, taps []Tap, n, col
 		fmt.Fprintf(w, "v%d := archsimd.LoadFloat32x16((*[16]float32)(px))\npx = unsafe.Add(px, step)\n", j)
 		eachTap(size, stride, j, func(p, k int) { fmt.Fprintf(w, "s%d = v%d.MulAdd(d%d, s%d)\n", k, j, p, k) })
 	}
-	fmt.Fprintf(w, `px = next
-				left -= %d
+	fmt.Fprintf(w, `p += %d
 			}
-			for ; left > 0; left-- {
+			for ; p < n; p++ {
+				px, py := unsafe.Add(xi, uintptr(p*%d)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x16((*[16]float32)(py))
-`, pixels)
+`, pixels, stride)
 	for k := range size {
 		fmt.Fprintf(w, "s%d = d.MulAdd(archsimd.LoadFloat32x16((*[16]float32)(unsafe.Add(px, step*%d))), s%d)\n", k, k, k)
 	}
-	fmt.Fprintf(w, "px, py = unsafe.Add(px, step*%d), unsafe.Add(py, step)\n}\nat := taps[i].W + c\n", stride)
+	fmt.Fprintf(w, "}\nat := taps[i].W + c\n")
 	for k := range size {
 		fmt.Fprintf(w, "storeAVX512(dw, at+%d*cols, loadAVX512(dw, at+%d*cols).Add(s%d))\n", k, k, k)
 	}

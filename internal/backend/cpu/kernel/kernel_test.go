@@ -378,6 +378,31 @@ func BenchmarkGemm(b *testing.B) {
 	}
 }
 
+// Peak does the operations that it says: three rounds and one differ by what
+// two rounds add.
+func TestPeak(t *testing.T) {
+	for _, s := range Available() {
+		sum := func(k int) (flops int, v float64) {
+			c := make([]float32, PeakValues)
+			for i := range c {
+				c[i] = 1
+			}
+			flops = s.Peak(c, k)
+			return flops, float64(c[0])
+		}
+		one, v1 := sum(1)
+		three, v3 := sum(3)
+		if one <= 0 || three != 3*one {
+			t.Errorf("%s: %d operations in a round, %d in three", s.Name, one, three)
+		}
+		// With factors of 1 a multiply-add, two operations, adds 1 to its sum.
+		vectors := map[string]int{"avx512": 16, "avx2": 8, "generic": 1}
+		if want := float64(one) / float64(vectors[s.Name]); v3-v1 != want {
+			t.Errorf("%s: two rounds added %v, want %v", s.Name, v3-v1, want)
+		}
+	}
+}
+
 func BenchmarkDepthwise(b *testing.B) {
 	for _, s := range Available() {
 		for _, sh := range []struct{ size, stride, n, cols int }{{3, 1, 56, 144}, {3, 2, 56, 96}, {5, 1, 28, 240}, {5, 2, 7, 672}, {5, 1, 7, 1152}} {

@@ -92,7 +92,7 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		s := loadAVX2(ps, c)
+		var s archsimd.Float32x8
 		switch act {
 		case Swish:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
@@ -116,7 +116,7 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 				s = s.Add(loadAVX2(px, i).MulAdd(scale, shift))
 			}
 		}
-		storeAVX2(ps, c, s)
+		storeAVX2(ps, c, loadAVX2(ps, c).Add(s))
 	}
 	if c < cols {
 		normActSumGeneric(sum, x, n, act, cols, c)
@@ -152,7 +152,7 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
 		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		sb, sg := loadAVX2(pb, c), loadAVX2(pg, c)
+		var sb, sg archsimd.Float32x8
 		if swish := act == Swish; swish || act == Sigmoid {
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				v := loadAVX2(px, i)
@@ -170,8 +170,8 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 				sg = d.MulAdd(v.Sub(mean), sg)
 			}
 		}
-		storeAVX2(pb, c, sb)
-		storeAVX2(pg, c, sg)
+		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
+		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
 	}
 	if c < cols {
 		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, c)
@@ -220,8 +220,7 @@ func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, co
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
 		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
 		g := loadAVX2(unsafe.SliceData(gate), c)
-		s0, s1, s2 := loadAVX2(ps, c), loadAVX2(ps, cols+c), loadAVX2(ps, 2*cols+c)
-		s3, s4 := loadAVX2(ps, 3*cols+c), loadAVX2(ps, 4*cols+c)
+		var s0, s1, s2, s3, s4 archsimd.Float32x8
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 			v := loadAVX2(px, i)
 			z := v.MulAdd(scale, shift)
@@ -249,11 +248,11 @@ func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, co
 			s1 = s1.Add(d)
 			s3 = v.MulAdd(d, s3)
 		}
-		storeAVX2(ps, c, s0)
-		storeAVX2(ps, cols+c, s1)
-		storeAVX2(ps, 2*cols+c, s2)
-		storeAVX2(ps, 3*cols+c, s3)
-		storeAVX2(ps, 4*cols+c, s4)
+		storeAVX2(ps, c, loadAVX2(ps, c).Add(s0))
+		storeAVX2(ps, cols+c, loadAVX2(ps, cols+c).Add(s1))
+		storeAVX2(ps, 2*cols+c, loadAVX2(ps, 2*cols+c).Add(s2))
+		storeAVX2(ps, 3*cols+c, loadAVX2(ps, 3*cols+c).Add(s3))
+		storeAVX2(ps, 4*cols+c, loadAVX2(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
 		gateGradGeneric(a, sums, x, da, n, gate, act, cols, c)

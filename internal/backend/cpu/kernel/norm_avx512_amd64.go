@@ -90,7 +90,7 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		s := loadAVX512(ps, c)
+		var s archsimd.Float32x16
 		switch act {
 		case Swish:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
@@ -114,7 +114,7 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 				s = s.Add(loadAVX512(px, i).MulAdd(scale, shift))
 			}
 		}
-		storeAVX512(ps, c, s)
+		storeAVX512(ps, c, loadAVX512(ps, c).Add(s))
 	}
 	if c < cols {
 		normActSumAVX2(sum, x, n, act, cols, c)
@@ -150,7 +150,7 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
 		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		sb, sg := loadAVX512(pb, c), loadAVX512(pg, c)
+		var sb, sg archsimd.Float32x16
 		if swish := act == Swish; swish || act == Sigmoid {
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				v := loadAVX512(px, i)
@@ -168,8 +168,8 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 				sg = d.MulAdd(v.Sub(mean), sg)
 			}
 		}
-		storeAVX512(pb, c, sb)
-		storeAVX512(pg, c, sg)
+		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
+		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
 	}
 	if c < cols {
 		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, c)
@@ -218,8 +218,7 @@ func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, 
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
 		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
 		g := loadAVX512(unsafe.SliceData(gate), c)
-		s0, s1, s2 := loadAVX512(ps, c), loadAVX512(ps, cols+c), loadAVX512(ps, 2*cols+c)
-		s3, s4 := loadAVX512(ps, 3*cols+c), loadAVX512(ps, 4*cols+c)
+		var s0, s1, s2, s3, s4 archsimd.Float32x16
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 			v := loadAVX512(px, i)
 			z := v.MulAdd(scale, shift)
@@ -247,11 +246,11 @@ func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, 
 			s1 = s1.Add(d)
 			s3 = v.MulAdd(d, s3)
 		}
-		storeAVX512(ps, c, s0)
-		storeAVX512(ps, cols+c, s1)
-		storeAVX512(ps, 2*cols+c, s2)
-		storeAVX512(ps, 3*cols+c, s3)
-		storeAVX512(ps, 4*cols+c, s4)
+		storeAVX512(ps, c, loadAVX512(ps, c).Add(s0))
+		storeAVX512(ps, cols+c, loadAVX512(ps, cols+c).Add(s1))
+		storeAVX512(ps, 2*cols+c, loadAVX512(ps, 2*cols+c).Add(s2))
+		storeAVX512(ps, 3*cols+c, loadAVX512(ps, 3*cols+c).Add(s3))
+		storeAVX512(ps, 4*cols+c, loadAVX512(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
 		gateGradAVX2(a, sums, x, da, n, gate, act, cols, c)

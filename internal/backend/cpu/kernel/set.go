@@ -16,6 +16,8 @@ import (
 type Set struct {
 	Name string // "avx512", "avx2", "generic"
 
+	Peak func(c []float32, k int) (flops int) // c holds PeakValues
+
 	tiles []tile // widest first
 
 	ColumnSum           func(sum, x []float32, cols, c int)
@@ -39,6 +41,7 @@ type Set struct {
 
 var generic = Set{
 	Name:                "generic",
+	Peak:                peakGeneric,
 	tiles:               []tile{{4, 8, tileGeneric}},
 	ColumnSum:           columnSumGeneric,
 	ColumnMoments:       columnMomentsGeneric,

@@ -10,6 +10,7 @@ const Compiled = true
 
 var avx512 = Set{
 	Name: "avx512",
+	Peak: peakAVX512,
 	tiles: []tile{
 		{3, 48, tile3x3AVX512},
 		{4, 32, tile4x2AVX512},
@@ -36,6 +37,7 @@ var avx512 = Set{
 
 var avx2 = Set{
 	Name: "avx2",
+	Peak: peakAVX2,
 	tiles: []tile{
 		{3, 24, tile3x3AVX2},
 		{4, 16, tile4x2AVX2},

@@ -42,14 +42,15 @@ func columnMomentsAVX2(sum, squares, x, pivot []float32, cols, c int) {
 	rows := len(x) / cols
 	px, pp, ps, pq := unsafe.SliceData(x), unsafe.SliceData(pivot), unsafe.SliceData(sum), unsafe.SliceData(squares)
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		p, s, q := loadAVX2(pp, c), loadAVX2(ps, c), loadAVX2(pq, c)
+		p := loadAVX2(pp, c)
+		var s, q archsimd.Float32x8
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 			d := loadAVX2(px, i).Sub(p)
 			s = s.Add(d)
 			q = d.MulAdd(d, q)
 		}
-		storeAVX2(ps, c, s)
-		storeAVX2(pq, c, q)
+		storeAVX2(ps, c, loadAVX2(ps, c).Add(s))
+		storeAVX2(pq, c, loadAVX2(pq, c).Add(q))
 	}
 	if c < cols {
 		columnMomentsGeneric(sum, squares, x, pivot, cols, c)

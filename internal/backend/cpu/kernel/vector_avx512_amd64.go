@@ -40,14 +40,15 @@ func columnMomentsAVX512(sum, squares, x, pivot []float32, cols, c int) {
 	rows := len(x) / cols
 	px, pp, ps, pq := unsafe.SliceData(x), unsafe.SliceData(pivot), unsafe.SliceData(sum), unsafe.SliceData(squares)
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		p, s, q := loadAVX512(pp, c), loadAVX512(ps, c), loadAVX512(pq, c)
+		p := loadAVX512(pp, c)
+		var s, q archsimd.Float32x16
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 			d := loadAVX512(px, i).Sub(p)
 			s = s.Add(d)
 			q = d.MulAdd(d, q)
 		}
-		storeAVX512(ps, c, s)
-		storeAVX512(pq, c, q)
+		storeAVX512(ps, c, loadAVX512(ps, c).Add(s))
+		storeAVX512(pq, c, loadAVX512(pq, c).Add(q))
 	}
 	if c < cols {
 		columnMomentsAVX2(sum, squares, x, pivot, cols, c)

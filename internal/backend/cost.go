@@ -1,0 +1,41 @@
+package backend
+
+// Cost is what a Spec asks of a machine, to set its time against the machine's
+// peaks. flops counts two for each multiply-add of a product or convolution
+// (also those with the zeros around an image) and nothing else: what is done
+// value by value is bound by memory, and counts 0. bytes is each operand once,
+// 4 for each value, or twice if it is both read and written; packed copies and
+// what a cache spares are not in it.
+//
+// A Spec that the switch does not name has no flops, and its operands are read
+// or written once.
+func Cost(spec Spec) (flops, bytes int64) {
+	values := 0
+	for _, n := range spec.Sizes() {
+		values += n
+	}
+	madds := 0
+	switch s := spec.(type) {
+	case MatMul:
+		madds = s.M * s.N * s.K
+	case Conv:
+		madds = s.output() * s.Kernel * s.Kernel * s.In
+	case ConvGradInput:
+		madds = s.output() * s.Kernel * s.Kernel * s.In
+	case ConvGradWeight:
+		madds = s.output() * s.Kernel * s.Kernel * s.In
+	case Depthwise:
+		madds = s.output() * s.Kernel * s.Kernel
+	case DepthwiseGradInput:
+		madds = s.output() * s.Kernel * s.Kernel
+	case DepthwiseGradWeight:
+		madds = s.output() * s.Kernel * s.Kernel
+	case RMSProp:
+		values += 3 * s.N // w, ms and buf are written too
+	case SGD:
+		values += 2 * s.N // w and buf
+	case RunningStats:
+		values += s.N // running
+	}
+	return 2 * int64(madds), 4 * int64(values)
+}

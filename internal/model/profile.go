@@ -1,0 +1,91 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	G "gorgonia.org/gorgonia"
+
+	"effnet/internal/backend"
+	"effnet/internal/vm"
+)
+
+// Timing is the time of one launch of a pass.
+type Timing struct {
+	Op      string // what it does, such as Conv1x1GradWeight
+	Layer   string // of the parameters it reads, such as blocks.2.0.conv_pw; else the op and the output's shape
+	Spec    backend.Spec
+	Seconds float64 // of the fastest run
+}
+
+// Profile does so many training steps but for the optimizer's update, and
+// returns the fastest run of every launch.
+func (t *Training) Profile(runs int) ([]Timing, error) {
+	timings, err := profile(t.machine, t.graph, runs)
+	if err != nil {
+		return nil, err
+	}
+	update := Timing{"RunningStats", "running statistics", t.updateSpec, math.Inf(1)}
+	for range runs {
+		start := time.Now()
+		t.update()
+		if err := t.net.backend.Sync(); err != nil {
+			return nil, err
+		}
+		update.Seconds = min(update.Seconds, time.Since(start).Seconds())
+	}
+	return append(timings, update), nil
+}
+
+// Specs are the operations of a training step but for the optimizer's.
+func (t *Training) Specs() []backend.Spec { return append(t.machine.Specs(), t.updateSpec) }
+
+// Profile does so many passes and returns the fastest run of every launch.
+func (f *Inference) Profile(runs int) ([]Timing, error) { return profile(f.machine, f.graph, runs) }
+
+// Specs are the operations of a pass.
+func (f *Inference) Specs() []backend.Spec { return f.machine.Specs() }
+
+// profile names the launches of a machine by their layers.
+func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {
+	launches, err := m.Profile(runs)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	layers := g.layers()
+	timings := make([]Timing, len(launches))
+	for i, l := range launches {
+		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Seconds}
+	}
+	return timings, nil
+}
+
+// layers names the nodes that belong to one layer: parameters, their gradients
+// and normalisations' statistics.
+func (g *graph) layers() map[*G.Node]string {
+	layers := map[*G.Node]string{}
+	for i, n := range g.nodes {
+		name := g.params[i].Name
+		layers[n] = name[:strings.LastIndex(name, ".")] // without .weight or .bias
+		if g.grads != nil {
+			layers[g.grads[i]] = layers[n]
+		}
+	}
+	for i, n := range g.stats {
+		layers[n] = g.norms[i].Name
+	}
+	return layers
+}
+
+// layerOf is the layer of the first input that has one, else the output's, else
+// the op and the output's shape.
+func layerOf(l vm.Timing, layers map[*G.Node]string) string {
+	for _, n := range append(l.Inputs, l.Node) {
+		if name, ok := layers[n]; ok {
+			return name
+		}
+	}
+	return fmt.Sprint(l.Op, " ", l.Node.Shape())
+}

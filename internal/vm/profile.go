@@ -1,0 +1,78 @@
+package vm
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+
+	G "gorgonia.org/gorgonia"
+
+	"effnet/internal/backend"
+	"effnet/internal/ops"
+)
+
+// Timing is the time of one launch.
+type Timing struct {
+	Op      string // the op's name, or the Spec's where that is not the op's own
+	Spec    backend.Spec
+	Node    *G.Node   // what the launch computes
+	Inputs  []*G.Node // what it reads
+	Seconds float64   // of the fastest run
+}
+
+// Profile runs all launches so many times, in order as RunAll does, and returns
+// the fastest run of each. The outputs are RunAll's.
+func (m *Machine) Profile(runs int) ([]Timing, error) {
+	if runs < 1 {
+		return nil, fmt.Errorf("vm: %d runs to profile, want 1 or more", runs)
+	}
+	timings := make([]Timing, len(m.steps))
+	for i, s := range m.steps {
+		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out.node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
+	}
+	for range runs {
+		if err := m.upload(); err != nil {
+			return nil, err
+		}
+		for i, launch := range m.launches {
+			start := time.Now()
+			launch()
+			if err := m.backend.Sync(); err != nil {
+				return nil, err
+			}
+			timings[i].Seconds = min(timings[i].Seconds, time.Since(start).Seconds())
+		}
+	}
+	return timings, nil
+}
+
+// Specs are the operations of RunAll, in order.
+func (m *Machine) Specs() []backend.Spec {
+	specs := make([]backend.Spec, len(m.steps))
+	for i, s := range m.steps {
+		specs[i] = s.spec
+	}
+	return specs
+}
+
+// opName says what a step does: two ops may share a Spec's type, and a step may
+// have a Spec that is no op's.
+func opName(s step) string {
+	spec := reflect.TypeOf(s.spec)
+	if op, ok := s.out.node.Op().(*ops.Op); ok && reflect.TypeOf(op.Spec()) == spec {
+		return op.String()
+	}
+	return spec.Name()
+}
+
+// nodesOf are the nodes of values; a part of a value has none.
+func nodesOf(values []*value) []*G.Node {
+	var nodes []*G.Node
+	for _, v := range values {
+		if v.node != nil {
+			nodes = append(nodes, v.node)
+		}
+	}
+	return nodes
+}

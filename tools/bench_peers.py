@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""Runs PyTorch and ONNX Runtime beside `effnet bench` and prints the ratios.
+
+    make build
+    pip install torch torchvision onnx onnxscript onnxruntime numpy
+    python3 tools/bench_peers.py
+
+Each measurement is a fresh process that computes on random data; the programs take
+turns, round after round, so that a slow minute of the machine meets all of them. What
+a process reports is the median of its steps; the table has the medians over the
+rounds, and what effnet's is of each. torch.compile also needs a C++ compiler.
+
+Training is torchvision's network (dropout and stochastic depth on), cross-entropy with
+label smoothing, backward and RMSprop with momentum, in both of PyTorch's layouts.
+Inference is the same network exported to ONNX at the row's batch size.
+
+The tables are Markdown on stdout, progress is on stderr; no file is kept.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One piece of work. steps are timed, after two that are not."""
+
+    mode: str
+    variant: str
+    size: int
+    batch: int
+    steps: int
+
+    def __str__(self):
+        return f"{self.mode} {self.variant}, {self.size} px, batch {self.batch}"
+
+
+ROWS = {
+    "train-b0": Row("train", "b0", 224, 16, 8),
+    "train-b4": Row("train", "b4", 380, 2, 6),
+    "train-b0-32px": Row("train", "b0", 32, 256, 10),
+    "infer-b0": Row("infer", "b0", 224, 16, 20),
+    "infer-b0-one": Row("infer", "b0", 224, 1, 100),
+    "infer-b4-one": Row("infer", "b4", 380, 1, 30),
+}
+WARMUP = 2
+
+
+@dataclasses.dataclass
+class Contender:
+    """A program's way of doing a row. Ratios are of the first one's speed."""
+
+    name: str
+    command: list
+    env: dict = dataclasses.field(default_factory=dict)
+    once: bool = False  # in the first round only
+    peer: bool = False
+    speeds: list = dataclasses.field(default_factory=list)  # images/s, one a round
+    rss: list = dataclasses.field(default_factory=list)  # MiB
+    error: str = ""
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--effnet", default="bin/effnet", help="the program (default: %(default)s)")
+    p.add_argument("--rows", default=",".join(ROWS), help="which, by commas (default: %(default)s)")
+    p.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    p.add_argument("--threads", type=int, default=2, help="of every program (default: %(default)s)")
+    p.add_argument("--steps", type=int, help="to time in each process (default: the row's)")
+    p.add_argument("--peers-only", action="store_true", help="without effnet's other kernel sets and its one thread")
+    p.add_argument("--timeout", type=float, default=1800, help="seconds for one process (default: %(default)s)")
+    p.add_argument("--child", nargs=2, metavar=("KIND", "JSON"), help=argparse.SUPPRESS)
+    a = p.parse_args()
+    if a.child:
+        kind, work = a.child
+        print(json.dumps(CHILDREN[kind](**json.loads(work))))
+        return
+    names = [n.strip() for n in a.rows.split(",")]
+    for n in names:
+        if n not in ROWS:
+            p.error(f"--rows: {n} is unknown (have {', '.join(ROWS)})")
+    if a.rounds < 1 or a.threads < 1 or (a.steps or 1) < 1:
+        p.error("--rounds, --threads and --steps: want 1 or more")
+    if not pathlib.Path(a.effnet).is_file():
+        p.error(f"--effnet: there is no {a.effnet} (make build)")
+
+    with tempfile.TemporaryDirectory() as tmp:
+        results = {}
+        for n in names:
+            row = dataclasses.replace(ROWS[n], steps=a.steps or ROWS[n].steps)
+            results[n] = row, contenders(n, row, a, tmp)
+            for i in range(a.rounds):
+                for c in results[n][1]:
+                    if not c.error and not (c.once and i > 0):
+                        measure(c, n, i, a)
+    report(results, a)
+
+
+def contenders(name, row, a, tmp):
+    """Everything that does a row: effnet, its peers, effnet in other ways."""
+
+    def effnet(threads, steps=row.steps, warmup=WARMUP):
+        return [a.effnet, "bench", "--json", "--mode", row.mode, "--variant", row.variant, "--img-size", str(row.size),
+                "-b", str(row.batch), "--threads", str(threads), "--steps", str(steps), "--warmup", str(warmup)]
+
+    def child(kind, **more):
+        work = dataclasses.asdict(row) | {"threads": a.threads} | more
+        return [sys.executable, __file__, "--child", kind, json.dumps(work)]
+
+    entries = [Contender("effnet", effnet(a.threads))]
+    if row.mode == "train":
+        entries.append(Contender("PyTorch, channels_last", child("torch", layout="channels_last"), peer=True))
+        entries.append(Contender("PyTorch, nchw", child("torch", layout="nchw"), peer=True))
+        if name == "train-b0":
+            entries.append(Contender("torch.compile, channels_last", child("torch", layout="channels_last", compile=True), peer=True))
+    else:
+        model = os.path.join(tmp, f"{name}.onnx")
+        c = Contender("ONNX Runtime", child("onnx", model=model), peer=True)
+        _, c.error = run(child("export", model=model), {}, a)
+        entries.append(c)
+    if not a.peers_only:
+        entries.append(Contender("effnet, AVX2", effnet(a.threads), {"EFFNET_CPU": "avx2"}))
+        if name == "train-b0":
+            entries.append(Contender("effnet, generic", effnet(a.threads, 1, 0), {"EFFNET_CPU": "generic"}, once=True))
+        if a.threads > 1:
+            entries.append(Contender("effnet, one thread", effnet(1)))
+    return entries
+
+
+def measure(c, name, i, a):
+    """Runs a contender once and notes what it reports."""
+    out, c.error = run(c.command, c.env, a)
+    if c.error:
+        print(f"round {i + 1}  {name}  {c.name}: {c.error}", file=sys.stderr)
+        return
+    r = json.loads(out.splitlines()[-1])
+    c.speeds.append(r["images_per_sec"])
+    c.rss.append(r["peak_rss_mb"])
+    print(f"round {i + 1}  {name}  {c.name}: {c.speeds[-1]:.1f} images/s, {c.rss[-1]:.0f} MiB", file=sys.stderr)
+
+
+def run(command, env, a):
+    """What a process prints, and why it failed if it did."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("EFFNET_")}
+    clean |= {"OMP_NUM_THREADS": str(a.threads), "MKL_NUM_THREADS": str(a.threads)} | env
+    try:
+        p = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=a.timeout)
+    except subprocess.TimeoutExpired:
+        return "", f"took more than {a.timeout:.0f} s"
+    if p.returncode != 0:
+        lines = p.stderr.strip().splitlines() or [""]
+        return "", f"failed with exit code {p.returncode}: {lines[-1].strip()[:200]}"
+    return p.stdout, ""
+
+
+# The children: each returns what it prints as JSON.
+
+
+def torch_child(mode, variant, size, batch, steps, threads, layout, compile=False):
+    import torch
+    import torchvision
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    net = getattr(torchvision.models, f"efficientnet_{variant}")().to(memory_format=memory)
+    net.train(mode == "train")
+    x = torch.randn(batch, 3, size, size).contiguous(memory_format=memory)
+    y = torch.randint(0, 1000, (batch,))
+    optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-4, alpha=0.9, momentum=0.9, eps=1e-3)
+    forward = torch.compile(net) if compile else net
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(forward(x), y, label_smoothing=0.1).backward()
+        optimizer.step()
+
+    return timed(step, batch, steps)
+
+
+def export_child(mode, variant, size, batch, steps, threads, model):
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, f"efficientnet_{variant}")().eval()
+    torch.onnx.export(net, (torch.randn(batch, 3, size, size),), model)
+    return {}
+
+
+def onnx_child(mode, variant, size, batch, steps, threads, model):
+    import numpy
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    x = numpy.random.default_rng(0).standard_normal((batch, 3, size, size), dtype=numpy.float32)
+    feed = {session.get_inputs()[0].name: x}
+    return timed(lambda: session.run(None, feed), batch, steps)
+
+
+def versions_child():
+    import onnxruntime
+    import torch
+    import torchvision
+
+    return {"PyTorch": torch.__version__, "torchvision": torchvision.__version__, "ONNX Runtime": onnxruntime.__version__}
+
+
+CHILDREN = {"torch": torch_child, "export": export_child, "onnx": onnx_child, "versions": versions_child}
+
+
+def timed(step, batch, steps):
+    """Times a step as effnet bench does, with its keys."""
+    seconds = []
+    for i in range(WARMUP + steps):
+        start = time.perf_counter()
+        step()
+        if i >= WARMUP:
+            seconds.append(time.perf_counter() - start)
+    return {"images_per_sec": batch / statistics.median(seconds), "step_sec": seconds, "peak_rss_mb": peak_rss()}
+
+
+def peak_rss():
+    """MiB; Linux's getrusage would count the parent in."""
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / 2**20 if sys.platform == "darwin" else most / 1024
+
+
+# The tables.
+
+
+def report(results, a):
+    out, error = run([sys.executable, __file__, "--child", "versions", "{}"], {}, a)
+    names = ", ".join(f"{k} {v}" for k, v in json.loads(out.splitlines()[-1]).items()) if not error else error
+    print(f"{cpu()}, {a.threads} threads, medians of {a.rounds} round{'s'[:a.rounds > 1]}; {names}\n")
+    print("| work | program | images/s | least to most | peak RSS, MiB | effnet is |")
+    print("|---|---|---|---|---|---|")
+    for row, entries in results.values():
+        for c in entries:
+            print(f"| {row} | {c.name} | {cells(c, entries[0])} |")
+    print("\n| work | effnet | the fastest peer | ratio |")
+    print("|---|---|---|---|")
+    for name, (row, entries) in results.items():
+        peer = fastest(entries)
+        if not entries[0].speeds or not peer:
+            print(f"| {row} | - | - | no measurement |")
+            continue
+        ours, theirs = median(entries[0].speeds), median(peer.speeds)
+        print(f"| {row} | {ours:.1f} images/s | {peer.name}: {theirs:.1f} | {ours / theirs:.2f} |")
+        if name == "train-b0":
+            peer = fastest([c for c in entries if c.name.startswith("PyTorch")])
+            if peer:
+                ours, theirs = median(entries[0].rss), median(peer.rss)
+                print(f"| peak RSS, {row} | {ours:.0f} MiB | {peer.name}: {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+def cells(c, effnet):
+    if c.error or not c.speeds:
+        return f"{c.error.replace('|', ' ')} | | | "
+    ratio = "" if c is effnet or not effnet.speeds else f"{median(effnet.speeds) / median(c.speeds):.2f}x"
+    spread = f"{min(c.speeds):.1f} to {max(c.speeds):.1f}"
+    return f"{median(c.speeds):.1f} | {spread} | {median(c.rss):.0f} | {ratio}"
+
+
+def fastest(entries):
+    peers = [c for c in entries if c.peer and c.speeds and not c.error]
+    return max(peers, key=lambda c: median(c.speeds), default=None)
+
+
+def median(x):
+    return statistics.median(x)
+
+
+def cpu():
+    try:
+        info = pathlib.Path("/proc/cpuinfo").read_text()
+        return info.split("model name")[1].split(":", 1)[1].split("\n")[0].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
