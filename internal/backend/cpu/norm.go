@@ -14,7 +14,7 @@ var kernelAct = [...]kernel.Act{
 	backend.Sigmoid:  kernel.Sigmoid,
 }
 
-// batchStats takes each block's moments about its first row.
+// batchStats takes each block's moments.
 func (b *Backend) batchStats(s backend.BatchStats, v [][]float32) backend.Launch {
 	x, stats := v[0], v[1]
 	n := blocks(s.Rows, s.C)
@@ -33,8 +33,8 @@ func (b *Backend) batchStats(s backend.BatchStats, v [][]float32) backend.Launch
 }
 
 // moments gathers the mean and the variance of each channel of a map from the
-// parts that tasks see: about a pivot of the task's own, its first row, so that
-// nothing cancels however large the mean. Parts are combined in their order by
+// parts that tasks see: about a pivot of the task's own, the mean of its first
+// rows, so that nothing cancels however large the mean. Parts are combined in their order by
 // Chan's formula (Chan, Golub & LeVeque, 1979).
 type moments struct {
 	c        int
@@ -53,8 +53,9 @@ func (m *moments) clear() { clear(m.rows) }
 func (m *moments) add(b *Backend, part int, x []float32) {
 	p, c := m.parts.of(b, part), m.c
 	if m.rows[part] == 0 {
-		copy(p[:c], x)
-		clear(p[c:])
+		clear(p)
+		b.set.ColumnSum(p[:c], x, c, 0)
+		b.set.Scale(p[:c], p[:c], float32(c)/float32(len(x)), 0)
 	}
 	m.rows[part] += len(x) / c
 	b.set.ColumnMoments(p[c:2*c], p[2*c:], x, p[:c], c, 0)
