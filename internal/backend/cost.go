@@ -5,7 +5,8 @@ package backend
 // (also those with the zeros around an image) and nothing else: what is done
 // value by value is bound by memory, and counts 0. bytes is each operand once,
 // 4 for each value, or twice if it is both read and written; packed copies and
-// what a cache spares are not in it.
+// what a cache spares are not in it. A fused Spec has the flops of what it stands
+// for and the bytes of its own operands.
 //
 // A Spec that the switch does not name has no flops, and its operands are read
 // or written once.
@@ -30,6 +31,11 @@ func Cost(spec Spec) (flops, bytes int64) {
 		madds = s.output() * s.Kernel * s.Kernel
 	case DepthwiseGradWeight:
 		madds = s.output() * s.Kernel * s.Kernel
+	case Fused:
+		for _, step := range s.Unfused() {
+			f, _ := Cost(step.Spec)
+			flops += f
+		}
 	case RMSProp:
 		values += 3 * s.N // w, ms and buf are written too
 	case SGD:
@@ -37,5 +43,5 @@ func Cost(spec Spec) (flops, bytes int64) {
 	case RunningStats:
 		values += s.N // running
 	}
-	return 2 * int64(madds), 4 * int64(values)
+	return flops + 2*int64(madds), 4 * int64(values)
 }

@@ -29,6 +29,7 @@ func TestCost(t *testing.T) {
 		{backend.Depthwise{ConvShape: deep}, 2 * 2 * 5 * 4 * 24 * 9, 2*9*8*24 + 9*24 + 2*5*4*24},
 		{backend.DepthwiseGradInput{ConvShape: deep}, 2 * 2 * 5 * 4 * 24 * 9, 2*9*8*24 + 9*24 + 2*5*4*24},
 		{backend.DepthwiseGradWeight{ConvShape: deep}, 2 * 2 * 5 * 4 * 24 * 9, 2*9*8*24 + 9*24 + 2*5*4*24},
+		{backend.ExpandGrad{M: 5, N: 7, K: 11}, 2 * 2 * 5 * 7 * 11, 2*5*11 + 2*11*7 + 2*5*7 + 6*7},
 		{pool, 0, 2*9*5 + 2*5},
 		{backend.Add{N: 6}, 0, 18},
 		{backend.RMSProp{N: 6}, 0, 6 + 1 + 2*3*6},

@@ -11,15 +11,14 @@ import (
 
 // plan is a graph lowered to steps, before memory is real.
 type plan struct {
-	values []*value // inputs before users
-	steps  []step
+	values []*value
+	steps  []*step // inputs before users
 }
 
-// step is one Spec with its operands.
+// step is one Spec with its operands: what it reads, then what it writes.
 type step struct {
-	spec backend.Spec
-	in   []*value
-	out  *value
+	spec    backend.Spec
+	in, out []*value
 }
 
 // value is what a node computes or holds.
@@ -83,13 +82,25 @@ func newPlan(g *G.ExprGraph, outputs G.Nodes, bind map[*G.Node]backend.View) (*p
 			p.values = slices.Insert(p.values, len(p.values)-1, part)
 			in = []*value{part}
 		}
-		v.born = len(p.steps)
-		for _, i := range in {
-			i.root().last = len(p.steps)
-		}
-		p.steps = append(p.steps, step{spec, in, v})
+		p.steps = append(p.steps, &step{spec, in, []*value{v}})
 	}
+	if err := p.fuse(); err != nil {
+		return nil, err
+	}
+	p.number()
 	return p, nil
+}
+
+// number says when each value is written and last read.
+func (p *plan) number() {
+	for i, s := range p.steps {
+		for _, v := range s.out {
+			v.born = i
+		}
+		for _, v := range s.in {
+			v.root().last = i
+		}
+	}
 }
 
 // place gives every value of the arena its offset and returns the arena's size.
@@ -99,17 +110,20 @@ func (p *plan) place() int {
 	var a arena
 	placed := map[*value]bool{}
 	for i, s := range p.steps {
-		out := s.out
-		if !out.kept {
-			if donor := inPlaceInput(s, i, placed); donor != nil {
+		donor := inPlaceInput(s, i, placed)
+		for _, out := range s.out {
+			switch {
+			case out.kept:
+				continue
+			case donor != nil:
 				out.offset = donor.offset
 				delete(placed, donor)
-			} else {
+			default:
 				out.offset = a.take(out.size)
 			}
 			placed[out] = true
 		}
-		for _, v := range append(s.in, out) {
+		for _, v := range slices.Concat(s.in, s.out) {
 			if r := v.root(); placed[r] && max(r.last, r.born) <= i {
 				a.give(r.offset, r.size)
 				delete(placed, r)
@@ -119,12 +133,16 @@ func (p *plan) place() int {
 	return a.size
 }
 
-// inPlaceInput returns the input of step i whose memory its output may take.
-func inPlaceInput(s step, i int, placed map[*value]bool) *value {
+// inPlaceInput returns the input of step i whose memory its only output may
+// take.
+func inPlaceInput(s *step, i int, placed map[*value]bool) *value {
 	allowed := backend.InPlace(s.spec)
+	if len(s.out) != 1 || s.out[0].kept {
+		return nil
+	}
 	for _, k := range allowed {
 		r := s.in[k].root()
-		if !placed[r] || r.last != i || s.in[k] != r || r.size != s.out.size {
+		if !placed[r] || r.last != i || s.in[k] != r || r.size != s.out[0].size {
 			continue
 		}
 		shared := false // with an input that must stay whole

@@ -47,22 +47,28 @@ func randomPlan(r *rand.Rand) *plan {
 		case backend.NormActGradInput:
 			arity = 6
 		}
-		s := step{spec: spec, out: &value{size: sizes[r.IntN(len(sizes))], born: len(p.steps), kept: r.IntN(8) == 0}}
+		s := &step{spec: spec}
+		for range 1 + r.IntN(2) {
+			s.out = append(s.out, &value{size: sizes[r.IntN(len(sizes))], kept: r.IntN(8) == 0})
+			if backend.InPlace(spec) != nil {
+				break // the only output
+			}
+		}
 		for range arity {
 			s.in = append(s.in, pick())
 		}
 		for _, k := range backend.InPlace(spec) { // inputs as large as the output
-			s.out.size = s.in[0].size
-			if s.in[k].size != s.out.size {
+			s.out[0].size = s.in[0].size
+			if s.in[k].size != s.out[0].size {
 				s.in[k] = s.in[0]
 			}
 		}
-		for _, v := range s.in {
-			v.root().last = len(p.steps)
-		}
 		p.steps = append(p.steps, s)
-		add(s.out)
+		for _, v := range s.out {
+			add(v)
+		}
 	}
+	p.number()
 	return p
 }
 
@@ -82,25 +88,29 @@ func checkPlaces(t *testing.T, p *plan, size int) {
 				}
 			}
 		}
-		out := s.out
-		if out.kept {
-			continue
-		}
-		if out.offset%line != 0 || out.offset < 0 || out.offset+out.size > size {
-			t.Fatalf("step %d: output at %d of %d values in an arena of %d", i, out.offset, out.size, size)
-		}
-		for k, v := range s.in {
-			r := v.root()
-			if r.kept || r.offset >= out.offset+out.size || out.offset >= r.offset+r.size {
+		for _, out := range s.out {
+			if out.kept {
 				continue
 			}
-			whole := v.size == r.size && r.offset == out.offset && r.size == out.size
-			if !whole || !slices.Contains(backend.InPlace(s.spec), k) {
-				t.Fatalf("step %d: %T writes its output over input %d", i, s.spec, k)
+			if out.offset%line != 0 || out.offset < 0 || out.offset+out.size > size {
+				t.Fatalf("step %d: output at %d of %d values in an arena of %d", i, out.offset, out.size, size)
 			}
-		}
-		for at := out.offset; at < out.offset+out.size; at++ {
-			owner[at] = out
+			for k, v := range s.in {
+				r := v.root()
+				if r.kept || r.offset >= out.offset+out.size || out.offset >= r.offset+r.size {
+					continue
+				}
+				whole := v.size == r.size && r.offset == out.offset && r.size == out.size
+				if !whole || !slices.Contains(backend.InPlace(s.spec), k) {
+					t.Fatalf("step %d: %T writes its output over input %d", i, s.spec, k)
+				}
+			}
+			for at := out.offset; at < out.offset+out.size; at++ {
+				if slices.Contains(s.out, owner[at]) {
+					t.Fatalf("step %d: two outputs in one place", i)
+				}
+				owner[at] = out
+			}
 		}
 	}
 }
@@ -116,14 +126,13 @@ func TestPlaceNeverOverlaps(t *testing.T) {
 		}
 		sum := 0
 		for _, s := range p.steps {
-			if s.out.kept {
-				continue
-			}
-			sum += round(s.out.size)
-			for _, v := range s.in {
-				if !v.kept && v.alias == nil && v.offset == s.out.offset {
+			for _, out := range s.out {
+				if out.kept {
+					continue
+				}
+				sum += round(out.size)
+				if slices.ContainsFunc(s.in, func(v *value) bool { return !v.kept && v.alias == nil && v.offset == out.offset }) {
 					inPlace++
-					break
 				}
 			}
 		}
@@ -221,7 +230,7 @@ func TestDeadNodesAreDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.steps) != 1 || p.steps[0].out.node != y {
+	if len(p.steps) != 1 || p.steps[0].out[0].node != y {
 		t.Errorf("%d steps, want y's alone", len(p.steps))
 	}
 }

@@ -29,7 +29,7 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	}
 	timings := make([]Timing, len(m.steps))
 	for i, s := range m.steps {
-		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out.node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
+		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
 	for range runs {
 		if err := m.upload(); err != nil {
@@ -58,9 +58,9 @@ func (m *Machine) Specs() []backend.Spec {
 
 // opName says what a step does: two ops may share a Spec's type, and a step may
 // have a Spec that is no op's.
-func opName(s step) string {
+func opName(s *step) string {
 	spec := reflect.TypeOf(s.spec)
-	if op, ok := s.out.node.Op().(*ops.Op); ok && reflect.TypeOf(op.Spec()) == spec {
+	if op, ok := s.out[0].node.Op().(*ops.Op); ok && reflect.TypeOf(op.Spec()) == spec {
 		return op.String()
 	}
 	return spec.Name()

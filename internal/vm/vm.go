@@ -24,7 +24,7 @@ import (
 type Machine struct {
 	backend  backend.Backend
 	launches []backend.Launch
-	steps    []step // of launches
+	steps    []*step // of launches
 	feeds    []feed
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
@@ -51,19 +51,24 @@ func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]ba
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range p.values {
-		if err := m.locate(v, arena, bind); err != nil {
-			return nil, err
+	for _, aliases := range []bool{false, true} { // what an alias is a part of comes first
+		for _, v := range p.values {
+			if aliases != (v.alias != nil) {
+				continue
+			}
+			if err := m.locate(v, arena, bind); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, s := range p.steps {
-		views := make([]backend.View, 0, len(s.in)+1)
-		for _, v := range append(s.in, s.out) {
+		var views []backend.View
+		for _, v := range slices.Concat(s.in, s.out) {
 			views = append(views, v.view)
 		}
 		launch, err := b.Compile(s.spec, views...)
 		if err != nil {
-			return nil, fmt.Errorf("vm: %v: %w", s.out.node, err)
+			return nil, fmt.Errorf("vm: %v: %w", s.out[0].node, err)
 		}
 		m.launches = append(m.launches, launch)
 	}
