@@ -84,6 +84,7 @@ const line = 16 // float32 a cache line
 
 func alloc(n int) []float32 {
 	raw := make([]float32, n+kernel.Tail+line)
+	adviseHuge(raw)
 	skip := 0
 	if at := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) / 4 % line; at != 0 {
 		skip = line - int(at)

@@ -49,39 +49,37 @@ func relu6AVX2(z, zero, six archsimd.Float32x8) archsimd.Float32x8 {
 }
 
 func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	k := &sigmoidVectors
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
+	for row := 0; row < len(x); row += cols {
 		switch act {
 		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
 				t, f := splitAVX2(z, k)
-				storeAVX2(py, i, z.Mul(sigmoidAVX2(pow2AVX2(f, k), t, k)))
+				storeAVX2(py, row+i, z.Mul(sigmoidAVX2(pow2AVX2(f, k), t, k)))
 			}
 		case ReLU6:
 			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				storeAVX2(py, i, relu6AVX2(z, zero, six))
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+				storeAVX2(py, row+i, relu6AVX2(z, zero, six))
 			}
 		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
 				t, f := splitAVX2(z, k)
-				storeAVX2(py, i, sigmoidAVX2(pow2AVX2(f, k), t, k).Merge(z, z.Equal(z)))
+				storeAVX2(py, row+i, sigmoidAVX2(pow2AVX2(f, k), t, k).Merge(z, z.Equal(z)))
 			}
 		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX2(py, i, loadAVX2(px, i).MulAdd(scale, shift))
+			for i := c; i < whole; i += lanesAVX2 {
+				storeAVX2(py, row+i, loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i)))
 			}
 		}
 	}
-	if c < cols {
-		normActGeneric(y, x, n, act, cols, c)
+	if whole < cols {
+		normActGeneric(y, x, n, act, cols, whole)
 	}
 }
 
@@ -179,34 +177,31 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 }
 
 func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
+	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
 	k := &sigmoidVectors
 	one := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one)))
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		a := loadAVX2(unsafe.SliceData(k1), c)
-		b := loadAVX2(unsafe.SliceData(k0), c)
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				z := v.MulAdd(scale, shift)
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		if swish || act == Sigmoid {
+			for i := c; i < whole; i += lanesAVX2 {
+				v, scale := loadAVX2(px, row+i), loadAVX2(ps, i)
+				z := v.MulAdd(scale, loadAVX2(pb, i))
 				t, f := splitAVX2(z, k)
-				d := curveAVX2(swish, z, sigmoidAVX2(pow2AVX2(f, k), t, k), one).Mul(loadAVX2(py, i))
-				storeAVX2(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
+				d := curveAVX2(swish, z, sigmoidAVX2(pow2AVX2(f, k), t, k), one).Mul(loadAVX2(py, row+i))
+				storeAVX2(pd, row+i, d.MulAdd(scale, loadAVX2(p1, i).MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(p0, i))))
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				d := slopeAVX2(act, v.MulAdd(scale, shift)).Mul(loadAVX2(py, i))
-				storeAVX2(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
-			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX2 {
+			v, scale := loadAVX2(px, row+i), loadAVX2(ps, i)
+			d := slopeAVX2(act, v.MulAdd(scale, loadAVX2(pb, i))).Mul(loadAVX2(py, row+i))
+			storeAVX2(pd, row+i, d.MulAdd(scale, loadAVX2(p1, i).MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(p0, i))))
 		}
 	}
-	if c < cols {
-		normActGradInputGeneric(dx, x, dy, n, k1, k0, act, cols, c)
+	if whole < cols {
+		normActGradInputGeneric(dx, x, dy, n, k1, k0, act, cols, whole)
 	}
 }
 

@@ -47,39 +47,37 @@ func relu6AVX512(z, zero, six archsimd.Float32x16) archsimd.Float32x16 {
 }
 
 func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	k := &sigmoidVectors
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
+	for row := 0; row < len(x); row += cols {
 		switch act {
 		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
 				t, f := splitAVX512(z, k)
-				storeAVX512(py, i, z.Mul(sigmoidAVX512(pow2AVX512(f, k), t, k)))
+				storeAVX512(py, row+i, z.Mul(sigmoidAVX512(pow2AVX512(f, k), t, k)))
 			}
 		case ReLU6:
 			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				storeAVX512(py, i, relu6AVX512(z, zero, six))
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+				storeAVX512(py, row+i, relu6AVX512(z, zero, six))
 			}
 		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
 				t, f := splitAVX512(z, k)
-				storeAVX512(py, i, sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
+				storeAVX512(py, row+i, sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
 			}
 		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				storeAVX512(py, i, loadAVX512(px, i).MulAdd(scale, shift))
+			for i := c; i < whole; i += lanesAVX512 {
+				storeAVX512(py, row+i, loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i)))
 			}
 		}
 	}
-	if c < cols {
-		normActAVX2(y, x, n, act, cols, c)
+	if whole < cols {
+		normActAVX2(y, x, n, act, cols, whole)
 	}
 }
 
@@ -177,34 +175,31 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 }
 
 func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
+	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
 	k := &sigmoidVectors
 	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		a := loadAVX512(unsafe.SliceData(k1), c)
-		b := loadAVX512(unsafe.SliceData(k0), c)
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				z := v.MulAdd(scale, shift)
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		if swish || act == Sigmoid {
+			for i := c; i < whole; i += lanesAVX512 {
+				v, scale := loadAVX512(px, row+i), loadAVX512(ps, i)
+				z := v.MulAdd(scale, loadAVX512(pb, i))
 				t, f := splitAVX512(z, k)
-				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, i))
-				storeAVX512(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
+				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, row+i))
+				storeAVX512(pd, row+i, d.MulAdd(scale, loadAVX512(p1, i).MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(p0, i))))
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				d := slopeAVX512(act, v.MulAdd(scale, shift)).Mul(loadAVX512(py, i))
-				storeAVX512(pd, i, d.MulAdd(scale, a.MulAdd(v.Sub(mean), b)))
-			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX512 {
+			v, scale := loadAVX512(px, row+i), loadAVX512(ps, i)
+			d := slopeAVX512(act, v.MulAdd(scale, loadAVX512(pb, i))).Mul(loadAVX512(py, row+i))
+			storeAVX512(pd, row+i, d.MulAdd(scale, loadAVX512(p1, i).MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(p0, i))))
 		}
 	}
-	if c < cols {
-		normActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, c)
+	if whole < cols {
+		normActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, whole)
 	}
 }
 

@@ -74,30 +74,28 @@ func columnDotAVX2(sum, x, y []float32, cols, c int) {
 }
 
 func mulColumnsAVX2(y, x, s []float32, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s)
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		v := loadAVX2(ps, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			storeAVX2(py, i, loadAVX2(px, i).Mul(v))
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX2 {
+			storeAVX2(py, row+i, loadAVX2(px, row+i).Mul(loadAVX2(ps, i)))
 		}
 	}
-	if c < cols {
-		mulColumnsGeneric(y, x, s, cols, c)
+	if whole < cols {
+		mulColumnsGeneric(y, x, s, cols, whole)
 	}
 }
 
 func mulAddColumnsAVX2(y, x, s, b []float32, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s), unsafe.SliceData(b)
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		v, w := loadAVX2(ps, c), loadAVX2(pb, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			storeAVX2(py, i, loadAVX2(px, i).MulAdd(v, w))
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX2 {
+			storeAVX2(py, row+i, loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i)))
 		}
 	}
-	if c < cols {
-		mulAddColumnsGeneric(y, x, s, b, cols, c)
+	if whole < cols {
+		mulAddColumnsGeneric(y, x, s, b, cols, whole)
 	}
 }
 

@@ -72,30 +72,28 @@ func columnDotAVX512(sum, x, y []float32, cols, c int) {
 }
 
 func mulColumnsAVX512(y, x, s []float32, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s)
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		v := loadAVX512(ps, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			storeAVX512(py, i, loadAVX512(px, i).Mul(v))
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX512 {
+			storeAVX512(py, row+i, loadAVX512(px, row+i).Mul(loadAVX512(ps, i)))
 		}
 	}
-	if c < cols {
-		mulColumnsAVX2(y, x, s, cols, c)
+	if whole < cols {
+		mulColumnsAVX2(y, x, s, cols, whole)
 	}
 }
 
 func mulAddColumnsAVX512(y, x, s, b []float32, cols, c int) {
-	rows := len(x) / cols
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(s), unsafe.SliceData(b)
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		v, w := loadAVX512(ps, c), loadAVX512(pb, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			storeAVX512(py, i, loadAVX512(px, i).MulAdd(v, w))
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX512 {
+			storeAVX512(py, row+i, loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i)))
 		}
 	}
-	if c < cols {
-		mulAddColumnsAVX2(y, x, s, b, cols, c)
+	if whole < cols {
+		mulAddColumnsAVX2(y, x, s, b, cols, whole)
 	}
 }
 

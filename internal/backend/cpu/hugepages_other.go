@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cpu
+
+// adviseHuge does nothing: see the Linux one.
+func adviseHuge([]float32) {}
