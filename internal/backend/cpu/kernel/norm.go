@@ -165,48 +165,36 @@ func derivative(act Act, z float32) float32 {
 	}
 }
 
-// sigmoid is 1/(1+e^-z), to 5e-7 of it for |z| < 20 and 2e-6 beyond: e^-z = 2^(n+f) with n an integer and
-// |f| <= 1/2; 2^f is a polynomial and n goes into the exponent bits. z is clamped
-// to where e^-z is a normal number.
+// sigmoid is 1/(1+e^-z), to 5e-7 of it for |z| < 20 and 2e-6 beyond:
+// e^-z = 2^(n-h) with n an integer and |h| <= 1/2, and 2^-h a polynomial. n is
+// clamped to where 2^n is a normal number.
 func sigmoid(z float32) float32 {
-	if z != z {
-		return z
-	}
-	z = min(max(z, sigmoidMin), sigmoidMax)
-	t := z*-math.Log2E + sigmoidMagic
-	f := float32(float64(z)*-float64(float32(math.Log2E)) - float64(t-sigmoidMagic))
-	p := float32(pow2C6)*f + pow2C5
-	p = p*f + pow2C4
-	p = p*f + pow2C3
-	p = p*f + pow2C2
-	p = p*f + pow2C1
-	p = p*f + 1
-	return 1 / (1 + math.Float32frombits(math.Float32bits(p)+math.Float32bits(t)<<23))
+	n := float32(math.RoundToEven(float64(z * -math.Log2E)))
+	h := float32(float64(z)*float64(float32(math.Log2E)) + float64(n))
+	p := float32(pow2C6)*h + pow2C5
+	p = p*h + pow2C4
+	p = p*h + pow2C3
+	p = p*h + pow2C2
+	p = p*h + pow2C1
+	p = p*h + 1
+	exponent := uint32(int32(min(max(n, -126), 127)) + 127)
+	return 1 / (1 + p*math.Float32frombits(exponent<<23))
 }
 
-// The constants of sigmoid. Adding sigmoidMagic, 1.5*2^23, rounds to an integer
-// that then stands in the low bits of the sum. 2^f is its Taylor series.
+// 2^-h as its Taylor series: 1 + pow2C1*h + ...
 const (
-	sigmoidMin   = -88
-	sigmoidMax   = 87
-	sigmoidMagic = 12582912
-
-	pow2C1 = math.Ln2
-	pow2C2 = pow2C1 * math.Ln2 / 2
-	pow2C3 = pow2C2 * math.Ln2 / 3
-	pow2C4 = pow2C3 * math.Ln2 / 4
-	pow2C5 = pow2C4 * math.Ln2 / 5
-	pow2C6 = pow2C5 * math.Ln2 / 6
+	pow2C1 = -math.Ln2
+	pow2C2 = -pow2C1 * math.Ln2 / 2
+	pow2C3 = -pow2C2 * math.Ln2 / 3
+	pow2C4 = -pow2C3 * math.Ln2 / 4
+	pow2C5 = -pow2C4 * math.Ln2 / 5
+	pow2C6 = -pow2C5 * math.Ln2 / 6
 )
 
-// sigmoidConstants are those constants as the vector kernels load them.
-type sigmoidConstants struct {
-	lo, hi, log2e, magic, one, c1, c2, c3, c4, c5, c6 [16]float32
-}
-
-var sigmoidVectors = sigmoidConstants{
-	lo: splat(sigmoidMin), hi: splat(sigmoidMax), log2e: splat(-math.Log2E), magic: splat(sigmoidMagic), one: splat(1),
-	c1: splat(pow2C1), c2: splat(pow2C2), c3: splat(pow2C3), c4: splat(pow2C4), c5: splat(pow2C5), c6: splat(pow2C6),
+// sigmoidVectors are the constants of sigmoid as the vector kernels load them.
+var sigmoidVectors = [9][16]float32{
+	splat(math.Log2E), splat(-math.Log2E), splat(1),
+	splat(pow2C1), splat(pow2C2), splat(pow2C3), splat(pow2C4), splat(pow2C5), splat(pow2C6),
 }
 
 func splat(v float32) (all [16]float32) {

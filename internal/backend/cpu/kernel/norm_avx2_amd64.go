@@ -9,40 +9,6 @@ import (
 	"unsafe"
 )
 
-// The sigmoid is in three parts so that each is small enough to be inlined: a
-// call for every vector takes more than the arithmetic.
-//
-//	t, f := splitAVX2(z, k)
-//	s := sigmoidAVX2(pow2AVX2(f, k), t, k)
-
-// splitAVX2 returns t, whose low bits are the integer n, and f such that
-// e^-z = 2^(n+f) with |f| <= 1/2. Where z is a NaN they are anything: the
-// compiler may swap the operands of Max and Min, and with them what a NaN gives.
-func splitAVX2(z archsimd.Float32x8, k *sigmoidConstants) (t, f archsimd.Float32x8) {
-	lo, hi := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.lo))), archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.hi)))
-	magic, log2e := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.magic))), archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.log2e)))
-	z = hi.Min(lo.Max(z))
-	t = z.MulAdd(log2e, magic)
-	return t, z.MulAdd(log2e, magic.Sub(t))
-}
-
-// pow2AVX2 is 2^f.
-func pow2AVX2(f archsimd.Float32x8, k *sigmoidConstants) archsimd.Float32x8 {
-	p := f.MulAdd(archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c6))), archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c5))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c4))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c3))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c2))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.c1))))
-	return p.MulAdd(f, archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one))))
-}
-
-// sigmoidAVX2 is 1/(1 + p*2^n).
-func sigmoidAVX2(p, t archsimd.Float32x8, k *sigmoidConstants) archsimd.Float32x8 {
-	one := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one)))
-	e := p.AsInt32x8().Add(t.AsInt32x8().ShiftAllLeft(23)).AsFloat32x8()
-	return one.Div(e.Add(one))
-}
-
 // relu6AVX2 is min(max(z, 0), 6), and NaN where z is.
 func relu6AVX2(z, zero, six archsimd.Float32x8) archsimd.Float32x8 {
 	return six.Merge(zero.Merge(z, z.Less(zero)), z.Greater(six))
@@ -50,43 +16,56 @@ func relu6AVX2(z, zero, six archsimd.Float32x8) archsimd.Float32x8 {
 
 func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
-	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	k := &sigmoidVectors
-	for row := 0; row < len(x); row += cols {
-		switch act {
-		case Swish:
-			for i := c; i < whole; i += lanesAVX2 {
-				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				t, f := splitAVX2(z, k)
-				storeAVX2(py, row+i, z.Mul(sigmoidAVX2(pow2AVX2(f, k), t, k)))
-			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-			for i := c; i < whole; i += lanesAVX2 {
-				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				storeAVX2(py, row+i, relu6AVX2(z, zero, six))
-			}
-		case Sigmoid:
-			for i := c; i < whole; i += lanesAVX2 {
-				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				t, f := splitAVX2(z, k)
-				storeAVX2(py, row+i, sigmoidAVX2(pow2AVX2(f, k), t, k).Merge(z, z.Equal(z)))
-			}
-		default:
-			for i := c; i < whole; i += lanesAVX2 {
-				storeAVX2(py, row+i, loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i)))
-			}
-		}
+	if act == Swish || act == Sigmoid {
+		curvedAVX2(y, x, n, act, cols, c, whole)
+	} else {
+		straightAVX2(y, x, n, act, cols, c, whole)
 	}
 	if whole < cols {
 		normActGeneric(y, x, n, act, cols, whole)
 	}
 }
 
+// curvedAVX2 is normActAVX2 of the activations with a sigmoid.
+func curvedAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				storeAVX2(py, row+i, z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			n2, h := splitAVX2(z, log2e, minusLog2e)
+			storeAVX2(py, row+i, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+		}
+	}
+}
+
+// straightAVX2 is normActAVX2 of the others.
+func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			if act == ReLU6 {
+				z = relu6AVX2(z, zero, six)
+			}
+			storeAVX2(py, row+i, z)
+		}
+	}
+}
+
 func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 	rows := len(x) / cols
 	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
-	k := &sigmoidVectors
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
@@ -95,8 +74,8 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 		case Swish:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX2(px, i).MulAdd(scale, shift)
-				t, f := splitAVX2(z, k)
-				s = z.MulAdd(sigmoidAVX2(pow2AVX2(f, k), t, k), s)
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				s = s.Add(z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
 			}
 		case ReLU6:
 			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
@@ -106,8 +85,8 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 		case Sigmoid:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX2(px, i).MulAdd(scale, shift)
-				t, f := splitAVX2(z, k)
-				s = s.Add(sigmoidAVX2(pow2AVX2(f, k), t, k).Merge(z, z.Equal(z)))
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				s = s.Add(one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
 			}
 		default:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
@@ -144,8 +123,7 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 	rows := len(x) / cols
 	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
 	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
@@ -155,8 +133,8 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				v := loadAVX2(px, i)
 				z := v.MulAdd(scale, shift)
-				t, f := splitAVX2(z, k)
-				d := curveAVX2(swish, z, sigmoidAVX2(pow2AVX2(f, k), t, k), one).Mul(loadAVX2(py, i))
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, i))
 				sb = sb.Add(d)
 				sg = d.MulAdd(v.Sub(mean), sg)
 			}
@@ -180,16 +158,15 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX2 {
 				v, scale := loadAVX2(px, row+i), loadAVX2(ps, i)
 				z := v.MulAdd(scale, loadAVX2(pb, i))
-				t, f := splitAVX2(z, k)
-				d := curveAVX2(swish, z, sigmoidAVX2(pow2AVX2(f, k), t, k), one).Mul(loadAVX2(py, row+i))
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, row+i))
 				storeAVX2(pd, row+i, d.MulAdd(scale, loadAVX2(p1, i).MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(p0, i))))
 			}
 			continue
@@ -208,8 +185,7 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
 	rows := len(x) / cols
 	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x8((*[8]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
@@ -221,8 +197,8 @@ func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, co
 			z := v.MulAdd(scale, shift)
 			var y, slope archsimd.Float32x8
 			if swish := act == Swish; swish || act == Sigmoid {
-				t, f := splitAVX2(z, k)
-				y = sigmoidAVX2(pow2AVX2(f, k), t, k)
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				y = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
 				slope = curveAVX2(swish, z, y, one)
 				if swish {
 					y = y.Mul(z)

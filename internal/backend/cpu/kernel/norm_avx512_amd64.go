@@ -7,40 +7,6 @@ import (
 	"unsafe"
 )
 
-// The sigmoid is in three parts so that each is small enough to be inlined: a
-// call for every vector takes more than the arithmetic.
-//
-//	t, f := splitAVX512(z, k)
-//	s := sigmoidAVX512(pow2AVX512(f, k), t, k)
-
-// splitAVX512 returns t, whose low bits are the integer n, and f such that
-// e^-z = 2^(n+f) with |f| <= 1/2. Where z is a NaN they are anything: the
-// compiler may swap the operands of Max and Min, and with them what a NaN gives.
-func splitAVX512(z archsimd.Float32x16, k *sigmoidConstants) (t, f archsimd.Float32x16) {
-	lo, hi := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.lo))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.hi)))
-	magic, log2e := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.magic))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.log2e)))
-	z = hi.Min(lo.Max(z))
-	t = z.MulAdd(log2e, magic)
-	return t, z.MulAdd(log2e, magic.Sub(t))
-}
-
-// pow2AVX512 is 2^f.
-func pow2AVX512(f archsimd.Float32x16, k *sigmoidConstants) archsimd.Float32x16 {
-	p := f.MulAdd(archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c6))), archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c5))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c4))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c3))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c2))))
-	p = p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.c1))))
-	return p.MulAdd(f, archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one))))
-}
-
-// sigmoidAVX512 is 1/(1 + p*2^n).
-func sigmoidAVX512(p, t archsimd.Float32x16, k *sigmoidConstants) archsimd.Float32x16 {
-	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
-	e := p.AsInt32x16().Add(t.AsInt32x16().ShiftAllLeft(23)).AsFloat32x16()
-	return one.Div(e.Add(one))
-}
-
 // relu6AVX512 is min(max(z, 0), 6), and NaN where z is.
 func relu6AVX512(z, zero, six archsimd.Float32x16) archsimd.Float32x16 {
 	return six.Merge(zero.Merge(z, z.Less(zero)), z.Greater(six))
@@ -48,43 +14,56 @@ func relu6AVX512(z, zero, six archsimd.Float32x16) archsimd.Float32x16 {
 
 func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
-	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	k := &sigmoidVectors
-	for row := 0; row < len(x); row += cols {
-		switch act {
-		case Swish:
-			for i := c; i < whole; i += lanesAVX512 {
-				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				t, f := splitAVX512(z, k)
-				storeAVX512(py, row+i, z.Mul(sigmoidAVX512(pow2AVX512(f, k), t, k)))
-			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-			for i := c; i < whole; i += lanesAVX512 {
-				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				storeAVX512(py, row+i, relu6AVX512(z, zero, six))
-			}
-		case Sigmoid:
-			for i := c; i < whole; i += lanesAVX512 {
-				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				t, f := splitAVX512(z, k)
-				storeAVX512(py, row+i, sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
-			}
-		default:
-			for i := c; i < whole; i += lanesAVX512 {
-				storeAVX512(py, row+i, loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i)))
-			}
-		}
+	if act == Swish || act == Sigmoid {
+		curvedAVX512(y, x, n, act, cols, c, whole)
+	} else {
+		straightAVX512(y, x, n, act, cols, c, whole)
 	}
 	if whole < cols {
 		normActAVX2(y, x, n, act, cols, whole)
 	}
 }
 
+// curvedAVX512 is normActAVX512 of the activations with a sigmoid.
+func curvedAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				storeAVX512(py, row+i, z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			n2, h := splitAVX512(z, log2e, minusLog2e)
+			storeAVX512(py, row+i, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+		}
+	}
+}
+
+// straightAVX512 is normActAVX512 of the others.
+func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			if act == ReLU6 {
+				z = relu6AVX512(z, zero, six)
+			}
+			storeAVX512(py, row+i, z)
+		}
+	}
+}
+
 func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 	rows := len(x) / cols
 	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
-	k := &sigmoidVectors
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
@@ -93,8 +72,8 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 		case Swish:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX512(px, i).MulAdd(scale, shift)
-				t, f := splitAVX512(z, k)
-				s = z.MulAdd(sigmoidAVX512(pow2AVX512(f, k), t, k), s)
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				s = s.Add(z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
 			}
 		case ReLU6:
 			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
@@ -104,8 +83,8 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 		case Sigmoid:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				z := loadAVX512(px, i).MulAdd(scale, shift)
-				t, f := splitAVX512(z, k)
-				s = s.Add(sigmoidAVX512(pow2AVX512(f, k), t, k).Merge(z, z.Equal(z)))
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				s = s.Add(one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
 			}
 		default:
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
@@ -142,8 +121,7 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 	rows := len(x) / cols
 	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
 	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
@@ -153,8 +131,8 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
 				v := loadAVX512(px, i)
 				z := v.MulAdd(scale, shift)
-				t, f := splitAVX512(z, k)
-				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, i))
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, i))
 				sb = sb.Add(d)
 				sg = d.MulAdd(v.Sub(mean), sg)
 			}
@@ -178,16 +156,15 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX512 {
 				v, scale := loadAVX512(px, row+i), loadAVX512(ps, i)
 				z := v.MulAdd(scale, loadAVX512(pb, i))
-				t, f := splitAVX512(z, k)
-				d := curveAVX512(swish, z, sigmoidAVX512(pow2AVX512(f, k), t, k), one).Mul(loadAVX512(py, row+i))
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, row+i))
 				storeAVX512(pd, row+i, d.MulAdd(scale, loadAVX512(p1, i).MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(p0, i))))
 			}
 			continue
@@ -206,8 +183,7 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
 	rows := len(x) / cols
 	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
-	k := &sigmoidVectors
-	one := archsimd.LoadFloat32x16((*[16]float32)(unsafe.Pointer(&k.one)))
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
 		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
@@ -219,8 +195,8 @@ func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, 
 			z := v.MulAdd(scale, shift)
 			var y, slope archsimd.Float32x16
 			if swish := act == Swish; swish || act == Sigmoid {
-				t, f := splitAVX512(z, k)
-				y = sigmoidAVX512(pow2AVX512(f, k), t, k)
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				y = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
 				slope = curveAVX512(swish, z, y, one)
 				if swish {
 					y = y.Mul(z)
