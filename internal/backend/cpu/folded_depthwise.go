@@ -89,8 +89,7 @@ func (d *foldedDepthwise) plan() {
 
 // task is a part of an image and a group of channels.
 func (d *foldedDepthwise) task(worker, i int) {
-	groups := len(d.w.cuts) - 1
-	part, group := i/groups, i%groups
+	group, part := i/(d.N*d.parts), i%(d.N*d.parts)
 	image := part / d.parts
 	from, to := span(d.OutH, d.parts, part%d.parts)
 	first := d.w.cuts[group]
@@ -117,11 +116,7 @@ func (d *foldedDepthwise) task(worker, i int) {
 		taps := forwardTaps(d.taps[worker], s, &g, oh)
 		d.b.set.Depthwise(narrow, cols, g.mem.of(d.b, worker), 0, s.Stride*cols, w, taps, s.Kernel, s.OutW, cols, 0)
 		y := d.y[((image*s.OutH+oh)*s.OutW)*d.In+first:]
-		if sums != nil {
-			d.b.set.BiasActSum(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
-		} else {
-			d.b.set.BiasAct(y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
-		}
+		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
 	}
 }
 
@@ -140,7 +135,7 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 	d.expand.multiply(b, group, rows*width, d.x[at*d.Expand:], wide, cols, false)
 	bias := d.expand.bias[d.expand.groups[group].from:][:cols]
 	for r := range rows {
-		b.set.BiasAct(g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.ExpandNorm.Act], cols, 0)
+		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.ExpandNorm.Act], cols, 0)
 	}
 }
 

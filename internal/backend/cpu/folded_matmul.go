@@ -113,11 +113,11 @@ func (m *foldedMatMul) block(worker, group int, blk rowBlock) {
 func (m *foldedMatMul) eachRow(y, x, bias []float32, rows int, act backend.Activation) {
 	n := len(bias)
 	if n == m.N {
-		m.b.set.BiasAct(y, n, x[:rows*n], bias, kernelAct[act], n, 0)
+		m.b.set.BiasAct(nil, y, n, x[:rows*n], bias, kernelAct[act], n, 0)
 		return
 	}
 	for r := range rows {
-		m.b.set.BiasAct(y[r*m.N:], n, x[r*m.N:][:n], bias, kernelAct[act], n, 0)
+		m.b.set.BiasAct(nil, y[r*m.N:], n, x[r*m.N:][:n], bias, kernelAct[act], n, 0)
 	}
 }
 
@@ -136,7 +136,7 @@ func (m *foldedMatMul) pool(worker, group int) {
 				clear(sum)
 			}
 			part := z[(at-blk.from)*n : (to-blk.from)*n]
-			b.set.BiasActSum(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n, 0)
+			b.set.BiasAct(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n, 0)
 			if to == (image+1)*m.Area {
 				b.set.Scale(sum, sum, 1/float32(m.Area), 0)
 			}
@@ -173,9 +173,9 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 		Run: func() {
 			h := hidden.of(b, 0)
 			reduce.multiply(b, 0, s.N, x, h, s.Squeeze, false)
-			b.set.BiasAct(h, s.Squeeze, h, reduce.bias, kernelAct[s.Act], s.Squeeze, 0)
+			b.set.BiasAct(nil, h, s.Squeeze, h, reduce.bias, kernelAct[s.Act], s.Squeeze, 0)
 			expand.multiply(b, 0, s.N, h, gate, s.C, false)
-			b.set.BiasAct(gate, s.C, gate, expand.bias, kernelAct[backend.Sigmoid], s.C, 0)
+			b.set.BiasAct(nil, gate, s.C, gate, expand.bias, kernelAct[backend.Sigmoid], s.C, 0)
 		},
 	}
 }

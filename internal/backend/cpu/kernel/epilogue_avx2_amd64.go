@@ -9,74 +9,98 @@ import (
 	"unsafe"
 )
 
-func biasActAVX2(y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
-	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+// biasActAVX2 goes down a vector of columns at a time: its bias and its sum
+// stay in registers, and the rows are few enough for a cache. Each activation is a
+// function of its own that is not inlined, as one that holds them all has too few
+// registers.
+func biasActAVX2(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
 	rows := len(x) / cols
-	px, py, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(bias)
+	px, py, pb, ps := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(bias), unsafe.SliceData(sum)
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	switch act {
 	case Swish:
-		biasSwishAVX2(py, ldy, px, pb, rows, cols, c, whole)
+		biasSwishAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case Sigmoid:
-		biasSigmoidAVX2(py, ldy, px, pb, rows, cols, c, whole)
+		biasSigmoidAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case ReLU6:
+		biasReLU6AVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
-		biasStraightAVX2(py, ldy, px, pb, act == ReLU6, rows, cols, c, whole)
+		biasAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	}
 	if whole < cols {
-		biasActGeneric(y, ldy, x, bias, act, cols, whole)
+		biasActGeneric(sum, y, ldy, x, bias, act, cols, whole)
 	}
 }
 
-func biasSwishAVX2(y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX2 {
-			z := loadAVX2(x, r*cols+i).Add(loadAVX2(bias, i))
-			n, h := splitAVX2(z, log2e, minusLog2e)
-			storeAVX2(y, r*ldy+i, z.Div(onePlusAVX2(h, n, one, c1, c2, c3, c4, c5, c6)))
+//go:noinline
+func biasSwishAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX2(x, i).Add(b)
+			v := z.Div(onePlusExpAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
 		}
 	}
 }
 
-func biasSigmoidAVX2(y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX2 {
-			z := loadAVX2(x, r*cols+i).Add(loadAVX2(bias, i))
-			n, h := splitAVX2(z, log2e, minusLog2e)
-			storeAVX2(y, r*ldy+i, one.Div(onePlusAVX2(h, n, one, c1, c2, c3, c4, c5, c6)))
+//go:noinline
+func biasSigmoidAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX2(x, i).Add(b)
+			v := one.Div(onePlusExpAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
 		}
 	}
 }
 
-// biasStraightAVX2 is biasActAVX2 of the activations without a sigmoid.
-func biasStraightAVX2(y *float32, ldy int, x, bias *float32, relu6 bool, rows, cols, c, whole int) {
+//go:noinline
+func biasReLU6AVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
 	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX2 {
-			z := loadAVX2(x, r*cols+i).Add(loadAVX2(bias, i))
-			if relu6 {
-				z = relu6AVX2(z, zero, six)
-			}
-			storeAVX2(y, r*ldy+i, z)
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := relu6AVX2(loadAVX2(x, i).Add(b), zero, six)
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
 		}
 	}
 }
 
-// biasActSumAVX2 sums in memory: y's rows are short, and in the first cache.
-func biasActSumAVX2(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
-	biasActAVX2(y, ldy, x, bias, act, cols, c)
-	py, ps := unsafe.SliceData(y), unsafe.SliceData(sum)
-	rows := len(x) / cols
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		s := loadAVX2(ps, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+ldy {
-			s = s.Add(loadAVX2(py, i))
+//go:noinline
+func biasAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := loadAVX2(x, i).Add(b)
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
 		}
-		storeAVX2(ps, c, s)
-	}
-	for ; c < cols; c++ {
-		for r := range rows {
-			sum[c] += y[r*ldy+c]
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
 		}
 	}
 }

@@ -7,74 +7,98 @@ import (
 	"unsafe"
 )
 
-func biasActAVX512(y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
-	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+// biasActAVX512 goes down a vector of columns at a time: its bias and its sum
+// stay in registers, and the rows are few enough for a cache. Each activation is a
+// function of its own that is not inlined, as one that holds them all has too few
+// registers.
+func biasActAVX512(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
 	rows := len(x) / cols
-	px, py, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(bias)
+	px, py, pb, ps := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(bias), unsafe.SliceData(sum)
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	switch act {
 	case Swish:
-		biasSwishAVX512(py, ldy, px, pb, rows, cols, c, whole)
+		biasSwishAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case Sigmoid:
-		biasSigmoidAVX512(py, ldy, px, pb, rows, cols, c, whole)
+		biasSigmoidAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case ReLU6:
+		biasReLU6AVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
-		biasStraightAVX512(py, ldy, px, pb, act == ReLU6, rows, cols, c, whole)
+		biasAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	}
 	if whole < cols {
-		biasActAVX2(y, ldy, x, bias, act, cols, whole)
+		biasActAVX2(sum, y, ldy, x, bias, act, cols, whole)
 	}
 }
 
-func biasSwishAVX512(y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX512 {
-			z := loadAVX512(x, r*cols+i).Add(loadAVX512(bias, i))
-			n, h := splitAVX512(z, log2e, minusLog2e)
-			storeAVX512(y, r*ldy+i, z.Div(onePlusAVX512(h, n, one, c1, c2, c3, c4, c5, c6)))
+//go:noinline
+func biasSwishAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX512(x, i).Add(b)
+			v := z.Div(onePlusExpAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
 		}
 	}
 }
 
-func biasSigmoidAVX512(y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX512 {
-			z := loadAVX512(x, r*cols+i).Add(loadAVX512(bias, i))
-			n, h := splitAVX512(z, log2e, minusLog2e)
-			storeAVX512(y, r*ldy+i, one.Div(onePlusAVX512(h, n, one, c1, c2, c3, c4, c5, c6)))
+//go:noinline
+func biasSigmoidAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX512(x, i).Add(b)
+			v := one.Div(onePlusExpAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
 		}
 	}
 }
 
-// biasStraightAVX512 is biasActAVX512 of the activations without a sigmoid.
-func biasStraightAVX512(y *float32, ldy int, x, bias *float32, relu6 bool, rows, cols, c, whole int) {
+//go:noinline
+func biasReLU6AVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
 	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-	for r := range rows {
-		for i := c; i < whole; i += lanesAVX512 {
-			z := loadAVX512(x, r*cols+i).Add(loadAVX512(bias, i))
-			if relu6 {
-				z = relu6AVX512(z, zero, six)
-			}
-			storeAVX512(y, r*ldy+i, z)
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := relu6AVX512(loadAVX512(x, i).Add(b), zero, six)
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
 		}
 	}
 }
 
-// biasActSumAVX512 sums in memory: y's rows are short, and in the first cache.
-func biasActSumAVX512(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int) {
-	biasActAVX512(y, ldy, x, bias, act, cols, c)
-	py, ps := unsafe.SliceData(y), unsafe.SliceData(sum)
-	rows := len(x) / cols
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		s := loadAVX512(ps, c)
-		for r, i := 0, c; r < rows; r, i = r+1, i+ldy {
-			s = s.Add(loadAVX512(py, i))
+//go:noinline
+func biasAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := loadAVX512(x, i).Add(b)
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
 		}
-		storeAVX512(ps, c, s)
-	}
-	for ; c < cols; c++ {
-		for r := range rows {
-			sum[c] += y[r*ldy+c]
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
 		}
 	}
 }
