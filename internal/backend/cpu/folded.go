@@ -52,6 +52,7 @@ type weightGroup struct {
 	from, to int // columns
 	packing  *kernel.Packing
 	packed   []float32
+	at       int // of packed, if all groups' were one after another
 }
 
 // columnUnit is what groups of columns are multiples of: a vector.
@@ -76,7 +77,7 @@ func (b *Backend) newWeights(w []float32, k, n, groups int, f folding) (*weights
 		m := &weights{k: k, bias: alloc(n)}
 		for i := range len(cuts) - 1 {
 			p := b.set.NewPacking(k, cuts[i+1]-cuts[i])
-			m.groups = append(m.groups, weightGroup{cuts[i], cuts[i+1], p, alloc(p.Size())})
+			m.groups = append(m.groups, weightGroup{cuts[i], cuts[i+1], p, alloc(p.Size()), m.size()})
 		}
 		return m
 	})
@@ -101,6 +102,21 @@ func (m *weights) prepare(b *Backend, w []float32, n int, f folding) {
 		for i := range g.packing.Blocks() {
 			b.set.PackBlock(g.packed, g.packing, i, scaled, cols, 1)
 		}
+	}
+}
+
+// size is the values of all groups' packed weights.
+func (m *weights) size() (total int) {
+	for _, g := range m.groups {
+		total += len(g.packed)
+	}
+	return total
+}
+
+// gate writes all groups' packed weights, row k times gate[k].
+func (m *weights) gate(b *Backend, dst, gate []float32) {
+	for _, g := range m.groups {
+		g.packing.Rows(b.set, func(k, at, n int) { b.set.Scale(dst[g.at+at:][:n], g.packed[at:][:n], gate[k], 0) })
 	}
 }
 

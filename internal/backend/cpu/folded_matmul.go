@@ -7,11 +7,14 @@ import "effnet/internal/backend"
 // shape alone, and each result on its own row and column, so that neither the
 // batch nor the number of threads shows.
 
+// blockRows is how many rows a block has at most, but for one that is an image.
+const blockRows = 192
+
 // foldedBlocks cuts images of area rows each: into an even number of blocks, or
 // one, where an image has more rows than a block should; into blocks of several
 // images where it has far fewer. k is the row's length.
 func foldedBlocks(images, area, k int) []rowBlock {
-	rows := min(max(96<<10/k, 48), 192)
+	rows := min(max(96<<10/k, 48), blockRows)
 	var all []rowBlock
 	if area <= rows {
 		each := max(1, rows/area)
@@ -38,6 +41,12 @@ type foldedMatMul struct {
 	x, gate, shortcut, y []float32
 	blocks               []rowBlock
 	rows, results        slot // of each worker: gated rows, and results that are summed
+
+	// Where an image has many more rows than w has columns, its gate goes into
+	// the weights instead of its rows: here into a copy of each worker's.
+	gateWeights bool
+	gated       slot
+	images      []int // whose gate is in each worker's copy
 }
 
 func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Program {
@@ -61,7 +70,11 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 	groups = len(m.w.groups)
 
 	var l layout
-	if s.Gated {
+	m.gateWeights = s.Gated && s.Area > blockRows && 4*s.N <= s.Area
+	if m.gateWeights {
+		m.gated = l.take(b.pool.threads, m.w.size())
+		m.images = make([]int, b.pool.threads)
+	} else if s.Gated {
 		m.rows = l.take(b.pool.threads, blockSize(m.blocks, s.K))
 	}
 	if s.Pool {
@@ -72,7 +85,12 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 	if s.Pool {
 		tasks, task = groups, m.pool
 	}
-	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(tasks, task) }}
+	return backend.Program{Prepare: prepare, Run: func() {
+		for i := range m.images {
+			m.images[i] = -1
+		}
+		b.pool.run(tasks, task)
+	}}
 }
 
 // groupsFor is into how many groups of columns so many blocks of rows are cut so
@@ -82,7 +100,7 @@ func (b *Backend) groupsFor(blocks int) int { return (b.pool.threads + blocks - 
 // input is a block's rows of x, gated.
 func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
 	x := m.x[blk.from*m.K : blk.to*m.K]
-	if m.gate == nil {
+	if m.gate == nil || m.gateWeights {
 		return x
 	}
 	a := m.rows.of(m.b, worker)[:len(x)]
@@ -94,16 +112,32 @@ func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
 	return a
 }
 
+// multiply is weights.multiply of a block, by the gated weights if they are.
+func (m *foldedMatMul) multiply(worker, group int, blk rowBlock, a, c []float32, ldc int, add bool) {
+	b, rows := m.b, blk.to-blk.from
+	if !m.gateWeights {
+		m.w.multiply(b, group, rows, a, c, ldc, add)
+		return
+	}
+	copied := m.gated.of(b, worker)
+	if m.images[worker] != blk.image {
+		m.images[worker] = blk.image
+		m.w.gate(b, copied, m.gate[blk.image*m.K:][:m.K])
+	}
+	g := &m.w.groups[group]
+	b.set.Gemm(rows, a, m.K, 1, g.packing, copied[g.at:], c, ldc, add)
+}
+
 // block computes a group of columns of a block.
 func (m *foldedMatMul) block(worker, group int, blk rowBlock) {
-	b, g, rows := m.b, &m.w.groups[group], blk.to-blk.from
+	g, rows := &m.w.groups[group], blk.to-blk.from
 	a := m.input(worker, blk)
 	at := blk.from*m.N + g.from
 	y, bias := m.y[at:(blk.to-1)*m.N+g.to], m.w.bias[g.from:g.to]
 	if m.shortcut != nil {
 		m.eachRow(y, m.shortcut[at:], bias, rows, backend.Identity)
 	}
-	m.w.multiply(b, group, rows, a, y, m.N, m.shortcut != nil)
+	m.multiply(worker, group, blk, a, y, m.N, m.shortcut != nil)
 	if m.shortcut == nil {
 		m.eachRow(y, y, bias, rows, m.Norm.Act)
 	}
@@ -128,7 +162,7 @@ func (m *foldedMatMul) pool(worker, group int) {
 	for _, blk := range m.blocks {
 		rows := blk.to - blk.from
 		z := m.results.of(b, worker)[:rows*n]
-		m.w.multiply(b, group, rows, m.input(worker, blk), z, n, false)
+		m.multiply(worker, group, blk, m.input(worker, blk), z, n, false)
 		for image, at := blk.image, blk.from; at < blk.to; image++ {
 			to := min((image+1)*m.Area, blk.to)
 			sum := m.y[image*m.N+g.from:][:n]
