@@ -51,7 +51,7 @@ func newPool(threads int) *pool {
 // run calls task(worker, i) once for every i in 0..tasks and returns when all
 // are done. Calls with one worker number never overlap.
 func (p *pool) run(tasks int, task func(worker, i int)) {
-	if tasks == 1 || p.threads == 1 {
+	if tasks <= 1 || p.threads == 1 {
 		for i := range tasks {
 			task(0, i)
 		}
