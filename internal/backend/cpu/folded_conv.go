@@ -23,7 +23,7 @@ func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Progra
 		from, to := span(s.N*s.OutH, tasks, i)
 		p := patches.of(b, worker)
 		for r := from; r < to; r++ {
-			foldedPatches(p, x, s.ConvShape, r)
+			b.gather(p, x, s.ConvShape, r)
 			row := y[r*s.OutW*s.Out:][:s.OutW*s.Out]
 			m.multiply(b, 0, s.OutW, p, row, s.Out, false)
 			b.set.BiasAct(nil, row, s.Out, row, m.bias, kernelAct[s.Norm.Act], s.Out, 0)
@@ -32,25 +32,27 @@ func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Progra
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(tasks, task) }}
 }
 
-// foldedPatches is gatherPatches, faster for a filter of 3x3 over 3 channels
-// where it is inside the image: a row of a patch is 9 values in sequence.
-func foldedPatches(dst, x []float32, s backend.ConvShape, r int) {
+// gather is gatherPatches, a row of the filter at a time for the pixels whose
+// patches are inside the image: a row of a patch is a run of x.
+func (b *Backend) gather(dst, x []float32, s backend.ConvShape, r int) {
 	n, top := r/s.OutH, r%s.OutH*s.Stride-s.Top
-	if s.Kernel != 3 || s.In != 3 || top < 0 || top+3 > s.H {
+	from := (s.Left + s.Stride - 1) / s.Stride
+	to := min((s.W-s.Kernel+s.Left)/s.Stride+1, s.OutW)
+	if top < 0 || top+s.Kernel > s.H || s.W < s.Kernel || from >= to {
 		gatherPatches(dst, x, s, r)
 		return
 	}
-	for ow := range s.OutW {
-		left := ow*s.Stride - s.Left
-		p := dst[ow*27:][:27]
-		if left < 0 || left+3 > s.W {
-			gatherPatch(p, x, s, n, top, left)
-			continue
-		}
-		row := x[((n*s.H+top)*s.W+left)*3:]
-		*(*[9]float32)(p) = [9]float32(row)
-		*(*[9]float32)(p[9:]) = [9]float32(row[s.W*3:])
-		*(*[9]float32)(p[18:]) = [9]float32(row[2*s.W*3:])
+	run := s.Kernel * s.In
+	patch := s.Kernel * run
+	for kh := range s.Kernel {
+		at := ((n*s.H+top+kh)*s.W + from*s.Stride - s.Left) * s.In
+		b.set.Gather(dst[from*patch+kh*run:], patch, x[at:], s.Stride*s.In, to-from, run)
+	}
+	for ow := range from {
+		gatherPatch(dst[ow*patch:], x, s, n, top, ow*s.Stride-s.Left)
+	}
+	for ow := to; ow < s.OutW; ow++ {
+		gatherPatch(dst[ow*patch:], x, s, n, top, ow*s.Stride-s.Left)
 	}
 }
 

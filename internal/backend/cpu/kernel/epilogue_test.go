@@ -39,6 +39,24 @@ func TestBiasAct(t *testing.T) {
 	})
 }
 
+func TestGather(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	each(t, func(t *testing.T, s *Set) {
+		for _, size := range []int{1, 8, 9, 16, 27} {
+			for _, n := range []int{0, 1, 5} {
+				const step, ldy = 6, 30
+				_, x := guarded(r, 5*step+size)
+				out, _ := guarded(r, 5*ldy)
+				got, gp := clone(out, 5*ldy)
+				want, wp := clone(out, 5*ldy)
+				s.Gather(gp, ldy, x, step, n, size)
+				gatherGeneric(wp, ldy, x, step, n, size)
+				same(t, fmt.Sprint("Gather ", size, n), got, want, 5*ldy, 0)
+			}
+		}
+	})
+}
+
 // Large values saturate, and NaN stays NaN.
 func TestBiasActAtTheEnds(t *testing.T) {
 	x := []float32{0, 1e-30, -1e-30, 8, -8, 20, -20, 86, -86, 90, -90, 1e5, -1e5, 1e30, -1e30, float32(math.NaN())}

@@ -31,6 +31,7 @@ type Set struct {
 	NormActGradInput    func(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int)
 	GateGrad            func(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int)
 	BiasAct             func(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int)
+	Gather              func(y []float32, ldy int, x []float32, step, n, size int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
 	DepthwiseGradWeight func(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int)
 	Add                 func(y, a, b []float32, i int)
@@ -55,6 +56,7 @@ var generic = Set{
 	NormActGradInput:    normActGradInputGeneric,
 	GateGrad:            gateGradGeneric,
 	BiasAct:             biasActGeneric,
+	Gather:              gatherGeneric,
 	Depthwise:           depthwiseGeneric,
 	DepthwiseGradWeight: depthwiseGradWeightGeneric,
 	Add:                 addGeneric,
