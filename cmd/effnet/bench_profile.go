@@ -66,27 +66,28 @@ func (u work) bound(p peaks) string {
 	return "copy"
 }
 
-// profiled is what --profile times: a step, or what one of several workers does
-// for the images that it takes at once.
+// profiled is what --profile times: a step, or a part of what one of several
+// workers does in it.
 type profiled struct {
 	Workers int   `json:"workers"`
-	Images  int   `json:"images"`
-	Peaks   peaks `json:"peaks"` // of the threads that it runs on
+	Large   int   `json:"images_large"` // images at once where maps are large
+	Small   int   `json:"images_small"` // and where they have their smallest size
+	Peaks   peaks `json:"peaks"`        // of the threads that it runs on
 }
 
 func (s *benchmark) profiled(all peaks) (*profiled, error) {
 	if s.training != nil {
-		return &profiled{1, s.batch, all}, nil
+		return &profiled{1, s.batch, s.batch, all}, nil
 	}
-	b, workers, images := s.inference.Worker()
-	if workers == 1 {
-		return &profiled{workers, images, all}, nil
+	b, workers, large, small := s.inference.Work()
+	if workers > 1 {
+		one, err := measurePeaks(b)
+		if err != nil {
+			return nil, err
+		}
+		all = *one
 	}
-	p, err := measurePeaks(b)
-	if err != nil {
-		return nil, err
-	}
-	return &profiled{workers, images, *p}, nil
+	return &profiled{workers, large, small, all}, nil
 }
 
 // profile times every launch of a step, the fastest of so many runs, and sums
@@ -164,9 +165,9 @@ func (r *benchResult) print(w io.Writer) error {
 	}
 	if r.ByOp != nil {
 		peak := r.Profiled.Peaks
-		if r.Profiled.Images < r.Batch {
-			p.line("\nprofile: one of %d workers, %d images of a step's %d, and the classifier once; its peaks: %.0f GFLOP/s, %.1f GB/s",
-				r.Profiled.Workers, r.Profiled.Images, r.Batch, peak.FLOPS/1e9, peak.Copy/1e9)
+		if u := r.Profiled; u.Large < r.Batch {
+			p.line("\nprofile: one of %d workers, images of a step's %d: %d where maps are large, %d where they are smallest, all in the classifier; its peaks: %.0f GFLOP/s, %.1f GB/s",
+				u.Workers, r.Batch, u.Large, u.Small, peak.FLOPS/1e9, peak.Copy/1e9)
 		}
 		printProfile(p, "operation", r.ByOp, peak)
 		layers := r.ByLayer

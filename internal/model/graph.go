@@ -19,6 +19,7 @@ type graph struct {
 	images  *G.Node // [N,R,R,3], normalised
 	targets *G.Node // [N,classes], training only
 	step    *G.Node // [2], training only: see backend.StepValues
+	small   *G.Node // [N,H,W,C], the first map of the smallest size
 	pooled  *G.Node // [N,Head], what the classifier reads
 	logits  *G.Node // [N,classes]
 	loss    *G.Node // scalar, training only
@@ -40,7 +41,8 @@ func build(arch scale.Arch, n int, training bool, seed uint64) (*graph, error) {
 		b.targets = b.input("targets", n, arch.Classes)
 		b.step = b.input("step", 2)
 	}
-	b.pooled = b.features(b.images)
+	b.small = b.front(b.images)
+	b.pooled = b.back(b.small)
 	b.logits = b.classifier(b.pooled)
 	if training {
 		b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
@@ -49,7 +51,26 @@ func build(arch scale.Arch, n int, training bool, seed uint64) (*graph, error) {
 	return b.graph, b.err
 }
 
-// buildClassifier makes the graph of the last layer alone, for inference.
+// The parts of a network, for inference: each has inputs of its own where the one
+// before ends.
+
+func buildFront(arch scale.Arch, n int) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
+	b.images = b.input("images", n, arch.Resolution, arch.Resolution, 3)
+	b.small = b.front(b.images)
+	return b.graph, b.err
+}
+
+// buildBack is for n maps of a front's.
+func buildBack(arch scale.Arch, n int, front *graph) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
+	shape := front.small.Shape().Clone()
+	shape[0] = n
+	b.small = b.input("small", shape...)
+	b.pooled = b.back(b.small)
+	return b.graph, b.err
+}
+
 func buildClassifier(arch scale.Arch, n int) (*graph, error) {
 	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
 	b.pooled = b.input("pooled", n, arch.Head)
@@ -67,18 +88,36 @@ type builder struct {
 	err      error
 }
 
-// features is the paper's table 1 but for its last layer: stem, blocks, head and
-// pooling.
-func (b *builder) features(x *G.Node) *G.Node {
-	act := activations[b.arch.Activation]
+// front is the paper's table 1 as far as maps get smaller: stem and blocks.
+func (b *builder) front(x *G.Node) *G.Node {
 	x = b.conv("conv_stem", x, 3, 2, b.arch.Stem)
-	x = b.norm("bn1", x, act)
-	for _, block := range b.arch.Blocks() {
+	x = b.norm("bn1", x, activations[b.arch.Activation])
+	blocks, last := b.arch.Blocks(), lastStride(b.arch)
+	for _, block := range blocks[:last] {
+		x = b.mbconv(block, x)
+	}
+	return x
+}
+
+// back is what follows: blocks, head and pooling.
+func (b *builder) back(x *G.Node) *G.Node {
+	blocks, last := b.arch.Blocks(), lastStride(b.arch)
+	for _, block := range blocks[last:] {
 		x = b.mbconv(block, x)
 	}
 	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
-	x = b.norm("bn2", x, act)
+	x = b.norm("bn2", x, activations[b.arch.Activation])
 	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+}
+
+// lastStride is how many blocks it takes until maps have their smallest size.
+func lastStride(arch scale.Arch) (n int) {
+	for i, block := range arch.Blocks() {
+		if block.Stride > 1 {
+			n = i + 1
+		}
+	}
+	return n
 }
 
 func (b *builder) classifier(x *G.Node) *G.Node {
