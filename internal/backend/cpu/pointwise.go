@@ -138,10 +138,14 @@ func blockSize(all []rowBlock, width int) int {
 func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	x, y := v[0], v[4]
 	in, _ := newReader(s.Norm, v[1:])
+	rows := max(1, blockValues/s.C)
 	task := func(_, n int) {
 		sum := y[n*s.C:][:s.C]
 		clear(sum)
-		b.set.NormActSum(sum, x[n*s.Area*s.C:][:s.Area*s.C], in.norm, in.act, s.C, 0)
+		for r := 0; r < s.Area; r += rows {
+			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
+			b.set.NormActSum(sum, block, in.norm, in.act, s.C, 0)
+		}
 		b.set.Scale(sum, sum, 1/float32(s.Area), 0)
 	}
 	return func() {
@@ -160,20 +164,25 @@ type weightGrad struct {
 	parts        slot // of each task, [narrow,wide]
 }
 
-func newWeightGrad(b *Backend, l *layout, tasks, rows, narrow, wide int) *weightGrad {
-	p := b.set.NewPacking(rows, wide)
+// gradRows is how many rows are packed and multiplied at once: a panel of them
+// stays in L1 while all rows of the narrow side pass by.
+const gradRows = 128
+
+func newWeightGrad(b *Backend, l *layout, tasks, narrow, wide int) *weightGrad {
+	p := b.set.NewPacking(gradRows, wide)
 	return &weightGrad{narrow, wide, p, l.take(b.pool.threads, p.Size()), l.take(tasks, narrow*wide)}
 }
 
 // add adds what rows of the two maps give to a task's sum, which first clears.
 func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool) {
+	packed, sum := g.packed.of(b, worker), g.parts.of(b, task)
 	p := *g.p
-	p.K = len(wide) / g.wide
-	packed := g.packed.of(b, worker)
-	for i := range p.Blocks() {
-		b.set.PackBlock(packed, &p, i, wide, g.wide, 1)
+	for len(wide) > 0 {
+		p.K = min(gradRows, len(wide)/g.wide)
+		b.set.PackBlock(packed, &p, 0, wide, g.wide, 1)
+		b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, sum, g.wide, !first)
+		narrow, wide, first = narrow[p.K*g.narrow:], wide[p.K*g.wide:], false
 	}
-	b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, g.parts.of(b, task), g.wide, !first)
 }
 
 // finish writes the sum over the tasks, transposed if asked for.
@@ -207,7 +216,7 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 	back := newNormBack(out, sums, s.M)
 	var l layout
 	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.N))
-	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.K, s.N)
+	g := newWeightGrad(b, &l, tasks, s.K, s.N)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {
@@ -270,7 +279,7 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	var l layout
 	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.K))
 	blockSums := l.take(len(all), 5*s.K)
-	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.N, s.K)
+	g := newWeightGrad(b, &l, tasks, s.N, s.K)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {

@@ -18,7 +18,8 @@ type Set struct {
 
 	Peak func(c []float32, k int) (flops int) // c holds PeakValues
 
-	tiles []tile // widest first
+	tiles    []tile // widest first
+	packRows func(dst, src []float32, rows, stride, cols, n int)
 
 	ColumnSum           func(sum, x []float32, cols, c int)
 	ColumnMoments       func(sum, squares, x, pivot []float32, cols, c int)
@@ -43,6 +44,7 @@ var generic = Set{
 	Name:                "generic",
 	Peak:                peakGeneric,
 	tiles:               []tile{{4, 8, tileGeneric}},
+	packRows:            packRowsGeneric,
 	ColumnSum:           columnSumGeneric,
 	ColumnMoments:       columnMomentsGeneric,
 	ColumnDot:           columnDotGeneric,
