@@ -177,23 +177,16 @@ func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
 			d.image(b, worker, i, n)
 		}
 	}
+	sumWeights, sumNorm := b.sumSlots(d.dw, d.dwParts, d.tasks), b.sumSlots(d.dsums, d.dsParts, d.tasks)
 	return func() {
 		d.fold()
 		d.flip(b)
 		b.pool.run(d.tasks, task)
-		b.sumSlots(d.dw, d.dwParts, d.tasks)
-		b.sumSlots(d.dsums, d.dsParts, d.tasks)
+		sumWeights()
+		sumNorm()
 		for c := range len(d.dsums) / 2 {
 			d.dsums[s.In+c] /= d.in.std[c]
 		}
-	}
-}
-
-// sumSlots is dst = the sum of n pieces.
-func (b *Backend) sumSlots(dst []float32, parts slot, n int) {
-	copy(dst, parts.of(b, 0))
-	for i := 1; i < n; i++ {
-		b.set.Add(dst, dst, parts.of(b, i), 0)
 	}
 }
 

@@ -30,7 +30,7 @@ func rowBlocks(images, area, width int) []rowBlock {
 }
 
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
-const forwardTasks = 64
+const forwardTasks = 32
 
 // gradTasks is into how many tasks the blocks of a backward pass are shared,
 // each with its own sum of size weights' gradients.
@@ -185,26 +185,6 @@ func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, f
 	}
 }
 
-// finish writes the sum over the tasks, transposed if asked for.
-func (g *weightGrad) finish(b *Backend, tasks int, dw []float32, transposed bool) {
-	sum := dw
-	if transposed {
-		sum = g.parts.of(b, 0)
-	} else {
-		copy(sum, g.parts.of(b, 0))
-	}
-	for i := 1; i < tasks; i++ {
-		b.set.Add(sum, sum, g.parts.of(b, i), 0)
-	}
-	if transposed {
-		for r := range g.narrow {
-			for c, d := range sum[r*g.wide:][:g.wide] {
-				dw[c*g.narrow+r] = d
-			}
-		}
-	}
-}
-
 func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch {
 	x, w, c := next(&v), next(&v), next(&v)
 	out, v := newReader(s.Norm, v)
@@ -228,11 +208,12 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0)
 		}
 	}
+	sum := b.sumSlots(dw, g.parts, tasks)
 	return func() {
 		back.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
-		g.finish(b, tasks, dw, false)
+		sum()
 	}
 }
 
@@ -293,11 +274,12 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 			g.add(b, worker, i, dout, a, k == 0)
 		}
 	}
+	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
 	return func() {
 		in.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
-		g.finish(b, tasks, dw, true)
+		sum()
 		clear(sums)
 		for i, blk := range all {
 			in.addGateGrads(b, sums, blockSums.of(b, i), blk.image, images, s.Read == backend.Gated)
