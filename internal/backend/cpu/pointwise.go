@@ -49,19 +49,20 @@ type reader struct {
 	act                 kernel.Act
 	eps                 float32
 	stats, gamma, shift []float32
-	std                 []float32 // sqrt(variance + eps)
+	std, perStd         []float32 // sqrt(variance + eps), and 1 over it
 }
 
 // newReader takes the three operands of a norm from the front of v.
 func newReader(n backend.Norm, v [][]float32) (*reader, [][]float32) {
 	c := len(v[1])
-	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c)}, v[3:]
+	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c), alloc(c)}, v[3:]
 }
 
 func (r *reader) fold() {
 	foldNorm(r.norm, r.stats, r.gamma, r.shift, r.eps)
 	for i := range r.std {
 		r.std[i] = float32(math.Sqrt(float64(r.stats[len(r.std)+i]) + float64(r.eps)))
+		r.perStd[i] = 1 / r.std[i]
 	}
 }
 
@@ -258,7 +259,8 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	tasks := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	var l layout
-	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.K))
+	size := blockSize(all, s.K)
+	packed, rows, slopes := l.take(1, p.Size()), l.take(b.pool.threads, size), l.take(b.pool.threads, size)
 	blockSums := l.take(len(all), 5*s.K)
 	g := newWeightGrad(b, &l, tasks, s.N, s.K)
 	b.reserve(l.size)
@@ -269,40 +271,54 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
 			a, sum := rows.of(b, worker)[:len(din)], blockSums.of(b, from+k)
+			seen, slope := x[blk.from*s.K:blk.to*s.K], slopes.of(b, worker)[:len(din)]
+			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K, 0)
 			clear(sum)
-			b.set.GateGrad(a, sum, x[blk.from*s.K:blk.to*s.K], din, in.norm, gate[blk.image*s.K:][:s.K], in.act, s.K, 0)
+			b.set.GateGrad(a, sum, seen, din, slope, in.norm.Mean, gate[blk.image*s.K:][:s.K], s.K, 0)
 			g.add(b, worker, i, dout, a, k == 0)
 		}
 	}
+	perImage := len(all) / images
+	parts := sums
+	if s.Read != backend.Gated {
+		parts = alloc(5 * images * s.K)
+	}
+	gather := func(_, n int) { in.gateSums(b, parts, n, images, blockSums, n*perImage, (n+1)*perImage) }
 	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
 	return func() {
 		in.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
 		sum()
-		clear(sums)
-		for i, blk := range all {
-			in.addGateGrads(b, sums, blockSums.of(b, i), blk.image, images, s.Read == backend.Gated)
+		b.pool.run(images, gather)
+		if s.Read != backend.Gated {
+			sumUngated(b, sums, parts, s.K, images)
 		}
 	}
 }
 
-// addGateGrads adds a block's sums of kernel.GateGrad to the parts of its image
-// or, without a gate, to the sums of beta's and gamma's gradients.
-func (r *reader) addGateGrads(b *Backend, dst, sums []float32, image, images int, gated bool) {
-	c := len(r.gamma)
-	for i := range c { // the kernel sums x-mean, not xhat
-		sums[3*c+i] /= r.std[i]
-		sums[4*c+i] /= r.std[i]
-	}
-	if !gated {
-		b.set.Add(dst[:c], dst[:c], sums[c:2*c], 0)
-		b.set.Add(dst[c:], dst[c:], sums[3*c:4*c], 0)
-		return
-	}
+// gateSums adds an image's blocks of kernel.GateGrad's sums, which are of x-mean
+// where xhat is wanted, into parts [5,images,C].
+func (r *reader) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {
+	c := len(r.std)
 	for k := range 5 {
-		part := dst[(k*images+image)*c:][:c]
-		b.set.Add(part, part, sums[k*c:][:c], 0)
+		part := parts[(k*images+image)*c:][:c]
+		clear(part)
+		for i := from; i < to; i++ {
+			b.set.Add(part, part, blocks.of(b, i)[k*c:][:c], 0)
+		}
+		if k >= 3 {
+			b.set.MulColumns(part, part, r.perStd, c, 0)
+		}
+	}
+}
+
+// sumUngated is NormActGradSums' sums [2,C] from parts of ungated images.
+func sumUngated(b *Backend, sums, parts []float32, c, images int) {
+	clear(sums)
+	for n := range images {
+		b.set.Add(sums[:c], sums[:c], parts[(images+n)*c:][:c], 0)
+		b.set.Add(sums[c:], sums[c:], parts[(3*images+n)*c:][:c], 0)
 	}
 }
 

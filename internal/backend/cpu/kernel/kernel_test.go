@@ -134,12 +134,25 @@ func TestNormKernels(t *testing.T) {
 				normActSumGeneric(wbp, x, norm, act, c, 0)
 				same(t, "NormActSum "+name, gb, wb, c, 1e-5)
 
+				slopes, _ := guarded(r, n)
+				gs, gsp := clone(slopes, n)
+				ws, wsp := clone(slopes, n)
+				s.NormActSlope(gp, gsp, x, norm, act, c, 0)
+				normActSlopeGeneric(wp, wsp, x, norm, act, c, 0)
+				same(t, "NormActSlope "+name, g, w, n, 2e-6)
+				same(t, "NormActSlope slope "+name, gs, ws, n, 2e-6)
+
 				acc5, _ := guarded(r, 5*c)
 				g5, g5p := clone(acc5, 5*c)
 				w5, w5p := clone(acc5, 5*c)
-				s.GateGrad(gp, g5p, x, dy, norm, p[3], act, c, 0)
-				gateGradGeneric(wp, w5p, x, dy, norm, p[3], act, c, 0)
-				same(t, "GateGrad "+name, g, w, n, 2e-6)
+				_, slope := guarded(r, n)
+				s.SlopeSums(gbp, ggp, x, dy, slope, p[2], c, 0)
+				slopeSumsGeneric(wbp, wgp, x, dy, slope, p[2], c, 0)
+				same(t, "SlopeSums beta "+name, gb, wb, c, 1e-5)
+				same(t, "SlopeSums gamma "+name, gg, wg, c, 1e-5)
+				s.GateGrad(gp, g5p, x, dy, slope, p[2], p[3], c, 0)
+				gateGradGeneric(wp, w5p, x, dy, slope, p[2], p[3], c, 0)
+				same(t, "GateGrad "+name, g, w, n, 2e-5)
 				same(t, "GateGrad sums "+name, g5, w5, 5*c, 2e-5)
 			}
 		}

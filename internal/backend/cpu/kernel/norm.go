@@ -112,22 +112,44 @@ func normActGradInputGeneric(dx, x, dy []float32, n *Norm, k1, k0 []float32, act
 	}
 }
 
-// gateGradGeneric computes a = y*gate[c], where y = act(z), and what the
-// gradients of the gate and of the normalisation are summed from, given da, the
-// gradient of a: sums [5,cols] gains, over the rows,
-//
-//	y*da, da*act'(z), act'(z), da*act'(z)*(x-mean), act'(z)*(x-mean)
-func gateGradGeneric(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
-	for ; len(x) > 0; x, da, a = x[cols:], da[cols:], a[cols:] {
+// normActSlopeGeneric: with z = x[r,c]*scale[c] + shift[c], y[r,c] = act(z) and
+// slope[r,c] = act'(z).
+func normActSlopeGeneric(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	for ; len(x) > 0; x, y, slope = x[cols:], y[cols:], slope[cols:] {
 		for j := c; j < cols; j++ {
 			z := x[j]*n.Scale[j] + n.Shift[j]
-			y, slope, d := activate(act, z), derivative(act, z), x[j]-n.Mean[j]
-			a[j] = y * gate[j]
-			sums[j] += y * da[j]
-			sums[cols+j] += da[j] * slope
-			sums[2*cols+j] += slope
-			sums[3*cols+j] += da[j] * slope * d
-			sums[4*cols+j] += slope * d
+			y[j], slope[j] = activate(act, z), derivative(act, z)
+		}
+	}
+}
+
+// slopeSumsGeneric is normActGradSumsGeneric from the slopes.
+func slopeSumsGeneric(db, dg, x, dy, slope, mean []float32, cols, c int) {
+	for ; len(x) > 0; x, dy, slope = x[cols:], dy[cols:], slope[cols:] {
+		for j := c; j < cols; j++ {
+			dz := dy[j] * slope[j]
+			db[j] += dz
+			dg[j] += dz * (x[j] - mean[j])
+		}
+	}
+}
+
+// gateGradGeneric multiplies a by gate[c] and sums what the gradients of the gate
+// and of the normalisation are made of, given a and its slope from
+// normActSlopeGeneric and the gradient da of the product: sums [5,cols] gains,
+// over the rows,
+//
+//	a*da, da*slope, slope, da*slope*(x-mean), slope*(x-mean)
+func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	for ; len(x) > 0; x, da, a, slope = x[cols:], da[cols:], a[cols:], slope[cols:] {
+		for j := c; j < cols; j++ {
+			d := x[j] - mean[j]
+			sums[j] += a[j] * da[j]
+			sums[cols+j] += da[j] * slope[j]
+			sums[2*cols+j] += slope[j]
+			sums[3*cols+j] += da[j] * slope[j] * d
+			sums[4*cols+j] += slope[j] * d
+			a[j] *= gate[j]
 		}
 	}
 }

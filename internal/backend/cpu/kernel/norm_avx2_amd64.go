@@ -182,37 +182,75 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 	}
 }
 
-func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
+func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				s := one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = z.Mul(s)
+				storeAVX2(py, row+i, z)
+				storeAVX2(pd, row+i, z.MulAdd(one.Sub(s), s))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			slope := one
+			switch act {
+			case ReLU6:
+				slope = slopeAVX2(act, z)
+				z = relu6AVX2(z, zero, six)
+			case Sigmoid:
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				z = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+				slope = z.Mul(one.Sub(z))
+			}
+			storeAVX2(py, row+i, z)
+			storeAVX2(pd, row+i, slope)
+		}
+	}
+	if whole < cols {
+		normActSlopeGeneric(y, slope, x, n, act, cols, whole)
+	}
+}
+
+func slopeSumsAVX2(db, dg, x, dy, slope, mean []float32, cols, c int) {
+	rows := len(x) / cols
+	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(slope)
+	pb, pg, pm := unsafe.SliceData(db), unsafe.SliceData(dg), unsafe.SliceData(mean)
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		g := loadAVX2(unsafe.SliceData(gate), c)
+		m := loadAVX2(pm, c)
+		var sb, sg archsimd.Float32x8
+		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+			d := loadAVX2(ps, i).Mul(loadAVX2(py, i))
+			sb = sb.Add(d)
+			sg = d.MulAdd(loadAVX2(px, i).Sub(m), sg)
+		}
+		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
+		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
+	}
+	if c < cols {
+		slopeSumsGeneric(db, dg, x, dy, slope, mean, cols, c)
+	}
+}
+
+func gateGradAVX2(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	rows := len(x) / cols
+	px, pd, pa, ps, pl := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums), unsafe.SliceData(slope)
+	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
+		m, g := loadAVX2(unsafe.SliceData(mean), c), loadAVX2(unsafe.SliceData(gate), c)
 		var s0, s1, s2, s3, s4 archsimd.Float32x8
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX2(px, i)
-			z := v.MulAdd(scale, shift)
-			var y, slope archsimd.Float32x8
-			if swish := act == Swish; swish || act == Sigmoid {
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				y = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
-				slope = curveAVX2(swish, z, y, one)
-				if swish {
-					y = y.Mul(z)
-				}
-			} else {
-				y, slope = z, slopeAVX2(act, z)
-				if act == ReLU6 {
-					y = relu6AVX2(z, archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6))
-				}
-			}
+			y, dy, slope := loadAVX2(pa, i), loadAVX2(pd, i), loadAVX2(pl, i)
+			v := loadAVX2(px, i).Sub(m)
 			storeAVX2(pa, i, y.Mul(g))
-			dy := loadAVX2(pd, i)
 			s0 = y.MulAdd(dy, s0)
-			v = v.Sub(mean)
 			s2 = s2.Add(slope)
 			s4 = v.MulAdd(slope, s4)
 			d := dy.Mul(slope)
@@ -226,6 +264,6 @@ func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, co
 		storeAVX2(ps, 4*cols+c, loadAVX2(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
-		gateGradGeneric(a, sums, x, da, n, gate, act, cols, c)
+		gateGradGeneric(a, sums, x, da, slope, mean, gate, cols, c)
 	}
 }

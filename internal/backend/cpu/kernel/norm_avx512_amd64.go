@@ -180,37 +180,75 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 	}
 }
 
-func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
+func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				s := one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = z.Mul(s)
+				storeAVX512(py, row+i, z)
+				storeAVX512(pd, row+i, z.MulAdd(one.Sub(s), s))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			slope := one
+			switch act {
+			case ReLU6:
+				slope = slopeAVX512(act, z)
+				z = relu6AVX512(z, zero, six)
+			case Sigmoid:
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				z = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+				slope = z.Mul(one.Sub(z))
+			}
+			storeAVX512(py, row+i, z)
+			storeAVX512(pd, row+i, slope)
+		}
+	}
+	if whole < cols {
+		normActSlopeAVX2(y, slope, x, n, act, cols, whole)
+	}
+}
+
+func slopeSumsAVX512(db, dg, x, dy, slope, mean []float32, cols, c int) {
+	rows := len(x) / cols
+	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(slope)
+	pb, pg, pm := unsafe.SliceData(db), unsafe.SliceData(dg), unsafe.SliceData(mean)
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		g := loadAVX512(unsafe.SliceData(gate), c)
+		m := loadAVX512(pm, c)
+		var sb, sg archsimd.Float32x16
+		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+			d := loadAVX512(ps, i).Mul(loadAVX512(py, i))
+			sb = sb.Add(d)
+			sg = d.MulAdd(loadAVX512(px, i).Sub(m), sg)
+		}
+		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
+		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
+	}
+	if c < cols {
+		slopeSumsAVX2(db, dg, x, dy, slope, mean, cols, c)
+	}
+}
+
+func gateGradAVX512(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	rows := len(x) / cols
+	px, pd, pa, ps, pl := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums), unsafe.SliceData(slope)
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		m, g := loadAVX512(unsafe.SliceData(mean), c), loadAVX512(unsafe.SliceData(gate), c)
 		var s0, s1, s2, s3, s4 archsimd.Float32x16
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX512(px, i)
-			z := v.MulAdd(scale, shift)
-			var y, slope archsimd.Float32x16
-			if swish := act == Swish; swish || act == Sigmoid {
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				y = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
-				slope = curveAVX512(swish, z, y, one)
-				if swish {
-					y = y.Mul(z)
-				}
-			} else {
-				y, slope = z, slopeAVX512(act, z)
-				if act == ReLU6 {
-					y = relu6AVX512(z, archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6))
-				}
-			}
+			y, dy, slope := loadAVX512(pa, i), loadAVX512(pd, i), loadAVX512(pl, i)
+			v := loadAVX512(px, i).Sub(m)
 			storeAVX512(pa, i, y.Mul(g))
-			dy := loadAVX512(pd, i)
 			s0 = y.MulAdd(dy, s0)
-			v = v.Sub(mean)
 			s2 = s2.Add(slope)
 			s4 = v.MulAdd(slope, s4)
 			d := dy.Mul(slope)
@@ -224,6 +262,6 @@ func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, 
 		storeAVX512(ps, 4*cols+c, loadAVX512(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
-		gateGradAVX2(a, sums, x, da, n, gate, act, cols, c)
+		gateGradAVX2(a, sums, x, da, slope, mean, gate, cols, c)
 	}
 }

@@ -30,7 +30,9 @@ type Set struct {
 	NormActSum          func(sum, x []float32, n *Norm, act Act, cols, c int)
 	NormActGradSums     func(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 	NormActGradInput    func(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int)
-	GateGrad            func(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int)
+	NormActSlope        func(y, slope, x []float32, n *Norm, act Act, cols, c int)
+	SlopeSums           func(db, dg, x, dy, slope, mean []float32, cols, c int)
+	GateGrad            func(a, sums, x, da, slope, mean, gate []float32, cols, c int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
 	DepthwiseGradWeight func(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int)
 	Add                 func(y, a, b []float32, i int)
@@ -54,6 +56,8 @@ var generic = Set{
 	NormActSum:          normActSumGeneric,
 	NormActGradSums:     normActGradSumsGeneric,
 	NormActGradInput:    normActGradInputGeneric,
+	NormActSlope:        normActSlopeGeneric,
+	SlopeSums:           slopeSumsGeneric,
 	GateGrad:            gateGradGeneric,
 	Depthwise:           depthwiseGeneric,
 	DepthwiseGradWeight: depthwiseGradWeightGeneric,
