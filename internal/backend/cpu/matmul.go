@@ -125,9 +125,14 @@ func gatherPatches(dst, x []float32, s backend.ConvShape, r int) {
 				clear(row)
 				continue
 			}
-			clear(row[:before*s.In])
-			clear(row[width-after*s.In:])
-			copy(row[before*s.In:width-after*s.In], x[((n*s.H+ih)*s.W+left+before)*s.In:])
+			if before > 0 || after > 0 {
+				clear(row)
+				row = row[before*s.In : width-after*s.In]
+			}
+			src := x[((n*s.H+ih)*s.W+left+before)*s.In:][:len(row)]
+			for i, v := range src { // too few for copy
+				row[i] = v
+			}
 		}
 	}
 }
