@@ -140,12 +140,17 @@ func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	x, y := v[0], v[4]
 	in, _ := newReader(s.Norm, v[1:])
 	rows := max(1, blockValues/s.C)
-	task := func(_, n int) {
-		sum := y[n*s.C:][:s.C]
+	var l layout
+	partial := l.take(b.pool.threads, s.C)
+	b.reserve(l.size)
+	task := func(worker, n int) {
+		sum, part := y[n*s.C:][:s.C], partial.of(b, worker)
 		clear(sum)
-		for r := 0; r < s.Area; r += rows {
+		for r := 0; r < s.Area; r += rows { // block by block, which loses fewer digits
+			clear(part)
 			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
-			b.set.NormActSum(sum, block, in.norm, in.act, s.C, 0)
+			b.set.NormActSum(part, block, in.norm, in.act, s.C, 0)
+			b.set.Add(sum, sum, part, 0)
 		}
 		b.set.Scale(sum, sum, 1/float32(s.Area), 0)
 	}

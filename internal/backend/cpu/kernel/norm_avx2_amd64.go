@@ -63,40 +63,33 @@ func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 }
 
 func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		var s archsimd.Float32x8
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
+	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
 				n2, h := splitAVX2(z, log2e, minusLog2e)
-				s = s.Add(z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX2(py, i, loadAVX2(py, i).Add(z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))))
 			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(relu6AVX2(loadAVX2(px, i).MulAdd(scale, shift), zero, six))
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				s = s.Add(one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(loadAVX2(px, i).MulAdd(scale, shift))
-			}
+			continue
 		}
-		storeAVX2(ps, c, loadAVX2(ps, c).Add(s))
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			switch act {
+			case ReLU6:
+				z = relu6AVX2(z, zero, six)
+			case Sigmoid:
+				n2, h := splitAVX2(z, log2e, minusLog2e)
+				z = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+			}
+			storeAVX2(py, i, loadAVX2(py, i).Add(z))
+		}
 	}
-	if c < cols {
-		normActSumGeneric(sum, x, n, act, cols, c)
+	if whole < cols {
+		normActSumGeneric(sum, x, n, act, cols, whole)
 	}
 }
 
@@ -120,37 +113,29 @@ func curveAVX2(swish bool, z, s, one archsimd.Float32x8) archsimd.Float32x8 {
 }
 
 func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
+	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x8
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				z := v.MulAdd(scale, shift)
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX2 {
+			v, d := loadAVX2(px, row+i), loadAVX2(py, row+i)
+			if act != Identity {
+				z := v.MulAdd(loadAVX2(ps, i), loadAVX2(pt, i))
+				if swish || act == Sigmoid {
+					n2, h := splitAVX2(z, log2e, minusLog2e)
+					d = d.Mul(curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one))
+				} else {
+					d = d.Mul(slopeAVX2(act, z))
+				}
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				d := slopeAVX2(act, v.MulAdd(scale, shift)).Mul(loadAVX2(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
-			}
+			storeAVX2(pb, i, loadAVX2(pb, i).Add(d))
+			storeAVX2(pg, i, d.MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(pg, i)))
 		}
-		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
-		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
 	}
-	if c < cols {
-		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, c)
+	if whole < cols {
+		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, whole)
 	}
 }
 

@@ -61,40 +61,33 @@ func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 }
 
 func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		var s archsimd.Float32x16
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
+	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
 				n2, h := splitAVX512(z, log2e, minusLog2e)
-				s = s.Add(z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX512(py, i, loadAVX512(py, i).Add(z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))))
 			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(relu6AVX512(loadAVX512(px, i).MulAdd(scale, shift), zero, six))
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				s = s.Add(one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(loadAVX512(px, i).MulAdd(scale, shift))
-			}
+			continue
 		}
-		storeAVX512(ps, c, loadAVX512(ps, c).Add(s))
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			switch act {
+			case ReLU6:
+				z = relu6AVX512(z, zero, six)
+			case Sigmoid:
+				n2, h := splitAVX512(z, log2e, minusLog2e)
+				z = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+			}
+			storeAVX512(py, i, loadAVX512(py, i).Add(z))
+		}
 	}
-	if c < cols {
-		normActSumAVX2(sum, x, n, act, cols, c)
+	if whole < cols {
+		normActSumAVX2(sum, x, n, act, cols, whole)
 	}
 }
 
@@ -118,37 +111,29 @@ func curveAVX512(swish bool, z, s, one archsimd.Float32x16) archsimd.Float32x16 
 }
 
 func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
+	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
 	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x16
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				z := v.MulAdd(scale, shift)
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX512 {
+			v, d := loadAVX512(px, row+i), loadAVX512(py, row+i)
+			if act != Identity {
+				z := v.MulAdd(loadAVX512(ps, i), loadAVX512(pt, i))
+				if swish || act == Sigmoid {
+					n2, h := splitAVX512(z, log2e, minusLog2e)
+					d = d.Mul(curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one))
+				} else {
+					d = d.Mul(slopeAVX512(act, z))
+				}
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				d := slopeAVX512(act, v.MulAdd(scale, shift)).Mul(loadAVX512(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
-			}
+			storeAVX512(pb, i, loadAVX512(pb, i).Add(d))
+			storeAVX512(pg, i, d.MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(pg, i)))
 		}
-		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
-		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
 	}
-	if c < cols {
-		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, c)
+	if whole < cols {
+		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, whole)
 	}
 }
 
