@@ -169,7 +169,7 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	case backend.ProjectGrad:
 		return b.projectGrad(s, v), nil
 	case backend.GatedGradSums:
-		return func() { gatedGradSums(s, v) }, nil
+		return b.gatedGradSums(s, v), nil
 	case backend.DepthwiseGrad:
 		return b.normDepthwiseGrad(s, v), nil
 	case backend.ExpandGrad:

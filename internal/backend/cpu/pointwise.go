@@ -11,22 +11,38 @@ import (
 // stay in L2: what is read is made in scratch memory, multiplied, and its
 // results are summed while they are there.
 
-// rowBlock is a run of a map's rows, of one image.
+// rowBlock is a run of a map's rows: of one image, or of several whole ones.
 type rowBlock struct{ image, from, to int }
 
 // rowBlocks cuts maps of area rows each into blocks of at most about 48K values
 // over width columns, and of 24 to 384 rows, the tiles' heights dividing them.
-func rowBlocks(images, area, width int) []rowBlock {
+// Every image has perImage blocks, unless it shares one with others.
+func rowBlocks(images, area, width int) (all []rowBlock, perImage int) {
 	rows := min(max(48<<10/width, 24), 384) / 12 * 12
-	var all []rowBlock
+	if group := rows / area; group > 1 {
+		for n := 0; n < images; n += group {
+			all = append(all, rowBlock{n, n * area, min(n+group, images) * area})
+		}
+		return all, 1
+	}
+	perImage = max(1, (area+rows/2)/rows)
 	for n := range images {
-		parts := max(1, (area+rows/2)/rows)
-		for p := range parts {
-			from, to := span((area+11)/12, parts, p)
+		for p := range perImage {
+			from, to := span((area+11)/12, perImage, p)
 			all = append(all, rowBlock{n, n*area + from*12, n*area + min(to*12, area)})
 		}
 	}
-	return all
+	return all, perImage
+}
+
+// eachImage calls f for the rows of each image in a block, counted from its
+// first.
+func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
+	for at, n := blk.from, blk.image; at < blk.to; n++ {
+		end := min((n+1)*area, blk.to)
+		f(n, at-blk.from, end-blk.from)
+		at = end
+	}
 }
 
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
@@ -88,7 +104,7 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 		stats = next(&v)
 	}
 
-	all := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
+	all, _ := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
 	tasks := min(forwardTasks, len(all))
 	p := b.set.NewPacking(s.K, s.N)
 	var l layout
@@ -105,7 +121,10 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K, 0)
 			}
 			if gate != nil {
-				b.set.MulColumns(a, a, gate[blk.image*s.K:][:s.K], s.K, 0)
+				blk.eachImage(s.Area, func(n, from, to int) {
+					part := a[from*s.K : to*s.K]
+					b.set.MulColumns(part, part, gate[n*s.K:][:s.K], s.K, 0)
+				})
 			}
 			out := y[blk.from*s.N : blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, a, s.K, 1, p, packed.of(b, 0), out, s.N, false)
@@ -196,7 +215,7 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 	out, v := newReader(s.Norm, v)
 	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
 
-	all := rowBlocks(1, s.M, s.N+s.K)
+	all, _ := rowBlocks(1, s.M, s.N+s.K)
 	tasks := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	back := newNormBack(out, sums, s.M)
@@ -260,13 +279,13 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	}
 	w, dy, da, dw, sums := v[0], v[1], v[2], v[3], v[4]
 
-	all := rowBlocks(images, s.Area, s.N+s.K)
+	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
 	tasks := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	var l layout
 	size := blockSize(all, s.K)
 	packed, rows, slopes := l.take(1, p.Size()), l.take(b.pool.threads, size), l.take(b.pool.threads, size)
-	blockSums := l.take(len(all), 5*s.K)
+	gateSums := l.take(images*perImage, 5*s.K)
 	g := newWeightGrad(b, &l, tasks, s.N, s.K)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
@@ -275,20 +294,22 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 		for k, blk := range all[from:to] {
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
-			a, sum := rows.of(b, worker)[:len(din)], blockSums.of(b, from+k)
-			seen, slope := x[blk.from*s.K:blk.to*s.K], slopes.of(b, worker)[:len(din)]
+			a, slope, seen := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)], x[blk.from*s.K:blk.to*s.K]
 			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K, 0)
-			clear(sum)
-			b.set.GateGrad(a, sum, seen, din, slope, in.norm.Mean, gate[blk.image*s.K:][:s.K], s.K, 0)
+			blk.eachImage(s.Area, func(n, start, end int) {
+				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
+				clear(sum)
+				at, to := start*s.K, end*s.K
+				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K, 0)
+			})
 			g.add(b, worker, i, dout, a, k == 0)
 		}
 	}
-	perImage := len(all) / images
 	parts := sums
 	if s.Read != backend.Gated {
 		parts = alloc(5 * images * s.K)
 	}
-	gather := func(_, n int) { in.gateSums(b, parts, n, images, blockSums, n*perImage, (n+1)*perImage) }
+	gather := func(_, n int) { in.gateSums(b, parts, n, images, gateSums, n*perImage, (n+1)*perImage) }
 	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
 	return func() {
 		in.fold()
@@ -335,16 +356,18 @@ func ones(n int) []float32 {
 	return x
 }
 
-func gatedGradSums(s backend.GatedGradSums, v [][]float32) {
+// gatedGradSums: both sums are dots over the images, of the parts with the gate
+// and of the parts with dpool/Area.
+func (b *Backend) gatedGradSums(s backend.GatedGradSums, v [][]float32) backend.Launch {
 	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
-	clear(sums)
 	size := s.N * s.C
-	for n := range s.N {
-		for c := range s.C {
-			i := n*s.C + c
-			g, d := gate[i], dpool[i]/float32(s.Area)
-			sums[c] += g*parts[size+i] + d*parts[2*size+i]
-			sums[s.C+c] += g*parts[3*size+i] + d*parts[4*size+i]
+	return func() {
+		for i := range 2 {
+			sum, with, without := sums[i*s.C:][:s.C], parts[(2*i+1)*size:][:size], parts[(2*i+2)*size:][:size]
+			clear(sum)
+			b.set.ColumnDot(sum, without, dpool, s.C, 0)
+			b.set.Scale(sum, sum, 1/float32(s.Area), 0)
+			b.set.ColumnDot(sum, with, gate, s.C, 0)
 		}
 	}
 }

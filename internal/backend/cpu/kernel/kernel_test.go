@@ -174,6 +174,7 @@ func TestElementwiseKernels(t *testing.T) {
 				run  func(s *Set, y []float32)
 			}{
 				{"Add", func(s *Set, y []float32) { s.Add(y, a, b, 0) }},
+				{"Exp", func(s *Set, y []float32) { s.Exp(y, a, 2, 0) }},
 				{"Scale", func(s *Set, y []float32) { s.Scale(y, a, 1.5, 0) }},
 				{"ScaleAdd", func(s *Set, y []float32) { s.ScaleAdd(y, a, b, 1.5, 0) }},
 				{"SGD weights", func(s *Set, y []float32) { s.SGD(y, a, append([]float32(nil), b...), sgd, 0) }},

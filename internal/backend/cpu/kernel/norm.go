@@ -154,6 +154,13 @@ func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 	}
 }
 
+// expGeneric: y = e^(x-top) from index i on, where no x is above top.
+func expGeneric(y, x []float32, top float32, i int) {
+	for ; i < len(x); i++ {
+		y[i] = expMinus(top - x[i])
+	}
+}
+
 // activate is act(z).
 func activate(act Act, z float32) float32 {
 	switch act {
@@ -190,7 +197,10 @@ func derivative(act Act, z float32) float32 {
 // sigmoid is 1/(1+e^-z), to 5e-7 of it for |z| < 20 and 2e-6 beyond:
 // e^-z = 2^(n-h) with n an integer and |h| <= 1/2, and 2^-h a polynomial. n is
 // clamped to where 2^n is a normal number.
-func sigmoid(z float32) float32 {
+func sigmoid(z float32) float32 { return 1 / (1 + expMinus(z)) }
+
+// expMinus is e^-z.
+func expMinus(z float32) float32 {
 	n := float32(math.RoundToEven(float64(z * -math.Log2E)))
 	h := float32(float64(z)*float64(float32(math.Log2E)) + float64(n))
 	p := float32(pow2C6)*h + pow2C5
@@ -200,7 +210,7 @@ func sigmoid(z float32) float32 {
 	p = p*h + pow2C1
 	p = p*h + 1
 	exponent := uint32(int32(min(max(n, -126), 127)) + 127)
-	return 1 / (1 + p*math.Float32frombits(exponent<<23))
+	return p * math.Float32frombits(exponent<<23)
 }
 
 // 2^-h as its Taylor series: 1 + pow2C1*h + ...

@@ -252,3 +252,14 @@ func gateGradAVX2(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 		gateGradGeneric(a, sums, x, da, slope, mean, gate, cols, c)
 	}
 }
+
+func expAVX2(y, x []float32, top float32, i int) {
+	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	t := archsimd.BroadcastFloat32x8(top)
+	for ; i+lanesAVX2 <= len(x); i += lanesAVX2 {
+		n2, h := splitAVX2(t.Sub(loadAVX2(px, i)), log2e, minusLog2e)
+		storeAVX2(py, i, pow2AVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+	}
+	expGeneric(y, x, top, i)
+}

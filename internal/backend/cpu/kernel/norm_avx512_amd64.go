@@ -250,3 +250,14 @@ func gateGradAVX512(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 		gateGradAVX2(a, sums, x, da, slope, mean, gate, cols, c)
 	}
 }
+
+func expAVX512(y, x []float32, top float32, i int) {
+	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	t := archsimd.BroadcastFloat32x16(top)
+	for ; i+lanesAVX512 <= len(x); i += lanesAVX512 {
+		n2, h := splitAVX512(t.Sub(loadAVX512(px, i)), log2e, minusLog2e)
+		storeAVX512(py, i, pow2AVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+	}
+	expAVX2(y, x, top, i)
+}

@@ -33,6 +33,7 @@ type Set struct {
 	NormActSlope        func(y, slope, x []float32, n *Norm, act Act, cols, c int)
 	SlopeSums           func(db, dg, x, dy, slope, mean []float32, cols, c int)
 	GateGrad            func(a, sums, x, da, slope, mean, gate []float32, cols, c int)
+	Exp                 func(y, x []float32, top float32, i int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
 	DepthwiseGradWeight func(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int)
 	Add                 func(y, a, b []float32, i int)
@@ -59,6 +60,7 @@ var generic = Set{
 	NormActSlope:        normActSlopeGeneric,
 	SlopeSums:           slopeSumsGeneric,
 	GateGrad:            gateGradGeneric,
+	Exp:                 expGeneric,
 	Depthwise:           depthwiseGeneric,
 	DepthwiseGradWeight: depthwiseGradWeightGeneric,
 	Add:                 addGeneric,

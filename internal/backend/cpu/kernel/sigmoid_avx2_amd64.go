@@ -23,20 +23,24 @@ func splitAVX2(z, log2e, minusLog2e archsimd.Float32x8) (n, h archsimd.Float32x8
 	return n, z.MulAdd(log2e, n)
 }
 
-// onePlusAVX2 clamps n to where 2^n is a normal number. A NaN in z is one in h
-// and in the result.
+// onePlusAVX2 is 1 + 2^(n-h).
 func onePlusAVX2(h, n, one, c1, c2, c3, c4, c5, c6 archsimd.Float32x8) archsimd.Float32x8 {
+	return pow2AVX2(h, n, one, c1, c2, c3, c4, c5, c6).Add(one)
+}
+
+// pow2AVX2 is 2^(n-h). A NaN in z is one in h and in the result.
+func pow2AVX2(h, n, one, c1, c2, c3, c4, c5, c6 archsimd.Float32x8) archsimd.Float32x8 {
 	p := h.MulAdd(c6, c5)
 	p = p.MulAdd(h, c4)
 	p = p.MulAdd(h, c3)
 	p = p.MulAdd(h, c2)
 	p = p.MulAdd(h, c1)
 	p = p.MulAdd(h, one)
-	return p.MulAdd(pow2AVX2(n), one)
+	return p.Mul(wholePow2AVX2(n))
 }
 
-// pow2AVX2 is 2^n.
-func pow2AVX2(n archsimd.Float32x8) archsimd.Float32x8 {
+// wholePow2AVX2 is 2^n, with n clamped to where that is a normal number.
+func wholePow2AVX2(n archsimd.Float32x8) archsimd.Float32x8 {
 	lo, hi, bias := archsimd.BroadcastInt32x8(-126), archsimd.BroadcastInt32x8(127), archsimd.BroadcastInt32x8(127)
 	return n.ConvertToInt32().Max(lo).Min(hi).Add(bias).ShiftAllLeft(23).AsFloat32x8()
 }

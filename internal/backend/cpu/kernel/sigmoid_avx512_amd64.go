@@ -33,11 +33,16 @@ func splitAVX512(z, log2e, minusLog2e archsimd.Float32x16) (n, h archsimd.Float3
 
 // onePlusAVX512 is 1 + 2^(n-h).
 func onePlusAVX512(h, n, one, c1, c2, c3, c4, c5, c6 archsimd.Float32x16) archsimd.Float32x16 {
+	return pow2AVX512(h, n, one, c1, c2, c3, c4, c5, c6).Add(one)
+}
+
+// pow2AVX512 is 2^(n-h).
+func pow2AVX512(h, n, one, c1, c2, c3, c4, c5, c6 archsimd.Float32x16) archsimd.Float32x16 {
 	p := h.MulAdd(c6, c5)
 	p = p.MulAdd(h, c4)
 	p = p.MulAdd(h, c3)
 	p = p.MulAdd(h, c2)
 	p = p.MulAdd(h, c1)
 	p = p.MulAdd(h, one)
-	return p.Scale(n).Add(one)
+	return p.Scale(n)
 }
