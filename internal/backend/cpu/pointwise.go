@@ -14,11 +14,11 @@ import (
 // rowBlock is a run of a map's rows: of one image, or of several whole ones.
 type rowBlock struct{ image, from, to int }
 
-// rowBlocks cuts maps of area rows each into blocks of at most about 48K values
-// over width columns, and of 24 to 384 rows, the tiles' heights dividing them.
+// rowBlocks cuts maps of area rows each into blocks of at most about 64K values
+// over width columns, and of 48 to 384 rows, the tiles' heights dividing them.
 // Every image has perImage blocks, unless it shares one with others.
 func rowBlocks(images, area, width int) (all []rowBlock, perImage int) {
-	rows := min(max(48<<10/width, 24), 384) / 12 * 12
+	rows := min(max(64<<10/width, 48), 384) / 12 * 12
 	if group := rows / area; group > 1 {
 		for n := 0; n < images; n += group {
 			all = append(all, rowBlock{n, n * area, min(n+group, images) * area})
