@@ -98,10 +98,11 @@ type benchResult struct {
 	PeakRSS      float64   `json:"peak_rss_mb"`    // MiB, as arena_mb
 	Arena        float64   `json:"arena_mb"`       // planned, of intermediate values
 
-	Peaks   *peaks `json:"peaks,omitempty"`
-	ByOp    []work `json:"by_op,omitempty"`    // --profile
-	ByLayer []work `json:"by_layer,omitempty"` // --profile
-	Alone   []work `json:"alone,omitempty"`    // --kernels
+	Peaks    *peaks    `json:"peaks,omitempty"`
+	Profiled *profiled `json:"profiled,omitempty"` // --profile
+	ByOp     []work    `json:"by_op,omitempty"`    // --profile
+	ByLayer  []work    `json:"by_layer,omitempty"` // --profile
+	Alone    []work    `json:"alone,omitempty"`    // --kernels
 }
 
 func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOptions) error {
@@ -137,7 +138,10 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 		}
 	}
 	if opts.Profile {
-		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, *r.Peaks); err != nil {
+		if r.Profiled, err = s.profiled(*r.Peaks); err != nil {
+			return err
+		}
+		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks); err != nil {
 			return err
 		}
 	}

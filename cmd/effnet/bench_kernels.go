@@ -83,15 +83,15 @@ func timeAlone(b backend.Backend, spec backend.Spec, memory backend.View, random
 		operands = append(operands, v)
 		offset += n
 	}
-	launch, err := b.Compile(spec, operands...)
+	program, err := b.Compile(spec, operands...)
 	if err != nil {
 		return 0, err
 	}
-	launch()
+	program.All()
 	best := math.Inf(1)
 	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; {
 		start := time.Now()
-		launch()
+		program.Run()
 		if err := b.Sync(); err != nil {
 			return 0, err
 		}

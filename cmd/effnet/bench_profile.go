@@ -66,6 +66,29 @@ func (u work) bound(p peaks) string {
 	return "copy"
 }
 
+// profiled is what --profile times: a step, or what one of several workers does
+// for the images that it takes at once.
+type profiled struct {
+	Workers int   `json:"workers"`
+	Images  int   `json:"images"`
+	Peaks   peaks `json:"peaks"` // of the threads that it runs on
+}
+
+func (s *benchmark) profiled(all peaks) (*profiled, error) {
+	if s.training != nil {
+		return &profiled{1, s.batch, all}, nil
+	}
+	b, workers, images := s.inference.Worker()
+	if workers == 1 {
+		return &profiled{workers, images, all}, nil
+	}
+	p, err := measurePeaks(b)
+	if err != nil {
+		return nil, err
+	}
+	return &profiled{workers, images, *p}, nil
+}
+
 // profile times every launch of a step, the fastest of so many runs, and sums
 // them by operation and by layer, the slowest first.
 func (s *benchmark) profile(runs int, p peaks) (byOp, byLayer []work, err error) {
@@ -140,7 +163,12 @@ func (r *benchResult) print(w io.Writer) error {
 		p.line("\npeaks: %.0f GFLOP/s of multiply-adds, %.1f GB/s of copies", r.Peaks.FLOPS/1e9, r.Peaks.Copy/1e9)
 	}
 	if r.ByOp != nil {
-		printProfile(p, "operation", r.ByOp, *r.Peaks)
+		peak := r.Profiled.Peaks
+		if r.Profiled.Images < r.Batch {
+			p.line("\nprofile: one of %d workers, %d images of a step's %d, and the classifier once; its peaks: %.0f GFLOP/s, %.1f GB/s",
+				r.Profiled.Workers, r.Profiled.Images, r.Batch, peak.FLOPS/1e9, peak.Copy/1e9)
+		}
+		printProfile(p, "operation", r.ByOp, peak)
 		layers := r.ByLayer
 		if len(layers) > topLayers {
 			rest := work{Name: fmt.Sprintf("%d others", len(layers)-topLayers)}
@@ -149,7 +177,7 @@ func (r *benchResult) print(w io.Writer) error {
 			}
 			layers = append(slices.Clone(layers[:topLayers]), rest)
 		}
-		printProfile(p, "layer", layers, *r.Peaks)
+		printProfile(p, "layer", layers, peak)
 	}
 	if r.Alone != nil {
 		printAlone(p, r.Alone, *r.Peaks)

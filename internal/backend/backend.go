@@ -17,8 +17,8 @@ type Backend interface {
 	Download(dst []float32, src View) error
 	// Compile prepares one operation on fixed operands, in the order the
 	// Spec's comment gives. An unsupported Spec or an operand of the wrong
-	// size is an error here, never in Launch.
-	Compile(spec Spec, operands ...View) (Launch, error)
+	// size is an error here, never in a launch.
+	Compile(spec Spec, operands ...View) (Program, error)
 	// Sync waits for every launch so far and returns the first error of any.
 	Sync() error
 	Close() error
@@ -26,6 +26,36 @@ type Backend interface {
 
 // Launch runs a compiled Spec once. It allocates nothing.
 type Launch func()
+
+// Program is a compiled Spec.
+type Program struct {
+	// Prepare makes what Run needs of the operands that hold weights and
+	// statistics: of a folded Spec all but the maps. It must run after they
+	// change and before Run, and may allocate. nil: there is nothing to make.
+	Prepare func()
+	Run     Launch
+}
+
+// All prepares, then runs: for operands that change from run to run.
+func (p Program) All() {
+	if p.Prepare != nil {
+		p.Prepare()
+	}
+	p.Run()
+}
+
+// Splitter is a Backend that can run several launches at the same time.
+type Splitter interface {
+	Backend
+	// Split returns so many backends, at most Threads, of one thread each. They
+	// share memory with this one, and what Prepare makes with each other: of
+	// programs compiled alike by all, it is enough to prepare one.
+	Split(n int) []Backend
+	Threads() int
+	// Each calls task(worker, i) once for every i in 0..n, one call at a time
+	// for each worker in 0..Threads, and returns when all are done.
+	Each(n int, task func(worker, i int))
+}
 
 // Buffer is device memory.
 type Buffer interface {

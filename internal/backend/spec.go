@@ -12,7 +12,12 @@ type Spec interface {
 
 // InPlace returns the inputs whose memory the output may take.
 func InPlace(spec Spec) []int {
-	switch spec.(type) {
+	switch s := spec.(type) {
+	case FoldedMatMul:
+		if s.Residual {
+			return []int{len(s.Sizes()) - 2}
+		}
+		return nil
 	case NormAct, Activate, ChannelScale, DropPath, Dropout:
 		return []int{0}
 	case Add, ResidualAdd, ActivateGrad:

@@ -19,6 +19,7 @@ type graph struct {
 	images  *G.Node // [N,R,R,3], normalised
 	targets *G.Node // [N,classes], training only
 	step    *G.Node // [2], training only: see backend.StepValues
+	pooled  *G.Node // [N,Head], what the classifier reads
 	logits  *G.Node // [N,classes]
 	loss    *G.Node // scalar, training only
 
@@ -39,11 +40,20 @@ func build(arch scale.Arch, n int, training bool, seed uint64) (*graph, error) {
 		b.targets = b.input("targets", n, arch.Classes)
 		b.step = b.input("step", 2)
 	}
-	b.logits = b.network(b.images)
+	b.pooled = b.features(b.images)
+	b.logits = b.classifier(b.pooled)
 	if training {
 		b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
 		b.gradients()
 	}
+	return b.graph, b.err
+}
+
+// buildClassifier makes the graph of the last layer alone, for inference.
+func buildClassifier(arch scale.Arch, n int) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
+	b.pooled = b.input("pooled", n, arch.Head)
+	b.logits = b.classifier(b.pooled)
 	return b.graph, b.err
 }
 
@@ -57,8 +67,9 @@ type builder struct {
 	err      error
 }
 
-// network is the paper's table 1: stem, blocks, head, pooling and classifier.
-func (b *builder) network(x *G.Node) *G.Node {
+// features is the paper's table 1 but for its last layer: stem, blocks, head and
+// pooling.
+func (b *builder) features(x *G.Node) *G.Node {
 	act := activations[b.arch.Activation]
 	x = b.conv("conv_stem", x, 3, 2, b.arch.Stem)
 	x = b.norm("bn1", x, act)
@@ -67,7 +78,10 @@ func (b *builder) network(x *G.Node) *G.Node {
 	}
 	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
 	x = b.norm("bn2", x, act)
-	x = b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+}
+
+func (b *builder) classifier(x *G.Node) *G.Node {
 	if b.training && b.arch.Dropout > 0 {
 		random := b.random()
 		x = b.do(func() (*G.Node, error) { return ops.Dropout(x, b.step, b.arch.Dropout, random) })

@@ -179,7 +179,7 @@ type Training struct {
 	step      backend.View // of values
 	values    [2]float32   // see backend.StepValues
 
-	update     backend.Launch // of the running statistics
+	update     backend.Program // of the running statistics
 	updateSpec backend.Spec
 }
 
@@ -217,7 +217,7 @@ func (n *Network) Training(batch int, seed uint64) (*Training, error) {
 
 // runningUpdate moves the running statistics towards a batch's, whose variances
 // it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do.
-func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View) (backend.Launch, error) {
+func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View) (backend.Program, error) {
 	correction := make([]float32, n.Running.Len)
 	for i, norm := range n.Norms {
 		rows := float64(norms[i].Rows)
@@ -228,10 +228,10 @@ func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.V
 	}
 	view, err := backend.NewView(n.backend, len(correction))
 	if err != nil {
-		return nil, err
+		return backend.Program{}, err
 	}
 	if err := n.backend.Upload(view, correction); err != nil {
-		return nil, err
+		return backend.Program{}, err
 	}
 	return n.backend.Compile(spec, stats, view, n.Running)
 }
@@ -248,7 +248,7 @@ func (t *Training) Run(step uint64) error {
 	if err := t.machine.RunAll(); err != nil {
 		return err
 	}
-	t.update()
+	t.update.All()
 	return nil
 }
 
@@ -268,44 +268,17 @@ func (t *Training) GradientView() backend.View { return t.gradients }
 // ArenaBytes is the memory of the intermediate values.
 func (t *Training) ArenaBytes() int64 { return t.machine.ArenaBytes() }
 
-// Inference is a compiled forward pass over a batch, normalised by the running
-// statistics.
-type Inference struct {
-	Images  backend.View // [N,R,R,3], the input
-	graph   *graph
-	machine *vm.Machine
-}
-
-// Inference compiles the network's forward pass for batches of n images.
-func (n *Network) Inference(batch int) (*Inference, error) {
-	g, err := build(n.Arch, batch, false, 0)
-	if err != nil {
-		return nil, err
-	}
-	bind := n.bindParams(g)
-	for i, node := range g.stats {
-		bind[node] = n.Running.Slice(n.Norms[i].Offset, 2*n.Norms[i].C)
-	}
-	m, err := vm.New(g.g, G.Nodes{g.logits}, n.backend, bind)
-	if err != nil {
-		return nil, err
-	}
-	return &Inference{Images: m.View(g.images), graph: g, machine: m}, nil
-}
-
-// Run computes the logits from Images.
-func (f *Inference) Run() error { return f.machine.RunAll() }
-
-// Logits copies the last Run's, [N,classes].
-func (f *Inference) Logits(dst []float32) error { return f.machine.Read(f.graph.logits, dst) }
-
-// ArenaBytes is the memory of the intermediate values.
-func (f *Inference) ArenaBytes() int64 { return f.machine.ArenaBytes() }
-
+// bindParams says where the parameters of a graph are, which may have some of
+// the network's only.
 func (n *Network) bindParams(g *graph) map[*G.Node]backend.View {
+	byName := map[string]Param{}
+	for _, p := range n.Params {
+		byName[p.Name] = p
+	}
 	bind := map[*G.Node]backend.View{}
 	for i, node := range g.nodes {
-		bind[node] = n.Weights.Slice(n.Params[i].Offset, n.Params[i].Len())
+		p := byName[g.params[i].Name]
+		bind[node] = n.Weights.Slice(p.Offset, p.Len())
 	}
 	return bind
 }

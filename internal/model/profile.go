@@ -30,7 +30,7 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 	update := Timing{"RunningStats", "running statistics", t.updateSpec, math.Inf(1)}
 	for range runs {
 		start := time.Now()
-		t.update()
+		t.update.All()
 		if err := t.net.backend.Sync(); err != nil {
 			return nil, err
 		}
@@ -41,12 +41,6 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 
 // Specs are the operations of a training step but for the optimizer's.
 func (t *Training) Specs() []backend.Spec { return append(t.machine.Specs(), t.updateSpec) }
-
-// Profile does so many passes and returns the fastest run of every launch.
-func (f *Inference) Profile(runs int) ([]Timing, error) { return profile(f.machine, f.graph, runs) }
-
-// Specs are the operations of a pass.
-func (f *Inference) Specs() []backend.Spec { return f.machine.Specs() }
 
 // profile names the launches of a machine by their layers.
 func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {

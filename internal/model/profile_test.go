@@ -44,7 +44,8 @@ func TestProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkProfile(t, "inference", timings, len(infer.Specs()), map[[2]string]bool{
-		{"Conv2D", "conv_stem"}: true, {"NormAct", "bn1"}: true, {"Dense", "classifier"}: true,
+		{"FoldedConv", "conv_stem"}: true, {"FoldedDepthwise", "blocks.1.0.conv_pw"}: true, {"SqueezeExcite", "blocks.1.0.se.conv_reduce"}: true,
+		{"FoldedMatMul", "conv_head"}: true, {"Linear", "classifier"}: true,
 	})
 }
 

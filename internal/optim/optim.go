@@ -40,7 +40,7 @@ var rules = map[string]rule{
 type Optimizer struct {
 	backend backend.Backend
 	lr      backend.View
-	updates []backend.Launch
+	updates []backend.Program
 	specs   []backend.Spec // of updates
 }
 
@@ -83,11 +83,11 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, decayed 
 			views = append(views, s.Slice(part.from, part.n))
 		}
 		spec := r.spec(o, part.n, float32(part.wd))
-		launch, err := b.Compile(spec, views...)
+		program, err := b.Compile(spec, views...)
 		if err != nil {
 			return nil, err
 		}
-		opt.updates, opt.specs = append(opt.updates, launch), append(opt.specs, spec)
+		opt.updates, opt.specs = append(opt.updates, program), append(opt.specs, spec)
 	}
 	return opt, nil
 }
@@ -102,7 +102,7 @@ func (o *Optimizer) Step(lr float64) error {
 		return err
 	}
 	for _, update := range o.updates {
-		update()
+		update.All()
 	}
 	return nil
 }

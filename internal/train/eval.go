@@ -47,12 +47,13 @@ func NewEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data
 	return &Evaluator{net, b, pass, loader, make([]float32, opt.BatchSize*net.Arch.Classes)}, nil
 }
 
-// Run evaluates every image once. The result does not depend on the batch size.
+// Run evaluates every image once, with the present weights. The result does not depend on the batch size.
 func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
 	var m Metrics
 	var top1, top5 int
 	var loss float64
 	k := e.net.Arch.Classes
+	e.pass.Update()
 	for batch, err := range e.loader.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return m, err

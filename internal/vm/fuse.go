@@ -13,6 +13,7 @@ import (
 func (p *plan) fuse() error {
 	f := &fuser{plan: p, parts: map[*value]*value{}}
 	for _, pattern := range []func(*step) bool{
+		f.squeezeExcite, f.linear, f.foldDepthwise, f.foldMatMul, f.foldConv,
 		f.normPool, f.normMatMul, f.normDepthwise,
 		f.projectGrad, f.gatedGradSums, f.depthwiseGrad, f.expandGrad,
 	} {

@@ -31,13 +31,14 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	for i, s := range m.steps {
 		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
+	m.Prepare()
 	for range runs {
 		if err := m.upload(); err != nil {
 			return nil, err
 		}
-		for i, launch := range m.launches {
+		for i, p := range m.programs {
 			start := time.Now()
-			launch()
+			p.Run()
 			if err := m.backend.Sync(); err != nil {
 				return nil, err
 			}

@@ -30,8 +30,8 @@ func TestProfile(t *testing.T) {
 	}
 
 	specs := m.Specs()
-	if len(timings) != len(m.launches) || len(specs) != len(m.launches) {
-		t.Fatalf("%d timings and %d Specs of %d launches", len(timings), len(specs), len(m.launches))
+	if len(timings) != len(m.programs) || len(specs) != len(m.programs) {
+		t.Fatalf("%d timings and %d Specs of %d launches", len(timings), len(specs), len(m.programs))
 	}
 	var sum float64
 	var ops []string

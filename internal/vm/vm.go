@@ -23,8 +23,8 @@ import (
 // Machine is a gorgonia.VM: a graph compiled for one backend.
 type Machine struct {
 	backend  backend.Backend
-	launches []backend.Launch
-	steps    []*step // of launches
+	programs []backend.Program
+	steps    []*step // of programs
 	feeds    []feed
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
@@ -66,11 +66,11 @@ func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]ba
 		for _, v := range slices.Concat(s.in, s.out) {
 			views = append(views, v.view)
 		}
-		launch, err := b.Compile(s.spec, views...)
+		program, err := b.Compile(s.spec, views...)
 		if err != nil {
 			return nil, fmt.Errorf("vm: %v: %w", s.out[0].node, err)
 		}
-		m.launches = append(m.launches, launch)
+		m.programs = append(m.programs, program)
 	}
 	return m, nil
 }
@@ -108,11 +108,28 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 
 // RunAll computes the outputs once from the inputs' present values.
 func (m *Machine) RunAll() error {
+	m.Prepare()
+	return m.RunPrepared()
+}
+
+// Prepare makes what the launches need of weights and statistics: see
+// backend.Program.
+func (m *Machine) Prepare() {
+	for _, p := range m.programs {
+		if p.Prepare != nil {
+			p.Prepare()
+		}
+	}
+}
+
+// RunPrepared is RunAll without Prepare: for weights and statistics that have
+// not changed since.
+func (m *Machine) RunPrepared() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	for _, launch := range m.launches {
-		launch()
+	for _, p := range m.programs {
+		p.Run()
 	}
 	return nil
 }

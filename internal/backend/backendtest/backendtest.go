@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"effnet/internal/backend"
@@ -74,7 +75,7 @@ func Specs() []backend.Spec {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
 		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
 	}
-	return append(specs, fusedSpecs()...)
+	return slices.Concat(specs, fusedSpecs(), foldedSpecs())
 }
 
 // fusedSpecs are the fused Specs, with maps that take several blocks of a
@@ -105,6 +106,43 @@ func fusedSpecs() []backend.Spec {
 						backend.NormDepthwise{ConvShape: c, Read: backend.Raw, Stats: true},
 						backend.DepthwiseGrad{ConvShape: c, Read: backend.Normed, Norm: norm, Out: norm, Gated: true},
 						backend.DepthwiseGrad{ConvShape: c, Read: backend.Raw, Out: norm})
+				}
+			}
+		}
+	}
+	return specs
+}
+
+// foldedSpecs are the folded Specs, with images of fewer and more rows than a
+// backend's blocks, and channels that fill no vector.
+func foldedSpecs() []backend.Spec {
+	var specs []backend.Spec
+	for _, act := range []backend.Activation{backend.Swish, backend.ReLU6, backend.Identity} {
+		norm := backend.Norm{Eps: 1e-3, Act: act}
+		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}, {5, 9, 130, 70}} {
+			for _, gated := range []bool{false, true} {
+				m := backend.FoldedMatMul{M: s.images * s.area, N: s.n, K: s.k, Norm: norm, Area: s.area, Gated: gated}
+				specs = append(specs, m)
+				m.Pool = true
+				specs = append(specs, m)
+				if act == backend.Identity {
+					m.Pool, m.Residual = false, true
+					specs = append(specs, m)
+				}
+			}
+			specs = append(specs, backend.Linear{M: s.images, N: s.n, K: s.k},
+				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act})
+		}
+		for _, same := range []bool{true, false} {
+			for _, k := range []struct{ kernel, stride int }{{1, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
+				for _, size := range [][2]int{{1, 1}, {2, 3}, {9, 13}, {40, 33}} {
+					for _, c := range []int{24, 120} {
+						d := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, k.kernel, k.stride, same), Norm: norm, Pool: c == 24}
+						specs = append(specs, d)
+						d.Pool, d.Expand, d.ExpandNorm = !d.Pool, 7, backend.Norm{Eps: 1e-2, Act: act}
+						specs = append(specs, d)
+					}
+					specs = append(specs, backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 3, 20, k.kernel, k.stride, same), Norm: norm})
 				}
 			}
 		}
@@ -163,6 +201,19 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		}
 	case backend.ExpandGrad:
 		stats(3)
+	case backend.FoldedMatMul:
+		if s.Gated {
+			stats(3)
+		} else {
+			stats(2)
+		}
+	case backend.FoldedConv:
+		stats(2)
+	case backend.FoldedDepthwise:
+		stats(2)
+		if s.Expand > 0 {
+			stats(6)
+		}
 	case backend.RMSProp:
 		positive(v[3])
 	case backend.DropPath:
@@ -197,11 +248,11 @@ func Run(b backend.Backend, spec backend.Spec, operands [][]float32) ([][]float3
 			return nil, err
 		}
 	}
-	launch, err := b.Compile(spec, views...)
+	program, err := b.Compile(spec, views...)
 	if err != nil {
 		return nil, err
 	}
-	launch()
+	program.All()
 	if err := b.Sync(); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type Backend struct {
 	set     *kernel.Set
 	pool    *pool
 	scratch []float32 // as large as the hungriest launch needs
+	shared  prepared  // with the other backends of a Split; nil for none
 }
 
 // New returns a CPU backend of so many threads; 0 means GOMAXPROCS.
@@ -124,14 +125,35 @@ func (b *Backend) Close() error {
 }
 
 // Compile implements backend.Backend.
-func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Launch, error) {
+func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Program, error) {
 	if err := backend.Check(spec, operands); err != nil {
-		return nil, err
+		return backend.Program{}, err
 	}
 	v := make([][]float32, len(operands))
 	for i, o := range operands {
 		v[i] = values(o)
 	}
+	switch s := spec.(type) {
+	case backend.FoldedMatMul:
+		if s.Residual && (s.Pool || s.Norm.Act != backend.Identity) {
+			return backend.Program{}, fmt.Errorf("cpu: unsupported product %+v", s)
+		}
+		return b.foldedMatMul(s, v), nil
+	case backend.FoldedConv:
+		return b.foldedConv(s, v), nil
+	case backend.FoldedDepthwise:
+		return b.foldedDepthwise(s, v), nil
+	case backend.SqueezeExcite:
+		return b.squeezeExcite(s, v), nil
+	case backend.Linear:
+		return b.linear(s, v), nil
+	}
+	run, err := b.compile(spec, v)
+	return backend.Program{Run: run}, err
+}
+
+// compile compiles what has nothing to prepare.
+func (b *Backend) compile(spec backend.Spec, v [][]float32) (backend.Launch, error) {
 	switch s := spec.(type) {
 	case backend.MatMul:
 		if s.TransA && (s.TransB || s.Bias) {

@@ -77,11 +77,11 @@ func TestInPlace(t *testing.T) {
 			}
 			last := len(v) - 1
 			views[last] = views[in]
-			launch, err := b.Compile(spec, views...)
+			program, err := b.Compile(spec, views...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			launch()
+			program.All()
 			got := make([]float32, len(v[last]))
 			if err := b.Download(got, views[last]); err != nil {
 				t.Fatal(err)

@@ -34,6 +34,8 @@ type Set struct {
 	SlopeSums           func(db, dg, x, dy, slope, mean []float32, cols, c int)
 	GateGrad            func(a, sums, x, da, slope, mean, gate []float32, cols, c int)
 	Exp                 func(y, x []float32, top float32, i int)
+	BiasAct             func(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int)
+	Gather              func(y []float32, ldy int, x []float32, step, n, size int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
 	DepthwiseGradWeight func(dw []float32, x []float32, x0, xstep int, dy []float32, dystep int, taps []Tap, row, n, cols, c int)
 	Add                 func(y, a, b []float32, i int)
@@ -61,6 +63,8 @@ var generic = Set{
 	SlopeSums:           slopeSumsGeneric,
 	GateGrad:            gateGradGeneric,
 	Exp:                 expGeneric,
+	BiasAct:             biasActGeneric,
+	Gather:              gatherGeneric,
 	Depthwise:           depthwiseGeneric,
 	DepthwiseGradWeight: depthwiseGradWeightGeneric,
 	Add:                 addGeneric,

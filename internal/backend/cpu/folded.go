@@ -1,0 +1,164 @@
+package cpu
+
+import (
+	"math"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// folding is the scale and bias that a normalisation by fixed statistics comes
+// to; without statistics the bias is given and there is no scale.
+type folding struct {
+	stats, gamma, beta []float32
+	eps                float32
+}
+
+// nextFolding takes the three operands of a norm from the front of v.
+func nextFolding(n backend.Norm, v *[][]float32) folding {
+	return folding{stats: next(v), gamma: next(v), beta: next(v), eps: n.Eps}
+}
+
+func biasOnly(bias []float32) folding { return folding{beta: bias} }
+
+// at returns the scale and bias of channel c.
+func (f folding) at(c int) (scale, bias float32) {
+	if f.stats == nil {
+		return 1, f.beta[c]
+	}
+	n := len(f.gamma)
+	s := float64(f.gamma[c]) / math.Sqrt(float64(f.stats[n+c])+float64(f.eps))
+	return float32(s), float32(float64(f.beta[c]) - float64(f.stats[c])*s)
+}
+
+// key is where a folding of w lies.
+func (f folding) key(w []float32, cuts int) preparedKey {
+	k := preparedKey{weights: &w[0], stats: &f.beta[0], size: len(w), cuts: cuts}
+	if f.stats != nil {
+		k.stats = &f.stats[0]
+	}
+	return k
+}
+
+// weights is a matrix [k,n], folded, as products take it: packed in groups of
+// columns that tasks multiply by apart.
+type weights struct {
+	k      int
+	groups []weightGroup
+	bias   []float32 // [n]
+}
+
+type weightGroup struct {
+	from, to int // columns
+	packing  *kernel.Packing
+	packed   []float32
+	at       int // of packed, if all groups' were one after another
+}
+
+// columnUnit is what groups of columns are multiples of: a vector.
+const columnUnit = 16
+
+// columnCuts is where n columns are cut into so many groups, nearly equal.
+func columnCuts(n, groups int) []int {
+	units := (n + columnUnit - 1) / columnUnit
+	groups = max(1, min(groups, units))
+	cuts := make([]int, groups+1)
+	for i := range cuts {
+		cuts[i] = min(units*i/groups*columnUnit, n)
+	}
+	return cuts
+}
+
+// newWeights returns the weights w [k,n] folded by f in so many groups, and what
+// prepares them.
+func (b *Backend) newWeights(w []float32, k, n, groups int, f folding) (*weights, func()) {
+	cuts := columnCuts(n, groups)
+	m := share(b, f.key(w, len(cuts)), func() *weights {
+		m := &weights{k: k, bias: alloc(n)}
+		for i := range len(cuts) - 1 {
+			p := b.set.NewPacking(k, cuts[i+1]-cuts[i])
+			m.groups = append(m.groups, weightGroup{cuts[i], cuts[i+1], p, alloc(p.Size()), m.size()})
+		}
+		return m
+	})
+	return m, func() { m.prepare(b, w, n, f) }
+}
+
+func (m *weights) prepare(b *Backend, w []float32, n int, f folding) {
+	scale := make([]float32, n)
+	for c := range n {
+		scale[c], m.bias[c] = f.at(c)
+	}
+	for _, g := range m.groups {
+		cols := g.to - g.from
+		scaled := alloc(m.k * cols)
+		for r := range m.k {
+			row := scaled[r*cols:][:cols]
+			copy(row, w[r*n+g.from:])
+			for c := range row {
+				row[c] *= scale[g.from+c]
+			}
+		}
+		for i := range g.packing.Blocks() {
+			b.set.PackBlock(g.packed, g.packing, i, scaled, cols, 1)
+		}
+	}
+}
+
+// size is the values of all groups' packed weights.
+func (m *weights) size() (total int) {
+	for _, g := range m.groups {
+		total += len(g.packed)
+	}
+	return total
+}
+
+// gate writes all groups' packed weights, row k times gate[k].
+func (m *weights) gate(b *Backend, dst, gate []float32) {
+	for _, g := range m.groups {
+		g.packing.Rows(b.set, func(k, at, n int) { b.set.Scale(dst[g.at+at:][:n], g.packed[at:][:n], gate[k], 0) })
+	}
+}
+
+// multiply is c [rows, ldc] = a [rows, k]·(group i) or, with add, c += that.
+func (m *weights) multiply(b *Backend, i, rows int, a, c []float32, ldc int, add bool) {
+	b.set.Gemm(rows, a, m.k, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
+}
+
+// depthwiseWeights are a depthwise convolution's weights, folded, in groups of channels
+// that lie together: group i's row of weights for tap t begins at
+// (cuts[i]*taps + t*(cuts[i+1]-cuts[i])).
+type depthwiseWeights struct {
+	cuts  []int
+	taps  int
+	taken []float32
+	bias  []float32
+}
+
+func (b *Backend) newDepthwiseWeights(w []float32, c, groups int, f folding) (*depthwiseWeights, func()) {
+	cuts := columnCuts(c, groups)
+	m := share(b, f.key(w, len(cuts)), func() *depthwiseWeights {
+		return &depthwiseWeights{cuts, len(w) / c, alloc(len(w)), alloc(c)}
+	})
+	return m, func() { m.prepare(w, f) }
+}
+
+func (m *depthwiseWeights) prepare(w []float32, f folding) {
+	n := len(m.bias)
+	for i := range len(m.cuts) - 1 {
+		from, to := m.cuts[i], m.cuts[i+1]
+		for c := from; c < to; c++ {
+			var scale float32
+			scale, m.bias[c] = f.at(c)
+			for t := range m.taps {
+				m.taken[from*m.taps+t*(to-from)+c-from] = w[t*n+c] * scale
+			}
+		}
+	}
+}
+
+// group returns the weights and the bias of group i.
+func (m *depthwiseWeights) group(i int) (w, bias []float32) {
+	from, to := m.cuts[i], m.cuts[i+1]
+	return m.taken[from*m.taps : to*m.taps], m.bias[from:to]
+}

@@ -1,0 +1,165 @@
+package cpu
+
+import (
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// A folded depthwise convolution takes an image, or a part of its rows, and a
+// group of its channels at a time: the group's rows come into a ring, either
+// copied or straight from the expansion before it, a band of rows for each
+// product. An expanded band and the ring stay in a cache, and the expanded map
+// is never in memory.
+
+// foldedDepthwise is one FoldedDepthwise.
+type foldedDepthwise struct {
+	backend.FoldedDepthwise
+	b           *Backend
+	expand      *weights // nil: the input is read as it is
+	w           *depthwiseWeights
+	x, y, means []float32
+
+	parts        int // of an image's rows, each a task's
+	band         int // input rows made at once
+	ring         *ring
+	wide, narrow slot // of each worker: an expanded band, a row of results
+	sums         slot // of each part of each image, [In]
+	taps         [][]kernel.Tap
+}
+
+// expandGroup is about how many channels are expanded at once: the widest tile.
+const expandGroup = 48
+
+// bandRows is how many rows a product of a band should have.
+const bandRows = 96
+
+// partRows is how many rows of results a task without an expansion does.
+const partRows = 14
+
+func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) backend.Program {
+	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: next(&v), parts: 1, band: 1}
+	groups := 1
+	prepareExpand := func() {}
+	if s.Expand > 0 {
+		// An even number of groups, for two threads.
+		groups = max(1, (s.In+expandGroup-1)/expandGroup+1) / 2 * 2
+		w := next(&v)
+		d.expand, prepareExpand = b.newWeights(w, s.Expand, s.In, groups, nextFolding(s.ExpandNorm, &v))
+		d.band = min((bandRows+s.W-1)/s.W, s.H)
+	} else {
+		d.parts = (s.OutH + partRows - 1) / partRows
+	}
+	w := next(&v)
+	var prepare func()
+	d.w, prepare = b.newDepthwiseWeights(w, s.In, groups, nextFolding(s.Norm, &v))
+	d.y = next(&v)
+	if s.Pool {
+		d.means = next(&v)
+	}
+	d.plan()
+	tasks, task := s.N*d.parts*(len(d.w.cuts)-1), d.task
+	return backend.Program{
+		Prepare: func() { prepareExpand(); prepare() },
+		Run: func() {
+			b.pool.run(tasks, task)
+			d.finish()
+		},
+	}
+}
+
+// plan reserves scratch memory.
+func (d *foldedDepthwise) plan() {
+	s, workers, cols := d.ConvShape, d.b.pool.threads, 0
+	for i := range len(d.w.cuts) - 1 {
+		cols = max(cols, d.w.cuts[i+1]-d.w.cuts[i])
+	}
+	var l layout
+	right := max(0, (s.OutW-1)*s.Stride+s.Kernel-s.Left-s.W)
+	d.ring = newRing(&l, workers, min(s.Kernel-1+d.band, s.H), s.W, s.Left, right, cols)
+	if d.expand != nil {
+		d.wide = l.take(workers, d.band*s.W*cols)
+	}
+	d.narrow = l.take(workers, s.OutW*cols)
+	if d.means != nil {
+		d.sums = l.take(s.N*d.parts, s.In)
+	}
+	d.b.reserve(l.size)
+	d.taps = tapLists(workers, s.Kernel*s.Kernel)
+}
+
+// task is a part of an image and a group of channels.
+func (d *foldedDepthwise) task(worker, i int) {
+	group, part := i/(d.N*d.parts), i%(d.N*d.parts)
+	image := part / d.parts
+	from, to := span(d.OutH, d.parts, part%d.parts)
+	first := d.w.cuts[group]
+	cols := d.w.cuts[group+1] - first
+
+	// The group's ring: of its own width, so that its rows lie together.
+	s, g := d.ConvShape, *d.ring
+	s.In, g.channels = cols, cols
+	g.clearEdges(d.b, worker, s.W)
+	w, bias := d.w.group(group)
+	narrow := d.narrow.of(d.b, worker)[:s.OutW*cols]
+	var sums []float32
+	if d.means != nil {
+		sums = d.sums.of(d.b, part)[first:][:cols]
+		clear(sums)
+	}
+	filled := max(0, from*s.Stride-s.Top)
+	for oh := from; oh < to; oh++ {
+		for last := lastInput(s, oh); filled <= last; {
+			rows := min(d.band, s.H-filled)
+			d.fill(worker, &g, image, group, filled, rows)
+			filled += rows
+		}
+		taps := forwardTaps(d.taps[worker], s, &g, oh)
+		d.b.set.Depthwise(narrow, cols, g.mem.of(d.b, worker), 0, s.Stride*cols, w, taps, s.Kernel, s.OutW, cols, 0)
+		y := d.y[((image*s.OutH+oh)*s.OutW)*d.In+first:]
+		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
+	}
+}
+
+// fill makes rows of an image's group of channels, from row first on.
+func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows int) {
+	b, width := d.b, d.W
+	at := (image*d.H + first) * width
+	if d.expand == nil {
+		for r := range rows {
+			copy(g.row(b, worker, first+r, width), d.x[(at+r*width)*d.In:][:width*d.In])
+		}
+		return
+	}
+	cols := g.channels
+	wide := d.wide.of(b, worker)[:rows*width*cols]
+	d.expand.multiply(b, group, rows*width, d.x[at*d.Expand:], wide, cols, false)
+	bias := d.expand.bias[d.expand.groups[group].from:][:cols]
+	for r := range rows {
+		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.ExpandNorm.Act], cols, 0)
+	}
+}
+
+// clearEdges clears what surrounds a ring's rows of width pixels.
+func (g *ring) clearEdges(b *Backend, worker, width int) {
+	mem := g.mem.of(b, worker)
+	for r := range g.rows {
+		row := mem[g.at(r):][:g.width*g.channels]
+		clear(row[:g.left*g.channels])
+		clear(row[(g.left+width)*g.channels:])
+	}
+}
+
+// finish makes the means of the parts' sums.
+func (d *foldedDepthwise) finish() {
+	if d.means == nil {
+		return
+	}
+	for n := range d.N {
+		mean := d.means[n*d.In:][:d.In]
+		copy(mean, d.sums.of(d.b, n*d.parts))
+		for p := 1; p < d.parts; p++ {
+			d.b.set.Add(mean, mean, d.sums.of(d.b, n*d.parts+p), 0)
+		}
+		d.b.set.Scale(mean, mean, 1/float32(d.OutH*d.OutW), 0)
+	}
+}

@@ -1,0 +1,215 @@
+package cpu
+
+import "effnet/internal/backend"
+
+// Folded 1x1 convolutions go through a map by blocks of rows, whose results are
+// ended while they are in a cache. A block's boundaries depend on the image's
+// shape alone, and each result on its own row and column, so that neither the
+// batch nor the number of threads shows.
+
+// blockRows is how many rows a block has at most, but for one that is an image.
+const blockRows = 192
+
+// foldedBlocks cuts images of area rows each: into an even number of blocks, or
+// one, where an image has more rows than a block should; into blocks of several
+// images where it has far fewer. k is the row's length.
+func foldedBlocks(images, area, k int) []rowBlock {
+	rows := min(max(96<<10/k, 48), blockRows)
+	var all []rowBlock
+	if area <= rows {
+		each := max(1, rows/area)
+		for n := 0; n < images; n += each {
+			all = append(all, rowBlock{n, n * area, min(n+each, images) * area})
+		}
+		return all
+	}
+	parts := (area + 2*rows - 1) / (2 * rows) * 2
+	for n := range images {
+		for p := range parts {
+			from, to := span((area+11)/12, parts, p)
+			all = append(all, rowBlock{n, n*area + from*12, n*area + min(to*12, area)})
+		}
+	}
+	return all
+}
+
+// foldedMatMul is one FoldedMatMul.
+type foldedMatMul struct {
+	backend.FoldedMatMul
+	b                    *Backend
+	w                    *weights
+	x, gate, shortcut, y []float32
+	blocks               []rowBlock
+	rows, results        slot // of each worker: gated rows, and results that are summed
+
+	// Where an image has many more rows than w has columns, its gate goes into
+	// the weights instead of its rows: here into a copy of each worker's.
+	gateWeights bool
+	gated       slot
+	images      []int // whose gate is in each worker's copy
+}
+
+func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Program {
+	m := &foldedMatMul{FoldedMatMul: s, b: b, x: next(&v)}
+	if s.Gated {
+		m.gate = next(&v)
+	}
+	w := next(&v)
+	f := nextFolding(s.Norm, &v)
+	if s.Residual {
+		m.shortcut = next(&v)
+	}
+	m.y = next(&v)
+	m.blocks = foldedBlocks(s.M/s.Area, s.Area, s.K)
+	groups := b.groupsFor(len(m.blocks))
+	if s.Pool {
+		groups = b.groupsFor(1)
+	}
+	var prepare func()
+	m.w, prepare = b.newWeights(w, s.K, s.N, groups, f)
+	groups = len(m.w.groups)
+
+	var l layout
+	m.gateWeights = s.Gated && s.Area > blockRows && 4*s.N <= s.Area
+	if m.gateWeights {
+		m.gated = l.take(b.pool.threads, m.w.size())
+		m.images = make([]int, b.pool.threads)
+	} else if s.Gated {
+		m.rows = l.take(b.pool.threads, blockSize(m.blocks, s.K))
+	}
+	if s.Pool {
+		m.results = l.take(b.pool.threads, blockSize(m.blocks, s.N))
+	}
+	b.reserve(l.size)
+	tasks, task := groups*len(m.blocks), func(worker, i int) { m.block(worker, i%groups, m.blocks[i/groups]) }
+	if s.Pool {
+		tasks, task = groups, m.pool
+	}
+	return backend.Program{Prepare: prepare, Run: func() {
+		for i := range m.images {
+			m.images[i] = -1
+		}
+		b.pool.run(tasks, task)
+	}}
+}
+
+// groupsFor is into how many groups of columns so many blocks of rows are cut so
+// that every thread has work.
+func (b *Backend) groupsFor(blocks int) int { return (b.pool.threads + blocks - 1) / blocks }
+
+// input is a block's rows of x, gated.
+func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
+	x := m.x[blk.from*m.K : blk.to*m.K]
+	if m.gate == nil || m.gateWeights {
+		return x
+	}
+	a := m.rows.of(m.b, worker)[:len(x)]
+	for n, at := blk.image, 0; at < len(x); n++ {
+		size := min(m.Area*m.K, len(x)-at)
+		m.b.set.MulColumns(a[at:at+size], x[at:at+size], m.gate[n*m.K:][:m.K], m.K, 0)
+		at += size
+	}
+	return a
+}
+
+// multiply is weights.multiply of a block, by the gated weights if they are.
+func (m *foldedMatMul) multiply(worker, group int, blk rowBlock, a, c []float32, ldc int, add bool) {
+	b, rows := m.b, blk.to-blk.from
+	if !m.gateWeights {
+		m.w.multiply(b, group, rows, a, c, ldc, add)
+		return
+	}
+	copied := m.gated.of(b, worker)
+	if m.images[worker] != blk.image {
+		m.images[worker] = blk.image
+		m.w.gate(b, copied, m.gate[blk.image*m.K:][:m.K])
+	}
+	g := &m.w.groups[group]
+	b.set.Gemm(rows, a, m.K, 1, g.packing, copied[g.at:], c, ldc, add)
+}
+
+// block computes a group of columns of a block.
+func (m *foldedMatMul) block(worker, group int, blk rowBlock) {
+	g, rows := &m.w.groups[group], blk.to-blk.from
+	a := m.input(worker, blk)
+	at := blk.from*m.N + g.from
+	y, bias := m.y[at:(blk.to-1)*m.N+g.to], m.w.bias[g.from:g.to]
+	if m.shortcut != nil {
+		m.eachRow(y, m.shortcut[at:], bias, rows, backend.Identity)
+	}
+	m.multiply(worker, group, blk, a, y, m.N, m.shortcut != nil)
+	if m.shortcut == nil {
+		m.eachRow(y, y, bias, rows, m.Norm.Act)
+	}
+}
+
+// eachRow is y = act(x + bias) on rows of one group of columns.
+func (m *foldedMatMul) eachRow(y, x, bias []float32, rows int, act backend.Activation) {
+	n := len(bias)
+	if n == m.N {
+		m.b.set.BiasAct(nil, y, n, x[:rows*n], bias, kernelAct[act], n, 0)
+		return
+	}
+	for r := range rows {
+		m.b.set.BiasAct(nil, y[r*m.N:], n, x[r*m.N:][:n], bias, kernelAct[act], n, 0)
+	}
+}
+
+// pool computes the means of a group of columns.
+func (m *foldedMatMul) pool(worker, group int) {
+	b, g := m.b, &m.w.groups[group]
+	n := g.to - g.from
+	for _, blk := range m.blocks {
+		rows := blk.to - blk.from
+		z := m.results.of(b, worker)[:rows*n]
+		m.multiply(worker, group, blk, m.input(worker, blk), z, n, false)
+		for image, at := blk.image, blk.from; at < blk.to; image++ {
+			to := min((image+1)*m.Area, blk.to)
+			sum := m.y[image*m.N+g.from:][:n]
+			if at == image*m.Area {
+				clear(sum)
+			}
+			part := z[(at-blk.from)*n : (to-blk.from)*n]
+			b.set.BiasAct(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n, 0)
+			if to == (image+1)*m.Area {
+				b.set.Scale(sum, sum, 1/float32(m.Area), 0)
+			}
+			at = to
+		}
+	}
+}
+
+// linear is a product with a bias.
+func (b *Backend) linear(s backend.Linear, v [][]float32) backend.Program {
+	x, w, bias, y := v[0], v[1], v[2], v[3]
+	m, prepare := b.newWeights(w, s.K, s.N, b.groupsFor(1), biasOnly(bias))
+	task := func(_, i int) {
+		g := &m.groups[i]
+		m.multiply(b, i, s.M, x, y[g.from:], s.N, false)
+		for r := range s.M {
+			row := y[r*s.N:][g.from:g.to]
+			b.set.Add(row, row, m.bias[g.from:g.to], 0)
+		}
+	}
+	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(len(m.groups), task) }}
+}
+
+// squeezeExcite is one task: its products are small.
+func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.Program {
+	x, gate := v[0], v[5]
+	reduce, prepareReduce := b.newWeights(v[1], s.C, s.Squeeze, 1, biasOnly(v[2]))
+	expand, prepareExpand := b.newWeights(v[3], s.Squeeze, s.C, 1, biasOnly(v[4]))
+	var l layout
+	hidden := l.take(1, s.N*s.Squeeze)
+	b.reserve(l.size)
+	return backend.Program{
+		Prepare: func() { prepareReduce(); prepareExpand() },
+		Run: func() {
+			h := hidden.of(b, 0)
+			reduce.multiply(b, 0, s.N, x, h, s.Squeeze, false)
+			b.set.BiasAct(nil, h, s.Squeeze, h, reduce.bias, kernelAct[s.Act], s.Squeeze, 0)
+			expand.multiply(b, 0, s.N, h, gate, s.C, false)
+			b.set.BiasAct(nil, gate, s.C, gate, expand.bias, kernelAct[backend.Sigmoid], s.C, 0)
+		},
+	}
+}
