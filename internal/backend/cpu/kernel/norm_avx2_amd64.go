@@ -29,20 +29,18 @@ func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 // curvedAVX2 is normActAVX2 of the activations with a sigmoid.
 func curvedAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX2 {
 				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				storeAVX2(py, row+i, z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX2(py, row+i, z.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 			}
 			continue
 		}
 		for i := c; i < whole; i += lanesAVX2 {
 			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-			n2, h := splitAVX2(z, log2e, minusLog2e)
-			storeAVX2(py, row+i, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			storeAVX2(py, row+i, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 		}
 	}
 }
@@ -65,14 +63,13 @@ func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX2 {
 				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				storeAVX2(py, i, loadAVX2(py, i).Add(z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))))
+				storeAVX2(py, i, loadAVX2(py, i).Add(z.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))))
 			}
 			continue
 		}
@@ -82,8 +79,7 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 			case ReLU6:
 				z = relu6AVX2(z, zero, six)
 			case Sigmoid:
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				z = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			}
 			storeAVX2(py, i, loadAVX2(py, i).Add(z))
 		}
@@ -116,7 +112,7 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
 	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		for i := c; i < whole; i += lanesAVX2 {
@@ -124,8 +120,7 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 			if act != Identity {
 				z := v.MulAdd(loadAVX2(ps, i), loadAVX2(pt, i))
 				if swish || act == Sigmoid {
-					n2, h := splitAVX2(z, log2e, minusLog2e)
-					d = d.Mul(curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one))
+					d = d.Mul(curveAVX2(swish, z, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one))
 				} else {
 					d = d.Mul(slopeAVX2(act, z))
 				}
@@ -143,15 +138,14 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX2 {
 				v, scale := loadAVX2(px, row+i), loadAVX2(ps, i)
 				z := v.MulAdd(scale, loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, row+i))
+				d := curveAVX2(swish, z, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one).Mul(loadAVX2(py, row+i))
 				storeAVX2(pd, row+i, d.MulAdd(scale, loadAVX2(p1, i).MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(p0, i))))
 			}
 			continue
@@ -170,14 +164,13 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX2 {
 				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				s := one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+				s := one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 				z = z.Mul(s)
 				storeAVX2(py, row+i, z)
 				storeAVX2(pd, row+i, z.MulAdd(one.Sub(s), s))
@@ -192,8 +185,7 @@ func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 				slope = slopeAVX2(act, z)
 				z = relu6AVX2(z, zero, six)
 			case Sigmoid:
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				z = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 				slope = z.Mul(one.Sub(z))
 			}
 			storeAVX2(py, row+i, z)
@@ -255,11 +247,10 @@ func gateGradAVX2(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 
 func expAVX2(y, x []float32, top float32, i int) {
 	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	t := archsimd.BroadcastFloat32x8(top)
 	for ; i+lanesAVX2 <= len(x); i += lanesAVX2 {
-		n2, h := splitAVX2(t.Sub(loadAVX2(px, i)), log2e, minusLog2e)
-		storeAVX2(py, i, pow2AVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
+		storeAVX2(py, i, expMinusAVX2(t.Sub(loadAVX2(px, i)), minusLog2e, one, c1, c2, c3, c4, c5))
 	}
 	expGeneric(y, x, top, i)
 }

@@ -27,20 +27,18 @@ func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 // curvedAVX512 is normActAVX512 of the activations with a sigmoid.
 func curvedAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX512 {
 				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				storeAVX512(py, row+i, z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX512(py, row+i, z.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 			}
 			continue
 		}
 		for i := c; i < whole; i += lanesAVX512 {
 			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-			n2, h := splitAVX512(z, log2e, minusLog2e)
-			storeAVX512(py, row+i, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			storeAVX512(py, row+i, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 		}
 	}
 }
@@ -63,14 +61,13 @@ func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX512 {
 				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				storeAVX512(py, i, loadAVX512(py, i).Add(z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))))
+				storeAVX512(py, i, loadAVX512(py, i).Add(z.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))))
 			}
 			continue
 		}
@@ -80,8 +77,7 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 			case ReLU6:
 				z = relu6AVX512(z, zero, six)
 			case Sigmoid:
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				z = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			}
 			storeAVX512(py, i, loadAVX512(py, i).Add(z))
 		}
@@ -114,7 +110,7 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
 	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		for i := c; i < whole; i += lanesAVX512 {
@@ -122,8 +118,7 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 			if act != Identity {
 				z := v.MulAdd(loadAVX512(ps, i), loadAVX512(pt, i))
 				if swish || act == Sigmoid {
-					n2, h := splitAVX512(z, log2e, minusLog2e)
-					d = d.Mul(curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one))
+					d = d.Mul(curveAVX512(swish, z, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one))
 				} else {
 					d = d.Mul(slopeAVX512(act, z))
 				}
@@ -141,15 +136,14 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX512 {
 				v, scale := loadAVX512(px, row+i), loadAVX512(ps, i)
 				z := v.MulAdd(scale, loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, row+i))
+				d := curveAVX512(swish, z, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one).Mul(loadAVX512(py, row+i))
 				storeAVX512(pd, row+i, d.MulAdd(scale, loadAVX512(p1, i).MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(p0, i))))
 			}
 			continue
@@ -168,14 +162,13 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX512 {
 				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				s := one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+				s := one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 				z = z.Mul(s)
 				storeAVX512(py, row+i, z)
 				storeAVX512(pd, row+i, z.MulAdd(one.Sub(s), s))
@@ -190,8 +183,7 @@ func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 				slope = slopeAVX512(act, z)
 				z = relu6AVX512(z, zero, six)
 			case Sigmoid:
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				z = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+				z = one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 				slope = z.Mul(one.Sub(z))
 			}
 			storeAVX512(py, row+i, z)
@@ -253,11 +245,10 @@ func gateGradAVX512(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 
 func expAVX512(y, x []float32, top float32, i int) {
 	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	t := archsimd.BroadcastFloat32x16(top)
 	for ; i+lanesAVX512 <= len(x); i += lanesAVX512 {
-		n2, h := splitAVX512(t.Sub(loadAVX512(px, i)), log2e, minusLog2e)
-		storeAVX512(py, i, pow2AVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
+		storeAVX512(py, i, expMinusAVX512(t.Sub(loadAVX512(px, i)), minusLog2e, one, c1, c2, c3, c4, c5))
 	}
 	expAVX2(y, x, top, i)
 }
