@@ -56,30 +56,44 @@ func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {
 	return timings, nil
 }
 
+// layer is what a node belongs to.
+type layer struct {
+	name string
+	norm bool // a normalisation
+}
+
 // layers names the nodes that belong to one layer: parameters, their gradients
 // and normalisations' statistics.
-func (g *graph) layers() map[*G.Node]string {
-	layers := map[*G.Node]string{}
+func (g *graph) layers() map[*G.Node]layer {
+	layers := map[*G.Node]layer{}
 	for i, n := range g.nodes {
-		name := g.params[i].Name
-		layers[n] = name[:strings.LastIndex(name, ".")] // without .weight or .bias
+		p := g.params[i]
+		layers[n] = layer{p.Name[:strings.LastIndex(p.Name, ".")], p.Kind == Scale || p.Kind == Shift} // without .weight or .bias
 		if g.grads != nil {
 			layers[g.grads[i]] = layers[n]
 		}
 	}
 	for i, n := range g.stats {
-		layers[n] = g.norms[i].Name
+		layers[n] = layer{g.norms[i].Name, true}
 	}
 	return layers
 }
 
-// layerOf is the layer of the first input that has one, else the output's, else
-// the op and the output's shape.
-func layerOf(l vm.Timing, layers map[*G.Node]string) string {
+// layerOf is the layer of the first input that has one, or of the output, but a
+// normalisation only if there is no other: a fused launch is its convolution's.
+// Without any it is the op and the output's shape.
+func layerOf(l vm.Timing, layers map[*G.Node]layer) string {
+	norm := ""
 	for _, n := range append(l.Inputs, l.Node) {
-		if name, ok := layers[n]; ok {
-			return name
+		switch of, ok := layers[n]; {
+		case ok && !of.norm:
+			return of.name
+		case ok && norm == "":
+			norm = of.name
 		}
+	}
+	if norm != "" {
+		return norm
 	}
 	return fmt.Sprint(l.Op, " ", l.Node.Shape())
 }

@@ -98,7 +98,7 @@ func fusedSpecs() []backend.Spec {
 				backend.GatedGradSums{N: s.images, Area: s.area, C: s.k})
 		}
 		for _, same := range []bool{true, false} {
-			for _, k := range []struct{ kernel, stride int }{{1, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
+			for _, k := range []struct{ kernel, stride int }{{1, 1}, {1, 2}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
 				for _, size := range [][2]int{{1, 1}, {2, 3}, {9, 13}} {
 					c := conv(3, size[0], size[1], 24, 24, k.kernel, k.stride, same)
 					specs = append(specs,

@@ -191,7 +191,7 @@ func (b *Backend) compile(spec backend.Spec, v [][]float32) (backend.Launch, err
 	case backend.ProjectGrad:
 		return b.projectGrad(s, v), nil
 	case backend.GatedGradSums:
-		return func() { gatedGradSums(s, v) }, nil
+		return b.gatedGradSums(s, v), nil
 	case backend.DepthwiseGrad:
 		return b.normDepthwiseGrad(s, v), nil
 	case backend.ExpandGrad:

@@ -150,7 +150,8 @@ type depthwiseGrad struct {
 
 	tasks            int
 	inputs, grads    *ring
-	flipped          slot // w with every row of the filter reversed
+	slopes           *ring // of the rows in inputs
+	flipped          slot  // w with every row of the filter reversed
 	dwParts, dsParts slot
 	taps             [][]kernel.Tap
 	fold             func()
@@ -163,6 +164,9 @@ func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
 	left := (max(s.Kernel-1-s.Left, 0) + s.Stride - 1) / s.Stride
 	right := max(0, (s.W-1+s.Left)/s.Stride-(s.OutW-1))
 	d.grads = newRing(l, b.pool.threads, s.Kernel, s.OutW, left, right, s.In)
+	if d.dsums != nil {
+		d.slopes = newRing(l, b.pool.threads, s.Kernel+s.Stride, s.W, 0, 0, s.In)
+	}
 	d.flipped = l.take(1, len(d.w))
 	d.dwParts, d.dsParts = l.take(d.tasks, len(d.dw)), l.take(d.tasks, len(d.dsums))
 	d.taps = tapLists(b.pool.threads, s.Kernel*s.Kernel)
@@ -177,23 +181,16 @@ func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
 			d.image(b, worker, i, n)
 		}
 	}
+	sumWeights, sumNorm := b.sumSlots(d.dw, d.dwParts, d.tasks), b.sumSlots(d.dsums, d.dsParts, d.tasks)
 	return func() {
 		d.fold()
 		d.flip(b)
 		b.pool.run(d.tasks, task)
-		b.sumSlots(d.dw, d.dwParts, d.tasks)
-		b.sumSlots(d.dsums, d.dsParts, d.tasks)
+		sumWeights()
+		sumNorm()
 		for c := range len(d.dsums) / 2 {
 			d.dsums[s.In+c] /= d.in.std[c]
 		}
-	}
-}
-
-// sumSlots is dst = the sum of n pieces.
-func (b *Backend) sumSlots(dst []float32, parts slot, n int) {
-	copy(dst, parts.of(b, 0))
-	for i := 1; i < n; i++ {
-		b.set.Add(dst, dst, parts.of(b, i), 0)
 	}
 }
 
@@ -215,7 +212,7 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 		d.gradRow(worker, grad, n*d.OutH+oh)
 		if d.dw != nil {
 			for ; filled <= lastInput(d.ConvShape, oh); filled++ {
-				d.in.read(b, d.inputs.row(b, worker, filled, d.W), d.x[(n*d.H+filled)*row:][:row])
+				d.readInput(b, worker, n, filled)
 			}
 			t := forwardTaps(d.taps[worker], d.ConvShape, d.inputs, oh)
 			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In, 0)
@@ -231,11 +228,27 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 			at := (n*d.H + done) * row
 			d.inputRow(b, worker, d.dx[at:][:row], done)
 			if d.dsums != nil {
+				for ; filled <= done; filled++ { // a row that no output row meets
+					d.readInput(b, worker, n, filled)
+				}
 				sums := d.dsParts.of(b, task)
-				b.set.NormActGradSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], d.in.norm, d.in.act, d.In, 0)
+				slope := d.slopes.row(b, worker, done, d.W)
+				b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], slope, d.in.norm.Mean, d.In, 0)
 			}
 		}
 	}
+}
+
+// readInput puts row r of image n into the ring of inputs and, if its gradient
+// will be summed, the slope there into another.
+func (d *depthwiseGrad) readInput(b *Backend, worker, n, r int) {
+	x := d.x[(n*d.H+r)*d.W*d.In:][:d.W*d.In]
+	dst := d.inputs.row(b, worker, r, d.W)
+	if d.dsums == nil {
+		d.in.read(b, dst, x)
+		return
+	}
+	b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), x, d.in.norm, d.in.act, d.In, 0)
 }
 
 // inputRow computes row r of the gradient with respect to the input: pixel i of

@@ -59,9 +59,9 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 	case backend.Dropout:
 		return b.flat(s.N, func(from, to int) { dropout(s, v, from, to) }), nil
 	case backend.SoftmaxCrossEntropy:
-		return func() { softmaxCrossEntropy(s, v) }, nil
+		return b.softmaxCrossEntropy(s, v), nil
 	case backend.SoftmaxCrossEntropyGrad:
-		return b.images(s.N, func(n int) { softmaxCrossEntropyGrad(s, v, n) }), nil
+		return b.softmaxCrossEntropyGrad(s, v), nil
 	case backend.RMSProp:
 		rule := kernel.RMSPropRule{Decay: s.Decay, Momentum: s.Momentum, Eps: s.Eps, WeightDecay: s.WeightDecay}
 		run := b.flat(s.N, func(from, to int) {
@@ -158,36 +158,53 @@ func (b *Backend) activateGrad(s backend.ActivateGrad, v [][]float32) backend.La
 	})
 }
 
-// logSumExp is log(sum over k of exp(row[k])).
-func logSumExp(row []float32) float64 {
-	top := math.Inf(-1)
-	for _, z := range row {
-		top = math.Max(top, float64(z)) // keeps a NaN
-	}
-	var sum float64
-	for _, z := range row {
-		sum += math.Exp(float64(z) - top)
-	}
-	return top + math.Log(sum)
-}
-
-func softmaxCrossEntropy(s backend.SoftmaxCrossEntropy, v [][]float32) {
-	logits, targets := v[0], v[1]
-	var loss float64
-	for n := range s.N {
+// softmaxCrossEntropy computes the rows' losses side by side and adds them in
+// their order.
+func (b *Backend) softmaxCrossEntropy(s backend.SoftmaxCrossEntropy, v [][]float32) backend.Launch {
+	logits, targets, losses := v[0], v[1], make([]float64, s.N)
+	var l layout
+	exps := l.take(b.pool.threads, s.K)
+	b.reserve(l.size)
+	task := func(worker, n int) {
 		row := logits[n*s.K:][:s.K]
-		norm := logSumExp(row)
+		top, sum := b.softmax(exps.of(b, worker), row)
+		norm, loss := float64(top)+math.Log(sum), 0.0
 		for k, t := range targets[n*s.K:][:s.K] {
 			loss += float64(t) * (norm - float64(row[k]))
 		}
+		losses[n] = loss
 	}
-	v[2][0] = float32(loss / float64(s.N))
+	return func() {
+		b.pool.run(s.N, task)
+		var sum float64
+		for _, loss := range losses {
+			sum += loss
+		}
+		v[2][0] = float32(sum / float64(s.N))
+	}
 }
 
-func softmaxCrossEntropyGrad(s backend.SoftmaxCrossEntropyGrad, v [][]float32, n int) {
-	row, targets, grad := v[0][n*s.K:][:s.K], v[1][n*s.K:][:s.K], v[3][n*s.K:][:s.K]
-	norm, scale := logSumExp(row), v[2][0]/float32(s.N)
-	for k, z := range row {
-		grad[k] = scale * (float32(math.Exp(float64(z)-norm)) - targets[k])
+func (b *Backend) softmaxCrossEntropyGrad(s backend.SoftmaxCrossEntropyGrad, v [][]float32) backend.Launch {
+	return b.images(s.N, func(n int) {
+		targets, grad := v[1][n*s.K:][:s.K], v[3][n*s.K:][:s.K]
+		_, sum := b.softmax(grad, v[0][n*s.K:][:s.K])
+		scale, each := v[2][0]/float32(s.N), float32(1/sum)
+		for k, t := range targets {
+			grad[k] = scale * (grad[k]*each - t)
+		}
+	})
+}
+
+// softmax writes e^(row-top), where top is the largest of the row, and returns
+// top and the sum.
+func (b *Backend) softmax(exps, row []float32) (top float32, sum float64) {
+	top = row[0]
+	for _, z := range row {
+		top = max(top, z) // keeps a NaN
 	}
+	b.set.Exp(exps, row, top, 0)
+	for _, e := range exps {
+		sum += float64(e)
+	}
+	return top, sum
 }

@@ -113,17 +113,25 @@ func (b *Backend) conv(s backend.Conv, v [][]float32) backend.Launch {
 // another, zeros where they leave the image.
 func gatherPatches(dst, x []float32, s backend.ConvShape, r int) {
 	n, oh := r/s.OutH, r%s.OutH
+	width := s.Kernel * s.In // of a patch's row
 	for ow := range s.OutW {
+		left := ow*s.Stride - s.Left
+		before, after := max(0, -left), max(0, left+s.Kernel-s.W) // pixels outside
 		for kh := range s.Kernel {
+			row := dst[:width]
+			dst = dst[width:]
 			ih := oh*s.Stride - s.Top + kh
-			for kw := range s.Kernel {
-				iw := ow*s.Stride - s.Left + kw
-				if ih < 0 || ih >= s.H || iw < 0 || iw >= s.W {
-					clear(dst[:s.In])
-				} else {
-					copy(dst[:s.In], x[((n*s.H+ih)*s.W+iw)*s.In:])
-				}
-				dst = dst[s.In:]
+			if ih < 0 || ih >= s.H || before+after >= s.Kernel {
+				clear(row)
+				continue
+			}
+			if before > 0 || after > 0 {
+				clear(row)
+				row = row[before*s.In : width-after*s.In]
+			}
+			src := x[((n*s.H+ih)*s.W+left+before)*s.In:][:len(row)]
+			for i, v := range src { // too few for copy
+				row[i] = v
 			}
 		}
 	}

@@ -71,12 +71,13 @@ func (m *moments) finish(b *Backend, stats []float32) {
 			continue
 		}
 		p, k := m.parts.of(b, i), float64(rows)
-		share := k / (count + k)
-		for c := range m.c {
-			sum := float64(p[m.c+c])
-			d := float64(p[c]) + sum/k - mean[c]
+		share, each := k/(count+k), 1/k
+		pivot, sums, squares := p[:m.c], p[m.c:2*m.c], p[2*m.c:]
+		for c, sum := range sums {
+			s := float64(sum)
+			d := float64(pivot[c]) + s*each - mean[c]
 			mean[c] += d * share
-			m2[c] += float64(p[2*m.c+c]) - sum*sum/k + d*d*count*share
+			m2[c] += float64(squares[c]) - s*s*each + d*d*count*share
 		}
 		count += k
 	}

@@ -11,26 +11,42 @@ import (
 // stay in L2: what is read is made in scratch memory, multiplied, and its
 // results are summed while they are there.
 
-// rowBlock is a run of a map's rows, of one image.
+// rowBlock is a run of a map's rows: of one image, or of several whole ones.
 type rowBlock struct{ image, from, to int }
 
-// rowBlocks cuts maps of area rows each into blocks of at most about 48K values
-// over width columns, and of 24 to 384 rows, the tiles' heights dividing them.
-func rowBlocks(images, area, width int) []rowBlock {
-	rows := min(max(48<<10/width, 24), 384) / 12 * 12
-	var all []rowBlock
+// rowBlocks cuts maps of area rows each into blocks of at most about 64K values
+// over width columns, and of 48 to 384 rows, the tiles' heights dividing them.
+// Every image has perImage blocks, unless it shares one with others.
+func rowBlocks(images, area, width int) (all []rowBlock, perImage int) {
+	rows := min(max(64<<10/width, 48), 384) / 12 * 12
+	if group := rows / area; group > 1 {
+		for n := 0; n < images; n += group {
+			all = append(all, rowBlock{n, n * area, min(n+group, images) * area})
+		}
+		return all, 1
+	}
+	perImage = max(1, (area+rows/2)/rows)
 	for n := range images {
-		parts := max(1, (area+rows/2)/rows)
-		for p := range parts {
-			from, to := span((area+11)/12, parts, p)
+		for p := range perImage {
+			from, to := span((area+11)/12, perImage, p)
 			all = append(all, rowBlock{n, n*area + from*12, n*area + min(to*12, area)})
 		}
 	}
-	return all
+	return all, perImage
+}
+
+// eachImage calls f for the rows of each image in a block, counted from its
+// first.
+func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
+	for at, n := blk.from, blk.image; at < blk.to; n++ {
+		end := min((n+1)*area, blk.to)
+		f(n, at-blk.from, end-blk.from)
+		at = end
+	}
 }
 
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
-const forwardTasks = 64
+const forwardTasks = 32
 
 // gradTasks is into how many tasks the blocks of a backward pass are shared,
 // each with its own sum of size weights' gradients.
@@ -49,19 +65,20 @@ type reader struct {
 	act                 kernel.Act
 	eps                 float32
 	stats, gamma, shift []float32
-	std                 []float32 // sqrt(variance + eps)
+	std, perStd         []float32 // sqrt(variance + eps), and 1 over it
 }
 
 // newReader takes the three operands of a norm from the front of v.
 func newReader(n backend.Norm, v [][]float32) (*reader, [][]float32) {
 	c := len(v[1])
-	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c)}, v[3:]
+	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c), alloc(c)}, v[3:]
 }
 
 func (r *reader) fold() {
 	foldNorm(r.norm, r.stats, r.gamma, r.shift, r.eps)
 	for i := range r.std {
 		r.std[i] = float32(math.Sqrt(float64(r.stats[len(r.std)+i]) + float64(r.eps)))
+		r.perStd[i] = 1 / r.std[i]
 	}
 }
 
@@ -87,7 +104,7 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 		stats = next(&v)
 	}
 
-	all := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
+	all, _ := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
 	tasks := min(forwardTasks, len(all))
 	p := b.set.NewPacking(s.K, s.N)
 	var l layout
@@ -104,7 +121,10 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K, 0)
 			}
 			if gate != nil {
-				b.set.MulColumns(a, a, gate[blk.image*s.K:][:s.K], s.K, 0)
+				blk.eachImage(s.Area, func(n, from, to int) {
+					part := a[from*s.K : to*s.K]
+					b.set.MulColumns(part, part, gate[n*s.K:][:s.K], s.K, 0)
+				})
 			}
 			out := y[blk.from*s.N : blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, a, s.K, 1, p, packed.of(b, 0), out, s.N, false)
@@ -138,10 +158,19 @@ func blockSize(all []rowBlock, width int) int {
 func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	x, y := v[0], v[4]
 	in, _ := newReader(s.Norm, v[1:])
-	task := func(_, n int) {
-		sum := y[n*s.C:][:s.C]
+	rows := max(1, blockValues/s.C)
+	var l layout
+	partial := l.take(b.pool.threads, s.C)
+	b.reserve(l.size)
+	task := func(worker, n int) {
+		sum, part := y[n*s.C:][:s.C], partial.of(b, worker)
 		clear(sum)
-		b.set.NormActSum(sum, x[n*s.Area*s.C:][:s.Area*s.C], in.norm, in.act, s.C, 0)
+		for r := 0; r < s.Area; r += rows { // block by block, which loses fewer digits
+			clear(part)
+			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
+			b.set.NormActSum(part, block, in.norm, in.act, s.C, 0)
+			b.set.Add(sum, sum, part, 0)
+		}
 		b.set.Scale(sum, sum, 1/float32(s.Area), 0)
 	}
 	return func() {
@@ -160,39 +189,24 @@ type weightGrad struct {
 	parts        slot // of each task, [narrow,wide]
 }
 
-func newWeightGrad(b *Backend, l *layout, tasks, rows, narrow, wide int) *weightGrad {
-	p := b.set.NewPacking(rows, wide)
+// gradRows is how many rows are packed and multiplied at once: a panel of them
+// stays in L1 while all rows of the narrow side pass by.
+const gradRows = 128
+
+func newWeightGrad(b *Backend, l *layout, tasks, narrow, wide int) *weightGrad {
+	p := b.set.NewPacking(gradRows, wide)
 	return &weightGrad{narrow, wide, p, l.take(b.pool.threads, p.Size()), l.take(tasks, narrow*wide)}
 }
 
 // add adds what rows of the two maps give to a task's sum, which first clears.
 func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool) {
+	packed, sum := g.packed.of(b, worker), g.parts.of(b, task)
 	p := *g.p
-	p.K = len(wide) / g.wide
-	packed := g.packed.of(b, worker)
-	for i := range p.Blocks() {
-		b.set.PackBlock(packed, &p, i, wide, g.wide, 1)
-	}
-	b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, g.parts.of(b, task), g.wide, !first)
-}
-
-// finish writes the sum over the tasks, transposed if asked for.
-func (g *weightGrad) finish(b *Backend, tasks int, dw []float32, transposed bool) {
-	sum := dw
-	if transposed {
-		sum = g.parts.of(b, 0)
-	} else {
-		copy(sum, g.parts.of(b, 0))
-	}
-	for i := 1; i < tasks; i++ {
-		b.set.Add(sum, sum, g.parts.of(b, i), 0)
-	}
-	if transposed {
-		for r := range g.narrow {
-			for c, d := range sum[r*g.wide:][:g.wide] {
-				dw[c*g.narrow+r] = d
-			}
-		}
+	for len(wide) > 0 {
+		p.K = min(gradRows, len(wide)/g.wide)
+		b.set.PackBlock(packed, &p, 0, wide, g.wide, 1)
+		b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, sum, g.wide, !first)
+		narrow, wide, first = narrow[p.K*g.narrow:], wide[p.K*g.wide:], false
 	}
 }
 
@@ -201,13 +215,13 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 	out, v := newReader(s.Norm, v)
 	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
 
-	all := rowBlocks(1, s.M, s.N+s.K)
+	all, _ := rowBlocks(1, s.M, s.N+s.K)
 	tasks := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	back := newNormBack(out, sums, s.M)
 	var l layout
 	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.N))
-	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.K, s.N)
+	g := newWeightGrad(b, &l, tasks, s.K, s.N)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {
@@ -219,11 +233,12 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0)
 		}
 	}
+	sum := b.sumSlots(dw, g.parts, tasks)
 	return func() {
 		back.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
-		g.finish(b, tasks, dw, false)
+		sum()
 	}
 }
 
@@ -264,13 +279,14 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	}
 	w, dy, da, dw, sums := v[0], v[1], v[2], v[3], v[4]
 
-	all := rowBlocks(images, s.Area, s.N+s.K)
+	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
 	tasks := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	var l layout
-	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.K))
-	blockSums := l.take(len(all), 5*s.K)
-	g := newWeightGrad(b, &l, tasks, blockSize(all, 1), s.N, s.K)
+	size := blockSize(all, s.K)
+	packed, rows, slopes := l.take(1, p.Size()), l.take(b.pool.threads, size), l.take(b.pool.threads, size)
+	gateSums := l.take(images*perImage, 5*s.K)
+	g := newWeightGrad(b, &l, tasks, s.N, s.K)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {
@@ -278,40 +294,57 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 		for k, blk := range all[from:to] {
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
-			a, sum := rows.of(b, worker)[:len(din)], blockSums.of(b, from+k)
-			clear(sum)
-			b.set.GateGrad(a, sum, x[blk.from*s.K:blk.to*s.K], din, in.norm, gate[blk.image*s.K:][:s.K], in.act, s.K, 0)
+			a, slope, seen := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)], x[blk.from*s.K:blk.to*s.K]
+			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K, 0)
+			blk.eachImage(s.Area, func(n, start, end int) {
+				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
+				clear(sum)
+				at, to := start*s.K, end*s.K
+				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K, 0)
+			})
 			g.add(b, worker, i, dout, a, k == 0)
 		}
 	}
+	parts := sums
+	if s.Read != backend.Gated {
+		parts = alloc(5 * images * s.K)
+	}
+	gather := func(_, n int) { in.gateSums(b, parts, n, images, gateSums, n*perImage, (n+1)*perImage) }
+	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
 	return func() {
 		in.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
-		g.finish(b, tasks, dw, true)
-		clear(sums)
-		for i, blk := range all {
-			in.addGateGrads(b, sums, blockSums.of(b, i), blk.image, images, s.Read == backend.Gated)
+		sum()
+		b.pool.run(images, gather)
+		if s.Read != backend.Gated {
+			sumUngated(b, sums, parts, s.K, images)
 		}
 	}
 }
 
-// addGateGrads adds a block's sums of kernel.GateGrad to the parts of its image
-// or, without a gate, to the sums of beta's and gamma's gradients.
-func (r *reader) addGateGrads(b *Backend, dst, sums []float32, image, images int, gated bool) {
-	c := len(r.gamma)
-	for i := range c { // the kernel sums x-mean, not xhat
-		sums[3*c+i] /= r.std[i]
-		sums[4*c+i] /= r.std[i]
-	}
-	if !gated {
-		b.set.Add(dst[:c], dst[:c], sums[c:2*c], 0)
-		b.set.Add(dst[c:], dst[c:], sums[3*c:4*c], 0)
-		return
-	}
+// gateSums adds an image's blocks of kernel.GateGrad's sums, which are of x-mean
+// where xhat is wanted, into parts [5,images,C].
+func (r *reader) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {
+	c := len(r.std)
 	for k := range 5 {
-		part := dst[(k*images+image)*c:][:c]
-		b.set.Add(part, part, sums[k*c:][:c], 0)
+		part := parts[(k*images+image)*c:][:c]
+		clear(part)
+		for i := from; i < to; i++ {
+			b.set.Add(part, part, blocks.of(b, i)[k*c:][:c], 0)
+		}
+		if k >= 3 {
+			b.set.MulColumns(part, part, r.perStd, c, 0)
+		}
+	}
+}
+
+// sumUngated is NormActGradSums' sums [2,C] from parts of ungated images.
+func sumUngated(b *Backend, sums, parts []float32, c, images int) {
+	clear(sums)
+	for n := range images {
+		b.set.Add(sums[:c], sums[:c], parts[(images+n)*c:][:c], 0)
+		b.set.Add(sums[c:], sums[c:], parts[(3*images+n)*c:][:c], 0)
 	}
 }
 
@@ -323,16 +356,18 @@ func ones(n int) []float32 {
 	return x
 }
 
-func gatedGradSums(s backend.GatedGradSums, v [][]float32) {
+// gatedGradSums: both sums are dots over the images, of the parts with the gate
+// and of the parts with dpool/Area.
+func (b *Backend) gatedGradSums(s backend.GatedGradSums, v [][]float32) backend.Launch {
 	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
-	clear(sums)
 	size := s.N * s.C
-	for n := range s.N {
-		for c := range s.C {
-			i := n*s.C + c
-			g, d := gate[i], dpool[i]/float32(s.Area)
-			sums[c] += g*parts[size+i] + d*parts[2*size+i]
-			sums[s.C+c] += g*parts[3*size+i] + d*parts[4*size+i]
+	return func() {
+		for i := range 2 {
+			sum, with, without := sums[i*s.C:][:s.C], parts[(2*i+1)*size:][:size], parts[(2*i+2)*size:][:size]
+			clear(sum)
+			b.set.ColumnDot(sum, without, dpool, s.C, 0)
+			b.set.Scale(sum, sum, 1/float32(s.Area), 0)
+			b.set.ColumnDot(sum, with, gate, s.C, 0)
 		}
 	}
 }

@@ -16,7 +16,66 @@ func depthwise3s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		wc := unsafe.Add(unsafe.Pointer(w), c*4)
 		p := 0
-		for p+4 <= n {
+
+		for n >= 12 && p < n {
+			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
+			var s0, s1, s2, s3, s4, s5 archsimd.Float32x8
+			for i := 0; i < len(taps); i += 3 {
+				px, pw := unsafe.Add(xp, taps[i].X*4), unsafe.Add(wc, taps[i].W*4)
+				w0 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w1 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w2 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				v0 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v0.MulAdd(w0, s0)
+				v1 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v1.MulAdd(w1, s0)
+				s1 = v1.MulAdd(w0, s1)
+				v2 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v2.MulAdd(w2, s0)
+				s1 = v2.MulAdd(w1, s1)
+				s2 = v2.MulAdd(w0, s2)
+				v3 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v3.MulAdd(w2, s1)
+				s2 = v3.MulAdd(w1, s2)
+				s3 = v3.MulAdd(w0, s3)
+				v4 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v4.MulAdd(w2, s2)
+				s3 = v4.MulAdd(w1, s3)
+				s4 = v4.MulAdd(w0, s4)
+				v5 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v5.MulAdd(w2, s3)
+				s4 = v5.MulAdd(w1, s4)
+				s5 = v5.MulAdd(w0, s5)
+				v6 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v6.MulAdd(w2, s4)
+				s5 = v6.MulAdd(w1, s5)
+				v7 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v7.MulAdd(w2, s5)
+			}
+			i := p*cols + c
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
+			storeAVX2(y, i+2*cols, s2)
+			storeAVX2(y, i+3*cols, s3)
+			storeAVX2(y, i+4*cols, s4)
+			storeAVX2(y, i+5*cols, s5)
+			if p += 6; p < n {
+				p = min(p, n-6)
+			}
+		}
+
+		for n >= 4 && p < n {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
 			var s0, s1, s2, s3 archsimd.Float32x8
 			for i := 0; i < len(taps); i += 3 {
@@ -53,14 +112,15 @@ func depthwise3s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 				s3 = v5.MulAdd(w2, s3)
 			}
 			i := p*cols + c
-			storeAVX2(y, i, s0)
-			storeAVX2(y, i+cols, s1)
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
 			storeAVX2(y, i+2*cols, s2)
 			storeAVX2(y, i+3*cols, s3)
 			if p += 4; p < n {
 				p = min(p, n-4)
 			}
 		}
+
 		for ; p < n; p++ {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
 			var s archsimd.Float32x8
@@ -78,7 +138,7 @@ func depthwise3s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 }
 
 // depthwiseGradWeight3s1AVX2 is depthwiseGradWeightGeneric for taps in rows of 3, xstep
-// 1 pixels, from channel c on as far as whole vectors go. It returns where it stopped.
+// 1 gradPixels, from channel c on as far as whole vectors go. It returns where it stopped.
 func depthwiseGradWeight3s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) int {
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
@@ -145,7 +205,76 @@ func depthwise3s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		wc := unsafe.Add(unsafe.Pointer(w), c*4)
 		p := 0
-		for p+4 <= n {
+
+		for n >= 12 && p < n {
+			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
+			var s0, s1, s2, s3, s4, s5 archsimd.Float32x8
+			for i := 0; i < len(taps); i += 3 {
+				px, pw := unsafe.Add(xp, taps[i].X*4), unsafe.Add(wc, taps[i].W*4)
+				w0 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w1 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w2 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				v0 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v0.MulAdd(w0, s0)
+				v1 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v1.MulAdd(w1, s0)
+				v2 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v2.MulAdd(w2, s0)
+				s1 = v2.MulAdd(w0, s1)
+				v3 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v3.MulAdd(w1, s1)
+				v4 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v4.MulAdd(w2, s1)
+				s2 = v4.MulAdd(w0, s2)
+				v5 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v5.MulAdd(w1, s2)
+				v6 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v6.MulAdd(w2, s2)
+				s3 = v6.MulAdd(w0, s3)
+				v7 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v7.MulAdd(w1, s3)
+				v8 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v8.MulAdd(w2, s3)
+				s4 = v8.MulAdd(w0, s4)
+				v9 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v9.MulAdd(w1, s4)
+				v10 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v10.MulAdd(w2, s4)
+				s5 = v10.MulAdd(w0, s5)
+				v11 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v11.MulAdd(w1, s5)
+				v12 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v12.MulAdd(w2, s5)
+			}
+			i := p*cols + c
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
+			storeAVX2(y, i+2*cols, s2)
+			storeAVX2(y, i+3*cols, s3)
+			storeAVX2(y, i+4*cols, s4)
+			storeAVX2(y, i+5*cols, s5)
+			if p += 6; p < n {
+				p = min(p, n-6)
+			}
+		}
+
+		for n >= 4 && p < n {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
 			var s0, s1, s2, s3 archsimd.Float32x8
 			for i := 0; i < len(taps); i += 3 {
@@ -188,14 +317,15 @@ func depthwise3s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 				s3 = v8.MulAdd(w2, s3)
 			}
 			i := p*cols + c
-			storeAVX2(y, i, s0)
-			storeAVX2(y, i+cols, s1)
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
 			storeAVX2(y, i+2*cols, s2)
 			storeAVX2(y, i+3*cols, s3)
 			if p += 4; p < n {
 				p = min(p, n-4)
 			}
 		}
+
 		for ; p < n; p++ {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
 			var s archsimd.Float32x8
@@ -213,7 +343,7 @@ func depthwise3s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 }
 
 // depthwiseGradWeight3s2AVX2 is depthwiseGradWeightGeneric for taps in rows of 3, xstep
-// 2 pixels, from channel c on as far as whole vectors go. It returns where it stopped.
+// 2 gradPixels, from channel c on as far as whole vectors go. It returns where it stopped.
 func depthwiseGradWeight3s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) int {
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
@@ -286,7 +416,86 @@ func depthwise5s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		wc := unsafe.Add(unsafe.Pointer(w), c*4)
 		p := 0
-		for p+4 <= n {
+
+		for n >= 12 && p < n {
+			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
+			var s0, s1, s2, s3, s4, s5 archsimd.Float32x8
+			for i := 0; i < len(taps); i += 5 {
+				px, pw := unsafe.Add(xp, taps[i].X*4), unsafe.Add(wc, taps[i].W*4)
+				w0 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w1 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w2 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w3 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w4 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				v0 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v0.MulAdd(w0, s0)
+				v1 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v1.MulAdd(w1, s0)
+				s1 = v1.MulAdd(w0, s1)
+				v2 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v2.MulAdd(w2, s0)
+				s1 = v2.MulAdd(w1, s1)
+				s2 = v2.MulAdd(w0, s2)
+				v3 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v3.MulAdd(w3, s0)
+				s1 = v3.MulAdd(w2, s1)
+				s2 = v3.MulAdd(w1, s2)
+				s3 = v3.MulAdd(w0, s3)
+				v4 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v4.MulAdd(w4, s0)
+				s1 = v4.MulAdd(w3, s1)
+				s2 = v4.MulAdd(w2, s2)
+				s3 = v4.MulAdd(w1, s3)
+				s4 = v4.MulAdd(w0, s4)
+				v5 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v5.MulAdd(w4, s1)
+				s2 = v5.MulAdd(w3, s2)
+				s3 = v5.MulAdd(w2, s3)
+				s4 = v5.MulAdd(w1, s4)
+				s5 = v5.MulAdd(w0, s5)
+				v6 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v6.MulAdd(w4, s2)
+				s3 = v6.MulAdd(w3, s3)
+				s4 = v6.MulAdd(w2, s4)
+				s5 = v6.MulAdd(w1, s5)
+				v7 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v7.MulAdd(w4, s3)
+				s4 = v7.MulAdd(w3, s4)
+				s5 = v7.MulAdd(w2, s5)
+				v8 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v8.MulAdd(w4, s4)
+				s5 = v8.MulAdd(w3, s5)
+				v9 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v9.MulAdd(w4, s5)
+			}
+			i := p*cols + c
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
+			storeAVX2(y, i+2*cols, s2)
+			storeAVX2(y, i+3*cols, s3)
+			storeAVX2(y, i+4*cols, s4)
+			storeAVX2(y, i+5*cols, s5)
+			if p += 6; p < n {
+				p = min(p, n-6)
+			}
+		}
+
+		for n >= 4 && p < n {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
 			var s0, s1, s2, s3 archsimd.Float32x8
 			for i := 0; i < len(taps); i += 5 {
@@ -339,14 +548,15 @@ func depthwise5s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 				s3 = v7.MulAdd(w4, s3)
 			}
 			i := p*cols + c
-			storeAVX2(y, i, s0)
-			storeAVX2(y, i+cols, s1)
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
 			storeAVX2(y, i+2*cols, s2)
 			storeAVX2(y, i+3*cols, s3)
 			if p += 4; p < n {
 				p = min(p, n-4)
 			}
 		}
+
 		for ; p < n; p++ {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*1*cols+c)*4)
 			var s archsimd.Float32x8
@@ -364,7 +574,7 @@ func depthwise5s1AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 }
 
 // depthwiseGradWeight5s1AVX2 is depthwiseGradWeightGeneric for taps in rows of 5, xstep
-// 1 pixels, from channel c on as far as whole vectors go. It returns where it stopped.
+// 1 gradPixels, from channel c on as far as whole vectors go. It returns where it stopped.
 func depthwiseGradWeight5s1AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) int {
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
@@ -447,7 +657,96 @@ func depthwise5s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
 		wc := unsafe.Add(unsafe.Pointer(w), c*4)
 		p := 0
-		for p+4 <= n {
+
+		for n >= 12 && p < n {
+			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
+			var s0, s1, s2, s3, s4, s5 archsimd.Float32x8
+			for i := 0; i < len(taps); i += 5 {
+				px, pw := unsafe.Add(xp, taps[i].X*4), unsafe.Add(wc, taps[i].W*4)
+				w0 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w1 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w2 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w3 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				w4 := archsimd.LoadFloat32x8((*[8]float32)(pw))
+				pw = unsafe.Add(pw, step)
+				v0 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v0.MulAdd(w0, s0)
+				v1 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v1.MulAdd(w1, s0)
+				v2 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v2.MulAdd(w2, s0)
+				s1 = v2.MulAdd(w0, s1)
+				v3 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v3.MulAdd(w3, s0)
+				s1 = v3.MulAdd(w1, s1)
+				v4 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s0 = v4.MulAdd(w4, s0)
+				s1 = v4.MulAdd(w2, s1)
+				s2 = v4.MulAdd(w0, s2)
+				v5 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v5.MulAdd(w3, s1)
+				s2 = v5.MulAdd(w1, s2)
+				v6 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s1 = v6.MulAdd(w4, s1)
+				s2 = v6.MulAdd(w2, s2)
+				s3 = v6.MulAdd(w0, s3)
+				v7 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v7.MulAdd(w3, s2)
+				s3 = v7.MulAdd(w1, s3)
+				v8 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s2 = v8.MulAdd(w4, s2)
+				s3 = v8.MulAdd(w2, s3)
+				s4 = v8.MulAdd(w0, s4)
+				v9 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v9.MulAdd(w3, s3)
+				s4 = v9.MulAdd(w1, s4)
+				v10 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s3 = v10.MulAdd(w4, s3)
+				s4 = v10.MulAdd(w2, s4)
+				s5 = v10.MulAdd(w0, s5)
+				v11 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v11.MulAdd(w3, s4)
+				s5 = v11.MulAdd(w1, s5)
+				v12 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s4 = v12.MulAdd(w4, s4)
+				s5 = v12.MulAdd(w2, s5)
+				v13 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v13.MulAdd(w3, s5)
+				v14 := archsimd.LoadFloat32x8((*[8]float32)(px))
+				px = unsafe.Add(px, step)
+				s5 = v14.MulAdd(w4, s5)
+			}
+			i := p*cols + c
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
+			storeAVX2(y, i+2*cols, s2)
+			storeAVX2(y, i+3*cols, s3)
+			storeAVX2(y, i+4*cols, s4)
+			storeAVX2(y, i+5*cols, s5)
+			if p += 6; p < n {
+				p = min(p, n-6)
+			}
+		}
+
+		for n >= 4 && p < n {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
 			var s0, s1, s2, s3 archsimd.Float32x8
 			for i := 0; i < len(taps); i += 5 {
@@ -506,14 +805,15 @@ func depthwise5s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 				s3 = v10.MulAdd(w4, s3)
 			}
 			i := p*cols + c
-			storeAVX2(y, i, s0)
-			storeAVX2(y, i+cols, s1)
+			storeAVX2(y, i+0*cols, s0)
+			storeAVX2(y, i+1*cols, s1)
 			storeAVX2(y, i+2*cols, s2)
 			storeAVX2(y, i+3*cols, s3)
 			if p += 4; p < n {
 				p = min(p, n-4)
 			}
 		}
+
 		for ; p < n; p++ {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*2*cols+c)*4)
 			var s archsimd.Float32x8
@@ -531,7 +831,7 @@ func depthwise5s2AVX2(y, x, w *float32, taps []Tap, n, cols, c int) int {
 }
 
 // depthwiseGradWeight5s2AVX2 is depthwiseGradWeightGeneric for taps in rows of 5, xstep
-// 2 pixels, from channel c on as far as whole vectors go. It returns where it stopped.
+// 2 gradPixels, from channel c on as far as whole vectors go. It returns where it stopped.
 func depthwiseGradWeight5s2AVX2(dw, x, dy *float32, taps []Tap, n, cols, c int) int {
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {

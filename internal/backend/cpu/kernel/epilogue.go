@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // biasActGeneric ends a folded convolution while its results x [rows,cols] are in
 // a cache, from column c on. Row r of y begins at r*ldy, so that y may be some of
 // a map's channels:
@@ -24,12 +22,4 @@ func biasActGeneric(sum, y []float32, ldy int, x, bias []float32, act Act, cols,
 			sum[j] = s
 		}
 	}
-}
-
-// expVectors are the constants of the epilogues' sigmoid as the vector kernels
-// load them: 2^r = 1 + c1*r + ... + c5*r^5 for 0 <= r < 1, to 2.3e-7, by
-// interpolation of (2^r-1)/r at Chebyshev's points.
-var expVectors = [7][16]float32{
-	splat(-math.Log2E), splat(1),
-	splat(0.69314754), splat(0.2402072), splat(0.055657055), splat(0.0091993874), splat(0.0017883688),
 }

@@ -40,7 +40,7 @@ func biasSwishAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, wh
 		var s archsimd.Float32x8
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX2(x, i).Add(b)
-			v := z.Div(onePlusExpAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			v := z.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			storeAVX2(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy
@@ -59,7 +59,7 @@ func biasSigmoidAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, 
 		var s archsimd.Float32x8
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX2(x, i).Add(b)
-			v := one.Div(onePlusExpAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			v := one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			storeAVX2(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

@@ -38,7 +38,7 @@ func biasSwishAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, 
 		var s archsimd.Float32x16
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX512(x, i).Add(b)
-			v := z.Div(onePlusExpAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			v := z.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			storeAVX512(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy
@@ -57,7 +57,7 @@ func biasSigmoidAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c
 		var s archsimd.Float32x16
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX512(x, i).Add(b)
-			v := one.Div(onePlusExpAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5))
+			v := one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
 			storeAVX512(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

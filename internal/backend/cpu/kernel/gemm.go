@@ -87,7 +87,9 @@ func (p *Packing) Size() int { return p.K * p.rowLen }
 // Blocks is the number of pieces PackBlock can pack independently.
 func (p *Packing) Blocks() int { return (p.K + blockK - 1) / blockK }
 
-// PackBlock packs rows i*blockK... of B, whose element (k,j) is b[k*brs+j*bcs].
+// PackBlock packs rows i*blockK... of B, whose element (k,j) is b[k*brs+j*bcs];
+// one of the strides is 1. Columns that pad a panel hold anything: what they give
+// is not stored.
 func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, bcs int) {
 	k0 := i * blockK
 	kb := min(blockK, p.K-k0)
@@ -96,20 +98,25 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 	for _, t := range p.panels {
 		cols := s.tiles[t].cols
 		n := min(cols, p.N-col)
-		for k := range kb {
-			row := dst[k*cols : k*cols+cols]
-			src := b[(k0+k)*brs+col*bcs:]
-			if bcs == 1 {
-				copy(row, src[:n])
-			} else {
-				for j := range n {
-					row[j] = src[j*bcs]
+		if bcs == 1 {
+			s.packRows(dst[:kb*cols], b[k0*brs+col:], kb, brs, cols, n)
+		} else {
+			for j := range n {
+				for k, v := range b[k0+(col+j)*bcs:][:kb] {
+					dst[k*cols+j] = v
 				}
 			}
-			clear(row[n:])
 		}
 		dst = dst[kb*cols:]
 		col += n
+	}
+}
+
+// packRowsGeneric copies the first n columns of rows that are stride apart to
+// rows of cols.
+func packRowsGeneric(dst, src []float32, rows, stride, cols, n int) {
+	for r := range rows {
+		copy(dst[r*cols:][:n], src[r*stride:][:n])
 	}
 }
 

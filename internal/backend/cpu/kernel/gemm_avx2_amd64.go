@@ -53,3 +53,13 @@ func storeFirstAVX2(c unsafe.Pointer, n int, add bool, v archsimd.Float32x8) {
 func firstAVX2(n int) archsimd.Mask32x8 {
 	return archsimd.BroadcastInt32x8(int32(n)).Greater(archsimd.LoadInt32x8((*[8]int32)(unsafe.Pointer(&laneNumbers))))
 }
+
+// packRowsAVX2 copies whole vectors, and so columns after the n-th too.
+func packRowsAVX2(dst, src []float32, rows, stride, cols, _ int) {
+	pd, ps := unsafe.SliceData(dst), unsafe.SliceData(src)
+	for r := range rows {
+		for i := 0; i < cols; i += lanesAVX2 {
+			storeAVX2(pd, r*cols+i, loadAVX2(ps, r*stride+i))
+		}
+	}
+}

@@ -51,3 +51,13 @@ func storeFirstAVX512(c unsafe.Pointer, n int, add bool, v archsimd.Float32x16) 
 func firstAVX512(n int) archsimd.Mask32x16 {
 	return archsimd.BroadcastInt32x16(int32(n)).Greater(archsimd.LoadInt32x16((*[16]int32)(unsafe.Pointer(&laneNumbers))))
 }
+
+// packRowsAVX512 copies whole vectors, and so columns after the n-th too.
+func packRowsAVX512(dst, src []float32, rows, stride, cols, _ int) {
+	pd, ps := unsafe.SliceData(dst), unsafe.SliceData(src)
+	for r := range rows {
+		for i := 0; i < cols; i += lanesAVX512 {
+			storeAVX512(pd, r*cols+i, loadAVX512(ps, r*stride+i))
+		}
+	}
+}

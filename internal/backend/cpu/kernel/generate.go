@@ -33,9 +33,14 @@ var avx2 = strings.NewReplacer(
 // depthwises are the kernel sizes and strides with depthwise loops of their own.
 var depthwises = [][2]int{{3, 1}, {3, 2}, {5, 1}, {5, 2}}
 
-// pixels is how many neighbouring pixels a depthwise loop takes at once, so
-// that each input pixel and each weight is loaded once for them.
-const pixels = 4
+// widths are how many neighbouring pixels a depthwise loop takes at once, so that
+// each input pixel and each weight is loaded once for them. Six sums hide the
+// latency of a multiply-add better than four, seven spill; a row of fewer than
+// atLeast pixels would be computed twice over by them.
+var widths = []struct{ pixels, atLeast int }{{6, 12}, {4, 4}}
+
+// gradPixels is how many a depthwise loop takes for the weights' gradient.
+const gradPixels = 4
 
 // made are the files that are written from scratch.
 var made = map[string]func(w *bytes.Buffer){
@@ -57,7 +62,7 @@ func main() {
 		log.Fatal(err)
 	}
 	for _, f := range files {
-		if f == "sigmoid_avx512_amd64.go" || f == "exp_avx512_amd64.go" { // AVX2 lacks their instructions
+		if f == "exp_avx512_amd64.go" { // AVX2 lacks its instructions
 			continue
 		}
 		src, err := os.ReadFile(f)
@@ -157,29 +162,34 @@ func depthwise%[1]ds%[2]dAVX512(y, x, w *float32, taps []Tap, n, cols, c int) in
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
 		wc := unsafe.Add(unsafe.Pointer(w), c*4)
 		p := 0
-		for p+%[3]d <= n {
+`, size, stride)
+	for _, width := range widths {
+		pixels := width.pixels
+		var sums []string
+		for p := range pixels {
+			sums = append(sums, fmt.Sprintf("s%d", p))
+		}
+		fmt.Fprintf(w, `
+		for n >= %[5]d && p < n {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*%[2]d*cols+c)*4)
-			var s0, s1, s2, s3 archsimd.Float32x16
+			var %[4]s archsimd.Float32x16
 			for i := 0; i < len(taps); i += %[1]d {
 				px, pw := unsafe.Add(xp, taps[i].X*4), unsafe.Add(wc, taps[i].W*4)
-`, size, stride, pixels)
-	for k := range size {
-		fmt.Fprintf(w, "w%d := archsimd.LoadFloat32x16((*[16]float32)(pw))\npw = unsafe.Add(pw, step)\n", k)
-	}
-	for j := range (pixels-1)*stride + size {
-		fmt.Fprintf(w, "v%d := archsimd.LoadFloat32x16((*[16]float32)(px))\npx = unsafe.Add(px, step)\n", j)
-		eachTap(size, stride, j, func(p, k int) { fmt.Fprintf(w, "s%d = v%d.MulAdd(w%d, s%d)\n", p, j, k, p) })
-	}
-	fmt.Fprintf(w, `}
-			i := p*cols+c
-			storeAVX512(y, i, s0)
-			storeAVX512(y, i+cols, s1)
-			storeAVX512(y, i+2*cols, s2)
-			storeAVX512(y, i+3*cols, s3)
-			if p += %[3]d; p < n {
-				p = min(p, n-%[3]d)
-			}
+`, size, stride, pixels, strings.Join(sums, ", "), width.atLeast)
+		for k := range size {
+			fmt.Fprintf(w, "w%d := archsimd.LoadFloat32x16((*[16]float32)(pw))\npw = unsafe.Add(pw, step)\n", k)
 		}
+		for j := range (pixels-1)*stride + size {
+			fmt.Fprintf(w, "v%d := archsimd.LoadFloat32x16((*[16]float32)(px))\npx = unsafe.Add(px, step)\n", j)
+			eachTap(size, stride, pixels, j, func(p, k int) { fmt.Fprintf(w, "s%d = v%d.MulAdd(w%d, s%d)\n", p, j, k, p) })
+		}
+		fmt.Fprintln(w, "}\ni := p*cols+c")
+		for p := range pixels {
+			fmt.Fprintf(w, "storeAVX512(y, i+%d*cols, s%d)\n", p, p)
+		}
+		fmt.Fprintf(w, "if p += %[1]d; p < n {\np = min(p, n-%[1]d)\n}\n}\n", pixels)
+	}
+	fmt.Fprintf(w, `
 		for ; p < n; p++ {
 			xp := unsafe.Add(unsafe.Pointer(x), (p*%[2]d*cols+c)*4)
 			var s archsimd.Float32x16
@@ -195,7 +205,7 @@ func depthwise%[1]ds%[2]dAVX512(y, x, w *float32, taps []Tap, n, cols, c int) in
 	}
 	return c
 }
-`, size, stride, pixels)
+`, size, stride)
 }
 
 // writeDepthwiseGradWeight writes depthwiseGradWeightGeneric in the same way.
@@ -206,7 +216,7 @@ func writeDepthwiseGradWeight(w *bytes.Buffer, size, stride int) {
 	}
 	fmt.Fprintf(w, `
 // depthwiseGradWeight%[1]ds%[2]dAVX512 is depthwiseGradWeightGeneric for taps in rows of %[1]d, xstep
-// %[2]d pixels, from channel c on as far as whole vectors go. It returns where it stopped.
+// %[2]d gradPixels, from channel c on as far as whole vectors go. It returns where it stopped.
 func depthwiseGradWeight%[1]ds%[2]dAVX512(dw, x, dy *float32, taps []Tap, n, cols, c int) int {
 	step := uintptr(cols) * 4
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
@@ -216,20 +226,20 @@ func depthwiseGradWeight%[1]ds%[2]dAVX512(dw, x, dy *float32, taps []Tap, n, col
 			p := 0
 			for p+%[3]d <= n {
 				px, py := unsafe.Add(xi, uintptr(p*%[2]d)*step), unsafe.Add(yc, uintptr(p)*step)
-`, size, stride, pixels, strings.Join(sums, ", "))
-	for p := range pixels {
+`, size, stride, gradPixels, strings.Join(sums, ", "))
+	for p := range gradPixels {
 		fmt.Fprintf(w, "d%d := archsimd.LoadFloat32x16((*[16]float32)(py))\npy = unsafe.Add(py, step)\n", p)
 	}
-	for j := range (pixels-1)*stride + size {
+	for j := range (gradPixels-1)*stride + size {
 		fmt.Fprintf(w, "v%d := archsimd.LoadFloat32x16((*[16]float32)(px))\npx = unsafe.Add(px, step)\n", j)
-		eachTap(size, stride, j, func(p, k int) { fmt.Fprintf(w, "s%d = v%d.MulAdd(d%d, s%d)\n", k, j, p, k) })
+		eachTap(size, stride, gradPixels, j, func(p, k int) { fmt.Fprintf(w, "s%d = v%d.MulAdd(d%d, s%d)\n", k, j, p, k) })
 	}
 	fmt.Fprintf(w, `p += %d
 			}
 			for ; p < n; p++ {
 				px, py := unsafe.Add(xi, uintptr(p*%d)*step), unsafe.Add(yc, uintptr(p)*step)
 				d := archsimd.LoadFloat32x16((*[16]float32)(py))
-`, pixels, stride)
+`, gradPixels, stride)
 	for k := range size {
 		fmt.Fprintf(w, "s%d = d.MulAdd(archsimd.LoadFloat32x16((*[16]float32)(unsafe.Add(px, step*%d))), s%d)\n", k, k, k)
 	}
@@ -242,7 +252,7 @@ func depthwiseGradWeight%[1]ds%[2]dAVX512(dw, x, dy *float32, taps []Tap, n, col
 
 // eachTap lists the pixels p that meet input pixel j, and with which tap k of a
 // row.
-func eachTap(size, stride, j int, f func(p, k int)) {
+func eachTap(size, stride, pixels, j int, f func(p, k int)) {
 	for p := range pixels {
 		if k := j - p*stride; k >= 0 && k < size {
 			f(p, k)

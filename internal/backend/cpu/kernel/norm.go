@@ -112,23 +112,52 @@ func normActGradInputGeneric(dx, x, dy []float32, n *Norm, k1, k0 []float32, act
 	}
 }
 
-// gateGradGeneric computes a = y*gate[c], where y = act(z), and what the
-// gradients of the gate and of the normalisation are summed from, given da, the
-// gradient of a: sums [5,cols] gains, over the rows,
-//
-//	y*da, da*act'(z), act'(z), da*act'(z)*(x-mean), act'(z)*(x-mean)
-func gateGradGeneric(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
-	for ; len(x) > 0; x, da, a = x[cols:], da[cols:], a[cols:] {
+// normActSlopeGeneric: with z = x[r,c]*scale[c] + shift[c], y[r,c] = act(z) and
+// slope[r,c] = act'(z).
+func normActSlopeGeneric(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	for ; len(x) > 0; x, y, slope = x[cols:], y[cols:], slope[cols:] {
 		for j := c; j < cols; j++ {
 			z := x[j]*n.Scale[j] + n.Shift[j]
-			y, slope, d := activate(act, z), derivative(act, z), x[j]-n.Mean[j]
-			a[j] = y * gate[j]
-			sums[j] += y * da[j]
-			sums[cols+j] += da[j] * slope
-			sums[2*cols+j] += slope
-			sums[3*cols+j] += da[j] * slope * d
-			sums[4*cols+j] += slope * d
+			y[j], slope[j] = activate(act, z), derivative(act, z)
 		}
+	}
+}
+
+// slopeSumsGeneric is normActGradSumsGeneric from the slopes.
+func slopeSumsGeneric(db, dg, x, dy, slope, mean []float32, cols, c int) {
+	for ; len(x) > 0; x, dy, slope = x[cols:], dy[cols:], slope[cols:] {
+		for j := c; j < cols; j++ {
+			dz := dy[j] * slope[j]
+			db[j] += dz
+			dg[j] += dz * (x[j] - mean[j])
+		}
+	}
+}
+
+// gateGradGeneric multiplies a by gate[c] and sums what the gradients of the gate
+// and of the normalisation are made of, given a and its slope from
+// normActSlopeGeneric and the gradient da of the product: sums [5,cols] gains,
+// over the rows,
+//
+//	a*da, da*slope, slope, da*slope*(x-mean), slope*(x-mean)
+func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	for ; len(x) > 0; x, da, a, slope = x[cols:], da[cols:], a[cols:], slope[cols:] {
+		for j := c; j < cols; j++ {
+			d := x[j] - mean[j]
+			sums[j] += a[j] * da[j]
+			sums[cols+j] += da[j] * slope[j]
+			sums[2*cols+j] += slope[j]
+			sums[3*cols+j] += da[j] * slope[j] * d
+			sums[4*cols+j] += slope[j] * d
+			a[j] *= gate[j]
+		}
+	}
+}
+
+// expGeneric: y = e^(x-top) from index i on, where no x is above top.
+func expGeneric(y, x []float32, top float32, i int) {
+	for ; i < len(x); i++ {
+		y[i] = expMinus(top - x[i])
 	}
 }
 
@@ -165,36 +194,37 @@ func derivative(act Act, z float32) float32 {
 	}
 }
 
-// sigmoid is 1/(1+e^-z), to 5e-7 of it for |z| < 20 and 2e-6 beyond:
-// e^-z = 2^(n-h) with n an integer and |h| <= 1/2, and 2^-h a polynomial. n is
-// clamped to where 2^n is a normal number.
-func sigmoid(z float32) float32 {
-	n := float32(math.RoundToEven(float64(z * -math.Log2E)))
-	h := float32(float64(z)*float64(float32(math.Log2E)) + float64(n))
-	p := float32(pow2C6)*h + pow2C5
-	p = p*h + pow2C4
-	p = p*h + pow2C3
-	p = p*h + pow2C2
-	p = p*h + pow2C1
-	p = p*h + 1
+func sigmoid(z float32) float32 { return 1 / (1 + expMinus(z)) }
+
+// expMinus is e^-z, to 6e-7 of it for |z| < 8 and 4e-6 for |z| < 50: with
+// t = -z*log2(e) it is 2^floor(t) * 2^r, where 0 <= r < 1 and 2^r is a polynomial.
+// 2^floor(t) is clamped to normal numbers.
+func expMinus(z float32) float32 {
+	t := z * -math.Log2E
+	n := float32(math.Floor(float64(t)))
+	r := t - n
+	p := float32(exp2C5)*r + exp2C4
+	p = p*r + exp2C3
+	p = p*r + exp2C2
+	p = p*r + exp2C1
+	p = p*r + 1
 	exponent := uint32(int32(min(max(n, -126), 127)) + 127)
-	return 1 / (1 + p*math.Float32frombits(exponent<<23))
+	return p * math.Float32frombits(exponent<<23)
 }
 
-// 2^-h as its Taylor series: 1 + pow2C1*h + ...
+// 2^r = 1 + exp2C1*r + ... + exp2C5*r^5 for 0 <= r < 1, to 2.3e-7, by
+// interpolation of (2^r-1)/r at Chebyshev's points.
 const (
-	pow2C1 = -math.Ln2
-	pow2C2 = -pow2C1 * math.Ln2 / 2
-	pow2C3 = -pow2C2 * math.Ln2 / 3
-	pow2C4 = -pow2C3 * math.Ln2 / 4
-	pow2C5 = -pow2C4 * math.Ln2 / 5
-	pow2C6 = -pow2C5 * math.Ln2 / 6
+	exp2C1 = 0.69314754
+	exp2C2 = 0.2402072
+	exp2C3 = 0.055657055
+	exp2C4 = 0.0091993874
+	exp2C5 = 0.0017883688
 )
 
-// sigmoidVectors are the constants of sigmoid as the vector kernels load them.
-var sigmoidVectors = [9][16]float32{
-	splat(math.Log2E), splat(-math.Log2E), splat(1),
-	splat(pow2C1), splat(pow2C2), splat(pow2C3), splat(pow2C4), splat(pow2C5), splat(pow2C6),
+// expVectors are the constants of expMinus as the vector kernels load them.
+var expVectors = [7][16]float32{
+	splat(-math.Log2E), splat(1), splat(exp2C1), splat(exp2C2), splat(exp2C3), splat(exp2C4), splat(exp2C5),
 }
 
 func splat(v float32) (all [16]float32) {

@@ -29,20 +29,18 @@ func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 // curvedAVX2 is normActAVX2 of the activations with a sigmoid.
 func curvedAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX2 {
 				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				storeAVX2(py, row+i, z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX2(py, row+i, z.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 			}
 			continue
 		}
 		for i := c; i < whole; i += lanesAVX2 {
 			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-			n2, h := splitAVX2(z, log2e, minusLog2e)
-			storeAVX2(py, row+i, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			storeAVX2(py, row+i, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 		}
 	}
 }
@@ -63,40 +61,31 @@ func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 }
 
 func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		var s archsimd.Float32x8
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				s = s.Add(z.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+				storeAVX2(py, i, loadAVX2(py, i).Add(z.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))))
 			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(relu6AVX2(loadAVX2(px, i).MulAdd(scale, shift), zero, six))
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX2(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				s = s.Add(one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(loadAVX2(px, i).MulAdd(scale, shift))
-			}
+			continue
 		}
-		storeAVX2(ps, c, loadAVX2(ps, c).Add(s))
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			switch act {
+			case ReLU6:
+				z = relu6AVX2(z, zero, six)
+			case Sigmoid:
+				z = one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+			}
+			storeAVX2(py, i, loadAVX2(py, i).Add(z))
+		}
 	}
-	if c < cols {
-		normActSumGeneric(sum, x, n, act, cols, c)
+	if whole < cols {
+		normActSumGeneric(sum, x, n, act, cols, whole)
 	}
 }
 
@@ -120,37 +109,28 @@ func curveAVX2(swish bool, z, s, one archsimd.Float32x8) archsimd.Float32x8 {
 }
 
 func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
-	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x8
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				z := v.MulAdd(scale, shift)
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
+	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX2 {
+			v, d := loadAVX2(px, row+i), loadAVX2(py, row+i)
+			if act != Identity {
+				z := v.MulAdd(loadAVX2(ps, i), loadAVX2(pt, i))
+				if swish || act == Sigmoid {
+					d = d.Mul(curveAVX2(swish, z, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one))
+				} else {
+					d = d.Mul(slopeAVX2(act, z))
+				}
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX2(px, i)
-				d := slopeAVX2(act, v.MulAdd(scale, shift)).Mul(loadAVX2(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
-			}
+			storeAVX2(pb, i, loadAVX2(pb, i).Add(d))
+			storeAVX2(pg, i, d.MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(pg, i)))
 		}
-		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
-		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
 	}
-	if c < cols {
-		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, c)
+	if whole < cols {
+		normActGradSumsGeneric(db, dg, x, dy, n, act, cols, whole)
 	}
 }
 
@@ -158,15 +138,14 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX2 {
 				v, scale := loadAVX2(px, row+i), loadAVX2(ps, i)
 				z := v.MulAdd(scale, loadAVX2(pb, i))
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				d := curveAVX2(swish, z, one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX2(py, row+i))
+				d := curveAVX2(swish, z, one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one).Mul(loadAVX2(py, row+i))
 				storeAVX2(pd, row+i, d.MulAdd(scale, loadAVX2(p1, i).MulAdd(v.Sub(loadAVX2(pm, i)), loadAVX2(p0, i))))
 			}
 			continue
@@ -182,37 +161,73 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 	}
 }
 
-func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
+func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX2 {
+				z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+				s := one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+				z = z.Mul(s)
+				storeAVX2(py, row+i, z)
+				storeAVX2(pd, row+i, z.MulAdd(one.Sub(s), s))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX2 {
+			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
+			slope := one
+			switch act {
+			case ReLU6:
+				slope = slopeAVX2(act, z)
+				z = relu6AVX2(z, zero, six)
+			case Sigmoid:
+				z = one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+				slope = z.Mul(one.Sub(z))
+			}
+			storeAVX2(py, row+i, z)
+			storeAVX2(pd, row+i, slope)
+		}
+	}
+	if whole < cols {
+		normActSlopeGeneric(y, slope, x, n, act, cols, whole)
+	}
+}
+
+func slopeSumsAVX2(db, dg, x, dy, slope, mean []float32, cols, c int) {
 	rows := len(x) / cols
-	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX2()
+	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(slope)
+	pb, pg, pm := unsafe.SliceData(db), unsafe.SliceData(dg), unsafe.SliceData(mean)
 	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
-		scale := loadAVX2(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX2(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX2(unsafe.SliceData(n.Mean), c)
-		g := loadAVX2(unsafe.SliceData(gate), c)
+		m := loadAVX2(pm, c)
+		var sb, sg archsimd.Float32x8
+		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+			d := loadAVX2(ps, i).Mul(loadAVX2(py, i))
+			sb = sb.Add(d)
+			sg = d.MulAdd(loadAVX2(px, i).Sub(m), sg)
+		}
+		storeAVX2(pb, c, loadAVX2(pb, c).Add(sb))
+		storeAVX2(pg, c, loadAVX2(pg, c).Add(sg))
+	}
+	if c < cols {
+		slopeSumsGeneric(db, dg, x, dy, slope, mean, cols, c)
+	}
+}
+
+func gateGradAVX2(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	rows := len(x) / cols
+	px, pd, pa, ps, pl := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums), unsafe.SliceData(slope)
+	for ; c+lanesAVX2 <= cols; c += lanesAVX2 {
+		m, g := loadAVX2(unsafe.SliceData(mean), c), loadAVX2(unsafe.SliceData(gate), c)
 		var s0, s1, s2, s3, s4 archsimd.Float32x8
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX2(px, i)
-			z := v.MulAdd(scale, shift)
-			var y, slope archsimd.Float32x8
-			if swish := act == Swish; swish || act == Sigmoid {
-				n2, h := splitAVX2(z, log2e, minusLog2e)
-				y = one.Div(onePlusAVX2(h, n2, one, c1, c2, c3, c4, c5, c6))
-				slope = curveAVX2(swish, z, y, one)
-				if swish {
-					y = y.Mul(z)
-				}
-			} else {
-				y, slope = z, slopeAVX2(act, z)
-				if act == ReLU6 {
-					y = relu6AVX2(z, archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6))
-				}
-			}
+			y, dy, slope := loadAVX2(pa, i), loadAVX2(pd, i), loadAVX2(pl, i)
+			v := loadAVX2(px, i).Sub(m)
 			storeAVX2(pa, i, y.Mul(g))
-			dy := loadAVX2(pd, i)
 			s0 = y.MulAdd(dy, s0)
-			v = v.Sub(mean)
 			s2 = s2.Add(slope)
 			s4 = v.MulAdd(slope, s4)
 			d := dy.Mul(slope)
@@ -226,6 +241,16 @@ func gateGradAVX2(a, sums, x, da []float32, n *Norm, gate []float32, act Act, co
 		storeAVX2(ps, 4*cols+c, loadAVX2(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
-		gateGradGeneric(a, sums, x, da, n, gate, act, cols, c)
+		gateGradGeneric(a, sums, x, da, slope, mean, gate, cols, c)
 	}
+}
+
+func expAVX2(y, x []float32, top float32, i int) {
+	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
+	t := archsimd.BroadcastFloat32x8(top)
+	for ; i+lanesAVX2 <= len(x); i += lanesAVX2 {
+		storeAVX2(py, i, expMinusAVX2(t.Sub(loadAVX2(px, i)), minusLog2e, one, c1, c2, c3, c4, c5))
+	}
+	expGeneric(y, x, top, i)
 }

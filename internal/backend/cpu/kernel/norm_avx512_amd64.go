@@ -27,20 +27,18 @@ func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 // curvedAVX512 is normActAVX512 of the activations with a sigmoid.
 func curvedAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	for row := 0; row < len(x); row += cols {
 		if act == Swish {
 			for i := c; i < whole; i += lanesAVX512 {
 				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				storeAVX512(py, row+i, z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+				storeAVX512(py, row+i, z.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 			}
 			continue
 		}
 		for i := c; i < whole; i += lanesAVX512 {
 			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-			n2, h := splitAVX512(z, log2e, minusLog2e)
-			storeAVX512(py, row+i, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+			storeAVX512(py, row+i, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)))
 		}
 	}
 }
@@ -61,40 +59,31 @@ func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 }
 
 func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, ps := unsafe.SliceData(x), unsafe.SliceData(sum)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		var s archsimd.Float32x16
-		switch act {
-		case Swish:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				s = s.Add(z.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+				storeAVX512(py, i, loadAVX512(py, i).Add(z.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))))
 			}
-		case ReLU6:
-			zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(relu6AVX512(loadAVX512(px, i).MulAdd(scale, shift), zero, six))
-			}
-		case Sigmoid:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				z := loadAVX512(px, i).MulAdd(scale, shift)
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				s = s.Add(one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)))
-			}
-		default:
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				s = s.Add(loadAVX512(px, i).MulAdd(scale, shift))
-			}
+			continue
 		}
-		storeAVX512(ps, c, loadAVX512(ps, c).Add(s))
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			switch act {
+			case ReLU6:
+				z = relu6AVX512(z, zero, six)
+			case Sigmoid:
+				z = one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+			}
+			storeAVX512(py, i, loadAVX512(py, i).Add(z))
+		}
 	}
-	if c < cols {
-		normActSumAVX2(sum, x, n, act, cols, c)
+	if whole < cols {
+		normActSumAVX2(sum, x, n, act, cols, whole)
 	}
 }
 
@@ -118,37 +107,28 @@ func curveAVX512(swish bool, z, s, one archsimd.Float32x16) archsimd.Float32x16 
 }
 
 func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
-	rows := len(x) / cols
-	px, py := unsafe.SliceData(x), unsafe.SliceData(dy)
-	pb, pg := unsafe.SliceData(db), unsafe.SliceData(dg)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
-	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		var sb, sg archsimd.Float32x16
-		if swish := act == Swish; swish || act == Sigmoid {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				z := v.MulAdd(scale, shift)
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
+	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	swish := act == Swish
+	for row := 0; row < len(x); row += cols {
+		for i := c; i < whole; i += lanesAVX512 {
+			v, d := loadAVX512(px, row+i), loadAVX512(py, row+i)
+			if act != Identity {
+				z := v.MulAdd(loadAVX512(ps, i), loadAVX512(pt, i))
+				if swish || act == Sigmoid {
+					d = d.Mul(curveAVX512(swish, z, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one))
+				} else {
+					d = d.Mul(slopeAVX512(act, z))
+				}
 			}
-		} else {
-			for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-				v := loadAVX512(px, i)
-				d := slopeAVX512(act, v.MulAdd(scale, shift)).Mul(loadAVX512(py, i))
-				sb = sb.Add(d)
-				sg = d.MulAdd(v.Sub(mean), sg)
-			}
+			storeAVX512(pb, i, loadAVX512(pb, i).Add(d))
+			storeAVX512(pg, i, d.MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(pg, i)))
 		}
-		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
-		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
 	}
-	if c < cols {
-		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, c)
+	if whole < cols {
+		normActGradSumsAVX2(db, dg, x, dy, n, act, cols, whole)
 	}
 }
 
@@ -156,15 +136,14 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	swish := act == Swish
 	for row := 0; row < len(x); row += cols {
 		if swish || act == Sigmoid {
 			for i := c; i < whole; i += lanesAVX512 {
 				v, scale := loadAVX512(px, row+i), loadAVX512(ps, i)
 				z := v.MulAdd(scale, loadAVX512(pb, i))
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				d := curveAVX512(swish, z, one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6)), one).Mul(loadAVX512(py, row+i))
+				d := curveAVX512(swish, z, one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one)), one).Mul(loadAVX512(py, row+i))
 				storeAVX512(pd, row+i, d.MulAdd(scale, loadAVX512(p1, i).MulAdd(v.Sub(loadAVX512(pm, i)), loadAVX512(p0, i))))
 			}
 			continue
@@ -180,37 +159,73 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 	}
 }
 
-func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int) {
+func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
+	for row := 0; row < len(x); row += cols {
+		if act == Swish {
+			for i := c; i < whole; i += lanesAVX512 {
+				z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+				s := one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+				z = z.Mul(s)
+				storeAVX512(py, row+i, z)
+				storeAVX512(pd, row+i, z.MulAdd(one.Sub(s), s))
+			}
+			continue
+		}
+		for i := c; i < whole; i += lanesAVX512 {
+			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
+			slope := one
+			switch act {
+			case ReLU6:
+				slope = slopeAVX512(act, z)
+				z = relu6AVX512(z, zero, six)
+			case Sigmoid:
+				z = one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+				slope = z.Mul(one.Sub(z))
+			}
+			storeAVX512(py, row+i, z)
+			storeAVX512(pd, row+i, slope)
+		}
+	}
+	if whole < cols {
+		normActSlopeAVX2(y, slope, x, n, act, cols, whole)
+	}
+}
+
+func slopeSumsAVX512(db, dg, x, dy, slope, mean []float32, cols, c int) {
 	rows := len(x) / cols
-	px, pd, pa, ps := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums)
-	log2e, minusLog2e, one, c1, c2, c3, c4, c5, c6 := sigmoidConstantsAVX512()
+	px, py, ps := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(slope)
+	pb, pg, pm := unsafe.SliceData(db), unsafe.SliceData(dg), unsafe.SliceData(mean)
 	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
-		scale := loadAVX512(unsafe.SliceData(n.Scale), c)
-		shift := loadAVX512(unsafe.SliceData(n.Shift), c)
-		mean := loadAVX512(unsafe.SliceData(n.Mean), c)
-		g := loadAVX512(unsafe.SliceData(gate), c)
+		m := loadAVX512(pm, c)
+		var sb, sg archsimd.Float32x16
+		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
+			d := loadAVX512(ps, i).Mul(loadAVX512(py, i))
+			sb = sb.Add(d)
+			sg = d.MulAdd(loadAVX512(px, i).Sub(m), sg)
+		}
+		storeAVX512(pb, c, loadAVX512(pb, c).Add(sb))
+		storeAVX512(pg, c, loadAVX512(pg, c).Add(sg))
+	}
+	if c < cols {
+		slopeSumsAVX2(db, dg, x, dy, slope, mean, cols, c)
+	}
+}
+
+func gateGradAVX512(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+	rows := len(x) / cols
+	px, pd, pa, ps, pl := unsafe.SliceData(x), unsafe.SliceData(da), unsafe.SliceData(a), unsafe.SliceData(sums), unsafe.SliceData(slope)
+	for ; c+lanesAVX512 <= cols; c += lanesAVX512 {
+		m, g := loadAVX512(unsafe.SliceData(mean), c), loadAVX512(unsafe.SliceData(gate), c)
 		var s0, s1, s2, s3, s4 archsimd.Float32x16
 		for r, i := 0, c; r < rows; r, i = r+1, i+cols {
-			v := loadAVX512(px, i)
-			z := v.MulAdd(scale, shift)
-			var y, slope archsimd.Float32x16
-			if swish := act == Swish; swish || act == Sigmoid {
-				n2, h := splitAVX512(z, log2e, minusLog2e)
-				y = one.Div(onePlusAVX512(h, n2, one, c1, c2, c3, c4, c5, c6))
-				slope = curveAVX512(swish, z, y, one)
-				if swish {
-					y = y.Mul(z)
-				}
-			} else {
-				y, slope = z, slopeAVX512(act, z)
-				if act == ReLU6 {
-					y = relu6AVX512(z, archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6))
-				}
-			}
+			y, dy, slope := loadAVX512(pa, i), loadAVX512(pd, i), loadAVX512(pl, i)
+			v := loadAVX512(px, i).Sub(m)
 			storeAVX512(pa, i, y.Mul(g))
-			dy := loadAVX512(pd, i)
 			s0 = y.MulAdd(dy, s0)
-			v = v.Sub(mean)
 			s2 = s2.Add(slope)
 			s4 = v.MulAdd(slope, s4)
 			d := dy.Mul(slope)
@@ -224,6 +239,16 @@ func gateGradAVX512(a, sums, x, da []float32, n *Norm, gate []float32, act Act, 
 		storeAVX512(ps, 4*cols+c, loadAVX512(ps, 4*cols+c).Add(s4))
 	}
 	if c < cols {
-		gateGradAVX2(a, sums, x, da, n, gate, act, cols, c)
+		gateGradAVX2(a, sums, x, da, slope, mean, gate, cols, c)
 	}
+}
+
+func expAVX512(y, x []float32, top float32, i int) {
+	px, py := unsafe.SliceData(x), unsafe.SliceData(y)
+	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
+	t := archsimd.BroadcastFloat32x16(top)
+	for ; i+lanesAVX512 <= len(x); i += lanesAVX512 {
+		storeAVX512(py, i, expMinusAVX512(t.Sub(loadAVX512(px, i)), minusLog2e, one, c1, c2, c3, c4, c5))
+	}
+	expAVX2(y, x, top, i)
 }

@@ -18,7 +18,8 @@ type Set struct {
 
 	Peak func(c []float32, k int) (flops int) // c holds PeakValues
 
-	tiles []tile // widest first
+	tiles    []tile // widest first
+	packRows func(dst, src []float32, rows, stride, cols, n int)
 
 	ColumnSum           func(sum, x []float32, cols, c int)
 	ColumnMoments       func(sum, squares, x, pivot []float32, cols, c int)
@@ -29,7 +30,10 @@ type Set struct {
 	NormActSum          func(sum, x []float32, n *Norm, act Act, cols, c int)
 	NormActGradSums     func(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 	NormActGradInput    func(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int)
-	GateGrad            func(a, sums, x, da []float32, n *Norm, gate []float32, act Act, cols, c int)
+	NormActSlope        func(y, slope, x []float32, n *Norm, act Act, cols, c int)
+	SlopeSums           func(db, dg, x, dy, slope, mean []float32, cols, c int)
+	GateGrad            func(a, sums, x, da, slope, mean, gate []float32, cols, c int)
+	Exp                 func(y, x []float32, top float32, i int)
 	BiasAct             func(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c int)
 	Gather              func(y []float32, ldy int, x []float32, step, n, size int)
 	Depthwise           func(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, row, n, cols, c int)
@@ -45,6 +49,7 @@ var generic = Set{
 	Name:                "generic",
 	Peak:                peakGeneric,
 	tiles:               []tile{{4, 8, tileGeneric}},
+	packRows:            packRowsGeneric,
 	ColumnSum:           columnSumGeneric,
 	ColumnMoments:       columnMomentsGeneric,
 	ColumnDot:           columnDotGeneric,
@@ -54,7 +59,10 @@ var generic = Set{
 	NormActSum:          normActSumGeneric,
 	NormActGradSums:     normActGradSumsGeneric,
 	NormActGradInput:    normActGradInputGeneric,
+	NormActSlope:        normActSlopeGeneric,
+	SlopeSums:           slopeSumsGeneric,
 	GateGrad:            gateGradGeneric,
+	Exp:                 expGeneric,
 	BiasAct:             biasActGeneric,
 	Gather:              gatherGeneric,
 	Depthwise:           depthwiseGeneric,
