@@ -14,10 +14,10 @@ const blockRows = 192
 // one, where an image has more rows than a block should; into blocks of several
 // images where it has far fewer. k is the row's length.
 func foldedBlocks(images, area, k int) []rowBlock {
-	rows := min(max(96<<10/k, 48), blockRows)
+	rows := min(max(128<<10/k, 48), blockRows)
 	var all []rowBlock
 	if area <= rows {
-		each := max(1, rows/area)
+		each := max(1, (rows+rows/8)/area)
 		for n := 0; n < images; n += each {
 			all = append(all, rowBlock{n, n * area, min(n+each, images) * area})
 		}
