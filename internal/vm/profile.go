@@ -31,10 +31,12 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	for i, s := range m.steps {
 		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
-	m.Prepare()
-	for range runs {
+	for run := range runs {
 		if err := m.upload(); err != nil {
 			return nil, err
+		}
+		if run == 0 {
+			m.Prepare()
 		}
 		for i, p := range m.programs {
 			start := time.Now()

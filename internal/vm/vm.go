@@ -108,12 +108,17 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 
 // RunAll computes the outputs once from the inputs' present values.
 func (m *Machine) RunAll() error {
-	m.Prepare()
-	return m.RunPrepared()
+	if err := m.upload(); err != nil {
+		return err
+	}
+	for _, p := range m.programs {
+		p.All()
+	}
+	return nil
 }
 
-// Prepare makes what the launches need of weights and statistics: see
-// backend.Program.
+// Prepare makes what the launches need of weights and statistics that are bound:
+// see backend.Program.
 func (m *Machine) Prepare() {
 	for _, p := range m.programs {
 		if p.Prepare != nil {
@@ -122,8 +127,8 @@ func (m *Machine) Prepare() {
 	}
 }
 
-// RunPrepared is RunAll without Prepare: for weights and statistics that have
-// not changed since.
+// RunPrepared is RunAll for weights and statistics that have not changed since
+// Prepare.
 func (m *Machine) RunPrepared() error {
 	if err := m.upload(); err != nil {
 		return err
