@@ -145,6 +145,9 @@ func fields(spec reflect.Value) []string {
 		}
 		switch x := spec.Field(i).Interface().(type) {
 		case backend.ConvShape:
+			if x.Kernel == 0 { // none
+				continue
+			}
 			words = append(words, fmt.Sprintf("%dx%dx%dx%d k%d s%d to %dx%dx%d", x.N, x.H, x.W, x.In, x.Kernel, x.Stride, x.OutH, x.OutW, x.Out))
 		case int:
 			words = append(words, fmt.Sprintf("%s=%d", f.Name, x))

@@ -90,19 +90,19 @@ func (s FoldedConv) Unfused() []Step {
 }
 
 // FoldedDepthwise is a depthwise convolution and its normalisation and, with
-// Pool, the mean of the result over each image's pixels. With Expand there are,
-// before it, a 1x1 convolution of an input of Expand channels and that one's
-// normalisation, whose result is never in memory.
+// Pool, the mean of the result over each image's pixels. With Before there is
+// another convolution before it, a stem or an expansion, and that one's
+// normalisation, whose result [N,H,W,In] is never in memory.
 //
-// Operands: x [N,H,W,In] or, if Expand > 0, x [N,H,W,Expand], w1 [Expand,In] and
-// its norm's three; w [Kernel,Kernel,In], the norm's three, y; with Pool, means
-// [N,In].
+// Operands: x [N,H,W,In] or, with Before, that one's input, w1
+// [Kernel,Kernel,In,Out] and its norm's three; w [Kernel,Kernel,In], the norm's
+// three, y; with Pool, means [N,In].
 type FoldedDepthwise struct {
 	ConvShape
 	Norm       Norm
 	Pool       bool
-	Expand     int  // channels before the expansion; 0: there is none
-	ExpandNorm Norm // of the expansion
+	Before     ConvShape // no kernel: there is none
+	BeforeNorm Norm
 }
 
 // Sizes implements Spec.
@@ -113,11 +113,11 @@ func (s FoldedDepthwise) Unfused() []Step { _, steps := s.build(); return steps 
 
 func (s FoldedDepthwise) build() (sizes []int, steps []Step) {
 	var o operands
-	rows, c := s.N*s.H*s.W, s.In
-	x, w1 := -1, -1
+	before, c := s.Before, s.In
+	var x, w1 int
 	var norm1 [3]int
-	if s.Expand > 0 {
-		x, w1, norm1 = o.take(rows*s.Expand), o.take(s.Expand*c), o.norm(c)
+	if before.Kernel > 0 {
+		x, w1, norm1 = o.take(before.input()), o.take(before.dense()), o.norm(c)
 	} else {
 		x = o.take(s.input())
 	}
@@ -126,11 +126,11 @@ func (s FoldedDepthwise) build() (sizes []int, steps []Step) {
 		means = o.take(s.N * c)
 	}
 	sizes = o.sizes
-	if s.Expand > 0 {
-		wide, a := o.take(rows*c), o.take(rows*c)
+	if before.Kernel > 0 {
+		wide, a := o.take(s.input()), o.take(s.input())
 		steps = append(steps,
-			Step{MatMul{M: rows, N: c, K: s.Expand}, []int{x, w1, wide}},
-			Step{s.ExpandNorm.over(rows, c), []int{wide, norm1[0], norm1[1], norm1[2], a}})
+			Step{Conv{before}, []int{x, w1, wide}},
+			Step{s.BeforeNorm.over(s.input()/c, c), []int{wide, norm1[0], norm1[1], norm1[2], a}})
 		x = a
 	}
 	z := o.take(s.output())
@@ -142,6 +142,9 @@ func (s FoldedDepthwise) build() (sizes []int, steps []Step) {
 	}
 	return sizes, steps
 }
+
+// Pointwise says whether a convolution is a product of its input's pixels.
+func (c ConvShape) Pointwise() bool { return c.Kernel == 1 && c.Stride == 1 }
 
 // SqueezeExcite is what makes a gate from the channels' means:
 // gate = sigmoid(act(x·w1 + b1)·w2 + b2).

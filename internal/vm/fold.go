@@ -68,8 +68,8 @@ func (f *fuser) foldConv(s *step) bool {
 		slices.Concat(s.in, norm.in[1:]), norm.out, s, norm)
 }
 
-// foldDepthwise: Depthwise and NormAct; before them MatMul and NormAct, if
-// nothing else needs what those give; GlobalAvgPool of the result.
+// foldDepthwise: Depthwise and NormAct; before them Conv or MatMul and NormAct,
+// if nothing else needs what those give; GlobalAvgPool of the result.
 func (f *fuser) foldDepthwise(s *step) bool {
 	spec, ok := s.spec.(backend.Depthwise)
 	if !ok || !f.isInput(s.in[1]) {
@@ -81,17 +81,38 @@ func (f *fuser) foldDepthwise(s *step) bool {
 	}
 	fused := backend.FoldedDepthwise{ConvShape: spec.ConvShape, Norm: n}
 	in, out, old := slices.Concat(s.in, norm.in[1:]), norm.out, []*step{s, norm}
-	if conv, m, before, ok := normOfInput[backend.MatMul](f, s.in[0]); ok && plain(m) {
-		if user, ok := f.only(s.in[0]); ok && user == s {
-			fused.Expand, fused.ExpandNorm = m.K, normOf(before.spec.(backend.NormAct))
+	if user, ok := f.only(s.in[0]); ok && user == s {
+		conv, before, ok := f.convBefore(s.in[0], spec.ConvShape)
+		if ok {
+			fused.Before, fused.BeforeNorm = conv.shape, normOf(before.spec.(backend.NormAct))
 			in = slices.Concat(conv.in, before.in[1:], in[1:])
-			old = append(old, conv, before)
+			old = append(old, conv.step, before)
 		}
 	}
 	if pool, ok := usedBy(f, norm.out[0], always[backend.GlobalAvgPool]); ok {
 		fused.Pool, out, old = true, slices.Concat(out, pool.out), append(old, pool)
 	}
 	return f.replace(fused, in, out, old...)
+}
+
+// convStep is a step that is a convolution.
+type convStep struct {
+	*step
+	shape backend.ConvShape
+}
+
+// convBefore finds the convolution, and its normalisation, whose result v a
+// depthwise one of a shape reads.
+func (f *fuser) convBefore(v *value, next backend.ConvShape) (conv convStep, norm *step, ok bool) {
+	if s, spec, norm, ok := normOfInput[backend.Conv](f, v); ok {
+		return convStep{s, spec.ConvShape}, norm, true
+	}
+	s, spec, norm, ok := normOfInput[backend.MatMul](f, v)
+	shape := backend.ConvShape{
+		N: next.N, H: next.H, W: next.W, In: spec.K, Kernel: 1, Stride: 1,
+		OutH: next.H, OutW: next.W, Out: spec.N,
+	}
+	return convStep{s, shape}, norm, ok && plain(spec)
 }
 
 // plain says whether a product is a 1x1 convolution.

@@ -23,7 +23,7 @@ func (n *net) frozen(x *G.Node, act backend.Activation) *G.Node {
 }
 
 // evalNet is a network in evaluation: a stem, a block without and one with an
-// expansion, both with squeeze-and-excitation, and a head. watched makes the
+// expansion, both with squeeze-and-excitation, a dense convolution and a head. watched makes the
 // values in the middle of what is folded outputs too.
 func evalNet(t *testing.T, watched bool) *net {
 	n := &net{T: t, g: G.NewGraph(), r: rand.New(rand.NewPCG(1, 4))}
@@ -51,6 +51,7 @@ func evalNet(t *testing.T, watched bool) *net {
 	x = excite(x)
 	x = watch(n.frozen(watch(n.must(ops.Conv2D(x, n.param(0, 1, 1, 20, 10), 1, ops.Same))), backend.Identity))
 	x = n.must(ops.Add(shortcut, x))
+	x = n.frozen(watch(n.must(ops.Conv2D(x, n.param(0, 3, 3, 10, 10), 2, ops.Same))), backend.Swish)
 	x = watch(n.frozen(n.must(ops.Conv2D(x, n.param(0, 1, 1, 10, 30), 1, ops.Same)), backend.Swish))
 	x = n.must(ops.GlobalAvgPool(x))
 	n.outputs = append(n.outputs, n.must(ops.Dense(x, n.param(0, 30, 5), n.param(0, 5))))
@@ -83,8 +84,8 @@ func TestFold(t *testing.T) {
 				names = append(names, reflect.TypeOf(s).Name())
 			}
 			folded := []string{
-				"FoldedConv", "FoldedDepthwise", "SqueezeExcite", "FoldedMatMul",
-				"FoldedDepthwise", "SqueezeExcite", "FoldedMatMul", "FoldedMatMul", "Linear",
+				"FoldedDepthwise", "SqueezeExcite", "FoldedMatMul",
+				"FoldedDepthwise", "SqueezeExcite", "FoldedMatMul", "FoldedConv", "FoldedMatMul", "Linear",
 			}
 			if slices.Equal(names, folded) == watched {
 				t.Errorf("%s, watched %t: Specs %v", set.Name, watched, names)

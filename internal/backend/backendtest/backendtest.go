@@ -139,8 +139,14 @@ func foldedSpecs() []backend.Spec {
 					for _, c := range []int{24, 120} {
 						d := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, k.kernel, k.stride, same), Norm: norm, Pool: c == 24}
 						specs = append(specs, d)
-						d.Pool, d.Expand, d.ExpandNorm = !d.Pool, 7, backend.Norm{Eps: 1e-2, Act: act}
+						d.Pool, d.BeforeNorm = !d.Pool, backend.Norm{Eps: 1e-2, Act: act}
+						d.Before = conv(2, size[0], size[1], 7, c, 1, 1, same)
 						specs = append(specs, d)
+						if c == 24 { // a stem: its results are the depthwise convolution's input
+							d.Pool, d.Before = true, conv(2, 2*size[0]+1, 2*size[1]-1, 3, c, 3, 2, same)
+							d.ConvShape = conv(2, d.Before.OutH, d.Before.OutW, c, c, k.kernel, k.stride, same)
+							specs = append(specs, d)
+						}
 					}
 					specs = append(specs, backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 3, 20, k.kernel, k.stride, same), Norm: norm})
 				}
@@ -211,7 +217,7 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		stats(2)
 	case backend.FoldedDepthwise:
 		stats(2)
-		if s.Expand > 0 {
+		if s.Before.Kernel > 0 {
 			stats(6)
 		}
 	case backend.RMSProp:

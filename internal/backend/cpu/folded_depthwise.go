@@ -7,25 +7,31 @@ import (
 
 // A folded depthwise convolution takes an image, or a part of its rows, and a
 // group of its channels at a time: the group's rows come into a ring, either
-// copied or straight from the expansion before it, a band of rows for each
-// product. An expanded band and the ring stay in a cache, and the expanded map
+// copied or straight from the convolution before it, a band of rows for each
+// product. The band and the ring stay in a cache, and what that convolution gives
 // is never in memory.
 
 // foldedDepthwise is one FoldedDepthwise.
 type foldedDepthwise struct {
 	backend.FoldedDepthwise
 	b           *Backend
-	expand      *weights // nil: the input is read as it is
+	before      *weights // nil: the input is read as it is
 	w           *depthwiseWeights
 	x, y, means []float32
 
 	parts        int // of an image's rows, each a task's
 	band         int // input rows made at once
 	ring         *ring
-	wide, narrow slot // of each worker: an expanded band, a row of results
+	patches      slot // of each worker: of a row of the convolution before
+	wide, narrow slot // of each worker: its results, a row of results
 	sums         slot // of each part of each image, [In]
 	taps         [][]kernel.Tap
+	done         []progress // of each worker
 }
+
+// progress is what a worker did last: with the next part of the same image and
+// channels it goes on.
+type progress struct{ group, part, filled int }
 
 // expandGroup is about how many channels are expanded at once: the widest tile.
 const expandGroup = 48
@@ -33,21 +39,24 @@ const expandGroup = 48
 // bandRows is how many rows a product of a band should have.
 const bandRows = 96
 
-// partRows is how many rows of results a task without an expansion does.
+// partRows is how many rows of results a task does where all channels are done
+// at once.
 const partRows = 14
 
 func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) backend.Program {
 	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: next(&v), parts: 1, band: 1}
 	groups := 1
-	prepareExpand := func() {}
-	if s.Expand > 0 {
+	prepareBefore := func() {}
+	if s.Before.Pointwise() {
 		// An even number of groups, for two threads.
 		groups = max(1, (s.In+expandGroup-1)/expandGroup+1) / 2 * 2
-		w := next(&v)
-		d.expand, prepareExpand = b.newWeights(w, s.Expand, s.In, groups, nextFolding(s.ExpandNorm, &v))
 		d.band = min((bandRows+s.W-1)/s.W, s.H)
 	} else {
 		d.parts = (s.OutH + partRows - 1) / partRows
+	}
+	if before := s.Before; before.Kernel > 0 {
+		w := next(&v)
+		d.before, prepareBefore = b.newWeights(w, before.Kernel*before.Kernel*before.In, s.In, groups, nextFolding(s.BeforeNorm, &v))
 	}
 	w := next(&v)
 	var prepare func()
@@ -59,8 +68,9 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 	d.plan()
 	tasks, task := s.N*d.parts*(len(d.w.cuts)-1), d.task
 	return backend.Program{
-		Prepare: func() { prepareExpand(); prepare() },
+		Prepare: func() { prepareBefore(); prepare() },
 		Run: func() {
+			clear(d.done)
 			b.pool.run(tasks, task)
 			d.finish()
 		},
@@ -76,8 +86,11 @@ func (d *foldedDepthwise) plan() {
 	var l layout
 	right := max(0, (s.OutW-1)*s.Stride+s.Kernel-s.Left-s.W)
 	d.ring = newRing(&l, workers, min(s.Kernel-1+d.band, s.H), s.W, s.Left, right, cols)
-	if d.expand != nil {
+	if d.before != nil {
 		d.wide = l.take(workers, d.band*s.W*cols)
+	}
+	if d.before != nil && !d.Before.Pointwise() {
+		d.patches = l.take(workers, d.before.k*s.W+kernel.Tail)
 	}
 	d.narrow = l.take(workers, s.OutW*cols)
 	if d.means != nil {
@@ -85,6 +98,7 @@ func (d *foldedDepthwise) plan() {
 	}
 	d.b.reserve(l.size)
 	d.taps = tapLists(workers, s.Kernel*s.Kernel)
+	d.done = make([]progress, workers)
 }
 
 // task is a part of an image and a group of channels.
@@ -98,7 +112,12 @@ func (d *foldedDepthwise) task(worker, i int) {
 	// The group's ring: of its own width, so that its rows lie together.
 	s, g := d.ConvShape, *d.ring
 	s.In, g.channels = cols, cols
-	g.clearEdges(d.b, worker, s.W)
+	filled := max(0, from*s.Stride-s.Top)
+	if last := d.done[worker]; last.group == group && last.part == part && part%d.parts > 0 {
+		filled = max(filled, last.filled)
+	} else {
+		g.clearEdges(d.b, worker, s.W)
+	}
 	w, bias := d.w.group(group)
 	narrow := d.narrow.of(d.b, worker)[:s.OutW*cols]
 	var sums []float32
@@ -106,7 +125,6 @@ func (d *foldedDepthwise) task(worker, i int) {
 		sums = d.sums.of(d.b, part)[first:][:cols]
 		clear(sums)
 	}
-	filled := max(0, from*s.Stride-s.Top)
 	for oh := from; oh < to; oh++ {
 		for last := lastInput(s, oh); filled <= last; {
 			rows := min(d.band, s.H-filled)
@@ -118,13 +136,14 @@ func (d *foldedDepthwise) task(worker, i int) {
 		y := d.y[((image*s.OutH+oh)*s.OutW)*d.In+first:]
 		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
 	}
+	d.done[worker] = progress{group, part + 1, filled}
 }
 
 // fill makes rows of an image's group of channels, from row first on.
 func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows int) {
 	b, width := d.b, d.W
 	at := (image*d.H + first) * width
-	if d.expand == nil {
+	if d.before == nil {
 		for r := range rows {
 			copy(g.row(b, worker, first+r, width), d.x[(at+r*width)*d.In:][:width*d.In])
 		}
@@ -132,10 +151,16 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 	}
 	cols := g.channels
 	wide := d.wide.of(b, worker)[:rows*width*cols]
-	d.expand.multiply(b, group, rows*width, d.x[at*d.Expand:], wide, cols, false)
-	bias := d.expand.bias[d.expand.groups[group].from:][:cols]
+	if d.Before.Pointwise() {
+		d.before.multiply(b, group, rows*width, d.x[at*d.Before.In:], wide, cols, false)
+	} else { // a row at a time
+		patches := d.patches.of(b, worker)
+		b.gather(patches, d.x, d.Before, image*d.H+first)
+		d.before.multiply(b, group, width, patches, wide, cols, false)
+	}
+	bias := d.before.bias[d.before.groups[group].from:][:cols]
 	for r := range rows {
-		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.ExpandNorm.Act], cols, 0)
+		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.BeforeNorm.Act], cols, 0)
 	}
 }
 
