@@ -58,13 +58,14 @@ type weightGroup struct {
 // columnUnit is what groups of columns are multiples of: a vector.
 const columnUnit = 16
 
-// columnCuts is where n columns are cut into so many groups, nearly equal.
+// columnCuts is where n columns are cut into so many groups, nearly equal, the
+// wider ones first: tasks that are shared out one by one should end together.
 func columnCuts(n, groups int) []int {
 	units := (n + columnUnit - 1) / columnUnit
 	groups = max(1, min(groups, units))
 	cuts := make([]int, groups+1)
 	for i := range cuts {
-		cuts[i] = min(units*i/groups*columnUnit, n)
+		cuts[i] = min((i*(units/groups)+min(i, units%groups))*columnUnit, n)
 	}
 	return cuts
 }

@@ -183,33 +183,35 @@ func (m *foldedMatMul) pool(worker, group int) {
 func (b *Backend) linear(s backend.Linear, v [][]float32) backend.Program {
 	x, w, bias, y := v[0], v[1], v[2], v[3]
 	m, prepare := b.newWeights(w, s.K, s.N, b.groupsFor(1), biasOnly(bias))
-	task := func(_, i int) {
-		g := &m.groups[i]
-		m.multiply(b, i, s.M, x, y[g.from:], s.N, false)
-		for r := range s.M {
-			row := y[r*s.N:][g.from:g.to]
-			b.set.Add(row, row, m.bias[g.from:g.to], 0)
-		}
-	}
+	task := func(_, i int) { m.dense(b, i, s.M, x, y, backend.Identity) }
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(len(m.groups), task) }}
 }
 
-// squeezeExcite is one task: its products are small.
+// squeezeExcite is two products, cut by their columns.
 func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.Program {
 	x, gate := v[0], v[5]
-	reduce, prepareReduce := b.newWeights(v[1], s.C, s.Squeeze, 1, biasOnly(v[2]))
-	expand, prepareExpand := b.newWeights(v[3], s.Squeeze, s.C, 1, biasOnly(v[4]))
+	reduce, prepareReduce := b.newWeights(v[1], s.C, s.Squeeze, b.groupsFor(1), biasOnly(v[2]))
+	expand, prepareExpand := b.newWeights(v[3], s.Squeeze, s.C, b.groupsFor(1), biasOnly(v[4]))
 	var l layout
 	hidden := l.take(1, s.N*s.Squeeze)
 	b.reserve(l.size)
+	first := func(_, i int) { reduce.dense(b, i, s.N, x, hidden.of(b, 0), s.Act) }
+	second := func(_, i int) { expand.dense(b, i, s.N, hidden.of(b, 0), gate, backend.Sigmoid) }
 	return backend.Program{
 		Prepare: func() { prepareReduce(); prepareExpand() },
 		Run: func() {
-			h := hidden.of(b, 0)
-			reduce.multiply(b, 0, s.N, x, h, s.Squeeze, false)
-			b.set.BiasAct(nil, h, s.Squeeze, h, reduce.bias, kernelAct[s.Act], s.Squeeze, 0)
-			expand.multiply(b, 0, s.N, h, gate, s.C, false)
-			b.set.BiasAct(nil, gate, s.C, gate, expand.bias, kernelAct[backend.Sigmoid], s.C, 0)
+			b.pool.run(len(reduce.groups), first)
+			b.pool.run(len(expand.groups), second)
 		},
+	}
+}
+
+// dense is y = act(x·w + bias) for a group of columns of rows of y.
+func (m *weights) dense(b *Backend, i, rows int, x, y []float32, act backend.Activation) {
+	g, n := &m.groups[i], len(m.bias)
+	m.multiply(b, i, rows, x, y[g.from:], n, false)
+	for r := range rows {
+		row := y[r*n:][g.from:g.to]
+		b.set.BiasAct(nil, row, n, row, m.bias[g.from:g.to], kernelAct[act], len(row), 0)
 	}
 }
