@@ -33,8 +33,9 @@ type foldedDepthwise struct {
 // channels it goes on.
 type progress struct{ group, part, filled int }
 
-// expandGroup is about how many channels are expanded at once: the widest tile.
-const expandGroup = 48
+// expandGroup is about how many channels are expanded at once: two of the widest
+// tiles.
+const expandGroup = 96
 
 // bandRows is how many rows a product of a band should have.
 const bandRows = 96
