@@ -213,16 +213,16 @@ func (s ProjectGrad) Unfused() []Step { _, steps := s.build(); return steps }
 func (s ProjectGrad) build() (sizes []int, steps []Step) {
 	var o operands
 	images := s.M / s.Area
-	x, norm, gate, sums := o.take(s.M*s.K), o.norm(s.K), -1, -1
+	x, norm, gate := o.take(s.M*s.K), o.norm(s.K), -1
 	if s.Read == Gated {
 		gate = o.take(images * s.K)
 	}
 	w, dy, da, dw := o.take(s.K*s.N), o.take(s.M*s.N), o.take(s.M*s.K), o.take(s.K*s.N)
+	size := 2 * s.K
 	if s.Read == Gated {
-		sums = o.take(5 * images * s.K)
-	} else {
-		sums = o.take(2 * s.K)
+		size = 5 * images * s.K
 	}
+	sums := o.take(size)
 	sizes = o.sizes
 	a := o.take(s.M * s.K)
 	steps = []Step{

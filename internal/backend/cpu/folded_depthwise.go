@@ -156,7 +156,7 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 		d.before.multiply(b, group, rows*width, d.x[at*d.Before.In:], wide, cols, false)
 	} else { // a row at a time
 		patches := d.patches.of(b, worker)
-		b.gather(patches, d.x, d.Before, image*d.H+first)
+		b.gatherPatches(patches, d.x, d.Before, image*d.H+first)
 		d.before.multiply(b, group, width, patches, wide, cols, false)
 	}
 	bias := d.before.bias[d.before.groups[group].from:][:cols]

@@ -100,7 +100,7 @@ func (b *Backend) conv(s backend.Conv, v [][]float32) backend.Launch {
 	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, s.Out, 1) }
 	row := func(worker, i int) {
 		patches := b.scratch[p.Size()+kernel.Tail+worker*cols:][:cols]
-		gatherPatches(patches, x, s.ConvShape, i)
+		b.gatherPatches(patches, x, s.ConvShape, i)
 		b.set.Gemm(s.OutW, patches, patch, 1, p, b.scratch, y[i*s.OutW*s.Out:], s.Out, false)
 	}
 	return func() {
@@ -110,29 +110,40 @@ func (b *Backend) conv(s backend.Conv, v [][]float32) backend.Launch {
 }
 
 // gatherPatches writes the input patches of output row r (of N*OutH) one after
-// another, zeros where they leave the image.
-func gatherPatches(dst, x []float32, s backend.ConvShape, r int) {
-	n, oh := r/s.OutH, r%s.OutH
-	width := s.Kernel * s.In // of a patch's row
-	for ow := range s.OutW {
-		left := ow*s.Stride - s.Left
-		before, after := max(0, -left), max(0, left+s.Kernel-s.W) // pixels outside
-		for kh := range s.Kernel {
-			row := dst[:width]
-			dst = dst[width:]
-			ih := oh*s.Stride - s.Top + kh
-			if ih < 0 || ih >= s.H || before+after >= s.Kernel {
-				clear(row)
-				continue
+// another, zeros where they leave the image. A row of a patch is a run of x; the
+// pixels from..to, whose patches are inside the image, go a row of the filter at
+// a time.
+func (b *Backend) gatherPatches(dst, x []float32, s backend.ConvShape, r int) {
+	n, top := r/s.OutH, r%s.OutH*s.Stride-s.Top
+	from := min((s.Left+s.Stride-1)/s.Stride, s.OutW)
+	to := max(from, min((s.W-s.Kernel+s.Left)/s.Stride+1, s.OutW))
+	if top < 0 || top+s.Kernel > s.H || s.W < s.Kernel {
+		from, to = s.OutW, s.OutW
+	}
+	run := s.Kernel * s.In
+	patch := s.Kernel * run
+	for kh := 0; kh < s.Kernel && from < to; kh++ {
+		at := ((n*s.H+top+kh)*s.W + from*s.Stride - s.Left) * s.In
+		b.set.Gather(dst[from*patch+kh*run:], patch, x[at:], s.Stride*s.In, to-from, run)
+	}
+	for ow := range from {
+		gatherPatch(dst[ow*patch:], x, s, n, top, ow*s.Stride-s.Left)
+	}
+	for ow := to; ow < s.OutW; ow++ {
+		gatherPatch(dst[ow*patch:], x, s, n, top, ow*s.Stride-s.Left)
+	}
+}
+
+// gatherPatch writes the input patch at a place that may be outside the image.
+func gatherPatch(dst, x []float32, s backend.ConvShape, n, top, left int) {
+	for kh := range s.Kernel {
+		for kw := range s.Kernel {
+			if ih, iw := top+kh, left+kw; ih < 0 || ih >= s.H || iw < 0 || iw >= s.W {
+				clear(dst[:s.In])
+			} else {
+				copy(dst[:s.In], x[((n*s.H+ih)*s.W+iw)*s.In:])
 			}
-			if before > 0 || after > 0 {
-				clear(row)
-				row = row[before*s.In : width-after*s.In]
-			}
-			src := x[((n*s.H+ih)*s.W+left+before)*s.In:][:len(row)]
-			for i, v := range src { // too few for copy
-				row[i] = v
-			}
+			dst = dst[s.In:]
 		}
 	}
 }
@@ -153,7 +164,7 @@ func (b *Backend) convGradWeight(s backend.ConvGradWeight, v [][]float32) backen
 		c := b.scratch[b.pool.threads*each+i*size:][:size]
 		from, to := span(rows, parts, i)
 		for r := from; r < to; r++ {
-			gatherPatches(patches, x, s.ConvShape, r)
+			b.gatherPatches(patches, x, s.ConvShape, r)
 			for k := range p.Blocks() {
 				b.set.PackBlock(packed, p, k, dy[r*s.OutW*s.Out:], s.Out, 1)
 			}
