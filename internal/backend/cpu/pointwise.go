@@ -48,16 +48,6 @@ func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
 const forwardTasks = 32
 
-// gradTasks is into how many tasks the blocks of a backward pass are shared,
-// each with its own sum of size weights' gradients.
-func gradTasks(blocks, size int) int {
-	tasks := 16
-	for tasks > 4 && tasks*size > 1<<20 {
-		tasks /= 2
-	}
-	return min(tasks, blocks)
-}
-
 // reader is how a fused launch reads a map: a normalisation of its own, folded
 // before each launch.
 type reader struct {
@@ -68,10 +58,11 @@ type reader struct {
 	std, perStd         []float32 // sqrt(variance + eps), and 1 over it
 }
 
-// newReader takes the three operands of a norm from the front of v.
-func newReader(n backend.Norm, v [][]float32) (*reader, [][]float32) {
-	c := len(v[1])
-	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, v[0], v[1], v[2], alloc(c), alloc(c)}, v[3:]
+// nextReader takes the three operands of a norm.
+func nextReader(n backend.Norm, v *[][]float32) *reader {
+	stats, gamma, shift := next(v), next(v), next(v)
+	c := len(gamma)
+	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, stats, gamma, shift, alloc(c), alloc(c)}
 }
 
 func (r *reader) fold() {
@@ -89,12 +80,14 @@ func next(v *[][]float32) []float32 {
 	return x
 }
 
+// normMatMul: for each block of rows, read it into scratch, multiply, and take
+// the moments of the result.
 func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch {
 	x := next(&v)
 	var in *reader
 	var gate, stats []float32
 	if s.Read != backend.Raw {
-		in, v = newReader(s.Norm, v)
+		in = nextReader(s.Norm, &v)
 	}
 	if s.Read == backend.Gated {
 		gate = next(&v)
@@ -155,9 +148,11 @@ func blockSize(all []rowBlock, width int) int {
 	return most
 }
 
+// normPool sums an image block by block.
 func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
-	x, y := v[0], v[4]
-	in, _ := newReader(s.Norm, v[1:])
+	x := next(&v)
+	in := nextReader(s.Norm, &v)
+	y := next(&v)
 	rows := max(1, blockValues/s.C)
 	var l layout
 	partial := l.take(b.pool.threads, s.C)
@@ -165,7 +160,7 @@ func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	task := func(worker, n int) {
 		sum, part := y[n*s.C:][:s.C], partial.of(b, worker)
 		clear(sum)
-		for r := 0; r < s.Area; r += rows { // block by block, which loses fewer digits
+		for r := 0; r < s.Area; r += rows { // one long sum would lose digits
 			clear(part)
 			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
 			b.set.NormActSum(part, block, in.norm, in.act, s.C, 0)
@@ -176,198 +171,5 @@ func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	return func() {
 		in.fold()
 		b.pool.run(s.N, task)
-	}
-}
-
-// weightGrad sums the gradient of a 1x1 convolution's weights: for a block of
-// rows, narrowᵀ·wide, where wide, the map with more channels, is packed as the
-// tiles' vector side.
-type weightGrad struct {
-	narrow, wide int
-	p            *kernel.Packing
-	packed       slot // of each worker
-	parts        slot // of each task, [narrow,wide]
-}
-
-// gradRows is how many rows are packed and multiplied at once: a panel of them
-// stays in L1 while all rows of the narrow side pass by.
-const gradRows = 128
-
-func newWeightGrad(b *Backend, l *layout, tasks, narrow, wide int) *weightGrad {
-	p := b.set.NewPacking(gradRows, wide)
-	return &weightGrad{narrow, wide, p, l.take(b.pool.threads, p.Size()), l.take(tasks, narrow*wide)}
-}
-
-// add adds what rows of the two maps give to a task's sum, which first clears.
-func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool) {
-	packed, sum := g.packed.of(b, worker), g.parts.of(b, task)
-	p := *g.p
-	for len(wide) > 0 {
-		p.K = min(gradRows, len(wide)/g.wide)
-		b.set.PackBlock(packed, &p, 0, wide, g.wide, 1)
-		b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, sum, g.wide, !first)
-		narrow, wide, first = narrow[p.K*g.narrow:], wide[p.K*g.wide:], false
-	}
-}
-
-func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch {
-	x, w, c := next(&v), next(&v), next(&v)
-	out, v := newReader(s.Norm, v)
-	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
-
-	all, _ := rowBlocks(1, s.M, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
-	p := b.set.NewPacking(s.N, s.K)
-	back := newNormBack(out, sums, s.M)
-	var l layout
-	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.N))
-	g := newWeightGrad(b, &l, tasks, s.K, s.N)
-	b.reserve(l.size)
-	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
-	task := func(worker, i int) {
-		from, to := span(len(all), tasks, i)
-		for k, blk := range all[from:to] {
-			dc := rows.of(b, worker)[:(blk.to-blk.from)*s.N]
-			back.run(b, dc, c[blk.from*s.N:blk.to*s.N], dy[blk.from*s.N:blk.to*s.N])
-			b.set.Gemm(blk.to-blk.from, dc, s.N, 1, p, packed.of(b, 0), dx[blk.from*s.K:blk.to*s.K], s.K, false)
-			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0)
-		}
-	}
-	sum := b.sumSlots(dw, g.parts, tasks)
-	return func() {
-		back.fold()
-		b.pool.run(p.Blocks(), pack)
-		b.pool.run(tasks, task)
-		sum()
-	}
-}
-
-// normBack is the gradient of a normalisation's input, by the batch's
-// statistics, ready to apply.
-type normBack struct {
-	*reader
-	sums   []float32
-	rows   int
-	k1, k0 []float32
-}
-
-func newNormBack(r *reader, sums []float32, rows int) *normBack {
-	c := len(r.gamma)
-	return &normBack{r, sums, rows, alloc(c), alloc(c)}
-}
-
-func (n *normBack) fold() {
-	n.reader.fold()
-	c := len(n.gamma)
-	for i := range c {
-		n.k0[i] = -n.norm.Scale[i] * n.sums[i] / float32(n.rows)
-		n.k1[i] = -n.norm.Scale[i] * n.sums[c+i] / (n.std[i] * float32(n.rows))
-	}
-}
-
-func (n *normBack) run(b *Backend, dx, x, dy []float32) {
-	b.set.NormActGradInput(dx, x, dy, n.norm, n.k1, n.k0, n.act, len(n.gamma), 0)
-}
-
-func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Launch {
-	x := next(&v)
-	in, v := newReader(s.Norm, v)
-	images := s.M / s.Area
-	gate := ones(images * s.K)
-	if s.Read == backend.Gated {
-		gate = next(&v)
-	}
-	w, dy, da, dw, sums := v[0], v[1], v[2], v[3], v[4]
-
-	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
-	p := b.set.NewPacking(s.N, s.K)
-	var l layout
-	size := blockSize(all, s.K)
-	packed, rows, slopes := l.take(1, p.Size()), l.take(b.pool.threads, size), l.take(b.pool.threads, size)
-	gateSums := l.take(images*perImage, 5*s.K)
-	g := newWeightGrad(b, &l, tasks, s.N, s.K)
-	b.reserve(l.size)
-	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
-	task := func(worker, i int) {
-		from, to := span(len(all), tasks, i)
-		for k, blk := range all[from:to] {
-			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
-			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
-			a, slope, seen := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)], x[blk.from*s.K:blk.to*s.K]
-			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K, 0)
-			blk.eachImage(s.Area, func(n, start, end int) {
-				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
-				clear(sum)
-				at, to := start*s.K, end*s.K
-				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K, 0)
-			})
-			g.add(b, worker, i, dout, a, k == 0)
-		}
-	}
-	parts := sums
-	if s.Read != backend.Gated {
-		parts = alloc(5 * images * s.K)
-	}
-	gather := func(_, n int) { in.gateSums(b, parts, n, images, gateSums, n*perImage, (n+1)*perImage) }
-	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
-	return func() {
-		in.fold()
-		b.pool.run(p.Blocks(), pack)
-		b.pool.run(tasks, task)
-		sum()
-		b.pool.run(images, gather)
-		if s.Read != backend.Gated {
-			sumUngated(b, sums, parts, s.K, images)
-		}
-	}
-}
-
-// gateSums adds an image's blocks of kernel.GateGrad's sums, which are of x-mean
-// where xhat is wanted, into parts [5,images,C].
-func (r *reader) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {
-	c := len(r.std)
-	for k := range 5 {
-		part := parts[(k*images+image)*c:][:c]
-		clear(part)
-		for i := from; i < to; i++ {
-			b.set.Add(part, part, blocks.of(b, i)[k*c:][:c], 0)
-		}
-		if k >= 3 {
-			b.set.MulColumns(part, part, r.perStd, c, 0)
-		}
-	}
-}
-
-// sumUngated is NormActGradSums' sums [2,C] from parts of ungated images.
-func sumUngated(b *Backend, sums, parts []float32, c, images int) {
-	clear(sums)
-	for n := range images {
-		b.set.Add(sums[:c], sums[:c], parts[(images+n)*c:][:c], 0)
-		b.set.Add(sums[c:], sums[c:], parts[(3*images+n)*c:][:c], 0)
-	}
-}
-
-func ones(n int) []float32 {
-	x := alloc(n)
-	for i := range x {
-		x[i] = 1
-	}
-	return x
-}
-
-// gatedGradSums: both sums are dots over the images, of the parts with the gate
-// and of the parts with dpool/Area.
-func (b *Backend) gatedGradSums(s backend.GatedGradSums, v [][]float32) backend.Launch {
-	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
-	size := s.N * s.C
-	return func() {
-		for i := range 2 {
-			sum, with, without := sums[i*s.C:][:s.C], parts[(2*i+1)*size:][:size], parts[(2*i+2)*size:][:size]
-			clear(sum)
-			b.set.ColumnDot(sum, without, dpool, s.C, 0)
-			b.set.Scale(sum, sum, 1/float32(s.Area), 0)
-			b.set.ColumnDot(sum, with, gate, s.C, 0)
-		}
 	}
 }

@@ -1,0 +1,214 @@
+package cpu
+
+import (
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// depthwiseGrad is the backward pass of a depthwise convolution, an output row
+// at a time: its gradient is made in a ring, summed into the weights' gradient
+// with the input rows it met, and then the input rows it completes are computed.
+type depthwiseGrad struct {
+	backend.ConvShape
+	in *reader // of x; nil if it is read as it is
+
+	// gradRow makes row r, of N*OutH, of the convolution's gradient.
+	gradRow func(worker int, dst []float32, r int)
+	x, w    []float32
+	dx      []float32 // nil if not wanted
+	dw      []float32 // nil if not wanted
+	dsums   []float32 // NormActGradSums of x and dx; nil if not wanted
+
+	tasks            int
+	inputs, grads    *ring
+	slopes           *ring // of the rows in inputs
+	flipped          slot  // w with every row of the filter reversed
+	dwParts, dsParts slot
+	taps             [][]kernel.Tap
+	fold             func()
+}
+
+func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
+	s := d.ConvShape
+	d.tasks = min(s.N, maxImageTasks)
+	d.inputs = inputRing(l, b.pool.threads, s)
+	left := (max(s.Kernel-1-s.Left, 0) + s.Stride - 1) / s.Stride
+	right := max(0, (s.W-1+s.Left)/s.Stride-(s.OutW-1))
+	d.grads = newRing(l, b.pool.threads, s.Kernel, s.OutW, left, right, s.In)
+	if d.dsums != nil {
+		d.slopes = newRing(l, b.pool.threads, s.Kernel+s.Stride, s.W, 0, 0, s.In)
+	}
+	d.flipped = l.take(1, len(d.w))
+	d.dwParts, d.dsParts = l.take(d.tasks, len(d.dw)), l.take(d.tasks, len(d.dsums))
+	d.taps = tapLists(b.pool.threads, s.Kernel*s.Kernel)
+	b.reserve(l.size)
+	task := func(worker, i int) {
+		clear(d.inputs.mem.of(b, worker))
+		clear(d.grads.mem.of(b, worker))
+		clear(d.dwParts.of(b, i))
+		clear(d.dsParts.of(b, i))
+		from, to := span(s.N, d.tasks, i)
+		for n := from; n < to; n++ {
+			d.image(b, worker, i, n)
+		}
+	}
+	sumWeights, sumNorm := b.sumSlots(d.dw, d.dwParts, d.tasks), b.sumSlots(d.dsums, d.dsParts, d.tasks)
+	return func() {
+		d.fold()
+		d.flip(b)
+		b.pool.run(d.tasks, task)
+		sumWeights()
+		sumNorm()
+		for c := range len(d.dsums) / 2 {
+			d.dsums[s.In+c] /= d.in.std[c]
+		}
+	}
+}
+
+func (d *depthwiseGrad) flip(b *Backend) {
+	if d.dx == nil || d.Stride != 1 {
+		return
+	}
+	k, c, dst := d.Kernel, d.In, d.flipped.of(b, 0)
+	for i := range k * k {
+		copy(dst[i*c:][:c], d.w[(i/k*k+k-1-i%k)*c:])
+	}
+}
+
+func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
+	filled, done := 0, 0
+	row := d.W * d.In
+	for oh := range d.OutH {
+		grad := d.grads.row(b, worker, oh, d.OutW)
+		d.gradRow(worker, grad, n*d.OutH+oh)
+		if d.dw != nil {
+			for ; filled <= lastInput(d.ConvShape, oh); filled++ {
+				d.readInput(b, worker, n, filled)
+			}
+			t := forwardTaps(d.taps[worker], d.ConvShape, d.inputs, oh)
+			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In, 0)
+		}
+		if d.dx == nil {
+			continue
+		}
+		last := oh*d.Stride - d.Top + d.Stride - 1 // meets no later output row
+		if oh == d.OutH-1 {
+			last = d.H - 1
+		}
+		for ; done <= min(last, d.H-1); done++ {
+			at := (n*d.H + done) * row
+			d.inputRow(b, worker, d.dx[at:][:row], done)
+			if d.dsums != nil {
+				for ; filled <= done; filled++ { // a row that no output row meets
+					d.readInput(b, worker, n, filled)
+				}
+				sums := d.dsParts.of(b, task)
+				slope := d.slopes.row(b, worker, done, d.W)
+				b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], slope, d.in.norm.Mean, d.In, 0)
+			}
+		}
+	}
+}
+
+// readInput puts row r of image n into the ring of inputs and, if its gradient
+// will be summed, the slope there into another.
+func (d *depthwiseGrad) readInput(b *Backend, worker, n, r int) {
+	x := d.x[(n*d.H+r)*d.W*d.In:][:d.W*d.In]
+	dst := d.inputs.row(b, worker, r, d.W)
+	if d.dsums == nil {
+		d.in.read(b, dst, x)
+		return
+	}
+	b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), x, d.in.norm, d.in.act, d.In, 0)
+}
+
+// inputRow computes row r of the gradient with respect to the input: pixel i of
+// it meets the output pixels o with o*Stride = i+Left-kw, so that at stride 2
+// even and odd pixels meet different taps.
+func (d *depthwiseGrad) inputRow(b *Backend, worker int, dst []float32, r int) {
+	c, k, g := d.In, d.Kernel, d.grads
+	for class := range min(d.Stride, d.W) {
+		taps := d.taps[worker][:0]
+		for kh := k - 1; kh >= 0; kh-- {
+			oh := r + d.Top - kh
+			if oh < 0 || oh%d.Stride != 0 || oh/d.Stride >= d.OutH {
+				continue
+			}
+			base := g.at(oh/d.Stride) + g.left*c
+			for i := range k {
+				kw := k - 1 - i
+				if o := class + d.Left - kw; o%d.Stride == 0 {
+					tap := kernel.Tap{X: base + o/d.Stride*c, W: (kh*k + kw) * c}
+					if d.Stride == 1 {
+						tap.W = (kh*k + i) * c
+					}
+					taps = append(taps, tap)
+				}
+			}
+		}
+		n := (d.W - class + d.Stride - 1) / d.Stride
+		w, inRow := d.w, 0
+		if d.Stride == 1 {
+			w, inRow = d.flipped.of(b, 0), k
+		}
+		b.set.Depthwise(dst[class*c:], d.Stride*c, g.mem.of(b, worker), 0, c, w, taps, inRow, n, c, 0)
+	}
+}
+
+// plainGrad makes the rows of a gradient that lies in memory.
+func (b *Backend) plainGrad(s backend.ConvShape, dy []float32) func(worker int, dst []float32, r int) {
+	row := s.OutW * s.In
+	return func(_ int, dst []float32, r int) { copy(dst, dy[r*row:]) }
+}
+
+func (b *Backend) depthwiseGradInput(s backend.DepthwiseGradInput, v [][]float32) backend.Launch {
+	var l layout
+	return b.newDepthwiseGrad(&depthwiseGrad{ConvShape: s.ConvShape, gradRow: b.plainGrad(s.ConvShape, v[0]), w: v[1], dx: v[2], fold: func() {}}, &l)
+}
+
+func (b *Backend) depthwiseGradWeight(s backend.DepthwiseGradWeight, v [][]float32) backend.Launch {
+	var l layout
+	return b.newDepthwiseGrad(&depthwiseGrad{ConvShape: s.ConvShape, gradRow: b.plainGrad(s.ConvShape, v[1]), x: v[0], dw: v[2], fold: func() {}}, &l)
+}
+
+func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) backend.Launch {
+	var l layout
+	d := &depthwiseGrad{ConvShape: s.ConvShape, x: next(&v)}
+	if s.Read == backend.Normed {
+		d.in = nextReader(s.Norm, &v)
+	}
+	d.w = next(&v)
+	c := next(&v)
+	out := nextReader(s.Out, &v)
+	dy, sums := next(&v), next(&v)
+	var gate, dpool []float32
+	if s.Gated {
+		gate, dpool = next(&v), next(&v)
+	}
+	d.dx, d.dw = next(&v), next(&v)
+	if s.Read == backend.Normed {
+		d.dsums = next(&v)
+	}
+
+	back := newNormBack(out, sums, s.N*s.OutH*s.OutW)
+	row := s.OutW * s.In
+	scaled := l.take(b.pool.threads, row)
+	spread := alloc(len(dpool)) // of each pixel
+	d.gradRow = func(worker int, dst []float32, r int) {
+		g := dy[r*row:][:row]
+		if gate != nil {
+			n := r / s.OutH
+			b.set.MulAddColumns(scaled.of(b, worker), g, gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In, 0)
+			g = scaled.of(b, worker)
+		}
+		back.run(b, dst, c[r*row:][:row], g)
+	}
+	d.fold = func() {
+		back.fold()
+		if d.in != nil {
+			d.in.fold()
+		}
+		b.set.Scale(spread, dpool, 1/float32(s.OutH*s.OutW), 0)
+	}
+	return b.newDepthwiseGrad(d, &l)
+}
