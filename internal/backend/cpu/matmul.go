@@ -7,11 +7,15 @@ import (
 
 // matMul packs B, then multiplies blocks of rows of A with it. With A
 // transposed the inner dimension is the long one (a weight's gradient sums over
-// pixels), so that is what is cut instead: see matMulReduce.
+// pixels), so that is what is cut instead (matMulReduce); with few rows and B
+// transposed it is A that is packed (matMulSmall).
 func (b *Backend) matMul(s backend.MatMul, v [][]float32) backend.Launch {
 	x, w, y := v[0], v[1], v[len(v)-1]
-	if s.TransA {
+	switch {
+	case s.TransA:
 		return b.matMulReduce(s, x, w, y)
+	case s.TransB && !s.Bias && s.M*(s.K+s.N) < s.K*s.N:
+		return b.matMulSmall(s, x, w, y)
 	}
 	brs, bcs := s.N, 1
 	if s.TransB {
@@ -28,6 +32,32 @@ func (b *Backend) matMul(s backend.MatMul, v [][]float32) backend.Launch {
 			for r := from; r < to; r++ {
 				row := y[r*s.N : (r+1)*s.N]
 				b.set.Add(row, row, v[2], 0)
+			}
+		}
+	}
+	return func() {
+		b.pool.run(p.Blocks(), pack)
+		b.pool.run(tasks, multiply)
+	}
+}
+
+// matMulSmall is C = A·Bᵀ with few rows of A: Cᵀ = B·Aᵀ packs A and transposes C,
+// which are smaller than B.
+func (b *Backend) matMulSmall(s backend.MatMul, x, w, y []float32) backend.Launch {
+	p := b.set.NewPacking(s.K, s.M)
+	var l layout
+	packed, turned := l.take(1, p.Size()), l.take(1, s.N*s.M)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, x, 1, s.K) }
+	tasks := rowTasks(s.N)
+	multiply := func(_, i int) {
+		from, to := span(s.N, tasks, i)
+		c := turned.of(b, 0)[from*s.M : to*s.M]
+		b.set.Gemm(to-from, w[from*s.K:], s.K, 1, p, packed.of(b, 0), c, s.M, false)
+		for m := range s.M {
+			row := y[m*s.N+from : m*s.N+to]
+			for n := range row {
+				row[n] = c[n*s.M+m]
 			}
 		}
 	}
