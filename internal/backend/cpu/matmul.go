@@ -22,12 +22,14 @@ func (b *Backend) matMul(s backend.MatMul, v [][]float32) backend.Launch {
 		brs, bcs = 1, s.K
 	}
 	p := b.set.NewPacking(s.K, s.N)
-	b.reserve(p.Size())
-	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, brs, bcs) }
+	var l layout
+	packed := l.take(1, p.Size())
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, brs, bcs) }
 	tasks := rowTasks(s.M)
 	multiply := func(_, i int) {
 		from, to := span(s.M, tasks, i)
-		b.set.Gemm(to-from, x[from*s.K:], s.K, 1, p, b.scratch, y[from*s.N:], s.N, false)
+		b.set.Gemm(to-from, x[from*s.K:], s.K, 1, p, packed.of(b, 0), y[from*s.N:], s.N, false)
 		if s.Bias {
 			for r := from; r < to; r++ {
 				row := y[r*s.N : (r+1)*s.N]
@@ -74,29 +76,18 @@ func rowTasks(m int) int { return max(1, min(m/12, max(8, m/192))) }
 // matMulReduce is C = Aᵀ·B with A [K,M] and B [K,N]: parts of K side by side,
 // each into its own partial C, which are then added in order.
 func (b *Backend) matMulReduce(s backend.MatMul, x, w, y []float32) backend.Launch {
-	const kb = 256 // rows packed at once
 	parts := reduceParts(s.K, s.M*s.N)
-	whole := b.set.NewPacking(kb, s.N)
-	size := s.M * s.N
-	b.reserve(b.pool.threads*whole.Size() + parts*size)
+	var l layout
+	g := newWeightGrad(b, &l, parts, s.M, s.N)
+	b.reserve(l.size)
 	multiply := func(worker, i int) {
-		packed := b.scratch[worker*whole.Size():][:whole.Size()]
-		c := b.scratch[b.pool.threads*whole.Size()+i*size:][:size]
 		from, to := span(s.K, parts, i)
-		for k := from; k < to; k += kb {
-			p := whole
-			if to-k < kb {
-				rest := *whole
-				rest.K = to - k
-				p = &rest
-			}
-			b.set.PackBlock(packed, p, 0, w[k*s.N:], s.N, 1)
-			b.set.Gemm(s.M, x[k*s.M:], 1, s.M, p, packed, c, s.N, k > from)
-		}
+		g.add(b, worker, i, x[from*s.M:to*s.M], w[from*s.N:to*s.N], true)
 	}
+	sum := b.sumSlots(y, g.parts, parts)
 	return func() {
 		b.pool.run(parts, multiply)
-		b.sumParts(y, b.scratch[b.pool.threads*whole.Size():], parts)
+		sum()
 	}
 }
 
@@ -110,28 +101,20 @@ func reduceParts(k, size int) int {
 	return parts
 }
 
-// sumParts is y = the sum of so many arrays of y's length that lie one after
-// another.
-func (b *Backend) sumParts(y, parts []float32, n int) {
-	copy(y, parts)
-	for i := 1; i < n; i++ {
-		b.set.Add(y, y, parts[i*len(y):][:len(y)], 0)
-	}
-}
-
 // conv multiplies a row of output pixels at a time, its input patches gathered
 // into a matrix [OutW, Kernel*Kernel*In].
 func (b *Backend) conv(s backend.Conv, v [][]float32) backend.Launch {
 	x, w, y := v[0], v[1], v[2]
 	patch := s.Kernel * s.Kernel * s.In
 	p := b.set.NewPacking(patch, s.Out)
-	cols := s.OutW*patch + kernel.Tail
-	b.reserve(p.Size() + kernel.Tail + b.pool.threads*cols)
-	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, s.Out, 1) }
+	var l layout
+	packed, patches := l.take(1, p.Size()), l.take(b.pool.threads, s.OutW*patch+kernel.Tail)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, s.Out, 1) }
 	row := func(worker, i int) {
-		patches := b.scratch[p.Size()+kernel.Tail+worker*cols:][:cols]
-		b.gatherPatches(patches, x, s.ConvShape, i)
-		b.set.Gemm(s.OutW, patches, patch, 1, p, b.scratch, y[i*s.OutW*s.Out:], s.Out, false)
+		a := patches.of(b, worker)
+		b.gatherPatches(a, x, s.ConvShape, i)
+		b.set.Gemm(s.OutW, a, patch, 1, p, packed.of(b, 0), y[i*s.OutW*s.Out:], s.Out, false)
 	}
 	return func() {
 		b.pool.run(p.Blocks(), pack)
@@ -182,28 +165,24 @@ func gatherPatch(dst, x []float32, s backend.ConvShape, n, top, left int) {
 func (b *Backend) convGradWeight(s backend.ConvGradWeight, v [][]float32) backend.Launch {
 	x, dy, dw := v[0], v[1], v[2]
 	patch := s.Kernel * s.Kernel * s.In
-	p := b.set.NewPacking(s.OutW, s.Out)
-	rows, cols := s.N*s.OutH, s.OutW*patch+kernel.Tail
-	size := patch * s.Out
-	parts := reduceParts(rows*s.OutW, size)
-	each := p.Size() + cols
-	b.reserve(b.pool.threads*each + parts*size)
+	rows := s.N * s.OutH
+	parts := reduceParts(rows*s.OutW, patch*s.Out)
+	var l layout
+	g := newWeightGrad(b, &l, parts, patch, s.Out)
+	patches := l.take(b.pool.threads, s.OutW*patch+kernel.Tail)
+	b.reserve(l.size)
 	multiply := func(worker, i int) {
-		packed := b.scratch[worker*each:][:p.Size()]
-		patches := b.scratch[worker*each+p.Size():][:cols]
-		c := b.scratch[b.pool.threads*each+i*size:][:size]
 		from, to := span(rows, parts, i)
 		for r := from; r < to; r++ {
-			b.gatherPatches(patches, x, s.ConvShape, r)
-			for k := range p.Blocks() {
-				b.set.PackBlock(packed, p, k, dy[r*s.OutW*s.Out:], s.Out, 1)
-			}
-			b.set.Gemm(patch, patches, 1, patch, p, packed, c, s.Out, r > from)
+			a := patches.of(b, worker)
+			b.gatherPatches(a, x, s.ConvShape, r)
+			g.add(b, worker, i, a, dy[r*s.OutW*s.Out:(r+1)*s.OutW*s.Out], r == from)
 		}
 	}
+	sum := b.sumSlots(dw, g.parts, parts)
 	return func() {
 		b.pool.run(parts, multiply)
-		b.sumParts(dw, b.scratch[b.pool.threads*each:], parts)
+		sum()
 	}
 }
 
@@ -213,15 +192,16 @@ func (b *Backend) convGradInput(s backend.ConvGradInput, v [][]float32) backend.
 	dy, w, dx := v[0], v[1], v[2]
 	patch := s.Kernel * s.Kernel * s.In
 	p := b.set.NewPacking(s.Out, patch)
-	cols := s.OutW * patch
-	b.reserve(p.Size() + b.pool.threads*cols)
-	pack := func(_, i int) { b.set.PackBlock(b.scratch, p, i, w, 1, s.Out) }
+	var l layout
+	packed, patches := l.take(1, p.Size()), l.take(b.pool.threads, s.OutW*patch)
+	b.reserve(l.size)
+	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.Out) }
 	image := func(worker, n int) {
-		patches := b.scratch[p.Size()+worker*cols:][:cols]
+		a := patches.of(b, worker)
 		clear(dx[n*s.H*s.W*s.In : (n+1)*s.H*s.W*s.In])
 		for r := n * s.OutH; r < (n+1)*s.OutH; r++ {
-			b.set.Gemm(s.OutW, dy[r*s.OutW*s.Out:], s.Out, 1, p, b.scratch, patches, patch, false)
-			scatterPatches(dx, patches, s.ConvShape, r)
+			b.set.Gemm(s.OutW, dy[r*s.OutW*s.Out:], s.Out, 1, p, packed.of(b, 0), a, patch, false)
+			scatterPatches(dx, a, s.ConvShape, r)
 		}
 	}
 	return func() {

@@ -116,18 +116,20 @@ func (b *Backend) normAct(s backend.NormAct, v [][]float32) backend.Launch {
 func (b *Backend) normActGradSums(s backend.NormActGradSums, v [][]float32) backend.Launch {
 	x, stats, dy, sums := v[0], v[1], v[4], v[5]
 	norm, act, n := newNorm(s.C), kernelAct[s.Act], blocks(s.Rows, s.C)
-	b.reserve(n * 2 * s.C)
+	var l layout
+	parts := l.take(n, 2*s.C)
+	b.reserve(l.size)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		db, dg := b.scratch[i*2*s.C:][:s.C], b.scratch[(i*2+1)*s.C:][:s.C]
-		clear(db)
-		clear(dg)
-		b.set.NormActGradSums(db, dg, x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, act, s.C, 0)
+		part := parts.of(b, i)
+		clear(part)
+		b.set.NormActGradSums(part[:s.C], part[s.C:], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, act, s.C, 0)
 	}
+	sum := b.sumSlots(sums, parts, n)
 	return func() {
 		foldNorm(norm, stats, v[2], v[3], s.Eps)
 		b.pool.run(n, task)
-		b.sumParts(sums, b.scratch, n)
+		sum()
 		for c := range s.C {
 			sums[s.C+c] /= float32(math.Sqrt(float64(stats[s.C+c]) + float64(s.Eps)))
 		}
@@ -158,15 +160,18 @@ func (b *Backend) normActGradInput(s backend.NormActGradInput, v [][]float32) ba
 func (b *Backend) columnSum(s backend.ColumnSum, v [][]float32) backend.Launch {
 	x, y := v[0], v[1]
 	n := blocks(s.Rows, s.Cols)
-	b.reserve(n * s.Cols)
+	var l layout
+	parts := l.take(n, s.Cols)
+	b.reserve(l.size)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		sum := b.scratch[i*s.Cols:][:s.Cols]
-		clear(sum)
-		b.set.ColumnSum(sum, x[from*s.Cols:to*s.Cols], s.Cols, 0)
+		part := parts.of(b, i)
+		clear(part)
+		b.set.ColumnSum(part, x[from*s.Cols:to*s.Cols], s.Cols, 0)
 	}
+	sum := b.sumSlots(y, parts, n)
 	return func() {
 		b.pool.run(n, task)
-		b.sumParts(y, b.scratch, n)
+		sum()
 	}
 }
