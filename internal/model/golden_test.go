@@ -186,9 +186,6 @@ func TestAgainstPyTorch(t *testing.T) {
 	for _, set := range kernel.Available() {
 		for _, path := range files {
 			name := strings.TrimSuffix(filepath.Base(path), ".json")
-			if set.Name == "generic" && !strings.HasPrefix(name, "tiny") {
-				continue // minutes of scalar loops; the tiny networks have every layer
-			}
 			t.Run(set.Name+"/"+name, func(t *testing.T) {
 				b := cpu.NewWith(set, 2)
 				defer b.Close()

@@ -14,7 +14,9 @@ import (
 // Ten steps on one batch must lose what PyTorch's (timm's RMSpropTF, SGD) lose
 // and end at weights of the same norms. The whole b0 normalises the last maps
 // over 8 values, which makes its steps chaotic: PyTorch's own float32 run of
-// them leaves the float64 oracle by 0.2% at step 3 and by 2 to 4% from step 4.
+// them leaves the float64 oracle by 0.2% at step 3 and by 2 to 4% from step 4. In
+// tiny_lite some value may come to lie on the other side of a bend of ReLU6 from
+// step 7 on, as one does with the generic kernels.
 func TestTenStepsAgainstPyTorch(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.json")
 	runs := 0
@@ -32,11 +34,16 @@ func TestTenStepsAgainstPyTorch(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				lossTol := func(int) float64 { return 1e-3 }
+				lossTol := func(int) float64 { return 1e-5 }
 				normTol := 1e-2
-				if !strings.HasPrefix(filepath.Base(path), "tiny") {
+				switch base := filepath.Base(path); {
+				case !strings.HasPrefix(base, "tiny"):
 					lossTol = func(step int) float64 { return []float64{1e-4, 1e-3, 1e-3, 1e-2, .1, .1, .1, .1, .1, .1}[step] }
 					normTol = .2
+				case base == "tiny_lite.json":
+					lossTol = func(step int) float64 {
+						return []float64{1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-2, 1e-2, 1e-2}[step]
+					}
 				}
 				for step, want := range o.Losses {
 					if err := train.Run(uint64(step)); err != nil {
