@@ -42,7 +42,9 @@ var mayImport = map[string]string{
 	"internal/backend":             "",
 
 	"internal/data":    "augment golang.org/x/image",
-	"internal/augment": "",
+	"internal/augment": "pixel",
+	"internal/jpeg":    "pixel",
+	"internal/pixel":   "simd/archsimd unsafe",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
 	"internal/checkpoint": "scale",

@@ -30,6 +30,13 @@ func source(w, h int) *Image {
 	return m
 }
 
+// apply is all a pipeline does with a Transform.
+func apply(t Transform, dst, src *Image, z *Resizer, rng *rand.Rand) {
+	z.Plan(t.View(src.W, src.H, dst.W, rng), src.W, src.H, dst.W, dst.H)
+	z.Draw(dst, src)
+	t.Finish(dst, rng)
+}
+
 func resizer(t testing.TB, i Interpolation) *Resizer {
 	t.Helper()
 	z, err := NewResizer(i)
@@ -70,7 +77,7 @@ func TestEqualsPillow(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				Eval{c.Crop, c.Pct}.Apply(&dst, src, z, nil)
+				apply(Eval{c.Crop, c.Pct}, &dst, src, z, nil)
 			}
 			for i := range dst.Pix {
 				if dst.Pix[i] != c.Pix[i] {
@@ -98,7 +105,7 @@ func TestDrawIsBounded(t *testing.T) {
 	dst.Reset(32, 32)
 	src := source(1<<16, 1)
 	z := resizer(t, Bicubic)
-	Eval{CropTimm, 0.875}.Apply(&dst, src, z, nil)
+	apply(Eval{CropTimm, 0.875}, &dst, src, z, nil)
 	if n := cap(z.rows); n > 1<<16 {
 		t.Errorf("%d bytes of scratch rows for a 32x32 output", n)
 	}
@@ -157,13 +164,14 @@ func TestTrainFlipsHalf(t *testing.T) {
 	plain.Reset(6, 6)
 	mirrored.Reset(6, 6)
 	dst.Reset(6, 6)
-	z.Draw(&plain, src, View{Crop: image.Rect(0, 0, 6, 1), W: 6, H: 6})
+	z.Plan(View{Crop: image.Rect(0, 0, 6, 1), W: 6, H: 6}, src.W, src.H, 6, 6)
+	z.Draw(&plain, src)
 	for i := range 36 { // pixel by pixel: y = i/6, x = i%6
 		copy(mirrored.Pix[3*i:3*i+3], plain.Pix[3*(i/6*6+5-i%6):])
 	}
 	flips := 0
 	for range 400 {
-		whole.Apply(&dst, src, z, rng)
+		apply(whole, &dst, src, z, rng)
 		switch {
 		case slices.Equal(dst.Pix, mirrored.Pix):
 			flips++
@@ -225,6 +233,6 @@ func BenchmarkTrain(b *testing.B) {
 	dst.Reset(224, 224)
 	b.ReportAllocs()
 	for b.Loop() {
-		tr.Apply(&dst, src, z, rng)
+		apply(tr, &dst, src, z, rng)
 	}
 }

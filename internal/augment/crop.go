@@ -82,11 +82,15 @@ func RandomResizedCrop(rng *rand.Rand, scale, ratio [2]float64, w, h, size int) 
 
 func uniform(rng *rand.Rand, lo, hi float64) float64 { return lo + float64((hi-lo)*rng.Float64()) }
 
-// A Transform draws a photograph as a square the size of the network's input.
+// A Transform makes a photograph a square the size of the network's input: View
+// and Finish are called once each, in this order, with the same generator, from
+// which all randomness comes.
 type Transform interface {
-	// Apply fills dst, a square whose size the caller has set, from src, which
-	// has at least one pixel. All randomness comes from rng.
-	Apply(dst, src *Image, z *Resizer, rng *rand.Rand)
+	// View is what a size x size input shows of a w x h photograph, both at least
+	// one pixel.
+	View(w, h, size int, rng *rand.Rand) View
+	// Finish does to the drawn view what is done to single pixels of it.
+	Finish(m *Image, rng *rand.Rand)
 	// Validate returns an error naming the first parameter out of range.
 	Validate() error
 }
@@ -98,11 +102,15 @@ type Train struct {
 	HFlip float64    // probability of a horizontal flip
 }
 
-// Apply implements Transform.
-func (t Train) Apply(dst, src *Image, z *Resizer, rng *rand.Rand) {
-	z.Draw(dst, src, RandomResizedCrop(rng, t.Scale, t.Ratio, src.W, src.H, dst.W))
+// View implements Transform.
+func (t Train) View(w, h, size int, rng *rand.Rand) View {
+	return RandomResizedCrop(rng, t.Scale, t.Ratio, w, h, size)
+}
+
+// Finish implements Transform.
+func (t Train) Finish(m *Image, rng *rand.Rand) {
 	if rng.Float64() < t.HFlip {
-		FlipHorizontal(dst)
+		FlipHorizontal(m)
 	}
 }
 
@@ -126,10 +134,13 @@ type Eval struct {
 	CropPct float64 // see CenterCrop; ignored by CropTF
 }
 
-// Apply implements Transform.
-func (e Eval) Apply(dst, src *Image, z *Resizer, _ *rand.Rand) {
-	z.Draw(dst, src, CenterCrop(e.Crop, e.CropPct, src.W, src.H, dst.W))
+// View implements Transform.
+func (e Eval) View(w, h, size int, _ *rand.Rand) View {
+	return CenterCrop(e.Crop, e.CropPct, w, h, size)
 }
+
+// Finish implements Transform.
+func (Eval) Finish(*Image, *rand.Rand) {}
 
 // Validate implements Transform.
 func (e Eval) Validate() error {

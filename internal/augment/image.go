@@ -6,7 +6,11 @@
 // trained on. Whatever is random takes its generator as an argument.
 package augment
 
-import "slices"
+import (
+	"slices"
+
+	"effnet/internal/pixel"
+)
 
 // An Image is packed 8-bit RGB: Pix is [H, W, 3], row-major, no padding.
 type Image struct {
@@ -18,7 +22,7 @@ type Image struct {
 // it is large enough.
 func (m *Image) Reset(w, h int) {
 	m.W, m.H = w, h
-	m.Pix = grow(m.Pix, 3*w*h)
+	m.Pix = grow(m.Pix, 3*w*h+pixel.Tail)[:3*w*h]
 }
 
 // FlipHorizontal mirrors m left to right, in place.

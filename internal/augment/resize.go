@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"effnet/internal/pixel"
 )
 
 // Interpolation names the kernel an image is resized with.
@@ -57,10 +59,10 @@ type Box struct{ X0, Y0, X1, Y1 float32 }
 // (src/libImaging/Resample.c). It keeps its scratch memory from one image to
 // the next, so a goroutine has its own.
 type Resizer struct {
+	set    *pixel.Set
 	kernel kernel
 	x, y   taps
 	rows   []uint8 // [source rows needed, output width, 3]
-	acc    []int32 // [output width, 3]
 }
 
 // NewResizer returns a Resizer with the given interpolation, or an error if
@@ -68,9 +70,9 @@ type Resizer struct {
 func NewResizer(i Interpolation) (*Resizer, error) {
 	switch i {
 	case Bilinear:
-		return &Resizer{kernel: kernel{bilinear, 1}}, nil
+		return &Resizer{set: pixel.Best(), kernel: kernel{bilinear, 1}}, nil
 	case Bicubic:
-		return &Resizer{kernel: kernel{bicubic, 2}}, nil
+		return &Resizer{set: pixel.Best(), kernel: kernel{bicubic, 2}}, nil
 	}
 	return nil, fmt.Errorf("augment: unknown interpolation %q (want %s or %s)", i, Bilinear, Bicubic)
 }
@@ -83,39 +85,62 @@ func (z *Resizer) Resize(dst, src *Image, box Box) error {
 	if !inside || !(box.X0 < box.X1 && box.Y0 < box.Y1) {
 		return fmt.Errorf("augment: resize: box %v is empty or not inside the %dx%d image", box, src.W, src.H)
 	}
-	z.resample(dst, src,
+	z.plan(
 		axis{size: src.W, in0: box.X0, in1: box.X1, out: dst.W, n: dst.W},
 		axis{size: src.H, in0: box.Y0, in1: box.Y1, out: dst.H, n: dst.H})
+	z.Draw(dst, src)
 	return nil
 }
 
-// Draw fills dst, whose size the caller has set, with the view v of src:
-// Pillow's src.crop(v.Crop).resize((v.W, v.H)) and then the crop of dst's size
-// at v.X, v.Y, of which only what dst shows is computed.
-func (z *Resizer) Draw(dst, src *Image, v View) {
-	crop := v.Crop.Intersect(image.Rect(0, 0, src.W, src.H))
-	z.resample(dst, src,
-		axis{origin: crop.Min.X, size: crop.Dx(), in1: float32(crop.Dx()), out: v.W, first: v.X, n: dst.W},
-		axis{origin: crop.Min.Y, size: crop.Dy(), in1: float32(crop.Dy()), out: v.H, first: v.Y, n: dst.H})
+// Plan prepares for Draw to fill an image of w x h pixels with the view v of one
+// of srcW x srcH, and returns the part of that one which Draw will read.
+func (z *Resizer) Plan(v View, srcW, srcH, w, h int) image.Rectangle {
+	crop := v.Crop.Intersect(image.Rect(0, 0, srcW, srcH))
+	return z.plan(
+		axis{origin: crop.Min.X, size: crop.Dx(), in1: float32(crop.Dx()), out: v.W, first: v.X, n: w},
+		axis{origin: crop.Min.Y, size: crop.Dy(), in1: float32(crop.Dy()), out: v.H, first: v.Y, n: h})
 }
 
-func (z *Resizer) resample(dst, src *Image, x, y axis) {
+func (z *Resizer) plan(x, y axis) image.Rectangle {
+	z.x.plan(x, z.kernel)
+	z.y.plan(y, z.kernel)
+	if x.n == 0 || y.n == 0 {
+		return image.Rectangle{}
+	}
+	if !z.x.plain {
+		z.set.PlanRow(&z.x.Taps)
+	}
+	x0, x1 := z.x.span()
+	y0, y1 := z.y.span()
+	return image.Rect(x0, y0, x1, y1)
+}
+
+// Draw fills dst as Plan was told, whose sizes those of dst and src are: Pillow's
+// src.crop(v.Crop).resize((v.W, v.H)) and then the crop of dst's size at v.X,
+// v.Y, of which only what dst shows is computed.
+func (z *Resizer) Draw(dst, src *Image) {
 	if dst.W == 0 || dst.H == 0 {
 		return
 	}
-	z.x.plan(x, z.kernel)
-	z.y.plan(y, z.kernel)
-
 	stride := 3 * dst.W
-	first := z.y.start[0]
-	last := z.y.start[dst.H-1] + z.y.count[dst.H-1]
-	z.rows = grow(z.rows, (last-first)*stride)
-	for i := range last - first {
-		z.x.alongRow(z.rows[i*stride:][:stride], src.Pix[(first+i)*3*src.W:][:3*src.W])
+	first, last := z.y.span()
+	rows := dst.Pix
+	if !z.y.plain {
+		z.rows = grow(z.rows, (last-first)*stride)
+		rows = z.rows
 	}
-	z.acc = grow(z.acc, stride)
+	for i := range last - first {
+		row, from := rows[i*stride:][:stride], src.Pix[(first+i)*3*src.W:][:3*src.W]
+		if z.x.plain {
+			copy(row, from[3*z.x.Start[0]:])
+		} else {
+			z.set.AlongRow(row, from, &z.x.Taps)
+		}
+	}
+	if z.y.plain {
+		return
+	}
 	for i := range dst.H {
-		top := z.rows[(z.y.start[i]-first)*stride:]
-		acrossRows(dst.Pix[i*stride:][:stride], top, z.y.weights(i), z.acc)
+		z.set.AcrossRows(dst.Pix[i*stride:][:stride], rows[(z.y.Start[i]-first)*stride:], stride, z.y.weights(i))
 	}
 }

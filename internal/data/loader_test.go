@@ -273,8 +273,7 @@ type counter struct {
 	calls *atomic.Int64
 }
 
-func (c counter) Apply(dst, src *augment.Image, z *augment.Resizer, rng *rand.Rand) {
-	c.Eval.Apply(dst, src, z, rng)
+func (c counter) Finish(*augment.Image, *rand.Rand) {
 	time.Sleep(c.delay)
 	c.calls.Add(1)
 }

@@ -83,7 +83,10 @@ func (r *reader) read(dst []float32, path string, s stream) error {
 		return err
 	}
 	s.seed(r.pcg)
-	r.transform.Apply(&r.dst, &r.src, r.resizer, r.rng)
+	view := r.transform.View(r.src.W, r.src.H, r.dst.W, r.rng)
+	r.resizer.Plan(view, r.src.W, r.src.H, r.dst.W, r.dst.H)
+	r.resizer.Draw(&r.dst, &r.src)
+	r.transform.Finish(&r.dst, r.rng)
 	r.normalize.Apply(dst, &r.dst)
 	return nil
 }

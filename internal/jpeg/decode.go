@@ -1,0 +1,159 @@
+package jpeg
+
+import (
+	"image"
+
+	"effnet/internal/pixel"
+)
+
+// Decode writes the pixels of a region of the file that Open read to dst, the
+// whole image [Height, Width, 3]; pixels outside of it are left unspecified. An
+// error says nothing about those outside, but a file without its end is always
+// an error.
+func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
+	w, h := d.header.Width, d.header.Height
+	region = region.Intersect(image.Rect(0, 0, w, h))
+	if region.Empty() {
+		return nil
+	}
+	if err := d.bits.load(d.scan); err != nil {
+		return err
+	}
+	// The region in MCUs, with the neighbours that chroma is interpolated from.
+	m := image.Rect((region.Min.X-2)/d.mcu.X, (region.Min.Y-2)/d.mcu.Y,
+		(region.Max.X+1)/d.mcu.X+1, (region.Max.Y+1)/d.mcu.Y+1)
+	across, down := (w+d.mcu.X-1)/d.mcu.X, (h+d.mcu.Y-1)/d.mcu.Y
+	m = m.Intersect(image.Rect(0, 0, across, down))
+	d.prepare(m)
+	if err := d.rows(m, across, down); err != nil {
+		return err
+	}
+	d.colour(dst, region, m)
+	return nil
+}
+
+// prepare gives the components memory for the MCUs m.
+func (d *Decoder) prepare(m image.Rectangle) {
+	for i := range d.components {
+		c := &d.components[i]
+		c.pred = 0
+		across := m.Dx() * c.h
+		c.blocks = grow(c.blocks, across*c.v*64)
+		c.flat = grow(c.flat, across*c.v)
+		c.stride = 8 * (across + across%2)
+		c.plane = grow(c.plane, m.Dy()*c.v*8*c.stride+pixel.Tail)
+	}
+}
+
+// rows decodes the MCUs of the whole image in order, and keeps the samples of m.
+func (d *Decoder) rows(m image.Rectangle, across, down int) error {
+	left := d.interval // MCUs to the next restart
+	interval := 0
+	for y := range min(down, m.Max.Y) {
+		keep := y >= m.Min.Y
+		if keep {
+			for i := range d.components {
+				clear(d.components[i].blocks)
+			}
+		}
+		for x := range across {
+			if d.interval > 0 && left == 0 {
+				if err := d.restart(interval); err != nil {
+					return err
+				}
+				interval++
+				left = d.interval
+			}
+			left--
+			if err := d.decodeMCU(x-m.Min.X, m.Dx(), keep); err != nil {
+				return err
+			}
+		}
+		if d.bits.past(d.bits.ends[interval]) {
+			return errDamaged
+		}
+		if keep {
+			d.transform(y - m.Min.Y)
+		}
+	}
+	return nil
+}
+
+// restart goes to the data after the end of an interval.
+func (d *Decoder) restart(interval int) error {
+	b := &d.bits
+	if interval+1 >= len(b.ends) || b.past(b.ends[interval]) {
+		return errDamaged
+	}
+	b.pos, b.acc, b.n = b.ends[interval], 0, 0
+	for i := range d.components {
+		d.components[i].pred = 0
+	}
+	return nil
+}
+
+// decodeMCU decodes one MCU, number x of n in the region if keep is set.
+func (d *Decoder) decodeMCU(x, n int, keep bool) error {
+	keep = keep && x >= 0 && x < n
+	for i := range d.components {
+		c := &d.components[i]
+		dc, ac, quant := &d.huffman[0][c.dc], &d.huffman[1][c.ac], &d.quant[c.quant]
+		for v := range c.v {
+			for h := range c.h {
+				dst, at := &d.skip, 0
+				if keep {
+					at = (v*n+x)*c.h + h
+					dst = (*[64]int16)(c.blocks[64*at:])
+				}
+				textured, err := d.bits.block(dst, &c.pred, dc, ac, quant)
+				if err != nil {
+					return err
+				}
+				if keep {
+					c.flat[at] = !textured
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// transform turns the coefficients of row y of the region's MCUs into samples.
+func (d *Decoder) transform(y int) {
+	for i := range d.components {
+		c := &d.components[i]
+		across := len(c.flat) / c.v
+		for v := range c.v {
+			dst := c.plane[(y*c.v+v)*8*c.stride:]
+			blocks, flat := c.blocks[v*across*64:][:across*64], c.flat[v*across:][:across]
+			for x := 0; x < across; x += 2 {
+				n := min(2, across-x)
+				if flat[x] && flat[x+n-1] {
+					level(dst[8*x:], c.stride, blocks[64*x:], n)
+				} else {
+					d.set.IDCT(dst[8*x:], c.stride, blocks[64*x:][:64*n])
+				}
+			}
+		}
+	}
+}
+
+// level is the IDCT of n blocks of which only the first coefficient is not zero.
+func level(dst []uint8, stride int, blocks []int16, n int) {
+	for b := range n {
+		v := uint8(min(max((int32(blocks[64*b])+4)>>3+128, 0), 255))
+		for r := range 8 {
+			q := dst[r*stride+8*b:][:8]
+			for i := range q {
+				q[i] = v
+			}
+		}
+	}
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

@@ -1,0 +1,197 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"image"
+	standard "image/jpeg"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"effnet/internal/pixel"
+)
+
+// golden is one file and its pixels as Pillow decodes it (tools/golden/jpeg.py).
+type golden struct {
+	Name        string
+	Orientation int
+	W, H        int
+	File, Pix   []byte
+}
+
+func goldenFiles(t testing.TB) []golden {
+	t.Helper()
+	text, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g struct{ Files []golden }
+	if err := json.Unmarshal(text, &g); err != nil {
+		t.Fatal(err)
+	}
+	return g.Files
+}
+
+// decode opens a file and decodes a region of it into an image of 0xa5.
+func (d *Decoder) decode(data []byte, region image.Rectangle) (Header, []uint8, error) {
+	h, err := d.Open(data)
+	if err != nil {
+		return h, nil, err
+	}
+	dst := bytes.Repeat([]byte{0xa5}, 3*h.Width*h.Height)
+	return h, dst, d.Decode(dst, region)
+}
+
+var everything = image.Rect(0, 0, 1<<16, 1<<16)
+
+func TestEqualsPillow(t *testing.T) {
+	for _, set := range pixel.Available() {
+		d := &Decoder{set: set} // kept from file to file, as a loader does
+		for _, g := range goldenFiles(t) {
+			h, pix, err := d.decode(g.File, everything)
+			if err != nil {
+				t.Errorf("%s: %v", g.Name, err)
+				continue
+			}
+			if want := (Header{g.W, g.H, g.Orientation}); h != want {
+				t.Errorf("%s: header %v, want %v", g.Name, h, want)
+			}
+			for i, v := range pix {
+				if v != g.Pix[i] {
+					t.Errorf("%s, %s: pixel %d,%d channel %d is %d, want %d", set.Name, g.Name, i/3%g.W, i/3/g.W, i%3, v, g.Pix[i])
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestRegionEqualsWhole(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	d := New()
+	for _, g := range goldenFiles(t) {
+		for range 30 {
+			x, y := rng.IntN(g.W), rng.IntN(g.H)
+			r := image.Rect(x, y, x+1+rng.IntN(g.W-x), y+1+rng.IntN(g.H-y))
+			_, pix, err := d.decode(g.File, r)
+			if err != nil {
+				t.Fatalf("%s: %v: %v", g.Name, r, err)
+			}
+			for y := r.Min.Y; y < r.Max.Y; y++ {
+				from, to := 3*(y*g.W+r.Min.X), 3*(y*g.W+r.Max.X)
+				if !bytes.Equal(pix[from:to], g.Pix[from:to]) {
+					t.Fatalf("%s: region %v: row %d differs", g.Name, r, y)
+				}
+			}
+		}
+	}
+}
+
+// Files cut short are errors wherever they end, also those whose pixels are all
+// there, and whatever region is asked for.
+func TestTruncated(t *testing.T) {
+	d := New()
+	for _, g := range goldenFiles(t) {
+		for n := range g.File {
+			if _, _, err := d.decode(g.File[:n], image.Rect(0, 0, 1, 1)); err == nil {
+				t.Fatalf("%s: %d of %d bytes are enough", g.Name, n, len(g.File))
+			}
+		}
+	}
+}
+
+func TestUnsupported(t *testing.T) {
+	good := goldenFiles(t)[20].File
+	d := New()
+	for _, c := range []struct {
+		name string
+		file []byte
+	}{
+		{"empty", nil},
+		{"PNG", []byte("\x89PNG\r\n\x1a\n0123456789")},
+		{"progressive", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc2}, 1)},
+		{"arithmetic", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc9}, 1)},
+		{"two images", append(bytes.Clone(good[:len(good)-2]), good...)},
+	} {
+		if _, _, err := d.decode(c.file, everything); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s: %v, want ErrUnsupported", c.name, err)
+		}
+	}
+	if _, _, err := d.decode(good, everything); err != nil {
+		t.Errorf("after those, a good one: %v", err)
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	d := New()
+	g := goldenFiles(t)[len(goldenFiles(t))-3]
+	dst := make([]uint8, 3*g.W*g.H)
+	allocations := testing.AllocsPerRun(10, func() {
+		if _, err := d.Open(g.File); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Decode(dst, everything); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations > 0 {
+		t.Errorf("%v allocations a file", allocations)
+	}
+}
+
+// Nothing panics; of what this decoder takes, regions agree with the whole, and
+// image/jpeg, if it takes it too, sees an image of the same size.
+func FuzzDecode(f *testing.F) {
+	for _, g := range goldenFiles(f) {
+		f.Add(g.File, uint8(g.W/3), uint8(g.H/3))
+	}
+	f.Fuzz(func(t *testing.T, file []byte, x, y uint8) {
+		d := New()
+		h, err := d.Open(file)
+		if err != nil || h.Width*h.Height > 1<<18 {
+			return
+		}
+		pix := make([]uint8, 3*h.Width*h.Height)
+		if d.Decode(pix, everything) != nil {
+			return
+		}
+		part := make([]uint8, len(pix))
+		if err := d.Decode(part, image.Rect(int(x), int(y), h.Width, h.Height)); err != nil {
+			t.Fatalf("a region of a good file: %v", err)
+		}
+		for py := int(y); py < h.Height; py++ {
+			from, to := 3*(py*h.Width+int(x)), 3*(py*h.Width+h.Width)
+			if from < to && !bytes.Equal(part[from:to], pix[from:to]) {
+				t.Fatalf("row %d of the region differs", py)
+			}
+		}
+		m, err := standard.Decode(bytes.NewReader(file))
+		if err != nil {
+			t.Skipf("image/jpeg refuses: %v", err)
+		}
+		if b := m.Bounds(); b.Dx() != h.Width || b.Dy() != h.Height {
+			t.Fatalf("%dx%d, image/jpeg has %v", h.Width, h.Height, b)
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	g := goldenFiles(b)[len(goldenFiles(b))-3]
+	dst := make([]uint8, 3*g.W*g.H)
+	d := New()
+	b.SetBytes(int64(len(dst)))
+	for b.Loop() {
+		_, _ = d.Open(g.File)
+		_ = d.Decode(dst, everything)
+	}
+}
+
+func BenchmarkStandard(b *testing.B) {
+	g := goldenFiles(b)[len(goldenFiles(b))-3]
+	b.SetBytes(int64(3 * g.W * g.H))
+	for b.Loop() {
+		_, _ = standard.Decode(bytes.NewReader(g.File))
+	}
+}
