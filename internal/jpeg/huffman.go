@@ -7,7 +7,7 @@ import (
 
 // lookBits is how many bits of the stream find a code at once. Longer codes are
 // rare: they take a search by length.
-const lookBits = 10
+const lookBits = 11
 
 // A code is what a Huffman code stands for: so many zero coefficients, then one
 // whose value is in the extra bits after the code.
@@ -42,7 +42,7 @@ func (c code) value(acc uint64) int32 {
 	acc <<= c >> 6 & 31
 	extra := c >> 11 & 15
 	v := int32(acc >> 1 >> (63 - extra))
-	return v - int32(1<<extra-1)&^int32(int64(acc)>>63)
+	return v - (1<<extra-1)&^int32(int64(acc)>>63)
 }
 
 // A table decodes one Huffman code.
@@ -203,7 +203,7 @@ func (b *bits) block(dst *[64]int16, pred *int32, dc, ac *table, quant *[64]int1
 	last := 0
 	for k := 1; k < 64 && c != 0; k++ {
 		if n < 32 { // refill
-			acc |= binary.BigEndian.Uint64(b.data[pos:]) >> n
+			acc |= binary.BigEndian.Uint64(b.data[pos:]) >> (n & 63)
 			pos += int(63-n) >> 3
 			n |= 56
 		}
@@ -212,7 +212,7 @@ func (b *bits) block(dst *[64]int16, pred *int32, dc, ac *table, quant *[64]int1
 			c = ac.search(acc)
 		}
 		v := c.value(acc)
-		acc <<= c.total()
+		acc <<= c.total() & 63
 		n -= c.total()
 		k += c.zeros()
 		if k > 63 {
