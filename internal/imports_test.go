@@ -41,7 +41,7 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
 	"internal/backend":             "",
 
-	"internal/data":    "augment golang.org/x/image",
+	"internal/data":    "augment jpeg golang.org/x/image",
 	"internal/augment": "pixel",
 	"internal/jpeg":    "pixel",
 	"internal/pixel":   "simd/archsimd unsafe",

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -8,8 +9,6 @@ import (
 	_ "image/gif" // registers the format, as do those below
 	_ "image/jpeg"
 	_ "image/png"
-	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -17,6 +16,7 @@ import (
 	_ "golang.org/x/image/webp"
 
 	"effnet/internal/augment"
+	"effnet/internal/jpeg"
 )
 
 // What a file may ask for before it is refused. A worker needs about 5 bytes a
@@ -30,29 +30,29 @@ const (
 
 const replaceHint = "remove the file or replace it with a good copy"
 
-// A decoder turns files into packed RGB. It keeps its scratch memory from one
-// image to the next, so a goroutine has its own.
+// A decoder turns image files into packed RGB, in two steps, so that what is not
+// looked at need not be decoded. It keeps its scratch memory from one image to
+// the next, so a goroutine has its own.
 type decoder struct {
 	background [3]uint8 // shows through transparent pixels
+	upright    bool     // turn images by their orientation tag
+
+	encoded     []byte // the file that open was given
+	path        string // of it, for errors
+	fast        *jpeg.Decoder
+	isFast      bool // fast has opened the file
+	w, h        int  // what its header says
+	orientation int
+	turned      augment.Image // the image before it is turned
 
 	cb, cr []uint8 // one row of chroma at full width
 	sum    []int32 // one row of chroma at half width
 }
 
-// file decodes the image at path into dst. Orientation tags are ignored, as
-// they are by the pipelines the published weights come from. Errors are *Error.
-func (d *decoder) file(dst *augment.Image, path string) error {
-	f, err := openImage(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return d.decode(dst, f, path)
-}
-
-// openImage opens a regular file of acceptable size. Others are refused before
-// they are opened, since opening a named pipe waits for its writer.
-func openImage(path string) (*os.File, error) {
+// load reads the image file at path. Others than regular files of acceptable size
+// are refused before they are opened, since opening a named pipe waits for its
+// writer.
+func load(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, unreadable(path, err)
@@ -66,56 +66,96 @@ func openImage(path string) (*os.File, error) {
 		return nil, &Error{Path: path, Hint: replaceHint,
 			Reason: fmt.Sprintf("%d MB, more than the %d MB an image may have", size>>20, MaxFileBytes>>20)}
 	}
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
-	return f, nil
+	return data, nil
 }
 
-// decode reads one image; path is for errors. The size its header claims is
-// checked before memory is allocated for it, and a panic of a format's decoder
-// becomes an error.
-func (d *decoder) decode(dst *augment.Image, r io.ReadSeeker, path string) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &Error{Path: path, Reason: fmt.Sprintf("cannot decode: %v", p), Hint: replaceHint}
-		}
-	}()
-	m, format, err := parse(dst, r)
+// decode decodes a whole image file; path is for errors, which are *Error.
+func (d *decoder) decode(dst *augment.Image, file []byte, path string) error {
+	w, h, err := d.open(file, path)
 	if err != nil {
-		return &Error{Path: path, Reason: reason(format, err), Hint: replaceHint, Err: err}
+		return err
 	}
-	d.toRGB(dst, m, format == "webp")
+	return d.pixels(dst, image.Rect(0, 0, w, h))
+}
+
+// open returns the size of the image in a file, which must not change before
+// pixels has decoded it. The size is checked against what is allowed; nothing is
+// allocated for it. Orientation tags are ignored unless upright is set, as they
+// are by the pipelines the published weights come from.
+func (d *decoder) open(file []byte, path string) (w, h int, err error) {
+	defer d.rescue(&err)
+	d.encoded, d.path = file, path
+	if d.fast == nil {
+		d.fast = jpeg.New()
+	}
+	header, err := d.fast.Open(file)
+	d.isFast, d.w, d.h, d.orientation = err == nil, header.Width, header.Height, 1
+	if d.upright {
+		d.orientation = header.Orientation
+	}
+	if !d.isFast {
+		cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
+		if err != nil {
+			return 0, 0, d.failed(format, err)
+		}
+		d.w, d.h = cfg.Width, cfg.Height
+	}
+	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
+		return 0, 0, &Error{Path: path, Hint: replaceHint, Reason: fmt.Sprintf(
+			"its header claims %dx%d pixels, outside 1x1 to %d megapixels or %d a side", d.w, d.h, MaxPixels/1_000_000, MaxSide)}
+	}
+	if swapsSides(d.orientation) {
+		return d.h, d.w, nil
+	}
+	return d.w, d.h, nil
+}
+
+// pixels decodes the file that open was given into dst, which gets the image's
+// size; pixels outside the region may be left unspecified.
+func (d *decoder) pixels(dst *augment.Image, region image.Rectangle) (err error) {
+	defer d.rescue(&err)
+	if d.orientation == 1 {
+		return d.unturned(dst, region)
+	}
+	if err := d.unturned(&d.turned, image.Rect(0, 0, d.w, d.h)); err != nil {
+		return err
+	}
+	turn(dst, &d.turned, d.orientation)
 	return nil
 }
 
-// parse decodes one image of any format and gives dst its size.
-func parse(dst *augment.Image, r io.ReadSeeker) (m image.RGBA64Image, format string, err error) {
-	cfg, format, err := image.DecodeConfig(r)
+// unturned is pixels of the image as it lies in the file. The decoders of image
+// have the last word on what is damaged, and how.
+func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
+	dst.Reset(d.w, d.h)
+	if d.isFast && d.fast.Decode(dst.Pix, region) == nil {
+		return nil
+	}
+	m, format, err := image.Decode(bytes.NewReader(d.encoded))
 	if err != nil {
-		return nil, format, err
+		return d.failed(format, err)
 	}
-	if w, h := cfg.Width, cfg.Height; w < 1 || h < 1 || w > MaxSide || h > MaxSide || w*h > MaxPixels {
-		return nil, format, fmt.Errorf("its header claims %dx%d pixels, outside 1x1 to %d megapixels or %d a side",
-			w, h, MaxPixels/1_000_000, MaxSide)
+	d.toRGB(dst, m.(image.RGBA64Image), format == "webp") // as every decoder's images are
+	return nil
+}
+
+// rescue makes a panic of a format's decoder an error.
+func (d *decoder) rescue(err *error) {
+	if p := recover(); p != nil {
+		*err = &Error{Path: d.path, Reason: fmt.Sprintf("cannot decode: %v", p), Hint: replaceHint}
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, format, err
-	}
-	decoded, format, err := image.Decode(r)
-	if err != nil {
-		return nil, format, err
-	}
-	dst.Reset(cfg.Width, cfg.Height)
-	return decoded.(image.RGBA64Image), format, nil // as every decoder's images are
+}
+
+func (d *decoder) failed(format string, err error) error {
+	return &Error{Path: d.path, Reason: reason(format, err), Hint: replaceHint, Err: err}
 }
 
 // reason words an error of parse for a person.
 func reason(format string, err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return "cannot be read: " + pe.Err.Error()
-	}
 	if errors.Is(err, image.ErrFormat) {
 		return "not a JPEG, PNG, GIF, WebP or BMP image"
 	}

@@ -39,22 +39,28 @@ func goldenFiles(t testing.TB) []goldenFile {
 	return golden.Files
 }
 
-// Lossless formats equal Pillow. JPEG may be 2 levels off and lossy WebP 3, by
-// the rounding inside Go's decoders; repeating chroma instead of interpolating
-// it, or the wrong range, is off by tens.
+// Lossless formats equal Pillow, and so do the JPEGs that package jpeg takes. The
+// others may be 2 levels off and lossy WebP 3, by the rounding inside Go's
+// decoders; repeating chroma instead of interpolating it, or the wrong range, is
+// off by tens.
 func TestDecodeEqualsPillow(t *testing.T) {
 	for _, f := range goldenFiles(t) {
 		t.Run(f.Name, func(t *testing.T) {
 			allowed := 0
+			d := decoder{background: [3]uint8{124, 116, 104}, upright: true}
+			if _, _, err := d.open(f.File, f.Name); err != nil {
+				t.Fatal(err)
+			}
 			switch ext := filepath.Ext(f.Name); {
-			case ext == ".jpg":
+			case f.Name == "ycck.jpg": // which scales colour differences by 1.8
+				allowed = 4
+			case ext == ".jpg" && !d.isFast:
 				allowed = 2
 			case strings.HasPrefix(f.Name, "lossy"):
 				allowed = 3
 			}
-			d := decoder{background: [3]uint8{124, 116, 104}}
 			var got augment.Image
-			if err := d.decode(&got, bytes.NewReader(f.File), f.Name); err != nil {
+			if err := d.decode(&got, f.File, f.Name); err != nil {
 				t.Fatal(err)
 			}
 			if got.W != f.W || got.H != f.H || len(got.Pix) != len(f.Pix) {
@@ -134,7 +140,7 @@ func wantColour(t *testing.T, file []byte, back [3]uint8, want func(x, y int) [3
 	t.Helper()
 	d := decoder{background: back}
 	var got augment.Image
-	if err := d.decode(&got, bytes.NewReader(file), "image"); err != nil {
+	if err := d.decode(&got, file, "image"); err != nil {
 		t.Fatal(err)
 	}
 	if got.W != 3 || got.H != 2 {
@@ -158,9 +164,9 @@ func TestBadFiles(t *testing.T) {
 		"empty.jpg":   {nil, "empty file"},
 		"text.jpg":    {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP or BMP image"},
 		"short.jpg":   {[]byte{0xff, 0xd8, 0xff}, "truncated JPEG"},
-		"huge.png":    {huge, "unusable PNG: its header claims 20000x20000 pixels"},
-		"flat.png":    {flat, "unusable PNG: its header claims 65537x1 pixels"},
-		"no-rows.jpg": {jpegOfHeight(t, 0), "unusable JPEG: its header claims 16x0 pixels"},
+		"huge.png":    {huge, "its header claims 20000x20000 pixels"},
+		"flat.png":    {flat, "its header claims 65537x1 pixels"},
+		"no-rows.jpg": {jpegOfHeight(t, 0), "its header claims 16x0 pixels"},
 		"tall.jpg":    {jpegOfHeight(t, 0xffff), "unusable JPEG: invalid JPEG format"},
 		"crc.png":     {flipByte(pngOfSize(t, 2, 2), 30), "unusable PNG: invalid format: invalid checksum"},
 	}
@@ -192,7 +198,10 @@ func TestBadFiles(t *testing.T) {
 func wantError(t *testing.T, path, reason string) {
 	t.Helper()
 	var d decoder
-	err := d.file(new(augment.Image), path)
+	file, err := load(path)
+	if err == nil {
+		err = d.decode(new(augment.Image), file, path)
+	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Path != path {
 		t.Errorf("%s: got %v, want an *Error that names the file", path, err)
@@ -237,8 +246,8 @@ func flipByte(b []byte, i int) []byte {
 	return b
 }
 
-// Decoding arbitrary bytes gives an image of the size it says or an error;
-// a panic is not turned into one here.
+// Decoding arbitrary bytes gives an image of the size it says or an error, which
+// is not a panic's.
 func FuzzDecode(f *testing.F) {
 	for _, g := range goldenFiles(f) {
 		f.Add(g.File)
@@ -248,11 +257,13 @@ func FuzzDecode(f *testing.F) {
 			t.Skip("large: slow, and nothing new")
 		}
 		var m augment.Image
-		decoded, format, err := parse(&m, bytes.NewReader(file))
-		if err != nil {
+		d := decoder{upright: true}
+		if err := d.decode(&m, file, "file"); err != nil {
+			if strings.Contains(err.Error(), "cannot decode: ") {
+				t.Fatal("a panic: ", err)
+			}
 			return
 		}
-		new(decoder).toRGB(&m, decoded, format == "webp")
 		if m.W < 1 || m.H < 1 || len(m.Pix) != 3*m.W*m.H {
 			t.Fatalf("%dx%d image with %d bytes", m.W, m.H, len(m.Pix))
 		}

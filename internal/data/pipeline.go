@@ -12,6 +12,7 @@ import (
 type Pipeline struct {
 	Size          int // side of the square input, pixels
 	Interpolation augment.Interpolation
+	Upright       bool // turn images by their EXIF orientation; the published networks' pipelines do not
 	Transform     augment.Transform
 	Mean, Std     [3]float64 // RGB, on the scale 0..255; the mean is also the colour behind transparent pixels
 }
@@ -70,6 +71,7 @@ func (p Pipeline) newReader() (*reader, error) {
 	}
 	r := &reader{resizer: resizer, transform: p.Transform, normalize: normalize, pcg: rand.NewPCG(0, 0)}
 	r.rng = rand.New(r.pcg)
+	r.decoder.upright = p.Upright
 	for c, mean := range p.Mean {
 		r.decoder.background[c] = uint8(min(max(math.Round(mean), 0), 255))
 	}
@@ -79,12 +81,19 @@ func (p Pipeline) newReader() (*reader, error) {
 
 // read fills dst, [Size, Size, 3], from the image at path, drawing from s.
 func (r *reader) read(dst []float32, path string, s stream) error {
-	if err := r.decoder.file(&r.src, path); err != nil {
+	file, err := load(path)
+	if err != nil {
+		return err
+	}
+	w, h, err := r.decoder.open(file, path)
+	if err != nil {
 		return err
 	}
 	s.seed(r.pcg)
-	view := r.transform.View(r.src.W, r.src.H, r.dst.W, r.rng)
-	r.resizer.Plan(view, r.src.W, r.src.H, r.dst.W, r.dst.H)
+	view := r.transform.View(w, h, r.dst.W, r.rng)
+	if err := r.decoder.pixels(&r.src, r.resizer.Plan(view, w, h, r.dst.W, r.dst.H)); err != nil {
+		return err
+	}
 	r.resizer.Draw(&r.dst, &r.src)
 	r.transform.Finish(&r.dst, r.rng)
 	r.normalize.Apply(dst, &r.dst)

@@ -10,11 +10,12 @@ import io
 import json
 import math
 import sys
+import zlib
 
 import numpy as np
 import PIL
 import torchvision
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
@@ -77,34 +78,77 @@ def photograph(w, h):
     return Image.fromarray(np.stack([red, green, blue, 255 - 250 * x // w], -1).astype(np.uint8))
 
 
+def chunk(kind, data):
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def png16(rgb):
+    """A PNG of 16 bits a channel, which Pillow reads but does not write."""
+    wide = (np.asarray(rgb).astype(int) * 257 - (np.asarray(rgb) > 0)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in wide)
+    header = rgb.width.to_bytes(4, "big") + rgb.height.to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def saved(image, name, **options):
+    out = io.BytesIO()
+    extension = name.split(".")[-1]
+    image.save(out, {"jpg": "jpeg"}.get(extension, extension), **options)
+    return out.getvalue()
+
+
+def orientation(o):
+    tags = Image.Exif()
+    tags[0x112] = o
+    return tags.tobytes()
+
+
 def files():
     """Encoded files and their pixels, of an odd size so that chroma ends in half a sample."""
     rgba = photograph(35, 27)
     rgb = rgba.convert("RGB")
-    for name, image, options in [
-        ("4:4:4.jpg", rgb, {"subsampling": 0}),
-        ("4:2:2.jpg", rgb, {"subsampling": 1}),
-        ("4:2:0.jpg", rgb, {"subsampling": 2}),
-        ("progressive.jpg", rgb, {"subsampling": 2, "progressive": True}),
-        ("column.jpg", rgb.crop((20, 0, 21, 27)), {"subsampling": 2}),
-        ("grey.jpg", rgb.convert("L"), {}),
-        ("cmyk.jpg", rgb.convert("CMYK"), {}),
-        ("lossy.webp", rgb, {"quality": 90}),
-        ("lossy-alpha.webp", rgba, {"quality": 90}),
-        ("lossless-alpha.webp", rgba, {"lossless": True}),
-        ("rgb.png", rgb, {}),
-        ("rgba.png", rgba, {}),
-        ("palette.png", rgb.quantize(16), {}),
-        ("palette.gif", rgb.quantize(16), {}),
-        ("24-bit.bmp", rgb, {}),
+    grey16 = Image.fromarray((np.asarray(rgb.convert("L")).astype(np.uint16) * 257))
+    cmyk = saved(rgb.convert("CMYK"), "cmyk.jpg")
+    adobe = cmyk.index(b"Adobe") + 11
+    for name, data in [
+        ("4:4:4.jpg", saved(rgb, "jpg", subsampling=0)),
+        ("4:2:2.jpg", saved(rgb, "jpg", subsampling=1)),
+        ("4:2:0.jpg", saved(rgb, "jpg", subsampling=2)),
+        ("progressive.jpg", saved(rgb, "jpg", subsampling=2, progressive=True)),
+        ("progressive-grey.jpg", saved(rgb.convert("L"), "jpg", progressive=True)),
+        ("progressive-cmyk.jpg", saved(rgb.convert("CMYK"), "jpg", progressive=True)),
+        ("rgb.jpg", saved(rgb, "jpg", keep_rgb=True)),
+        ("column.jpg", saved(rgb.crop((20, 0, 21, 27)), "jpg", subsampling=2)),
+        ("grey.jpg", saved(rgb.convert("L"), "jpg")),
+        ("cmyk.jpg", cmyk),
+        ("ycck.jpg", cmyk[:adobe] + b"\2" + cmyk[adobe + 1:]),  # the same samples, said to be YCCK
+        ("lossy.webp", saved(rgb, "webp", quality=90)),
+        ("lossy-alpha.webp", saved(rgba, "webp", quality=90)),
+        ("lossless-alpha.webp", saved(rgba, "webp", lossless=True)),
+        ("rgb.png", saved(rgb, "png")),
+        ("rgba.png", saved(rgba, "png")),
+        ("grey.png", saved(rgb.convert("L"), "png")),
+        ("grey-alpha.png", saved(rgba.convert("LA"), "png")),
+        ("black-and-white.png", saved(rgb.convert("1"), "png")),
+        ("grey-16.png", saved(grey16, "png")),
+        ("rgb-16.png", png16(rgb)),
+        ("palette.png", saved(rgb.quantize(16), "png")),
+        ("palette-alpha.png", saved(rgb.quantize(16), "png", transparency=3)),
+        ("palette.gif", saved(rgb.quantize(16), "gif")),
+        ("24-bit.bmp", saved(rgb, "bmp")),
+        ("palette.bmp", saved(rgb.quantize(16), "bmp")),
+        *((f"orientation-{o}.jpg", saved(rgb, "jpg", subsampling=2, exif=orientation(o))) for o in range(1, 9)),
     ]:
-        out = io.BytesIO()
-        image.save(out, {"jpg": "jpeg"}.get(name.split(".")[-1], name.split(".")[-1]), **options)
-        decoded = Image.open(out)
-        if decoded.mode == "RGBA":
+        decoded = Image.open(io.BytesIO(data))
+        if name.startswith("orientation"):
+            decoded = ImageOps.exif_transpose(decoded)
+        if decoded.mode == "I;16":  # convert("RGB") would clip it at 255
+            decoded = Image.fromarray((np.asarray(decoded) >> 8).astype(np.uint8))
+        if decoded.mode in ("RGBA", "LA") or "transparency" in decoded.info:
+            decoded = decoded.convert("RGBA")
             behind = Image.new("RGBA", decoded.size, MEAN + (255,))
             decoded = Image.alpha_composite(behind, decoded)
-        yield {"name": name, "file": encode(out.getvalue()), "w": image.width, "h": image.height,
+        yield {"name": name, "file": encode(data), "w": decoded.width, "h": decoded.height,
                "pix": encode(decoded.convert("RGB").tobytes())}
 
 
