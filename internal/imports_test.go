@@ -41,12 +41,13 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
 	"internal/backend":             "",
 
-	"internal/data":    "augment golang.org/x/image",
+	"internal/data":    "augment atomicfile golang.org/x/image",
 	"internal/augment": "",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
-	"internal/checkpoint": "scale",
+	"internal/checkpoint": "atomicfile scale",
 	"internal/scale":      "",
+	"internal/atomicfile": "",
 
 	"tools/fashionmnist": "net/http os/exec",
 }
