@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -10,7 +11,6 @@ import (
 	_ "image/png"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	_ "golang.org/x/image/bmp"
@@ -35,54 +35,22 @@ const replaceHint = "remove the file or replace it with a good copy"
 type decoder struct {
 	background [3]uint8 // shows through transparent pixels
 
+	file   buffer
 	cb, cr []uint8 // one row of chroma at full width
 	sum    []int32 // one row of chroma at half width
 }
 
-// file decodes the image at path into dst. Orientation tags are ignored, as
-// they are by the pipelines the published weights come from. Errors are *Error.
-func (d *decoder) file(dst *augment.Image, path string) error {
-	f, err := openImage(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return d.decode(dst, f, path)
-}
-
-// openImage opens a regular file of acceptable size. Others are refused before
-// they are opened, since opening a named pipe waits for its writer.
-func openImage(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	switch size := info.Size(); {
-	case !info.Mode().IsRegular():
-		return nil, &Error{Path: path, Reason: "not a regular file"}
-	case size == 0:
-		return nil, &Error{Path: path, Reason: "empty file", Hint: replaceHint}
-	case size > MaxFileBytes:
-		return nil, &Error{Path: path, Hint: replaceHint,
-			Reason: fmt.Sprintf("%d MB, more than the %d MB an image may have", size>>20, MaxFileBytes>>20)}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	return f, nil
-}
-
-// decode reads one image; path is for errors. The size its header claims is
-// checked before memory is allocated for it, and a panic of a format's decoder
-// becomes an error.
-func (d *decoder) decode(dst *augment.Image, r io.ReadSeeker, path string) (err error) {
+// decode decodes an image file into dst; path is for errors, which are *Error.
+// Orientation tags are ignored, as they are by the pipelines the published
+// weights come from. The size the file's header claims is checked before memory
+// is allocated for it, and a panic of a format's decoder becomes an error.
+func (d *decoder) decode(dst *augment.Image, file []byte, path string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Error{Path: path, Reason: fmt.Sprintf("cannot decode: %v", p), Hint: replaceHint}
 		}
 	}()
-	m, format, err := parse(dst, r)
+	m, format, err := parse(dst, bytes.NewReader(file))
 	if err != nil {
 		return &Error{Path: path, Reason: reason(format, err), Hint: replaceHint, Err: err}
 	}

@@ -54,7 +54,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 			}
 			d := decoder{background: [3]uint8{124, 116, 104}}
 			var got augment.Image
-			if err := d.decode(&got, bytes.NewReader(f.File), f.Name); err != nil {
+			if err := d.decode(&got, f.File, f.Name); err != nil {
 				t.Fatal(err)
 			}
 			if got.W != f.W || got.H != f.H || len(got.Pix) != len(f.Pix) {
@@ -134,7 +134,7 @@ func wantColour(t *testing.T, file []byte, back [3]uint8, want func(x, y int) [3
 	t.Helper()
 	d := decoder{background: back}
 	var got augment.Image
-	if err := d.decode(&got, bytes.NewReader(file), "image"); err != nil {
+	if err := d.decode(&got, file, "image"); err != nil {
 		t.Fatal(err)
 	}
 	if got.W != 3 || got.H != 2 {
@@ -192,7 +192,7 @@ func TestBadFiles(t *testing.T) {
 func wantError(t *testing.T, path, reason string) {
 	t.Helper()
 	var d decoder
-	err := d.file(new(augment.Image), path)
+	_, err := d.read(new(augment.Image), single(path), 0)
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Path != path {
 		t.Errorf("%s: got %v, want an *Error that names the file", path, err)

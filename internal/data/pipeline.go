@@ -32,7 +32,7 @@ func (p Pipeline) Load(path string) ([]float32, error) {
 		return nil, err
 	}
 	dst := make([]float32, 3*p.Size*p.Size)
-	if err := r.read(dst, path, stream{}); err != nil {
+	if err := r.read(dst, single(path), 0, stream{}); err != nil {
 		return nil, err
 	}
 	return dst, nil
@@ -77,13 +77,15 @@ func (p Pipeline) newReader() (*reader, error) {
 	return r, nil
 }
 
-// read fills dst, [Size, Size, 3], from the image at path, drawing from s.
-func (r *reader) read(dst []float32, path string, s stream) error {
-	if err := r.decoder.file(&r.src, path); err != nil {
+// read fills dst, [Size, Size, 3], from image i of the set, drawing from s.
+func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
+	defer guard(set, i, &err)()
+	src, err := r.decoder.read(&r.src, set, i)
+	if err != nil {
 		return err
 	}
 	s.seed(r.pcg)
-	r.transform.Apply(&r.dst, &r.src, r.resizer, r.rng)
+	r.transform.Apply(&r.dst, src, r.resizer, r.rng)
 	r.normalize.Apply(dst, &r.dst)
 	return nil
 }
