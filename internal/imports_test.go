@@ -41,14 +41,15 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
 	"internal/backend":             "",
 
-	"internal/data":    "augment jpeg golang.org/x/image",
+	"internal/data":    "augment atomicfile jpeg golang.org/x/image",
 	"internal/augment": "pixel",
 	"internal/jpeg":    "pixel",
 	"internal/pixel":   "simd/archsimd unsafe",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
-	"internal/checkpoint": "scale",
+	"internal/checkpoint": "atomicfile scale",
 	"internal/scale":      "",
+	"internal/atomicfile": "",
 
 	"tools/fashionmnist": "net/http os/exec",
 }

@@ -5,14 +5,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
+
+	"effnet/internal/atomicfile"
 )
 
 // entry is a tensor's line in the header.
@@ -35,59 +34,19 @@ const (
 	counter     = ".num_batches_tracked"
 )
 
-// Write stores a network at path: whole, or not at all. It writes a temporary
-// file in path's folder, syncs it and renames it, so path holds the old
-// checkpoint or the new one whenever the process or the machine stops; a killed
-// process may leave a temporary file (".NAME.tmp*"), which nothing reads.
+// Write stores a network at path, whole or not at all (see atomicfile.Write).
 //
 // A num_batches_tracked of the training's steps is added to each running_mean.
 // Beside the header, memory is a constant.
-func Write(path string, meta Meta, tensors []Tensor) (err error) {
+func Write(path string, meta Meta, tensors []Tensor) error {
 	header, steps, err := encodeHeader(meta, tensors)
+	if err == nil {
+		err = atomicfile.Write(path, func(f *os.File) error { return encode(f, header, steps, tensors) })
+	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: writing %s: %w", path, err)
 	}
-	dir, name := filepath.Split(path)
-	f, err := os.CreateTemp(filepath.Clean(dir), "."+name+".tmp*")
-	if err != nil {
-		return fmt.Errorf("checkpoint: writing %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close() // a second Close fails harmlessly
-			_ = os.Remove(f.Name())
-			err = fmt.Errorf("checkpoint: writing %s: %w", path, err)
-		}
-	}()
-	if err := encode(f, header, steps, tensors); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's files are private
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Clean(dir))
-}
-
-// syncDir makes a rename in dir outlast a power failure, where the file system can.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	return errors.Join(err, d.Close())
+	return nil
 }
 
 // encodeHeader returns the header, padded to 8 bytes, and the values of the

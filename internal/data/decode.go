@@ -9,7 +9,6 @@ import (
 	_ "image/gif" // registers the format, as do those below
 	_ "image/jpeg"
 	_ "image/png"
-	"os"
 	"strings"
 
 	_ "golang.org/x/image/bmp"
@@ -37,6 +36,8 @@ type decoder struct {
 	background [3]uint8 // shows through transparent pixels
 	upright    bool     // turn images by their orientation tag
 
+	file        buffer
+	bare        record // what load has read, if it is pixels
 	encoded     []byte // the file that open was given
 	path        string // of it, for errors
 	fast        *jpeg.Decoder
@@ -47,39 +48,6 @@ type decoder struct {
 
 	cb, cr []uint8 // one row of chroma at full width
 	sum    []int32 // one row of chroma at half width
-}
-
-// load reads the image file at path. Others than regular files of acceptable size
-// are refused before they are opened, since opening a named pipe waits for its
-// writer.
-func load(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	switch size := info.Size(); {
-	case !info.Mode().IsRegular():
-		return nil, &Error{Path: path, Reason: "not a regular file"}
-	case size == 0:
-		return nil, &Error{Path: path, Reason: "empty file", Hint: replaceHint}
-	case size > MaxFileBytes:
-		return nil, &Error{Path: path, Hint: replaceHint,
-			Reason: fmt.Sprintf("%d MB, more than the %d MB an image may have", size>>20, MaxFileBytes>>20)}
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	return data, nil
-}
-
-// decode decodes a whole image file; path is for errors, which are *Error.
-func (d *decoder) decode(dst *augment.Image, file []byte, path string) error {
-	w, h, err := d.open(file, path)
-	if err != nil {
-		return err
-	}
-	return d.pixels(dst, image.Rect(0, 0, w, h))
 }
 
 // open returns the size of the image in a file, which must not change before
@@ -143,9 +111,12 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 	return nil
 }
 
-// rescue makes a panic of a format's decoder an error.
+// rescue makes a panic of a format's decoder an error. Memory faults are guard's.
 func (d *decoder) rescue(err *error) {
 	if p := recover(); p != nil {
+		if isFault(p) {
+			panic(p)
+		}
 		*err = &Error{Path: d.path, Reason: fmt.Sprintf("cannot decode: %v", p), Hint: replaceHint}
 	}
 }

@@ -39,6 +39,15 @@ func goldenFiles(t testing.TB) []goldenFile {
 	return golden.Files
 }
 
+// decode decodes a whole image file; path is for errors, which are *Error.
+func (d *decoder) decode(dst *augment.Image, file []byte, path string) error {
+	w, h, err := d.open(file, path)
+	if err != nil {
+		return err
+	}
+	return d.pixels(dst, image.Rect(0, 0, w, h))
+}
+
 // Lossless formats equal Pillow, and so do the JPEGs that package jpeg takes. The
 // others may be 2 levels off and lossy WebP 3, by the rounding inside Go's
 // decoders; repeating chroma instead of interpolating it, or the wrong range, is
@@ -198,10 +207,7 @@ func TestBadFiles(t *testing.T) {
 func wantError(t *testing.T, path, reason string) {
 	t.Helper()
 	var d decoder
-	file, err := load(path)
-	if err == nil {
-		err = d.decode(new(augment.Image), file, path)
-	}
+	_, err := d.read(new(augment.Image), single(path), 0)
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Path != path {
 		t.Errorf("%s: got %v, want an *Error that names the file", path, err)

@@ -1,186 +1,143 @@
-// Package data reads ImageNet-style image folders: it lists them, decodes the
-// images and feeds them, augmented, in batches.
-//
-// The layout is DIR/train/CLASS/IMAGE for training and, for evaluation,
-// DIR/val/CLASS/IMAGE. An image is a JPEG, PNG, GIF, WebP or BMP file by the
-// extension of its name; what it really holds is found when it is decoded.
 package data
 
 import (
-	"errors"
-	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-const trainSplit = "train"
-
-// evalSplits returns the names of the evaluation split, the preferred first.
-func evalSplits() []string { return []string{"val", "valid", "validation", "test"} }
-
-// A Set is the labelled images of one split, sorted by class, then name.
-type Set struct {
-	Dir     string   // the folder of class folders
-	Classes []string // names of the class folders in byte order; a label is an index
-
-	images []entry
+// A folder is the store of image files in class folders.
+type folder struct {
+	dir     string
+	classes []string
+	files   []file
 }
 
-type entry struct {
-	name  string // file name within the class folder
-	label int32
+type file struct {
+	name  string // within the class folder
+	class int32
 }
 
-// Len returns the number of images.
-func (s *Set) Len() int { return len(s.images) }
-
-// Label returns the class of image i.
-func (s *Set) Label(i int) int { return int(s.images[i].label) }
-
-// Path returns the file of image i.
-func (s *Set) Path(i int) string {
-	return filepath.Join(s.Dir, s.Classes[s.images[i].label], s.images[i].name)
+func (f *folder) path(i int) string {
+	return filepath.Join(f.dir, f.classes[f.files[i].class], f.files[i].name)
 }
 
-// OpenTrain lists dir/train. Images are not opened. It fails with an *Error if
-// there are fewer than two classes or a class without images.
-func OpenTrain(dir string) (*Set, error) {
-	s, err := list(filepath.Join(dir, trainSplit))
-	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && errors.Is(err, fs.ErrNotExist) {
-			e.Hint = "training wants DIR/train/CLASS/IMAGE"
+func (f *folder) read(buf *buffer, i int) (record, error) {
+	data, err := readFile(buf, f.path(i))
+	return record{data: data}, err
+}
+
+func (f *folder) stamp(h hash.Hash) error {
+	for i, file := range f.files {
+		info, err := os.Stat(f.path(i))
+		if err != nil {
+			return unreadable(f.path(i), err)
 		}
-		return nil, err
+		writeStamp(h, f.classes[file.class]+"/"+file.name, info)
 	}
-	if len(s.Classes) < 2 {
-		return nil, &Error{Path: s.Dir, Reason: "only one class, " + s.Classes[0], Hint: "training wants at least two class folders"}
-	}
-	return s, nil
+	return nil
 }
 
-// OpenEval lists the evaluation split of dir: the first of dir/val, dir/valid,
-// dir/validation and dir/test that exists or, if dir has no split at all, dir
-// itself. Images are not opened. It fails with an *Error if a class has no
-// images or the classes are not those given; nil classes accept any. An Error
-// that is fs.ErrNotExist says that there is no evaluation split.
-func OpenEval(dir string, classes []string) (*Set, error) {
-	split, err := evalDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	s, err := list(split)
-	if err != nil {
-		return nil, err
-	}
-	if classes != nil && !slices.Equal(s.Classes, classes) {
-		return nil, &Error{Path: s.Dir, Reason: "classes differ from the network's: " + difference(s.Classes, classes)}
-	}
-	return s, nil
+// files is the store of image files of any folder.
+type files []string
+
+func (f files) path(i int) string { return f[i] }
+
+func (f files) read(buf *buffer, i int) (record, error) {
+	data, err := readFile(buf, f[i])
+	return record{data: data}, err
 }
 
-func evalDir(dir string) (string, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return "", unreadable(dir, err)
-	}
-	for _, name := range evalSplits() {
-		if path := filepath.Join(dir, name); isDir(path) {
-			return path, nil
-		}
-	}
-	if isDir(filepath.Join(dir, trainSplit)) {
-		return "", &Error{Path: dir, Err: fs.ErrNotExist,
-			Reason: "no evaluation folder beside " + trainSplit,
-			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
-	}
-	return dir, nil
+// single returns the Set of one image file.
+func single(path string) *Set {
+	return &Set{Dir: filepath.Dir(path), store: files{path}, images: make([]entry, 1)}
 }
 
-// list reads a folder of class folders.
+// list reads a folder of class folders or of tar files.
 func list(dir string) (*Set, error) {
 	dirEntries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, unreadable(dir, err)
 	}
-	s := &Set{Dir: dir}
+	var classes, tars []string
 	for _, e := range dirEntries {
-		name := e.Name()
-		folder := e.IsDir() || e.Type()&fs.ModeSymlink != 0 && isDir(filepath.Join(dir, name))
-		if hidden(name) || !folder {
+		if hidden(e.Name()) {
 			continue
 		}
-		s.Classes = append(s.Classes, name)
-		if err := s.listClass(name); err != nil {
-			return nil, err
+		isFolder := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			if isFolder, err = isFolderLink(filepath.Join(dir, e.Name())); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case isFolder:
+			classes = append(classes, e.Name())
+		case isTar(e.Name()):
+			tars = append(tars, e.Name())
 		}
 	}
-	if len(s.Classes) == 0 {
-		return nil, &Error{Path: dir, Reason: "no class folders", Hint: "images are looked for in " + filepath.Join(dir, "CLASS")}
+	switch {
+	case len(tars) > 0 && len(classes) > 0:
+		return nil, &Error{Path: dir, Reason: "tar files, such as " + tars[0] + ", beside class folders, such as " + classes[0],
+			Hint: "a split is one or the other: move either away"}
+	case len(tars) > 0:
+		return listShards(dir, tars)
+	case len(classes) > 0:
+		return listClasses(dir, classes)
+	}
+	return nil, &Error{Path: dir, Reason: "no class folders", Hint: "images are looked for in " + filepath.Join(dir, "CLASS")}
+}
+
+// listClasses reads class folders.
+func listClasses(dir string, classes []string) (*Set, error) {
+	f := &folder{dir: dir, classes: classes}
+	s := &Set{Dir: dir, Classes: classes, store: f}
+	for label, class := range classes {
+		path := filepath.Join(dir, class)
+		dirEntries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, unreadable(path, err)
+		}
+		before := s.Len()
+		for _, e := range dirEntries {
+			maybe := e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0
+			if maybe && !hidden(e.Name()) && isImage(e.Name()) {
+				f.files = append(f.files, file{e.Name(), int32(label)})
+				s.add(label)
+			}
+		}
+		if s.Len() == before {
+			return nil, &Error{Path: path, Reason: "no images in this class folder", Hint: "add some, or remove the folder"}
+		}
 	}
 	return s, nil
 }
 
-// listClass appends the images of the last class.
-func (s *Set) listClass(name string) error {
-	path := filepath.Join(s.Dir, name)
-	files, err := os.ReadDir(path)
-	if err != nil {
-		return unreadable(path, err)
-	}
-	before := len(s.images)
-	for _, f := range files {
-		file := f.Type().IsRegular() || f.Type()&fs.ModeSymlink != 0
-		if file && !hidden(f.Name()) && isImage(f.Name()) {
-			s.images = append(s.images, entry{f.Name(), int32(len(s.Classes) - 1)})
-		}
-	}
-	if len(s.images) == before {
-		return &Error{Path: path, Reason: "no images in this class folder", Hint: "add some, or remove the folder"}
-	}
-	return nil
-}
-
-func isDir(path string) bool {
+// isFolderLink tells whether a symbolic link leads to a folder. One that leads
+// nowhere may have been a class: it is an error, but not fs.ErrNotExist, which
+// would say that the split does not exist.
+func isFolderLink(path string) (bool, error) {
 	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+	if err != nil {
+		return false, &Error{Path: path, Reason: "a link that leads nowhere: " + unreadable(path, err).Reason, Hint: "repair or remove it"}
+	}
+	return info.IsDir(), nil
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-func isImage(name string) bool {
-	switch strings.ToLower(filepath.Ext(name)) {
+func isTar(name string) bool { return strings.EqualFold(filepath.Ext(name), ".tar") }
+
+func isImage(name string) bool { return isImageExt(filepath.Ext(name)) }
+
+// isImageExt tells whether a file whose name ends in ext is taken for an image.
+func isImageExt(ext string) bool {
+	switch strings.ToLower(ext) {
 	case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp":
 		return true
 	}
 	return false
-}
-
-// difference says how the classes found differ from those wanted.
-func difference(found, wanted []string) string {
-	lack := func(a, b []string) []string {
-		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
-	}
-	missing, unknown := lack(wanted, found), lack(found, wanted)
-	var parts []string
-	if len(missing) > 0 {
-		parts = append(parts, "missing "+some(missing))
-	}
-	if len(unknown) > 0 {
-		parts = append(parts, "unknown "+some(unknown))
-	}
-	if parts == nil {
-		return "the same names in another order"
-	}
-	return strings.Join(parts, "; ")
-}
-
-// some lists the first few of names.
-func some(names []string) string {
-	const few = 5
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }

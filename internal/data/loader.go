@@ -180,7 +180,7 @@ func (l *Loader) fill(r *reader, t task, epoch int) {
 	n := len(t.batch.Images) / l.opt.BatchSize
 	i := t.batch.Index[t.pos]
 	s := stream{l.opt.Seed, uint64(epoch), uint64(i)}
-	t.batch.errs[t.pos] = r.read(t.batch.Images[t.pos*n:][:n], l.set.Path(i), s)
+	t.batch.errs[t.pos] = r.read(t.batch.Images[t.pos*n:][:n], l.set, i, s)
 }
 
 // request makes batch number b of the epoch of the given order.

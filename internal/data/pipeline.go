@@ -33,7 +33,7 @@ func (p Pipeline) Load(path string) ([]float32, error) {
 		return nil, err
 	}
 	dst := make([]float32, 3*p.Size*p.Size)
-	if err := r.read(dst, path, stream{}); err != nil {
+	if err := r.read(dst, single(path), 0, stream{}); err != nil {
 		return nil, err
 	}
 	return dst, nil
@@ -79,22 +79,20 @@ func (p Pipeline) newReader() (*reader, error) {
 	return r, nil
 }
 
-// read fills dst, [Size, Size, 3], from the image at path, drawing from s.
-func (r *reader) read(dst []float32, path string, s stream) error {
-	file, err := load(path)
-	if err != nil {
-		return err
-	}
-	w, h, err := r.decoder.open(file, path)
+// read fills dst, [Size, Size, 3], from image i of the set, drawing from s.
+func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
+	defer guard(set, i, &err)()
+	w, h, err := r.decoder.load(set, i)
 	if err != nil {
 		return err
 	}
 	s.seed(r.pcg)
 	view := r.transform.View(w, h, r.dst.W, r.rng)
-	if err := r.decoder.pixels(&r.src, r.resizer.Plan(view, w, h, r.dst.W, r.dst.H)); err != nil {
+	src, err := r.decoder.image(&r.src, r.resizer.Plan(view, w, h, r.dst.W, r.dst.H))
+	if err != nil {
 		return err
 	}
-	r.resizer.Draw(&r.dst, &r.src)
+	r.resizer.Draw(&r.dst, src)
 	r.transform.Finish(&r.dst, r.rng)
 	r.normalize.Apply(dst, &r.dst)
 	return nil

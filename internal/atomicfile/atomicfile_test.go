@@ -1,0 +1,38 @@
+package atomicfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	write := func(text string, err error) error {
+		return Write(path, func(f *os.File) error {
+			_, werr := f.WriteString(text)
+			return errors.Join(werr, err)
+		})
+	}
+	failure := errors.New("on purpose")
+	for _, c := range []struct {
+		text string
+		err  error
+		want string
+	}{{"old", nil, "old"}, {"ne", failure, "old"}, {"new", nil, "new"}} {
+		if err := write(c.text, c.err); !errors.Is(err, c.err) {
+			t.Errorf("writing %s: %v, want %v", c.text, err, c.err)
+		}
+		if got, err := os.ReadFile(path); string(got) != c.want {
+			t.Errorf("after %s: %q, %v; want %q", c.text, got, err, c.want)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the folder holds %v (%v), want x alone", entries, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v (%v), want 0644", info.Mode(), err)
+	}
+}

@@ -1,0 +1,191 @@
+// Package data reads labelled images, decodes them and feeds them, augmented, in
+// batches.
+//
+// Images lie in folders, DIR/train/CLASS/IMAGE for training and, for evaluation,
+// DIR/val/CLASS/IMAGE; in tar files, DIR/train/*.tar and DIR/val/*.tar; or in one
+// file, a pack, that Pack makes of either. An image is a JPEG, PNG, GIF, WebP or
+// BMP file by the extension of its name; what it really holds is found when it
+// is decoded.
+package data
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const trainSplit = "train"
+
+// evalSplits returns the names of the evaluation split, the preferred first.
+func evalSplits() []string { return []string{"val", "valid", "validation", "test"} }
+
+// A Set is the labelled images of one split: those of folders sorted by class,
+// then name, those of tar files by the file's name, then their place in it. A
+// pack keeps the order of what it was made from.
+type Set struct {
+	Dir     string   // the split: a folder, or a pack and the split's name
+	Classes []string // names; a label is an index
+
+	store  store
+	images []entry
+}
+
+// An entry is an image of a Set.
+type entry struct{ at, label int32 } // at is its place in the store
+
+// Len returns the number of images.
+func (s *Set) Len() int { return len(s.images) }
+
+// Label returns the class of image i.
+func (s *Set) Label(i int) int { return int(s.images[i].label) }
+
+// Path returns the file of image i, or the file that holds it and its name there.
+func (s *Set) Path(i int) string { return s.store.path(s.at(i)) }
+
+func (s *Set) at(i int) int { return int(s.images[i].at) }
+
+// Select returns the Set of the images of the given indices, in their order. It
+// shares all else, so that a class may be left without images.
+func (s *Set) Select(keep []int) *Set {
+	t := *s
+	t.images = make([]entry, len(keep))
+	for k, i := range keep {
+		t.images[k] = s.images[i]
+	}
+	return &t
+}
+
+// add appends the image of the given class that comes next in the store.
+func (s *Set) add(label int) {
+	s.images = append(s.images, entry{int32(len(s.images)), int32(label)})
+}
+
+// OpenTrain lists the training images of a folder, dir/train, or of a pack.
+// Images are not opened. It fails with an *Error if there are fewer than two
+// classes or a class without images.
+func OpenTrain(dir string) (*Set, error) {
+	s, err := openSplit(dir, trainSplit)
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Path == filepath.Join(dir, trainSplit) && errors.Is(err, fs.ErrNotExist) {
+			e.Hint = "training wants DIR/train/CLASS/IMAGE"
+		}
+		return nil, err
+	}
+	if len(s.Classes) < 2 {
+		return nil, &Error{Path: s.Dir, Reason: "only one class, " + s.Classes[0], Hint: "training wants at least two class folders"}
+	}
+	count := make([]int, len(s.Classes))
+	for _, e := range s.images {
+		count[e.label]++
+	}
+	if class := slices.Index(count, 0); class >= 0 {
+		return nil, &Error{Path: s.Dir, Reason: fmt.Sprintf("no images of class %d, %s", class, s.Classes[class]), Hint: "classes count from 0"}
+	}
+	return s, nil
+}
+
+// openSplit lists a split of a folder or a pack.
+func openSplit(dir, split string) (*Set, error) {
+	if isFile(dir) {
+		return openPack(dir, split)
+	}
+	return list(filepath.Join(dir, split))
+}
+
+// OpenEval lists the evaluation split of dir, a folder or a pack: the first of
+// dir/val, dir/valid, dir/validation and dir/test that exists or, if dir has no
+// split at all, dir itself. Images are not opened. It fails with an *Error if a
+// class folder has no images or the classes are not those given; nil classes
+// accept any. An Error that is fs.ErrNotExist says that there is no evaluation
+// split.
+func OpenEval(dir string, classes []string) (*Set, error) {
+	split, err := evalSplit(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSplit(dir, split)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(s.Classes); numbered(s.Classes) && numbered(classes) && n < len(classes) {
+		s.Classes = classes // the last of them have no image here
+	}
+	if classes != nil && !slices.Equal(s.Classes, classes) {
+		return nil, &Error{Path: s.Dir, Reason: "classes differ from the network's: " + difference(s.Classes, classes)}
+	}
+	return s, nil
+}
+
+// evalSplit returns the name of the evaluation split, "" for dir itself.
+func evalSplit(dir string) (string, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return "", unreadable(dir, err)
+	}
+	has := func(split string) bool { return isDir(filepath.Join(dir, split)) }
+	if isFile(dir) {
+		splits, err := packSplits(dir)
+		if err != nil {
+			return "", err
+		}
+		has = func(split string) bool { return slices.Contains(splits, split) }
+	}
+	for _, name := range evalSplits() {
+		if has(name) {
+			return name, nil
+		}
+	}
+	if has(trainSplit) {
+		return "", &Error{Path: dir, Err: fs.ErrNotExist,
+			Reason: "no evaluation folder beside " + trainSplit,
+			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
+	}
+	return "", nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// difference says how the classes found differ from those wanted.
+func difference(found, wanted []string) string {
+	missing, unknown := lack(wanted, found), lack(found, wanted)
+	var parts []string
+	if len(missing) > 0 {
+		parts = append(parts, "missing "+some(missing))
+	}
+	if len(unknown) > 0 {
+		parts = append(parts, "unknown "+some(unknown))
+	}
+	if parts == nil {
+		return "the same names in another order"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// lack returns the names of a that b does not have.
+func lack(a, b []string) []string {
+	has := make(map[string]bool, len(b))
+	for _, name := range b {
+		has[name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return has[name] })
+}
+
+// some lists the first few of names.
+func some(names []string) string {
+	const few = 5
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}
