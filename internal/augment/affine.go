@@ -44,7 +44,6 @@ func rotate(m *Image, degrees float64, scratch *[]uint8) {
 		degrees += 360
 	}
 	sin, cos := math.Sincos(-degrees * (math.Pi / 180))
-	sin, cos = round15(sin), round15(cos)
 	x, y := float64(m.W)/2, float64(m.H)/2
 	affine(m, [6]float64{
 		cos, sin, float64(cos*-x) + float64(sin*-y) + x,
@@ -129,6 +128,3 @@ func fixed16(v float64) int {
 
 // nearest rounds a distance to whole pixels.
 func nearest(v float64) int { return int(math.Floor(min(max(v, -farthest), farthest) + 0.5)) }
-
-// round15 rounds v, from -1 to 1, to 15 decimals, as Image.rotate rounds its matrix.
-func round15(v float64) float64 { return math.RoundToEven(v*1e15) / 1e15 }

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -142,6 +141,33 @@ func TestRandAugmentDistribution(t *testing.T) {
 	}
 }
 
+func TestCutoutIsAnywhere(t *testing.T) {
+	src := noise(6, 5, 0, 255)
+	places := map[string]int{}
+	for y := range src.H {
+		for x := range src.W {
+			m := clone(src)
+			cutout(m, x, y, 2)
+			places[string(m.Pix)] = 0
+		}
+	}
+	const n = 9000
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range n {
+		m := clone(src)
+		apply(m, Cutout, 2, rng)
+		places[string(m.Pix)]++
+	}
+	if len(places) != 30 {
+		t.Fatalf("%d different images of 30 centres", len(places))
+	}
+	for _, k := range places {
+		if k < 230 || k > 370 { // 300 and four standard deviations
+			t.Errorf("a centre is drawn %d of %d times, want about %d", k, n, n/30)
+		}
+	}
+}
+
 // isCutout reports whether m is src but for a grey square of 2*pad pixels a side
 // or, at an edge, what is inside of one.
 func isCutout(m, src *Image, pad int) bool {
@@ -259,48 +285,6 @@ func TestTrainAppliesPolicyLast(t *testing.T) {
 	if with.Validate() == nil {
 		t.Error("a transform with a policy of no operations: no error")
 	}
-}
-
-func TestParsePolicy(t *testing.T) {
-	for s, want := range map[string]Policy{
-		"": nil, "none": nil, "v0": AutoAugment{},
-		"rand":                  RandAugment{N: 2, Magnitude: 10, Prob: 0.5},
-		"rand-m9-n2-mstd0.5-p1": RandAugment{N: 2, Magnitude: 9, Std: 0.5, Prob: 1},
-		"rand-p.25-n3-m28":      RandAugment{N: 3, Magnitude: 28, Prob: 0.25},
-	} {
-		if got, err := ParsePolicy(s); err != nil || got != want {
-			t.Errorf("%q: %+v, %v; want %+v", s, got, err, want)
-		}
-	}
-	for s, want := range map[string]string{
-		"v1": "unknown policy", "rand_m9": "unknown policy", "randm9": "unknown policy", "V0": "unknown policy",
-		"rand-m9-inc1": `unknown part "inc1"`, "rand-mmax10": `unknown part "mmax10"`, "rand-": `part "" has no number`,
-		"rand-m": `part "m" has no number`, "rand-m9-m8": "m is given twice", "rand-m9x": `"9x" is not a number`,
-		"rand-n1.5": "not a whole number", "rand-n0": "0 operations", "rand-m101": "magnitude 101", "rand-p2": "probability 2",
-		"rand-m-1": `part "m" has no number`, "rand-mstd101": "deviation 101", "rand-9": `unknown part "9"`,
-		"rand-n1e300": "not a whole number",
-	} {
-		p, err := ParsePolicy(s)
-		if err == nil || p != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "want ") {
-			t.Errorf("%q: %v, %v; want an error with %q and with what is wanted", s, p, err, want)
-		}
-	}
-}
-
-func FuzzParsePolicy(f *testing.F) {
-	f.Add("rand-m9-n2-mstd0.5-p1")
-	f.Add("v0")
-	f.Fuzz(func(t *testing.T, s string) {
-		p, err := ParsePolicy(s)
-		if err != nil || p == nil {
-			return
-		}
-		if err := p.Validate(); err != nil {
-			t.Fatal(err)
-		}
-		var scratch []uint8
-		p.Apply(noise(5, 3, 0, 255), rand.New(rand.NewPCG(1, 1)), &scratch)
-	})
 }
 
 func BenchmarkPolicy(b *testing.B) {
