@@ -30,11 +30,11 @@ func source(w, h int) *Image {
 	return m
 }
 
-// apply is all a pipeline does with a Transform.
-func apply(t Transform, dst, src *Image, z *Resizer, rng *rand.Rand) {
+// transform is all a pipeline does with a Transform.
+func transform(t Transform, dst, src *Image, z *Resizer, rng *rand.Rand) {
 	z.Plan(t.View(src.W, src.H, dst.W, rng), src.W, src.H, dst.W, dst.H)
 	z.Draw(dst, src)
-	t.Finish(dst, rng)
+	t.Finish(dst, rng, new([]uint8))
 }
 
 func resizer(t testing.TB, i Interpolation) *Resizer {
@@ -77,7 +77,7 @@ func TestEqualsPillow(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				apply(Eval{c.Crop, c.Pct}, &dst, src, z, nil)
+				transform(Eval{c.Crop, c.Pct}, &dst, src, z, nil)
 			}
 			for i := range dst.Pix {
 				if dst.Pix[i] != c.Pix[i] {
@@ -105,7 +105,7 @@ func TestDrawIsBounded(t *testing.T) {
 	dst.Reset(32, 32)
 	src := source(1<<16, 1)
 	z := resizer(t, Bicubic)
-	apply(Eval{CropTimm, 0.875}, &dst, src, z, nil)
+	transform(Eval{CropTimm, 0.875}, &dst, src, z, nil)
 	if n := cap(z.rows); n > 1<<16 {
 		t.Errorf("%d bytes of scratch rows for a 32x32 output", n)
 	}
@@ -171,7 +171,7 @@ func TestTrainFlipsHalf(t *testing.T) {
 	}
 	flips := 0
 	for range 400 {
-		apply(whole, &dst, src, z, rng)
+		transform(whole, &dst, src, z, rng)
 		switch {
 		case slices.Equal(dst.Pix, mirrored.Pix):
 			flips++
@@ -233,6 +233,6 @@ func BenchmarkTrain(b *testing.B) {
 	dst.Reset(224, 224)
 	b.ReportAllocs()
 	for b.Loop() {
-		apply(tr, &dst, src, z, rng)
+		transform(tr, &dst, src, z, rng)
 	}
 }

@@ -89,8 +89,9 @@ type Transform interface {
 	// View is what a size x size input shows of a w x h photograph, both at least
 	// one pixel.
 	View(w, h, size int, rng *rand.Rand) View
-	// Finish does to the drawn view what is done to single pixels of it.
-	Finish(m *Image, rng *rand.Rand)
+	// Finish changes the drawn view in place. scratch is memory kept from one
+	// image to the next, whose content is of no use.
+	Finish(m *Image, rng *rand.Rand, scratch *[]uint8)
 	// Validate returns an error naming the first parameter out of range.
 	Validate() error
 }
@@ -111,12 +112,12 @@ func (t Train) View(w, h, size int, rng *rand.Rand) View {
 }
 
 // Finish implements Transform.
-func (t Train) Finish(m *Image, rng *rand.Rand) {
+func (t Train) Finish(m *Image, rng *rand.Rand, scratch *[]uint8) {
 	if rng.Float64() < t.HFlip {
 		FlipHorizontal(m)
 	}
 	if t.Policy != nil {
-		t.Policy.Apply(dst, rng, &z.rows) // which Draw is done with
+		t.Policy.Apply(m, rng, scratch)
 	}
 }
 
@@ -148,7 +149,7 @@ func (e Eval) View(w, h, size int, _ *rand.Rand) View {
 }
 
 // Finish implements Transform.
-func (Eval) Finish(*Image, *rand.Rand) {}
+func (Eval) Finish(*Image, *rand.Rand, *[]uint8) {}
 
 // Validate implements Transform.
 func (e Eval) Validate() error {

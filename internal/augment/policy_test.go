@@ -266,11 +266,11 @@ func TestTrainAppliesPolicyLast(t *testing.T) {
 	changed := 0
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		plain.Apply(&want, src, z, rng)
+		transform(plain, &want, src, z, rng)
 		before := clone(&want)
 		var scratch []uint8
 		with.Policy.Apply(&want, rng, &scratch)
-		with.Apply(&got, src, z, rand.New(rand.NewPCG(seed, 0)))
+		transform(with, &got, src, z, rand.New(rand.NewPCG(seed, 0)))
 		if !slices.Equal(got.Pix, want.Pix) {
 			t.Fatalf("seed %d: not the policy's image of the cropped and flipped one", seed)
 		}

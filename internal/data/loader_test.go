@@ -273,7 +273,7 @@ type counter struct {
 	calls *atomic.Int64
 }
 
-func (c counter) Finish(*augment.Image, *rand.Rand) {
+func (c counter) Finish(*augment.Image, *rand.Rand, *[]uint8) {
 	time.Sleep(c.delay)
 	c.calls.Add(1)
 }

@@ -47,6 +47,7 @@ type reader struct {
 	transform augment.Transform
 	normalize *augment.Normalizer
 	src, dst  augment.Image
+	scratch   []uint8
 	pcg       *rand.PCG
 	rng       *rand.Rand
 }
@@ -93,7 +94,7 @@ func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
 		return err
 	}
 	r.resizer.Draw(&r.dst, src)
-	r.transform.Finish(&r.dst, r.rng)
+	r.transform.Finish(&r.dst, r.rng, &r.scratch)
 	r.normalize.Apply(dst, &r.dst)
 	return nil
 }
