@@ -45,6 +45,7 @@ func (d *Decoder) allScans(m image.Rectangle) error {
 	if !d.complete() {
 		return ErrUnsupported
 	}
+	d.prepare(m)
 	for y := m.Min.Y; y < m.Max.Y; y++ {
 		d.clearBlocks()
 		for i := range d.components {

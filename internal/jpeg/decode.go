@@ -20,7 +20,6 @@ func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
 	m := image.Rect((region.Min.X-2)/d.mcu.X, (region.Min.Y-2)/d.mcu.Y,
 		(region.Max.X+1)/d.mcu.X+1, (region.Max.Y+1)/d.mcu.Y+1)
 	m = m.Intersect(image.Rectangle{Max: d.mcus})
-	d.prepare(m)
 	if err := d.samples(m); err != nil {
 		return err
 	}
@@ -30,7 +29,7 @@ func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
 
 // samples decodes the MCUs m into the components' planes.
 func (d *Decoder) samples(m image.Rectangle) error {
-	if d.progressive || d.scan.n < len(d.components) {
+	if d.several {
 		return d.allScans(m)
 	}
 	return d.oneScan(m)
@@ -58,6 +57,7 @@ func (d *Decoder) oneScan(m image.Rectangle) error {
 	if rest[1] != markEOI {
 		return ErrUnsupported
 	}
+	d.prepare(m)
 	for y := range m.Max.Y {
 		keep := y >= m.Min.Y
 		if keep {

@@ -41,6 +41,7 @@ type Decoder struct {
 	file        []byte
 	header      Header
 	progressive bool
+	several     bool         // scans, not one of all components
 	quant       [4][64]int16 // in the order of the file (zigzag)
 	hasQuant    [4]bool
 	huffman     [2][4]table // [DC, AC]
@@ -101,6 +102,7 @@ func (d *Decoder) Open(data []byte) (Header, error) {
 	if err := d.nextScan(data[2:]); err != nil {
 		return Header{}, err
 	}
+	d.several = d.progressive || d.scan.n < len(d.components)
 	return d.header, nil
 }
 

@@ -145,6 +145,15 @@ func TestScanOrder(t *testing.T) {
 	}
 }
 
+func TestRelease(t *testing.T) {
+	d := New()
+	d.components = []component{{coefficients: make([]int16, maxKept)}, {coefficients: make([]int16, maxKept+1)}}
+	d.release()
+	if d.components[0].coefficients == nil || d.components[1].coefficients != nil {
+		t.Error("not what is more than maxKept, and only that, was freed")
+	}
+}
+
 // A few bytes that claim a huge image get no memory for its coefficients.
 func TestHugeClaim(t *testing.T) {
 	file := bytes.Clone(largest(t, true).File)
