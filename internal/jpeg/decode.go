@@ -16,27 +16,29 @@ func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
 	if region.Empty() {
 		return nil
 	}
-	if err := d.bits.load(d.scan); err != nil {
-		return err
-	}
 	// The region in MCUs, with the neighbours that chroma is interpolated from.
 	m := image.Rect((region.Min.X-2)/d.mcu.X, (region.Min.Y-2)/d.mcu.Y,
 		(region.Max.X+1)/d.mcu.X+1, (region.Max.Y+1)/d.mcu.Y+1)
-	across, down := (w+d.mcu.X-1)/d.mcu.X, (h+d.mcu.Y-1)/d.mcu.Y
-	m = m.Intersect(image.Rect(0, 0, across, down))
-	d.prepare(m)
-	if err := d.rows(m, across, down); err != nil {
+	m = m.Intersect(image.Rectangle{Max: d.mcus})
+	if err := d.samples(m); err != nil {
 		return err
 	}
 	d.colour(dst, region, m)
 	return nil
 }
 
+// samples decodes the MCUs m into the components' planes.
+func (d *Decoder) samples(m image.Rectangle) error {
+	if d.several {
+		return d.allScans(m)
+	}
+	return d.oneScan(m)
+}
+
 // prepare gives the components memory for the MCUs m.
 func (d *Decoder) prepare(m image.Rectangle) {
 	for i := range d.components {
 		c := &d.components[i]
-		c.pred = 0
 		across := m.Dx() * c.h
 		c.blocks = grow(c.blocks, across*c.v*64)
 		c.flat = grow(c.flat, across*c.v)
@@ -45,31 +47,31 @@ func (d *Decoder) prepare(m image.Rectangle) {
 	}
 }
 
-// rows decodes the MCUs of the whole image in order, and keeps the samples of m.
-func (d *Decoder) rows(m image.Rectangle, across, down int) error {
-	left := d.interval // MCUs to the next restart
-	interval := 0
-	for y := range min(down, m.Max.Y) {
+// oneScan decodes a file in one scan, the MCUs of the whole image in order, and
+// keeps the samples of m.
+func (d *Decoder) oneScan(m image.Rectangle) error {
+	rest, err := d.startScan()
+	if err != nil {
+		return err
+	}
+	if rest[1] != markEOI {
+		return ErrUnsupported
+	}
+	d.prepare(m)
+	for y := range m.Max.Y {
 		keep := y >= m.Min.Y
 		if keep {
-			for i := range d.components {
-				clear(d.components[i].blocks)
-			}
+			d.clearBlocks()
 		}
-		for x := range across {
-			if d.interval > 0 && left == 0 {
-				if err := d.restart(interval); err != nil {
-					return err
-				}
-				interval++
-				left = d.interval
+		for x := range d.mcus.X {
+			if err := d.nextMCU(); err != nil {
+				return err
 			}
-			left--
 			if err := d.decodeMCU(x-m.Min.X, m.Dx(), keep); err != nil {
 				return err
 			}
 		}
-		if d.bits.past(d.bits.ends[interval]) {
+		if d.bits.past() {
 			return errDamaged
 		}
 		if keep {
@@ -79,17 +81,38 @@ func (d *Decoder) rows(m image.Rectangle, across, down int) error {
 	return nil
 }
 
-// restart goes to the data after the end of an interval.
-func (d *Decoder) restart(interval int) error {
-	b := &d.bits
-	if interval+1 >= len(b.ends) || b.past(b.ends[interval]) {
-		return errDamaged
-	}
-	b.pos, b.acc, b.n = b.ends[interval], 0, 0
+// startScan loads the data of the scan whose header was read, and returns the
+// rest of the file from the next marker on.
+func (d *Decoder) startScan() (rest []byte, err error) {
+	d.resetPredictions()
+	return d.bits.load(d.data)
+}
+
+func (d *Decoder) resetPredictions() {
 	for i := range d.components {
 		d.components[i].pred = 0
 	}
+}
+
+// nextMCU counts the MCUs; where a restart is due it goes to the data after it.
+func (d *Decoder) nextMCU() error {
+	b := &d.bits
+	if d.interval > 0 && b.mcus == d.interval {
+		if b.interval+1 >= len(b.ends) || b.past() {
+			return errDamaged
+		}
+		b.begin(b.interval + 1)
+		d.resetPredictions()
+	}
+	b.mcus++
 	return nil
+}
+
+// clearBlocks makes all coefficients of a row of MCUs zero.
+func (d *Decoder) clearBlocks() {
+	for i := range d.components {
+		clear(d.components[i].blocks)
+	}
 }
 
 // decodeMCU decodes one MCU, number x of n in the region if keep is set.
@@ -97,7 +120,7 @@ func (d *Decoder) decodeMCU(x, n int, keep bool) error {
 	keep = keep && x >= 0 && x < n
 	for i := range d.components {
 		c := &d.components[i]
-		dc, ac, quant := &d.huffman[0][c.dc], &d.huffman[1][c.ac], &d.quant[c.quant]
+		dc, ac, quant := &d.huffman[0][c.dc], &d.huffman[1][c.ac], &c.table
 		for v := range c.v {
 			for h := range c.h {
 				dst, at := &d.skip, 0

@@ -34,6 +34,7 @@ func newCode(length int, symbol byte, ac bool) code {
 }
 
 func (c code) total() uint { return uint(c & 63) }
+func (c code) extra() uint { return uint(c >> 11 & 15) }
 func (c code) zeros() int  { return int(c >> 15) }
 
 // value is the coefficient, of a stream whose next bits are acc (T.81, F.2.2.1):
@@ -138,44 +139,57 @@ type bits struct {
 	pos  int    // of the next byte to load
 	acc  uint64 // the next bits, from the top
 	n    uint   // how many of acc are valid
+
+	interval int // which of ends is the next
+	mcus     int // begun since the last
+	run      int // blocks, the next ones, that a scan adds no coefficients to
 }
 
 // padding is more than the data of one block can take beyond the end.
 const padding = 64*4 + 16
 
-// load takes the data of a scan apart, up to the marker that ends it, which must
-// be the end of the image.
-func (b *bits) load(scan []byte) error {
+// load takes the data of a scan apart and returns the rest of the file, which
+// begins with the marker after that data.
+func (b *bits) load(scan []byte) (rest []byte, err error) {
 	b.data, b.ends = b.data[:0], b.ends[:0]
 	for {
 		i := bytes.IndexByte(scan, 0xff)
 		if i < 0 || i+1 >= len(scan) {
-			return errDamaged // no end
+			return nil, errDamaged // no end
 		}
 		b.data = append(b.data, scan[:i]...)
 		mark := scan[i+1]
-		scan = scan[i+2:]
+		rest, scan = scan[i:], scan[i+2:]
 		switch {
 		case mark == 0:
 			b.data = append(b.data, 0xff)
+		case mark == 0xff: // padding
+			scan = rest[1:]
 		case mark&^7 == markRST0:
 			if int(mark&7) != len(b.ends)&7 {
-				return errDamaged
+				return nil, errDamaged
 			}
 			b.ends = append(b.ends, len(b.data))
-		case mark == markEOI:
+		default:
 			b.ends = append(b.ends, len(b.data))
 			b.data = append(b.data, make([]byte, padding)...)
-			b.pos, b.acc, b.n = 0, 0, 0
-			return nil
-		default:
-			return ErrUnsupported
+			b.begin(0)
+			return rest, nil
 		}
 	}
 }
 
-// past says whether more was taken than there is up to end.
-func (b *bits) past(end int) bool { return 8*b.pos-int(b.n) > 8*end }
+// begin goes to the start of an interval.
+func (b *bits) begin(interval int) {
+	b.pos, b.acc, b.n = 0, 0, 0
+	if interval > 0 {
+		b.pos = b.ends[interval-1]
+	}
+	b.interval, b.mcus, b.run = interval, 0, 0
+}
+
+// past says whether more was taken than the interval has.
+func (b *bits) past() bool { return 8*b.pos-int(b.n) > 8*b.ends[b.interval] }
 
 // refill loads at least 56 bits; no code takes more than 26 with its extra bits.
 func (b *bits) refill() {

@@ -2,11 +2,16 @@
 // the pixels libjpeg-turbo gives, to the bit, and of those only the part that is
 // asked for.
 //
-// It takes baseline and extended sequential Huffman files of 8 bits, grey or
-// Y'CbCr, chroma at full, half (4:2:2) or quarter (4:2:0) resolution, in one
-// scan, and says ErrUnsupported of the rest: progressive, CMYK and RGB files,
-// other samplings. Of a damaged file it says some error; image/jpeg, which takes
-// all these, is the judge of those.
+// It takes sequential (baseline, extended) and progressive Huffman files of 8
+// bits, grey or Y'CbCr, chroma at full, half (4:2:2) or quarter (4:2:0)
+// resolution, and says ErrUnsupported of the rest: CMYK and RGB files, other
+// samplings, progressive files whose last scans are missing, which libjpeg smooths.
+// Of a damaged file it says some error; image/jpeg, which takes all these, is the
+// judge of those.
+//
+// A file in one scan, nearly always a baseline one, is decoded row by row of the
+// region (decode.go); of one in several scans all coefficients are kept until the
+// last (coefficients.go, progressive.go). What follows is the same for both.
 package jpeg
 
 import (
@@ -32,33 +37,49 @@ type Header struct {
 // A Decoder decodes one file after another and keeps its memory, so a goroutine
 // has its own.
 type Decoder struct {
-	set        *pixel.Set
-	header     Header
-	quant      [4][64]int16 // in the order of the file (zigzag)
-	hasQuant   [4]bool
-	huffman    [2][4]table // [DC, AC]
-	components []component
-	interval   int         // MCUs between restarts; 0 for none
-	mcu        image.Point // size in pixels
-	scan       []byte      // the file from the first scan's data on
-	bits       bits
-	row        rgbRow
-	skip       [64]int16 // where blocks go that nobody looks at
+	set         *pixel.Set
+	file        []byte
+	header      Header
+	progressive bool
+	several     bool         // scans, not one of all components
+	quant       [4][64]int16 // in the order of the file (zigzag)
+	hasQuant    [4]bool
+	huffman     [2][4]table // [DC, AC]
+	components  []component
+	interval    int         // MCUs between restarts; 0 for none
+	mcu         image.Point // size in pixels
+	mcus        image.Point // their number, across and down
+	scan        scan        // the one whose header was read last
+	data        []byte      // the file from that scan's data on
+	bits        bits
+	row         rgbRow
+	skip        [64]int16 // where blocks go that nobody looks at
 }
 
 // component is one of Y', Cb, Cr.
 type component struct {
-	id     byte
-	h, v   int // blocks across and down in an MCU
-	quant  int
-	dc, ac int
-	pred   int32 // of the next DC coefficient
+	id      byte
+	h, v    int // blocks across and down in an MCU
+	quant   int
+	table   [64]int16 // quant's at the component's first scan
+	missing [64]uint8 // bits of each coefficient that are in no scan yet, or allBits
+	dc, ac  int
+	pred    int32 // of the next DC coefficient
 
 	blocks []int16 // of one row of MCUs: [v, blocks across in the region, 64]
 	flat   []bool  // blocks with a DC coefficient only
 	plane  []uint8 // [height, stride], samples of the region
 	stride int
+
+	// Of files in several scans.
+	size         image.Point // blocks across and down that show
+	across       int         // blocks across in all MCUs
+	coefficients []int16     // of the image: [blocks down in all MCUs, across, 64]
+	set          []uint64    // bit k: coefficient k, in zigzag order, is not zero
 }
+
+// allBits is the missing of a coefficient of which nothing is known.
+const allBits = 255
 
 // New returns a Decoder.
 func New() *Decoder { return &Decoder{set: pixel.Best()} }
@@ -66,35 +87,48 @@ func New() *Decoder { return &Decoder{set: pixel.Best()} }
 // Open reads the headers of a file, which the next Decode refers to; data must
 // not change until then. No memory is allocated for its pixels.
 func (d *Decoder) Open(data []byte) (Header, error) {
-	d.header = Header{Orientation: 1}
+	d.file = data
+	d.header, d.progressive = Header{Orientation: 1}, false
 	d.hasQuant = [4]bool{}
 	for i := range d.huffman {
 		for j := range d.huffman[i] {
 			d.huffman[i][j].defined = false
 		}
 	}
-	d.components, d.interval, d.scan = d.components[:0], 0, nil
+	d.components, d.interval, d.data = d.components[:0], 0, nil
 	if len(data) < 2 || data[0] != 0xff || data[1] != markSOI {
 		return Header{}, ErrUnsupported
 	}
-	data = data[2:]
-	for d.scan == nil {
+	if err := d.nextScan(data[2:]); err != nil {
+		return Header{}, err
+	}
+	d.several = d.progressive || d.scan.n < len(d.components)
+	return d.header, nil
+}
+
+// nextScan reads the segments that data begins with up to the header of a scan.
+func (d *Decoder) nextScan(data []byte) error {
+	for {
 		mark, segment, rest, err := nextSegment(data)
 		if err != nil {
-			return Header{}, err
+			return err
 		}
 		data = rest
-		if err := d.segment(mark, segment, rest); err != nil {
-			return Header{}, err
+		if mark == markSOS {
+			d.data = rest
+			return d.scanHeader(segment)
+		}
+		if err := d.segment(mark, segment); err != nil {
+			return err
 		}
 	}
-	return d.header, nil
 }
 
 // The markers that matter (ITU-T T.81, table B.1).
 const (
 	markSOF0 = 0xc0 // baseline
 	markSOF1 = 0xc1 // extended sequential
+	markSOF2 = 0xc2 // progressive
 	markDHT  = 0xc4
 	markRST0 = 0xd0
 	markSOI  = 0xd8
@@ -124,10 +158,11 @@ func nextSegment(data []byte) (mark byte, segment, rest []byte, err error) {
 	return data[1], data[4 : 2+n], data[2+n:], nil
 }
 
-// segment takes one segment; rest is what follows it.
-func (d *Decoder) segment(mark byte, s, rest []byte) error {
+// segment takes one segment other than SOS.
+func (d *Decoder) segment(mark byte, s []byte) error {
 	switch {
-	case mark == markSOF0 || mark == markSOF1:
+	case mark >= markSOF0 && mark <= markSOF2:
+		d.progressive = mark == markSOF2
 		return d.frame(s)
 	case mark == markDHT:
 		return d.tables(s)
@@ -136,9 +171,6 @@ func (d *Decoder) segment(mark byte, s, rest []byte) error {
 	case mark == markDRI && len(s) == 2:
 		d.interval = int(binary.BigEndian.Uint16(s))
 		return nil
-	case mark == markSOS:
-		d.scan = rest
-		return d.scanHeader(s)
 	case mark == markAPP1:
 		if o := orientation(s); o != 0 {
 			d.header.Orientation = o
@@ -192,6 +224,9 @@ func (d *Decoder) frame(s []byte) error {
 		if c.quant > 3 || n == 1 && (c.h < 1 || c.v < 1) || i > 0 && (c.h != 1 || c.v != 1) {
 			return ErrUnsupported
 		}
+		for k := range c.missing {
+			c.missing[k] = allBits
+		}
 	}
 	luma := &d.components[0]
 	if n == 1 {
@@ -206,24 +241,6 @@ func (d *Decoder) frame(s []byte) error {
 		return ErrUnsupported
 	}
 	d.mcu = image.Pt(8*luma.h, 8*luma.v)
-	return nil
-}
-
-// scanHeader takes a SOS segment.
-func (d *Decoder) scanHeader(s []byte) error {
-	n := len(d.components)
-	if n == 0 || len(s) != 4+2*n || int(s[0]) != n || s[2*n+1] != 0 || s[2*n+2] != 63 || s[2*n+3] != 0 {
-		return ErrUnsupported
-	}
-	for i := range d.components {
-		c := &d.components[i]
-		c.dc, c.ac = int(s[2+2*i]>>4), int(s[2+2*i]&15)
-		if s[1+2*i] != c.id || c.dc > 3 || c.ac > 3 {
-			return ErrUnsupported
-		}
-		if !d.hasQuant[c.quant] || !d.huffman[0][c.dc].defined || !d.huffman[1][c.ac].defined {
-			return errDamaged
-		}
-	}
+	d.mcus = image.Pt((d.header.Width+d.mcu.X-1)/d.mcu.X, (d.header.Height+d.mcu.Y-1)/d.mcu.Y)
 	return nil
 }

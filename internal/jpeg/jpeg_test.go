@@ -34,6 +34,19 @@ func goldenFiles(t testing.TB) []golden {
 	return g.Files
 }
 
+// largest is the golden file with most pixels, of those in several scans or of
+// those in one.
+func largest(t testing.TB, several bool) golden {
+	t.Helper()
+	var most golden
+	for _, g := range goldenFiles(t) {
+		if bytes.Contains(g.File, []byte{0xff, markSOF2}) == several && g.W*g.H > most.W*most.H {
+			most = g
+		}
+	}
+	return most
+}
+
 // decode opens a file and decodes a region of it into an image of 0xa5.
 func (d *Decoder) decode(data []byte, region image.Rectangle) (Header, []uint8, error) {
 	h, err := d.Open(data)
@@ -111,7 +124,8 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{"empty", nil},
 		{"PNG", []byte("\x89PNG\r\n\x1a\n0123456789")},
-		{"progressive", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc2}, 1)},
+		{"DC and AC in one progressive scan", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, markSOF2}, 1)},
+		{"without its last scan", withoutLastScan(largest(t, true).File)},
 		{"arithmetic", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc9}, 1)},
 		{"two images", append(bytes.Clone(good[:len(good)-2]), good...)},
 	} {
@@ -124,20 +138,28 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
+// withoutLastScan is a progressive file that ends, in good order, too early.
+func withoutLastScan(file []byte) []byte {
+	at := bytes.LastIndex(file, []byte{0xff, markDHT}) // every AC scan has its table
+	return append(bytes.Clone(file[:at]), 0xff, markEOI)
+}
+
 func TestNoAllocation(t *testing.T) {
 	d := New()
-	g := goldenFiles(t)[len(goldenFiles(t))-3]
-	dst := make([]uint8, 3*g.W*g.H)
-	allocations := testing.AllocsPerRun(10, func() {
-		if _, err := d.Open(g.File); err != nil {
-			t.Fatal(err)
+	for _, several := range []bool{false, true} {
+		g := largest(t, several)
+		dst := make([]uint8, 3*g.W*g.H)
+		allocations := testing.AllocsPerRun(10, func() {
+			if _, err := d.Open(g.File); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Decode(dst, everything); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocations > 0 {
+			t.Errorf("%s: %v allocations a file", g.Name, allocations)
 		}
-		if err := d.Decode(dst, everything); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if allocations > 0 {
-		t.Errorf("%v allocations a file", allocations)
 	}
 }
 
@@ -178,20 +200,29 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	g := goldenFiles(b)[len(goldenFiles(b))-3]
-	dst := make([]uint8, 3*g.W*g.H)
 	d := New()
-	b.SetBytes(int64(len(dst)))
-	for b.Loop() {
+	benchmark(b, func(g golden, dst []uint8) {
 		_, _ = d.Open(g.File)
 		_ = d.Decode(dst, everything)
-	}
+	})
 }
 
 func BenchmarkStandard(b *testing.B) {
-	g := goldenFiles(b)[len(goldenFiles(b))-3]
-	b.SetBytes(int64(3 * g.W * g.H))
-	for b.Loop() {
-		_, _ = standard.Decode(bytes.NewReader(g.File))
+	benchmark(b, func(g golden, _ []uint8) { _, _ = standard.Decode(bytes.NewReader(g.File)) })
+}
+
+func benchmark(b *testing.B, decode func(g golden, dst []uint8)) {
+	for _, c := range []struct {
+		name    string
+		several bool
+	}{{"one scan", false}, {"progressive", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			g := largest(b, c.several)
+			dst := make([]uint8, 3*g.W*g.H)
+			b.SetBytes(int64(len(dst)))
+			for b.Loop() {
+				decode(g, dst)
+			}
+		})
 	}
 }

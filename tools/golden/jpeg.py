@@ -53,6 +53,25 @@ def files():
             yield image, options
     yield picture(48, 32, 1), {"exif": exif(6, False)}
     yield picture(48, 32, 1), {"exif": exif(3, True)}
+    yield from progressive_files()
+
+
+def progressive_files():
+    """Of 10 scans, 6 if grey; Pillow has no other scripts."""
+    seed = 0
+    for w, h in (1, 1), (5, 4), (17, 15), (15, 33), (16, 16), (70, 45):
+        for mode in 0, 1, 2, "L":
+            seed += 1
+            options = {"progressive": True, "quality": [50, 90, 98][(seed + w) % 3]}
+            if seed % 3 == 0:
+                options["restart_marker_blocks"] = 1 + seed % 5
+            image = picture(w, h, seed + 1)
+            if mode == "L":
+                image = image.convert("L")
+            else:
+                options["subsampling"] = mode
+            yield image, options
+    yield picture(48, 32, 1), {"progressive": True, "exif": exif(6, True)}
 
 
 def main(internal):
