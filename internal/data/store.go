@@ -123,8 +123,3 @@ func guard(set *Set, i int, err *error) func() {
 		}
 	}
 }
-
-// writeStamp writes to h what tells a version of a file from another.
-func writeStamp(h io.Writer, name string, info fs.FileInfo) {
-	fmt.Fprintf(h, "%d:%s %d %d\n", len(name), name, info.Size(), info.ModTime().UnixNano())
-}
