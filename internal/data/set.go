@@ -138,7 +138,7 @@ func OpenEval(dir string, classes []string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := len(s.Classes); numbered(s.Classes) && numbered(classes) && n < len(classes) {
+	if _, ok := s.store.(*shards); ok && len(s.Classes) < len(classes) && numbered(s.Classes) && numbered(classes) {
 		s.Classes = classes // the last of them have no image here
 	}
 	if classes != nil && !slices.Equal(s.Classes, classes) {
