@@ -79,10 +79,11 @@ func (o *evalOptions) Validate() error {
 func newEvalCommand() *cobra.Command {
 	var opts evalOptions
 	cmd := &cobra.Command{
-		Use:   "eval CHECKPOINT DIR",
+		Use:   "eval CHECKPOINT DIR|PACK",
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
-splits. The classes must be the checkpoint's; it also says how images are
+splits; on the tar files DIR/val/*.tar or DIR/*.tar; or on a pack (see effnet data
+pack). The classes must be the checkpoint's; it also says how images are
 preprocessed.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
   effnet eval runs/first/best.safetensors photos/test --json`,

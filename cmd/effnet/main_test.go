@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +39,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "cut": cut, "evaluated": evaluated, "await": await,
+			"shards": shards, "flip": flip,
 		},
 	})
 }
@@ -134,6 +138,52 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	whole, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), whole[:len(whole)/2], 0o666))
+}
+
+// shards writes the images of a folder to tar files, in the folder's order, with
+// the numbers of their classes: shards DIR NEW writes NEW/SPLIT/0.tar and 1.tar.
+func shards(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: shards DIR NEW")
+	}
+	for _, split := range []string{"train", "val"} {
+		files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), split, "*", "*.png"))
+		ts.Check(err)
+		dir := ts.MkAbs(filepath.Join(args[1], split))
+		ts.Check(os.MkdirAll(dir, 0o777))
+		class, label := "", -1
+		for part, files := range slices.Collect(slices.Chunk(files, (len(files)+1)/2)) {
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.tar", part)))
+			ts.Check(err)
+			w := tar.NewWriter(f)
+			for _, file := range files {
+				if folder := filepath.Dir(file); folder != class {
+					class, label = folder, label+1
+				}
+				content, err := os.ReadFile(file)
+				ts.Check(err)
+				key := filepath.Base(class) + "-" + strings.TrimSuffix(filepath.Base(file), ".png")
+				for name, content := range map[string][]byte{key + ".png": content, key + ".cls": []byte(strconv.Itoa(label))} {
+					ts.Check(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}))
+					_, err = w.Write(content)
+					ts.Check(err)
+				}
+			}
+			ts.Check(w.Close())
+			ts.Check(f.Close())
+		}
+	}
+}
+
+// flip changes the last byte of a file: flip FILE.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip FILE")
+	}
+	whole, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	whole[len(whole)-1] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), whole, 0o666))
 }
 
 func TestExitCode(t *testing.T) {

@@ -22,27 +22,32 @@ wins over the environment, which wins over the file.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			var known []string
-			for _, sub := range cmd.Commands() {
-				known = append(known, sub.Name())
-			}
-			return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], config.DidYouMean(args[0], known)))
-		},
+		RunE:          runGroup,
 	}
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(
 		newTrainCommand(),
 		newEvalCommand(),
 		newPredictCommand(),
+		newDataCommand(),
 		newBenchCommand(),
 		newSummaryCommand(),
 		newVersionCommand(),
 	)
 	return cmd
+}
+
+// runGroup is what a command does that has others under it: its help, or an
+// error about the one that it does not have.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var known []string
+	for _, sub := range cmd.Commands() {
+		known = append(known, sub.Name())
+	}
+	return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], config.DidYouMean(args[0], known)))
 }
 
 // usage makes err a usageError that says where the command's help is.

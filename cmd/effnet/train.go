@@ -42,10 +42,11 @@ func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 func newTrainCommand() *cobra.Command {
 	var opts trainOptions
 	cmd := &cobra.Command{
-		Use:   "train DIR",
+		Use:   "train DIR|PACK",
 		Short: "Train a network on a folder of images",
 		Long: `Train a network from scratch on DIR/train/CLASS/IMAGE and evaluate it after each
-epoch on DIR/val/CLASS/IMAGE. The run folder receives last.safetensors after each
+epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar, or
+on a pack (see effnet data pack). The run folder receives last.safetensors after each
 epoch, best.safetensors when top-1 improves, config.yaml, classes.txt and
 metrics.csv.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64

@@ -38,7 +38,7 @@ type decoder struct {
 
 	file        buffer
 	bare        record // what load has read, if it is pixels
-	encoded     []byte // the file that open was given
+	encoded     []byte // the file that open was given; nil for pixels
 	path        string // of it, for errors
 	fast        *jpeg.Decoder
 	isFast      bool // fast has opened the file

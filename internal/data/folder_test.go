@@ -126,6 +126,7 @@ func TestOpenErrors(t *testing.T) {
 		"empty class":   {[]string{"train/cat/1.png", "train/dog/"}, train, "/train/dog: no images in this class folder"},
 		"no val":        {[]string{"train/cat/1.png"}, eval(), ": no evaluation folder beside train"},
 		"missing class": {[]string{"val/cat/1.png"}, eval("cat", "dog", "emu"), "/val: classes differ from the network's: missing dog, emu"},
+		"fewer numbers": {[]string{"val/0/1.png"}, eval("0", "1"), "/val: classes differ from the network's: missing 1"},
 		"unknown class": {[]string{"val/cat/1.png", "val/cow/1.png"}, eval("cat", "dog"), "/val: classes differ from the network's: missing dog; unknown cow"},
 		"other order":   {[]string{"val/a/1.png", "val/b/1.png"}, eval("b", "a"), "/val: classes differ from the network's: the same names in another order"},
 		"many":          {[]string{"val/z/1.png"}, eval("a", "b", "c", "d", "e", "f", "g", "z"), "/val: classes differ from the network's: missing a, b, c, d, e and 2 more"},

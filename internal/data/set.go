@@ -64,11 +64,39 @@ func (s *Set) add(label int) {
 	s.images = append(s.images, entry{int32(len(s.images)), int32(label)})
 }
 
+// A source is a folder or a pack: the splits of a data set.
+type source interface {
+	has(split string) bool
+	open(split string) (*Set, error) // "" is the source itself
+}
+
+func openSource(path string) (source, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().IsRegular() {
+		return readPack(path)
+	}
+	return splits(path), nil
+}
+
+// A splits is a folder of splits, or a split.
+type splits string
+
+func (d splits) has(split string) bool {
+	info, err := os.Stat(filepath.Join(string(d), split))
+	return err == nil && info.IsDir()
+}
+
+func (d splits) open(split string) (*Set, error) { return list(filepath.Join(string(d), split)) }
+
 // OpenTrain lists the training images of a folder, dir/train, or of a pack.
 // Images are not opened. It fails with an *Error if there are fewer than two
 // classes or a class without images.
 func OpenTrain(dir string) (*Set, error) {
-	s, err := openSplit(dir, trainSplit)
+	src, err := openSource(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := src.open(trainSplit)
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Path == filepath.Join(dir, trainSplit) && errors.Is(err, fs.ErrNotExist) {
 			e.Hint = "training wants DIR/train/CLASS/IMAGE"
@@ -88,14 +116,6 @@ func OpenTrain(dir string) (*Set, error) {
 	return s, nil
 }
 
-// openSplit lists a split of a folder or a pack.
-func openSplit(dir, split string) (*Set, error) {
-	if isFile(dir) {
-		return openPack(dir, split)
-	}
-	return list(filepath.Join(dir, split))
-}
-
 // OpenEval lists the evaluation split of dir, a folder or a pack: the first of
 // dir/val, dir/valid, dir/validation and dir/test that exists or, if dir has no
 // split at all, dir itself. Images are not opened. It fails with an *Error if a
@@ -103,15 +123,22 @@ func openSplit(dir, split string) (*Set, error) {
 // accept any. An Error that is fs.ErrNotExist says that there is no evaluation
 // split.
 func OpenEval(dir string, classes []string) (*Set, error) {
-	split, err := evalSplit(dir)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, unreadable(dir, err)
+	}
+	src, err := openSource(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openSplit(dir, split)
+	split, err := evalSplit(src, dir)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(s.Classes); numbered(s.Classes) && numbered(classes) && n < len(classes) {
+	s, err := src.open(split)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.store.(*shards); ok && len(s.Classes) < len(classes) && numbered(s.Classes) && numbered(classes) {
 		s.Classes = classes // the last of them have no image here
 	}
 	if classes != nil && !slices.Equal(s.Classes, classes) {
@@ -120,40 +147,20 @@ func OpenEval(dir string, classes []string) (*Set, error) {
 	return s, nil
 }
 
-// evalSplit returns the name of the evaluation split, "" for dir itself.
-func evalSplit(dir string) (string, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return "", unreadable(dir, err)
-	}
-	has := func(split string) bool { return isDir(filepath.Join(dir, split)) }
-	if isFile(dir) {
-		splits, err := packSplits(dir)
-		if err != nil {
-			return "", err
-		}
-		has = func(split string) bool { return slices.Contains(splits, split) }
-	}
+// evalSplit returns the name of the evaluation split of a source, "" for the
+// source itself; dir is its path.
+func evalSplit(src source, dir string) (string, error) {
 	for _, name := range evalSplits() {
-		if has(name) {
+		if src.has(name) {
 			return name, nil
 		}
 	}
-	if has(trainSplit) {
+	if src.has(trainSplit) {
 		return "", &Error{Path: dir, Err: fs.ErrNotExist,
 			Reason: "no evaluation folder beside " + trainSplit,
 			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
 	}
 	return "", nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }
 
 // difference says how the classes found differ from those wanted.

@@ -102,7 +102,7 @@ func (d *decoder) load(set *Set, i int) (w, h int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	d.bare = rec
+	d.bare, d.encoded = rec, nil
 	if rec.w > 0 {
 		return rec.w, rec.h, nil
 	}
@@ -147,9 +147,4 @@ func guard(set *Set, i int, err *error) func() {
 func isFault(p any) bool {
 	_, ok := p.(interface{ Addr() uintptr })
 	return ok
-}
-
-// writeStamp writes to h what tells a version of a file from another.
-func writeStamp(h io.Writer, name string, info fs.FileInfo) {
-	fmt.Fprintf(h, "%d:%s %d %d\n", len(name), name, info.Size(), info.ModTime().UnixNano())
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,5 +82,29 @@ func TestWriteCSV(t *testing.T) {
 	}
 	if err := WriteCSV(filepath.Join(t.TempDir(), "no", "such"), epochs); err == nil {
 		t.Error("no error for a folder that is not there")
+	}
+}
+
+func TestCount(t *testing.T) {
+	c := Count{Verb: "packed", Done: 30, Total: 120, Elapsed: 2 * time.Second}
+	if got, want := c.String(), "packed 30/120 images  15.0 images/s  6s left"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for terminal, want := range map[bool]string{
+		false: "packed 2/2 images  1.0 images/s  0s left\n",
+		true:  "\r\x1b[Kpacked 1/2 images  0.5 images/s  2s left\r\x1b[Kpacked 2/2 images  1.0 images/s  0s left\n",
+	} {
+		var b bytes.Buffer
+		log := NewLog(&b, terminal, 1, false)
+		for done := 1; done <= 2; done++ {
+			log.Count(Count{Verb: "packed", Done: done, Total: 2, Elapsed: 2 * time.Second})
+		}
+		if b.String() != want {
+			t.Errorf("on a terminal %v: %q, want %q", terminal, b.String(), want)
+		}
+	}
+	var b bytes.Buffer
+	if NewLog(&b, true, 1, true).Count(c); b.Len() > 0 {
+		t.Errorf("quiet: %q", b.String())
 	}
 }

@@ -1,0 +1,14 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newDataCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "data",
+		Short: "Work on folders of images",
+		Args:  cobra.ArbitraryArgs,
+		RunE:  runGroup,
+	}
+	cmd.AddCommand(newDataPackCommand(), newDataBenchCommand())
+	return cmd
+}
