@@ -192,11 +192,11 @@ func TestNormalize(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	ok := Train{[2]float64{0.08, 1}, [2]float64{0.75, 1.33}, 0.5}
+	ok := Train{[2]float64{0.08, 1}, [2]float64{0.75, 1.33}, 0.5, nil}
 	bad := []Transform{
-		Train{[2]float64{0, 1}, ok.Ratio, 0}, Train{[2]float64{0.5, 1.1}, ok.Ratio, 0},
-		Train{[2]float64{0.9, 0.5}, ok.Ratio, 0}, Train{ok.Scale, [2]float64{2, 1}, 0},
-		Train{ok.Scale, [2]float64{math.NaN(), 1}, 0}, Train{ok.Scale, ok.Ratio, 1.5},
+		Train{[2]float64{0, 1}, ok.Ratio, 0, nil}, Train{[2]float64{0.5, 1.1}, ok.Ratio, 0, nil},
+		Train{[2]float64{0.9, 0.5}, ok.Ratio, 0, nil}, Train{ok.Scale, [2]float64{2, 1}, 0, nil},
+		Train{ok.Scale, [2]float64{math.NaN(), 1}, 0, nil}, Train{ok.Scale, ok.Ratio, 1.5, nil},
 		Eval{"centre", 0.875}, Eval{CropTimm, 0}, Eval{CropTorchvision, 1.01}, Eval{CropTimm, math.NaN()},
 	}
 	for _, tr := range bad {
@@ -219,7 +219,7 @@ func TestValidate(t *testing.T) {
 
 func BenchmarkTrain(b *testing.B) {
 	z, src := resizer(b, Bicubic), source(500, 375)
-	tr := Train{[2]float64{0.08, 1}, [2]float64{3. / 4, 4. / 3}, 0.5}
+	tr := Train{[2]float64{0.08, 1}, [2]float64{3. / 4, 4. / 3}, 0.5, nil}
 	rng := rand.New(rand.NewPCG(1, 1))
 	var dst Image
 	dst.Reset(224, 224)

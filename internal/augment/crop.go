@@ -91,11 +91,14 @@ type Transform interface {
 	Validate() error
 }
 
-// Train is the training transform: RandomResizedCrop, then a flip.
+// Train is the training transform: RandomResizedCrop, a flip, then the Policy's
+// operations.
 type Train struct {
 	Scale [2]float64 // smallest and largest share of the area kept, in (0, 1]
 	Ratio [2]float64 // smallest and largest width/height of what is kept
 	HFlip float64    // probability of a horizontal flip
+
+	Policy Policy // nil for none
 }
 
 // Apply implements Transform.
@@ -103,6 +106,9 @@ func (t Train) Apply(dst, src *Image, z *Resizer, rng *rand.Rand) {
 	z.Draw(dst, src, RandomResizedCrop(rng, t.Scale, t.Ratio, src.W, src.H, dst.W))
 	if rng.Float64() < t.HFlip {
 		FlipHorizontal(dst)
+	}
+	if t.Policy != nil {
+		t.Policy.Apply(dst, rng, &z.rows) // which Draw is done with
 	}
 }
 
@@ -115,6 +121,8 @@ func (t Train) Validate() error {
 		return fmt.Errorf("augment: crop ratio %v: want 0 < smallest <= largest", t.Ratio)
 	case !(0 <= t.HFlip && t.HFlip <= 1):
 		return fmt.Errorf("augment: flip probability %v: want 0 to 1", t.HFlip)
+	case t.Policy != nil:
+		return t.Policy.Validate()
 	}
 	return nil
 }

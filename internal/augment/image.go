@@ -1,5 +1,7 @@
 // Package augment turns decoded photographs into network input: it crops,
-// resizes, flips and normalises them.
+// resizes, flips and normalises them. For training it also changes them more, by
+// AutoAugment or RandAugment before they are normalised, by random erasing after,
+// and by mixup or CutMix in batches.
 //
 // The arithmetic is Pillow's and the geometry that of the reference code each
 // recipe comes from, so that weights trained elsewhere see the pixels they were
