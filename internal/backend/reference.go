@@ -142,7 +142,11 @@ func referenceElementwise(spec Spec, v [][]float32) error {
 		v[2][0] = float32(loss / float64(s.N))
 	case SoftmaxCrossEntropyGrad:
 		for i, t := range v[1] {
-			v[3][i] = v[2][0] * float32((softmax(v[0], i, s.K)-float64(t))/float64(s.N))
+			var total float64
+			for _, t := range v[1][i/s.K*s.K:][:s.K] {
+				total += float64(t)
+			}
+			v[3][i] = v[2][0] * float32((softmax(v[0], i, s.K)*total-float64(t))/float64(s.N))
 		}
 	default:
 		return referenceUpdate(spec, v)

@@ -278,10 +278,12 @@ func StepOf(v []float32) uint64 { return uint64(v[0]) + uint64(v[1])<<24 }
 // SoftmaxCrossEntropy is the mean over the N rows of
 // -sum over k of targets[n,k]*log softmax(logits[n])[k].
 //
-// Operands: logits [N,K], targets [N,K] (rows that sum to one), loss [1].
+// Operands: logits [N,K], targets [N,K], loss [1]. A row of targets may
+// sum to anything.
 type SoftmaxCrossEntropy struct{ N, K int }
 
-// SoftmaxCrossEntropyGrad is dlogits = dloss*(softmax(logits)-targets)/N.
+// SoftmaxCrossEntropyGrad is dlogits = dloss*(softmax(logits)*sum(targets)-targets)/N,
+// with the sum of each row's targets.
 //
 // Operands: logits [N,K], targets [N,K], dloss [1], dlogits [N,K].
 type SoftmaxCrossEntropyGrad struct{ SoftmaxCrossEntropy }

@@ -59,7 +59,7 @@ func Dropout(x, step *G.Node, p float64, random backend.Random) (*G.Node, error)
 }
 
 // SoftmaxCrossEntropy is the mean over the rows of logits [N,K] of the cross
-// entropy with targets [N,K], rows that sum to one: a scalar.
+// entropy with targets [N,K], rows of any sum: a scalar.
 func SoftmaxCrossEntropy(logits, targets *G.Node) (*G.Node, error) {
 	ls := logits.Shape()
 	if ls.Dims() != 2 || !ls.Eq(targets.Shape()) {

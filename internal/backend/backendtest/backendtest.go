@@ -156,8 +156,8 @@ func foldedSpecs() []backend.Spec {
 	return specs
 }
 
-// Operands returns random operands of a Spec that satisfy its conditions: rows
-// of targets that sum to one, variances and mean squares above zero.
+// Operands returns random operands of a Spec that satisfy its conditions: targets,
+// variances and mean squares above zero.
 func Operands(spec backend.Spec, seed uint64) [][]float32 {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var v [][]float32
@@ -173,15 +173,15 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 			x[i] = x[i]*x[i] + 0.1
 		}
 	}
-	targets := func(x []float32, k int) {
-		for ; len(x) > 0; x = x[k:] {
-			positive(x[:k])
+	targets := func(x []float32, k int) { // rows that sum to 1, 2, ...
+		positive(x)
+		for n := 1; len(x) > 0; n, x = n+1, x[k:] {
 			var sum float32
 			for _, t := range x[:k] {
 				sum += t
 			}
 			for i := range x[:k] {
-				x[i] /= sum
+				x[i] *= float32(n) / sum
 			}
 		}
 	}

@@ -188,11 +188,24 @@ func (b *Backend) softmaxCrossEntropyGrad(s backend.SoftmaxCrossEntropyGrad, v [
 	return b.images(s.N, func(n int) {
 		targets, grad := v[1][n*s.K:][:s.K], v[3][n*s.K:][:s.K]
 		_, sum := b.softmax(grad, v[0][n*s.K:][:s.K])
-		scale, each := v[2][0]/float32(s.N), float32(1/sum)
+		scale, each := v[2][0]/float32(s.N), targetSum(targets)*float32(1/sum)
 		for k, t := range targets {
 			grad[k] = scale * (grad[k]*each - t)
 		}
 	})
+}
+
+// targetSum returns the sum of a row of targets. Probabilities sum to one: what
+// rounding makes of that is taken off.
+func targetSum(row []float32) float32 {
+	var sum float64
+	for _, t := range row {
+		sum += float64(t)
+	}
+	if math.Abs(sum-1) < 1e-6 {
+		return 1
+	}
+	return float32(sum)
 }
 
 // softmax writes e^(row-top), where top is the largest of the row, and returns
