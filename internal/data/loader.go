@@ -1,14 +1,12 @@
 package data
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"iter"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"effnet/internal/augment"
 )
 
 // Options configures a Loader.
@@ -20,6 +18,12 @@ type Options struct {
 	Seed      uint64 // of the order and of the transform's randomness
 	Shuffle   bool   // a new order each epoch; else the Set's
 	DropLast  bool   // leave out a last batch that is not full
+
+	Sampler   Sampler     // of an epoch's images; "" is Uniform, all that it may be without Shuffle
+	Repeats   int         // how often an image comes, one after the other; 0 is once
+	Mix       augment.Mix // of each batch's images
+	OnCorrupt OnCorrupt   // "" is Stop
+	Skipped   []Skipped   // what Loader.Skipped returned, for going on with a run
 }
 
 // maxFloats bounds the memory of a Loader's batches, to 32 GiB.
@@ -28,6 +32,9 @@ const maxFloats = 1 << 33
 // Validate returns an error naming the first field out of range.
 func (o Options) Validate() error {
 	if err := o.Pipeline.Validate(); err != nil {
+		return err
+	}
+	if err := o.Mix.Validate(); err != nil {
 		return err
 	}
 	const most = 1 << 16
@@ -41,6 +48,14 @@ func (o Options) Validate() error {
 	case (o.Prefetch+1)*o.BatchSize*o.Size*o.Size*3 > maxFloats:
 		return fmt.Errorf("data: %d batches of %d images of %d pixels a side take more than %d GiB",
 			o.Prefetch+1, o.BatchSize, o.Size, maxFloats*4>>30)
+	case !slices.Contains([]Sampler{"", Uniform, Balanced}, o.Sampler):
+		return fmt.Errorf("data: unknown sampler %q (want %s or %s)", o.Sampler, Uniform, Balanced)
+	case o.Sampler == Balanced && !o.Shuffle:
+		return fmt.Errorf("data: the %s sampler needs Shuffle", Balanced)
+	case o.Repeats < 0 || o.Repeats > most:
+		return fmt.Errorf("data: %d repeats of an image: want 0 to %d", o.Repeats, most)
+	case !slices.Contains([]OnCorrupt{"", Stop, Skip}, o.OnCorrupt):
+		return fmt.Errorf("data: unknown choice for corrupt images %q (want %s or %s)", o.OnCorrupt, Stop, Skip)
 	}
 	return nil
 }
@@ -53,6 +68,7 @@ type Batch struct {
 	Labels []int     // [BatchSize]
 	Index  []int     // [BatchSize], the images' indices in the Set
 	Count  int       // images in the batch; what lies beyond is zero
+	Lambda float64   // share of image i's own label; the rest is that of image Count-1-i. 1 if nothing is mixed
 
 	errs    []error // [BatchSize]
 	pending sync.WaitGroup
@@ -62,13 +78,18 @@ type Batch struct {
 // What it yields depends on the Set and the Options only, to the bit, and not
 // on the number of workers, on Prefetch or on timing.
 //
-// It holds Prefetch+1 batches and, for each worker, one decoded image.
+// Its memory is bounded: Prefetch+1 batches of BatchSize images, for each worker
+// the image it decodes and the scratch memory for that, and the order of the
+// epoch under way, 8 bytes an image. It doesn't grow from one epoch to the next.
 type Loader struct {
 	set     *Set
 	opt     Options
-	readers []*reader // one a worker
+	readers []*reader // one a worker, and one for the replacements of unusable images
 	ring    []*Batch  // batch b of an epoch is at b % len(ring)
 	running atomic.Bool
+
+	skipped []Skipped
+	found   map[int]int // an unusable image's index in the Set, to its place in skipped
 }
 
 // NewLoader returns a Loader of set. Options out of range are an error, and so
@@ -77,11 +98,17 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	l := &Loader{set: set, opt: opt}
+	l := &Loader{set: set, opt: opt, found: map[int]int{}}
 	if l.Batches() == 0 {
 		return nil, fmt.Errorf("data: %s: %d images do not fill a batch of %d", set.Dir, set.Len(), opt.BatchSize)
 	}
-	for range opt.Workers {
+	for _, s := range opt.Skipped {
+		if s.Index < 0 || s.Index >= set.Len() {
+			return nil, fmt.Errorf("data: %s: image %d was left out before, but there are only %d images now", set.Dir, s.Index, set.Len())
+		}
+		l.leaveOut(s)
+	}
+	for range opt.Workers + 1 {
 		r, err := opt.newReader()
 		if err != nil {
 			return nil, err
@@ -99,115 +126,14 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 	return l, nil
 }
 
-// Batches returns the number of batches in an epoch.
-func (l *Loader) Batches() int {
+// Batches returns the number of batches in an epoch; unusable images that are
+// left out may make it fewer.
+func (l *Loader) Batches() int { return l.batches(l.set.Len()) }
+
+// batches returns the number of batches that a number of images make.
+func (l *Loader) batches(images int) int {
 	if l.opt.DropLast {
-		return l.set.Len() / l.opt.BatchSize
+		return images / l.opt.BatchSize
 	}
-	return (l.set.Len() + l.opt.BatchSize - 1) / l.opt.BatchSize
-}
-
-// Epoch yields the batches of an epoch in order, from batch number from: the
-// same batches that an epoch from 0 has there. The first image that cannot be
-// decoded, in that order, ends it with its *Error, and the end of ctx with
-// ctx.Err(). When the loop ends, for whatever reason, so have the workers.
-//
-// One epoch of a Loader runs at a time.
-func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, error] {
-	return func(yield func(*Batch, error) bool) {
-		if from < 0 || from > l.Batches() {
-			yield(nil, fmt.Errorf("data: epoch of %d batches asked for from batch %d", l.Batches(), from))
-			return
-		}
-		if !l.running.CompareAndSwap(false, true) {
-			yield(nil, errors.New("data: an epoch of this loader is already running"))
-			return
-		}
-		defer l.running.Store(false)
-		// Its capacity is all that the ring can ask for: sending never blocks.
-		tasks := make(chan task, len(l.ring)*l.opt.BatchSize)
-		stop := l.start(ctx, epoch, tasks)
-		defer stop()
-
-		order := l.order(epoch)
-		next := from // the first batch not yet asked for
-		for b := from; b < l.Batches(); b++ {
-			for ; next < min(b+len(l.ring), l.Batches()); next++ {
-				l.request(l.ring[next%len(l.ring)], order, next, tasks)
-			}
-			batch := l.ring[b%len(l.ring)]
-			batch.pending.Wait()
-			if err := cmp.Or(ctx.Err(), cmp.Or(batch.errs[:batch.Count]...)); err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(batch, nil) {
-				return
-			}
-		}
-	}
-}
-
-// A task is to fill position pos of a batch.
-type task struct {
-	batch *Batch
-	pos   int
-}
-
-// start starts the workers of an epoch and returns the function that ends them.
-// Once ctx ends they pass over the tasks that are left.
-func (l *Loader) start(ctx context.Context, epoch int, tasks chan task) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var workers sync.WaitGroup
-	for _, r := range l.readers {
-		workers.Go(func() {
-			for t := range tasks {
-				if ctx.Err() == nil {
-					l.fill(r, t, epoch)
-				}
-				t.batch.pending.Done()
-			}
-		})
-	}
-	return func() {
-		cancel()
-		close(tasks)
-		workers.Wait()
-	}
-}
-
-func (l *Loader) fill(r *reader, t task, epoch int) {
-	n := len(t.batch.Images) / l.opt.BatchSize
-	i := t.batch.Index[t.pos]
-	s := stream{l.opt.Seed, uint64(epoch), uint64(i)}
-	t.batch.errs[t.pos] = r.read(t.batch.Images[t.pos*n:][:n], l.set, i, s)
-}
-
-// request makes batch number b of the epoch of the given order.
-func (l *Loader) request(batch *Batch, order []int, b int, tasks chan<- task) {
-	batch.Count = copy(batch.Index, order[b*l.opt.BatchSize:])
-	for pos, i := range batch.Index[:batch.Count] {
-		batch.Labels[pos] = l.set.Label(i)
-	}
-	clear(batch.Index[batch.Count:])
-	clear(batch.Labels[batch.Count:])
-	clear(batch.Images[batch.Count*(len(batch.Images)/l.opt.BatchSize):])
-	batch.pending.Add(batch.Count)
-	for pos := range batch.Count {
-		tasks <- task{batch, pos}
-	}
-}
-
-// order returns the indices of the Set in the order the epoch reads them.
-func (l *Loader) order(epoch int) []int {
-	order := make([]int, l.set.Len())
-	for i := range order {
-		order[i] = i
-	}
-	if l.opt.Shuffle {
-		pcg := rand.NewPCG(0, 0)
-		stream{l.opt.Seed, uint64(epoch), shuffleIndex}.seed(pcg)
-		rand.New(pcg).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	}
-	return order
+	return (images + l.opt.BatchSize - 1) / l.opt.BatchSize
 }

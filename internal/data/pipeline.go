@@ -14,7 +14,8 @@ type Pipeline struct {
 	Interpolation augment.Interpolation
 	Upright       bool // turn images by their EXIF orientation; the published networks' pipelines do not
 	Transform     augment.Transform
-	Mean, Std     [3]float64 // RGB, on the scale 0..255; the mean is also the colour behind transparent pixels
+	Erase         augment.Erase // of the normalised image
+	Mean, Std     [3]float64    // RGB, on the scale 0..255; the mean is also the colour behind transparent pixels
 }
 
 const maxSize = 4096 // of Pipeline.Size; five times the largest published network's
@@ -46,6 +47,7 @@ type reader struct {
 	resizer   *augment.Resizer
 	transform augment.Transform
 	normalize *augment.Normalizer
+	erase     augment.Erase
 	src, dst  augment.Image
 	scratch   []uint8
 	pcg       *rand.PCG
@@ -62,6 +64,9 @@ func (p Pipeline) newReader() (*reader, error) {
 	if err := p.Transform.Validate(); err != nil {
 		return nil, err
 	}
+	if err := p.Erase.Validate(); err != nil {
+		return nil, err
+	}
 	resizer, err := augment.NewResizer(p.Interpolation)
 	if err != nil {
 		return nil, err
@@ -70,7 +75,7 @@ func (p Pipeline) newReader() (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{resizer: resizer, transform: p.Transform, normalize: normalize, pcg: rand.NewPCG(0, 0)}
+	r := &reader{resizer: resizer, transform: p.Transform, normalize: normalize, erase: p.Erase, pcg: rand.NewPCG(0, 0)}
 	r.rng = rand.New(r.pcg)
 	r.decoder.upright = p.Upright
 	for c, mean := range p.Mean {
@@ -96,28 +101,6 @@ func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
 	r.resizer.Draw(&r.dst, src)
 	r.transform.Finish(&r.dst, r.rng, &r.scratch)
 	r.normalize.Apply(dst, &r.dst)
+	r.erase.Apply(dst, r.dst.W, r.dst.H, r.rng)
 	return nil
-}
-
-// A stream names a sequence of random numbers: equal streams are equal
-// sequences, different ones are unrelated.
-type stream struct {
-	run, epoch, index uint64 // the loader's seed, the epoch and the image's index in the Set
-}
-
-// shuffleIndex is the index of the stream that orders an epoch; no Set is as long.
-const shuffleIndex = math.MaxUint64
-
-func (s stream) seed(pcg *rand.PCG) {
-	a := mix(mix(s.run) + s.epoch)
-	pcg.Seed(a, mix(a+s.index))
-}
-
-// mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014, figure 15): a
-// permutation that turns neighbouring numbers into unrelated ones.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }

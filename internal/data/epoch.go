@@ -1,0 +1,175 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+)
+
+// Epoch yields the batches of an epoch in order, from batch number from: the
+// same batches that an epoch from 0 has there. The first image that cannot be
+// decoded, in that order, ends it with its *Error if OnCorrupt is Stop, and the
+// end of ctx with ctx.Err(). When the loop ends, for whatever reason, so have
+// the workers.
+//
+// Skip leaves such an image out. The last image of those still to come takes
+// its place, so that the epoch gets one image shorter; if that one is unusable
+// too, the last but one, and so on. A batch that is no longer full is yielded
+// with a smaller Count, or not at all with DropLast. Later epochs do without the
+// image from the start. An epoch of no batch is an *Error.
+//
+// One epoch of a Loader runs at a time, and they run in rising order: what a
+// later one leaves out depends on what the earlier ones found.
+func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		if from < 0 || from > l.Batches() {
+			yield(nil, fmt.Errorf("data: epoch of %d batches asked for from batch %d", l.Batches(), from))
+			return
+		}
+		if !l.running.CompareAndSwap(false, true) {
+			yield(nil, errors.New("data: an epoch of this loader is already running"))
+			return
+		}
+		defer l.running.Store(false)
+		p := &pass{Loader: l, epoch: epoch, order: l.order(epoch)}
+		p.replay(from)
+		// Its capacity is all that the ring can ask for: sending never blocks.
+		p.tasks = make(chan task, len(l.ring)*l.opt.BatchSize)
+		stop := p.start(ctx)
+		defer stop()
+		p.run(ctx, from, yield)
+	}
+}
+
+// A pass is an epoch under way.
+type pass struct {
+	*Loader
+	epoch int
+	order []draw // the images to read, in order; what is left out shortens it
+	tasks chan task
+}
+
+// A task is to fill position pos of a batch.
+type task struct {
+	batch *Batch
+	pos   int
+	draw  draw
+}
+
+func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool) {
+	next := from // the first batch not yet asked for
+	for b := from; b < p.batches(len(p.order)); b++ {
+		for ; next < min(b+len(p.ring), p.batches(len(p.order))); next++ {
+			p.request(next)
+		}
+		batch := p.ring[b%len(p.ring)]
+		batch.pending.Wait()
+		if err := p.settle(ctx, batch, b); err != nil {
+			yield(nil, err)
+			return
+		}
+		if b >= p.batches(len(p.order)) {
+			break // too few images were left for it
+		}
+		rng := stream{p.opt.Seed, uint64(p.epoch), mixIndex | uint64(b)}.rand()
+		batch.Lambda = p.opt.Mix.Apply(batch.Images[:batch.Count*p.floats()], batch.Count, p.opt.Size, p.opt.Size, rng)
+		if !yield(batch, nil) {
+			return
+		}
+	}
+	if p.batches(len(p.order)) == 0 {
+		yield(nil, p.unusable(len(p.order)))
+	}
+}
+
+// start starts the workers of an epoch and returns the function that ends them.
+// Once ctx ends they pass over the tasks that are left.
+func (p *pass) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	for _, r := range p.readers[:p.opt.Workers] {
+		workers.Go(func() {
+			for t := range p.tasks {
+				if ctx.Err() == nil {
+					p.fill(r, t)
+				}
+				t.batch.pending.Done()
+			}
+		})
+	}
+	return func() {
+		cancel()
+		close(p.tasks)
+		workers.Wait()
+	}
+}
+
+// floats returns the length of an image.
+func (l *Loader) floats() int { return l.opt.Size * l.opt.Size * 3 }
+
+func (p *pass) fill(r *reader, t task) {
+	dst := t.batch.Images[t.pos*p.floats():][:p.floats()]
+	s := stream{p.opt.Seed, uint64(p.epoch), t.draw.index()}
+	t.batch.errs[t.pos] = r.read(dst, p.set, int(t.draw.image), s)
+}
+
+// request asks the workers for batch number b.
+func (p *pass) request(b int) {
+	batch := p.ring[b%len(p.ring)]
+	draws := p.order[b*p.opt.BatchSize:]
+	draws = draws[:min(len(draws), p.opt.BatchSize)]
+	batch.pending.Add(len(draws))
+	for pos, d := range draws {
+		p.tasks <- task{batch, pos, d}
+	}
+}
+
+// settle makes what the workers have read batch number b: it replaces unusable
+// images, position by position, and says what is where.
+func (p *pass) settle(ctx context.Context, batch *Batch, b int) error {
+	first, spare := b*p.opt.BatchSize, p.readers[p.opt.Workers]
+	pos := 0
+	for pos < p.opt.BatchSize && first+pos < len(p.order) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ok, err := p.usable(p.order[first+pos], batch.errs[pos])
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if p.drop(first + pos); first+pos < len(p.order) {
+				p.fill(spare, task{batch, pos, p.order[first+pos]})
+			}
+			continue
+		}
+		batch.Index[pos] = int(p.order[first+pos].image)
+		batch.Labels[pos] = p.set.Label(batch.Index[pos])
+		pos++
+	}
+	batch.Count = pos
+	clear(batch.Index[pos:])
+	clear(batch.Labels[pos:])
+	clear(batch.Images[pos*p.floats():])
+	return nil
+}
+
+// drop takes position at out of the order; the last one takes its place.
+func (p *pass) drop(at int) {
+	last := len(p.order) - 1
+	p.order[at] = p.order[last]
+	p.order = p.order[:last]
+}
+
+// replay leaves out what the batches before batch number from left out.
+func (p *pass) replay(from int) {
+	for at := 0; at < min(from*p.opt.BatchSize, len(p.order)); {
+		if p.known(int(p.order[at].image)) {
+			p.drop(at)
+		} else {
+			at++
+		}
+	}
+}
