@@ -64,7 +64,7 @@ func runDataBench(ctx context.Context, w io.Writer, dir string, cfg config.Confi
 	if !(opts.Seconds > 0 && opts.Seconds <= 3600) {
 		return usageError{fmt.Errorf("--seconds %v: want more than 0, at most 3600", opts.Seconds)}
 	}
-	set, err := data.OpenTrain(dir)
+	set, _, err := openSets(dir, cfg)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func runDataBench(ctx context.Context, w io.Writer, dir string, cfg config.Confi
 	if err != nil {
 		return usageError{err}
 	}
-	options, err := trainSettings(cfg, arch, set.Len())
+	options, err := trainSettings(cfg, arch, set)
 	if err != nil {
 		return err
 	}

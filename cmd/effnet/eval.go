@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
@@ -56,6 +57,7 @@ func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Networ
 type evalOptions struct {
 	deviceOptions
 	Workers, BatchSize int
+	OnCorrupt, Exclude string
 }
 
 // AddFlags registers the options.
@@ -63,6 +65,8 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
+	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
 }
 
 // Validate names the first option out of range.
@@ -72,6 +76,8 @@ func (o *evalOptions) Validate() error {
 		return usageError{fmt.Errorf("--workers %d: want 0 or more", o.Workers)}
 	case o.BatchSize < 1:
 		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
+	case o.OnCorrupt != string(data.Stop) && o.OnCorrupt != string(data.Skip):
+		return usageError{fmt.Errorf("--on-corrupt %q: want error or skip", o.OnCorrupt)}
 	}
 	return o.deviceOptions.Validate()
 }
@@ -109,8 +115,16 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err != nil {
 		return err
 	}
+	if opts.Exclude != "" {
+		rest, err := data.Exclude(opts.Exclude, dir, set)
+		if err != nil {
+			return err
+		}
+		set = rest[0]
+	}
 	e, err := train.NewEvaluator(net, b, set, data.Options{
 		Pipeline: train.Pipeline(meta.Preprocess), BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
+		OnCorrupt: data.OnCorrupt(opts.OnCorrupt),
 	})
 	if err != nil {
 		return err
@@ -118,6 +132,9 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	m, err := e.Run(ctx)
 	if err != nil {
 		return err
+	}
+	if text := e.LeftOut(); text != "" {
+		fmt.Fprintln(os.Stderr, text)
 	}
 	if opts.JSON {
 		return json.NewEncoder(w).Encode(m)

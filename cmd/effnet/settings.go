@@ -29,7 +29,10 @@ func addTrainFlags(flags *pflag.FlagSet) { addSettings(flags, false) }
 func addSettings(flags *pflag.FlagSet, model bool) {
 	for _, key := range config.Keys() {
 		if slices.Contains(modelKeys, key.Name) == model {
-			flags.VarP(&setting{key.Default, key.Kind}, key.Name, shorthands[key.Name], key.Help)
+			flag := flags.VarPF(&setting{key.Default, key.Kind}, key.Name, shorthands[key.Name], key.Help)
+			if key.Kind == "bool" {
+				flag.NoOptDefVal = "true"
+			}
 		}
 	}
 }

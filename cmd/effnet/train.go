@@ -67,7 +67,7 @@ metrics.csv.`,
 }
 
 func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, opts trainOptions) error {
-	trainSet, evalSet, err := openSets(dir)
+	trainSet, evalSet, err := openSets(dir, cfg)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, o
 	if err != nil {
 		return usageError{err}
 	}
-	options, err := trainSettings(cfg, arch, trainSet.Len())
+	options, err := trainSettings(cfg, arch, trainSet)
 	if err != nil {
 		return err
 	}
@@ -103,26 +103,41 @@ func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, o
 	return err
 }
 
-// openSets lists the training images and, if there are any, the evaluation's.
-func openSets(dir string) (trainSet, evalSet *data.Set, err error) {
+// openSets lists the training images and, if there are any, the evaluation's,
+// without those that the settings leave out.
+func openSets(dir string, cfg config.Config) (trainSet, evalSet *data.Set, err error) {
 	if trainSet, err = data.OpenTrain(dir); err != nil {
 		return nil, nil, err
 	}
 	evalSet, err = data.OpenEval(dir, trainSet.Classes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return trainSet, nil, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
 	}
-	return trainSet, evalSet, err
+	if cfg.Exclude != "" {
+		sets, err := data.Exclude(cfg.Exclude, dir, trainSet, evalSet)
+		if err != nil {
+			return nil, nil, err
+		}
+		trainSet, evalSet = sets[0], sets[1]
+	}
+	if cfg.Subset > 0 {
+		if trainSet, err = trainSet.Subset(cfg.Subset, uint64(cfg.Seed)); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--subset: %w", err)}
+		}
+	}
+	return trainSet, evalSet, nil
 }
 
 // trainSettings turns a configuration into what the packages it is for take.
-func trainSettings(cfg config.Config, arch scale.Arch, images int) (train.Options, error) {
-	if cfg.BatchSize > images {
+func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Options, error) {
+	if images := set.Len(); cfg.BatchSize > images {
 		return train.Options{}, usageError{fmt.Errorf("--batch-size %d is more than the %d training images (use -b %d or less)", cfg.BatchSize, images, images)}
 	}
-	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, CropPct: cfg.CropPct, Interpolation: cfg.Interpolation, Mean: cfg.Mean, Std: cfg.Std}
+	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, CropPct: cfg.CropPct, Interpolation: cfg.Interpolation,
+		Orientation: cfg.Orientation, Mean: cfg.Mean, Std: cfg.Std}
 	loader := data.Options{
-		Pipeline: train.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: prefetch, Seed: uint64(cfg.Seed),
+		Pipeline: train.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: cfg.Prefetch, Seed: uint64(cfg.Seed),
+		OnCorrupt: data.OnCorrupt(cfg.OnCorrupt),
 	}
 	o := train.Options{
 		Arch: arch, Epochs: cfg.Epochs, BatchSize: cfg.BatchSize,
@@ -131,15 +146,32 @@ func trainSettings(cfg config.Config, arch scale.Arch, images int) (train.Option
 		Smoothing: cfg.Smoothing, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
 		TrainLoader: loader, EvalLoader: loader,
 	}
-	o.TrainLoader.Shuffle, o.TrainLoader.DropLast = true, true
-	o.TrainLoader.Transform = augment.Train{Scale: cfg.Scale, Ratio: cfg.Ratio, HFlip: cfg.HFlip}
-	if err := o.TrainLoader.Validate(); err != nil {
+	if cfg.ClassWeights == "balanced" {
+		o.ClassWeights = set.BalancedWeights()
+	}
+	if err := augmented(&o.TrainLoader, cfg); err != nil {
 		return o, usageError{err}
 	}
 	return o, nil
 }
 
-// prefetch is how many batches are read while one is computed.
+// augmented makes a loader's options those of training.
+func augmented(o *data.Options, cfg config.Config) error {
+	policy, err := augment.ParsePolicy(cfg.AA)
+	if err != nil {
+		return fmt.Errorf("aa: %w", err)
+	}
+	o.Shuffle, o.DropLast = true, true
+	o.Transform = augment.Train{Scale: cfg.Scale, Ratio: cfg.Ratio, HFlip: cfg.HFlip, Policy: policy}
+	o.Erase = augment.Erase{Prob: cfg.REProb, Mode: augment.EraseMode(cfg.REMode), Count: cfg.RECount,
+		MinArea: 0.02, MaxArea: 1. / 3, MinAspect: 0.3} // Zhong et al. 2020, section 4; timm's defaults
+	o.Mix = augment.Mix{Mixup: cfg.Mixup, CutMix: cfg.CutMix, Prob: cfg.MixProb, SwitchProb: cfg.MixSwitch}
+	o.Sampler, o.Repeats = data.Sampler(cfg.Sampler), cfg.Repeats
+	return o.Validate()
+}
+
+// prefetch is how many batches are read while one is computed, where no setting
+// says.
 const prefetch = 2
 
 // runFolder is --out, or runs/NAME.

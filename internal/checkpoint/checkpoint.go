@@ -36,7 +36,8 @@ type Preprocess struct {
 	Crop          string     `json:"crop"`               // rule of the evaluation crop
 	CropPct       float64    `json:"crop_pct,omitempty"` // for crop rules that take one
 	Interpolation string     `json:"interpolation"`
-	Mean          [3]float64 `json:"mean"` // RGB, of pixels in 0 to 255
+	Orientation   bool       `json:"exif_orientation,omitempty"` // images are turned upright by their EXIF tag
+	Mean          [3]float64 `json:"mean"`                       // RGB, of pixels in 0 to 255
 	Std           [3]float64 `json:"std"`
 }
 

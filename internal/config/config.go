@@ -41,6 +41,22 @@ type Config struct {
 	Scale         [2]float64 `yaml:"scale,flow" help:"random resized crop: least and greatest share of the image's area"`
 	Ratio         [2]float64 `yaml:"ratio,flow" help:"random resized crop: least and greatest width/height"`
 	HFlip         float64    `yaml:"hflip" help:"probability of a mirrored image"`
+	AA            string     `yaml:"aa" help:"augmentation policy: none, v0 (AutoAugment for ImageNet), or RandAugment as rand-m9-n2-mstd0.5-p1"`
+	REProb        float64    `yaml:"reprob" help:"random erasing: probability that an image loses a rectangle"`
+	REMode        string     `yaml:"remode" help:"random erasing: pixel (noise) or const (the mean colour)"`
+	RECount       int        `yaml:"recount" help:"random erasing: most rectangles an image may lose"`
+	Mixup         float64    `yaml:"mixup" help:"alpha of mixup; 0 for none"`
+	CutMix        float64    `yaml:"cutmix" help:"alpha of CutMix; 0 for none"`
+	MixProb       float64    `yaml:"mixup-prob" help:"probability that a batch is mixed"`
+	MixSwitch     float64    `yaml:"mixup-switch-prob" help:"probability of CutMix where both are on"`
+	Orientation   bool       `yaml:"exif-orientation" help:"turn photographs upright by their EXIF tag, in evaluation too; the published networks do not"`
+
+	OnCorrupt    string  `yaml:"on-corrupt" help:"what to do with an image that cannot be decoded: error or skip"`
+	Exclude      string  `yaml:"exclude,omitempty" help:"text file of images to leave out, one a line"`
+	Subset       float64 `yaml:"subset" help:"train on some of the images: a share up to 1, or a number; 0 for all"`
+	Sampler      string  `yaml:"sampler" help:"how images are drawn: uniform, or balanced (all classes as likely)"`
+	Repeats      int     `yaml:"aug-repeats" help:"how often an image comes in turn, each time augmented anew; the epoch stays as long"`
+	ClassWeights string  `yaml:"class-weights" help:"weights of the loss: none, or balanced (inverse to the class's images)"`
 
 	Epochs       int     `yaml:"epochs" help:"passes over the training images"`
 	BatchSize    int     `yaml:"batch-size" help:"images a step"`
@@ -59,6 +75,7 @@ type Config struct {
 	Seed        int    `yaml:"seed" help:"of every random number"`
 	Device      string `yaml:"device" help:"cpu or cuda"`
 	Workers     int    `yaml:"workers" help:"goroutines that read images; 0 for one a core"`
+	Prefetch    int    `yaml:"prefetch" help:"batches that are read while one is computed"`
 	Threads     int    `yaml:"threads" help:"threads that compute; 0 for one a core"`
 	LogInterval int    `yaml:"log-interval" help:"steps between two lines of the log"`
 }
@@ -73,10 +90,12 @@ func Default() Config {
 		Std:           [3]float64{58.395, 57.12, 57.375},
 		Interpolation: "bicubic", Crop: "tf", CropPct: 0.875,
 		Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5,
+		AA: "none", REMode: "pixel", RECount: 1, MixProb: 1, MixSwitch: 0.5,
+		OnCorrupt: "error", Sampler: "uniform", Repeats: 1, ClassWeights: "none",
 		Epochs: 350, BatchSize: 128,
 		Opt: "rmsprop", Momentum: 0.9, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
 		Sched: "exponential", DecayEpochs: 2.4, DecayRate: 0.97, WarmupEpochs: 5, Smoothing: 0.1,
-		Seed: 42, Device: "cpu", LogInterval: 50,
+		Seed: 42, Device: "cpu", Prefetch: 2, LogInterval: 50,
 	}
 }
 

@@ -33,7 +33,7 @@ func Decode(settings map[string]any) (Config, error) {
 // Key is one setting, as a flag shows it.
 type Key struct {
 	Name    string // the flag and the YAML key
-	Kind    string // string, int, float or floats (comma-separated)
+	Kind    string // string, bool, int, float or floats (comma-separated)
 	Default string
 	Help    string
 }
@@ -60,6 +60,8 @@ func kindName(t reflect.Type) string {
 		return "float"
 	case reflect.Int:
 		return "int"
+	case reflect.Bool:
+		return "bool"
 	}
 	return "string"
 }

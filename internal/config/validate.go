@@ -67,6 +67,19 @@ func (c Config) checks() []check {
 		{"scale", c.Scale, ordered(c.Scale, 1e-6, 1), "two rising numbers of 0.000001 to 1"},
 		{"ratio", c.Ratio, ordered(c.Ratio, 0.01, 100), "two rising numbers of 0.01 to 100"},
 		number("hflip", c.HFlip, 0, 1),
+		number("reprob", c.REProb, 0, 1),
+		name("remode", c.REMode, "pixel", "const"),
+		number("recount", c.RECount, 1, 100),
+		number("mixup", c.Mixup, 0, 1000),
+		number("cutmix", c.CutMix, 0, 1000),
+		number("mixup-prob", c.MixProb, 0, 1),
+		number("mixup-switch-prob", c.MixSwitch, 0, 1),
+
+		name("on-corrupt", c.OnCorrupt, "error", "skip"),
+		number("subset", c.Subset, 0, 1e9),
+		name("sampler", c.Sampler, "uniform", "balanced"),
+		number("aug-repeats", c.Repeats, 1, 1000),
+		name("class-weights", c.ClassWeights, "none", "balanced"),
 
 		number("epochs", c.Epochs, 1, 1_000_000),
 		number("batch-size", c.BatchSize, 1, 65536),
@@ -85,6 +98,7 @@ func (c Config) checks() []check {
 		{"seed", c.Seed, c.Seed >= 0, "0 or more"},
 		name("device", c.Device, "cpu", "cuda"),
 		number("workers", c.Workers, 0, 1024),
+		number("prefetch", c.Prefetch, 0, 1024),
 		number("threads", c.Threads, 0, 1024),
 		{"log-interval", c.LogInterval, c.LogInterval >= 1, "1 or more"},
 	}

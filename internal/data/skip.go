@@ -52,8 +52,14 @@ func (p *pass) usable(d draw, err error) (bool, error) {
 	if err == nil {
 		return !p.known(int(d.image)), nil
 	}
-	if p.opt.OnCorrupt != Skip || !errors.As(err, new(*Error)) {
+	bad, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
 		return false, err
+	case p.opt.OnCorrupt != Skip:
+		stop := *bad
+		stop.Hint = strings.TrimPrefix(bad.Hint+", or leave such files out with --on-corrupt=skip", ", or ")
+		return false, &stop
 	}
 	p.leaveOut(Skipped{int(d.image), p.epoch, err})
 	return false, nil

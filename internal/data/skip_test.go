@@ -88,7 +88,7 @@ func skipCases() []skipCase {
 	drop := func(o *Options) { o.DropLast = true }
 	inOrder := func(o *Options) { o.Shuffle = false }
 	cases := []skipCase{
-		{"one", []int{5}, true, func(o *Options) {}},
+		{"one", []int{5}, true, func(*Options) {}},
 		{"first and last", []int{0, 21}, true, drop},
 		{"the tail", []int{20, 21}, true, func(o *Options) {}},
 		{"the last batch", []int{18, 19, 20, 21}, true, func(o *Options) {}},

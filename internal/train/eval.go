@@ -18,10 +18,16 @@ type Metrics struct {
 	Top5   float64 `json:"top5"` // share whose class is among the five highest
 	Loss   float64 `json:"loss"` // mean cross-entropy
 	Images int     `json:"images"`
+
+	LeftOut int `json:"left_out,omitempty"` // unusable images, not among Images
 }
 
 func (m Metrics) String() string {
-	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%d images)", 100*m.Top1, 100*m.Top5, m.Loss, m.Images)
+	leftOut := ""
+	if m.LeftOut > 0 {
+		leftOut = fmt.Sprintf(", %d left out", m.LeftOut)
+	}
+	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%d images%s)", 100*m.Top1, 100*m.Top5, m.Loss, m.Images, leftOut)
 }
 
 // Evaluator evaluates a network's present weights on a set.
@@ -45,6 +51,14 @@ func NewEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data
 		return nil, err
 	}
 	return &Evaluator{net, b, pass, loader, make([]float32, opt.BatchSize*net.Arch.Classes)}, nil
+}
+
+// LeftOut says which images Run could not use; it is empty if there were none.
+func (e *Evaluator) LeftOut() string {
+	if skipped := e.loader.Skipped(); len(skipped) > 0 {
+		return data.LeftOut(skipped)
+	}
+	return ""
 }
 
 // Run evaluates every image once, with the present weights. The result does not depend on the batch size.
@@ -80,6 +94,7 @@ func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
 		}
 		m.Images += batch.Count
 	}
+	m.LeftOut = len(e.loader.Skipped())
 	count := float64(m.Images)
 	m.Top1, m.Top5, m.Loss = float64(top1)/count, float64(top5)/count, loss/count
 	return m, nil
@@ -161,7 +176,7 @@ func Save(path string, meta checkpoint.Meta, tensors []model.Tensor) error {
 // Pipeline is how a checkpoint's network wants to see an image.
 func Pipeline(p checkpoint.Preprocess) data.Pipeline {
 	return data.Pipeline{
-		Size: p.Resolution, Interpolation: augment.Interpolation(p.Interpolation),
+		Size: p.Resolution, Interpolation: augment.Interpolation(p.Interpolation), Upright: p.Orientation,
 		Transform: augment.Eval{Crop: augment.Crop(p.Crop), CropPct: p.CropPct},
 		Mean:      p.Mean, Std: p.Std,
 	}

@@ -32,7 +32,9 @@ type Options struct {
 	DecayEpochs  float64
 	DecayRate    float64
 
-	Smoothing   float64 // label smoothing: the share of a target spread over all classes
+	Smoothing    float64   // label smoothing: the share of a target spread over all classes
+	ClassWeights []float64 // of the loss, by class; nil for 1
+
 	Seed        uint64
 	Out         string // folder of the checkpoints and metrics; it exists
 	Preprocess  checkpoint.Preprocess
@@ -78,6 +80,7 @@ type run struct {
 	step      int       // optimizer steps done
 	targets   []float32 // [N,classes]
 	logits    []float32 // [N,classes]
+	leftOut   int       // unusable training images reported so far
 	start     time.Time
 }
 
@@ -169,7 +172,7 @@ func (r *run) trainEpoch(ctx context.Context, epoch int) (report.Epoch, error) {
 			return report.Epoch{}, err
 		}
 		wait += time.Since(asked)
-		smoothTargets(r.targets, batch.Labels, r.Arch.Classes, r.Smoothing)
+		r.fillTargets(batch)
 		if err := r.forwardBackward(batch); err != nil {
 			return report.Epoch{}, err
 		}
@@ -250,6 +253,7 @@ func (r *run) finishEpoch(ctx context.Context, e report.Epoch) error {
 			return err
 		}
 	}
+	r.reportLeftOut()
 	evaluation := "not evaluated"
 	if r.evaluator != nil {
 		evaluation = m.String()
@@ -257,6 +261,19 @@ func (r *run) finishEpoch(ctx context.Context, e report.Epoch) error {
 	r.log.Printf("epoch %d/%d  train loss %.4f  top-1 %.2f%%  |  %s  |  %.1f s, data wait %.1f%%",
 		e.Epoch, r.Epochs, e.TrainLoss, 100*e.TrainTop1, evaluation, e.Seconds, 100*e.DataWait)
 	return report.WriteCSV(filepath.Join(r.Out, "metrics.csv"), r.result.Epochs)
+}
+
+// reportLeftOut names the unusable images that were found since the last epoch.
+func (r *run) reportLeftOut() {
+	if skipped := r.loader.Skipped(); len(skipped) > r.leftOut {
+		r.log.Printf("%s", data.LeftOut(skipped[r.leftOut:]))
+		r.leftOut = len(skipped)
+	}
+	if r.evaluator != nil && len(r.result.Epochs) == 1 {
+		if text := r.evaluator.LeftOut(); text != "" {
+			r.log.Printf("evaluation: %s", text)
+		}
+	}
 }
 
 // save writes a checkpoint of the present weights.
@@ -290,15 +307,30 @@ func (r *run) diverged(epoch, step int, loss float64) error {
 	return d
 }
 
-// smoothTargets writes one row a label: 1-smoothing on the class, and smoothing
-// spread evenly over all classes.
-func smoothTargets(dst []float32, labels []int, classes int, smoothing float64) {
-	for i := range dst {
-		dst[i] = float32(smoothing / float64(classes))
+// fillTargets writes one row an image: its label's and, in the share that the
+// loader mixed in, its partner's (timm.data.mixup.mixup_target).
+func (r *run) fillTargets(batch *data.Batch) {
+	clear(r.targets)
+	k := r.Arch.Classes
+	for n, label := range batch.Labels {
+		row := r.targets[n*k:][:k]
+		r.addTarget(row, label, batch.Lambda)
+		if batch.Lambda < 1 {
+			r.addTarget(row, batch.Labels[batch.Count-1-n], 1-batch.Lambda)
+		}
 	}
-	for n, label := range labels {
-		dst[n*classes+label] += float32(1 - smoothing)
+}
+
+// addTarget adds a share of a label's target: 1-smoothing on the class, and
+// smoothing spread evenly over all classes, times the class's weight.
+func (r *run) addTarget(row []float32, label int, share float64) {
+	if r.ClassWeights != nil {
+		share *= r.ClassWeights[label]
 	}
+	for i := range row {
+		row[i] += float32(share * r.Smoothing / float64(len(row)))
+	}
+	row[label] += float32(share * (1 - r.Smoothing))
 }
 
 // meter averages over the steps of an epoch.

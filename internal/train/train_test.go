@@ -3,24 +3,31 @@ package train
 import (
 	"math"
 	"testing"
+
+	"effnet/internal/data"
 )
 
-func TestSmoothTargets(t *testing.T) {
-	got := make([]float32, 8)
-	smoothTargets(got, []int{2, 0}, 4, 0.1)
-	for i, want := range []float64{.025, .025, .925, .025, .925, .025, .025, .025} {
-		if math.Abs(float64(got[i])-want) > 1e-7 {
-			t.Errorf("target %d is %v, want %v", i, got[i], want)
-		}
-	}
-	smoothTargets(got, []int{1, 1}, 4, 0) // overwrites what was there
-	for i, v := range got {
-		if want := float32(0); i%4 == 1 {
-			if v != 1 {
-				t.Errorf("target %d is %v, want 1", i, v)
+// The mixed rows are timm.data.mixup.mixup_target's of labels [2, 0, 1].
+func TestTargets(t *testing.T) {
+	r := &run{targets: make([]float32, 12)}
+	r.Arch.Classes = 4
+	for _, c := range []struct {
+		name              string
+		smoothing, lambda float64
+		weights           []float64
+		want              []float64
+	}{
+		{"smoothed", 0.1, 1, nil, []float64{.025, .025, .925, .025, .925, .025, .025, .025, .025, .925, .025, .025}},
+		{"plain", 0, 1, nil, []float64{0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0}},
+		{"mixed", 0.1, 0.7, nil, []float64{.025, .295, .655, .025, .925, .025, .025, .025, .025, .655, .295, .025}},
+		{"weighted", 0, 0.75, []float64{2, 1, 4, 1}, []float64{0, .25, 3, 0, 2, 0, 0, 0, 0, .75, 1, 0}},
+	} {
+		r.Smoothing, r.ClassWeights = c.smoothing, c.weights
+		r.fillTargets(&data.Batch{Labels: []int{2, 0, 1}, Count: 3, Lambda: c.lambda})
+		for i, want := range c.want {
+			if math.Abs(float64(r.targets[i])-want) > 1e-6 {
+				t.Errorf("%s: target %d is %v, want %v", c.name, i, r.targets[i], want)
 			}
-		} else if v != want {
-			t.Errorf("target %d is %v, want 0", i, v)
 		}
 	}
 }
