@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "train report optim model data augment config checkpoint scale " +
+	"cmd/effnet": "train report optim model data data/check augment config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
 	"internal/train":  "report optim model data augment checkpoint scale backend",
@@ -41,10 +41,11 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
 	"internal/backend":             "",
 
-	"internal/data":    "augment atomicfile jpeg golang.org/x/image",
-	"internal/augment": "pixel",
-	"internal/jpeg":    "pixel",
-	"internal/pixel":   "simd/archsimd unsafe",
+	"internal/data/check": "data",
+	"internal/data":       "augment atomicfile jpeg golang.org/x/image",
+	"internal/augment":    "pixel",
+	"internal/jpeg":       "pixel",
+	"internal/pixel":      "simd/archsimd unsafe",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
 	"internal/checkpoint": "atomicfile scale",

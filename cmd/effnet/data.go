@@ -9,6 +9,6 @@ func newDataCommand() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  runGroup,
 	}
-	cmd.AddCommand(newDataPackCommand(), newDataBenchCommand())
+	cmd.AddCommand(newDataPackCommand(), newDataCheckCommand(), newDataBenchCommand())
 	return cmd
 }

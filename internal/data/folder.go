@@ -66,13 +66,10 @@ func list(dir string) (*Set, error) {
 		if hidden(e.Name()) {
 			continue
 		}
-		isFolder := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			if isFolder, err = isFolderLink(filepath.Join(dir, e.Name())); err != nil {
-				return nil, err
-			}
-		}
+		isFolder, err := isFolder(dir, e)
 		switch {
+		case err != nil:
+			return nil, err
 		case isFolder:
 			classes = append(classes, e.Name())
 		case isTar(e.Name()):
@@ -103,8 +100,7 @@ func listClasses(dir string, classes []string) (*Set, error) {
 		}
 		before := s.Len()
 		for _, e := range dirEntries {
-			maybe := e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0
-			if maybe && !hidden(e.Name()) && isImage(e.Name()) {
+			if isImage(e) {
 				f.files = append(f.files, file{e.Name(), int32(label)})
 				s.add(label)
 			}
@@ -116,10 +112,14 @@ func listClasses(dir string, classes []string) (*Set, error) {
 	return s, nil
 }
 
-// isFolderLink tells whether a symbolic link leads to a folder. One that leads
-// nowhere may have been a class: it is an error, but not fs.ErrNotExist, which
-// would say that the split does not exist.
-func isFolderLink(path string) (bool, error) {
+// isFolder tells whether e, in dir, is a folder or a symbolic link to one. A link
+// that leads nowhere may have been a class: it is an error, but not
+// fs.ErrNotExist, which would say that the split does not exist.
+func isFolder(dir string, e fs.DirEntry) (bool, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir(), nil
+	}
+	path := filepath.Join(dir, e.Name())
 	info, err := os.Stat(path)
 	if err != nil {
 		return false, &Error{Path: path, Reason: "a link that leads nowhere: " + unreadable(path, err).Reason, Hint: "repair or remove it"}
@@ -131,13 +131,24 @@ func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 func isTar(name string) bool { return strings.EqualFold(filepath.Ext(name), ".tar") }
 
-func isImage(name string) bool { return isImageExt(filepath.Ext(name)) }
+// isImage tells whether a file in a class folder is taken for an image, by its
+// name. Where a link leads is found when it is read.
+func isImage(e fs.DirEntry) bool {
+	isFile := e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0
+	return isFile && !hidden(e.Name()) && isImageExt(filepath.Ext(e.Name()))
+}
 
 // isImageExt tells whether a file whose name ends in ext is taken for an image.
-func isImageExt(ext string) bool {
-	switch strings.ToLower(ext) {
-	case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp":
-		return true
+func isImageExt(ext string) bool { return formatOf(ext) != "" }
+
+// formatOf returns the format, as package image calls it, that a file should
+// have whose name ends in ext, or "".
+func formatOf(ext string) string {
+	switch ext := strings.ToLower(ext); ext {
+	case ".jpg", ".jpeg":
+		return "jpeg"
+	case ".png", ".gif", ".webp", ".bmp":
+		return ext[1:]
 	}
-	return false
+	return ""
 }

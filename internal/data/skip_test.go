@@ -90,8 +90,8 @@ func skipCases() []skipCase {
 	cases := []skipCase{
 		{"one", []int{5}, true, func(*Options) {}},
 		{"first and last", []int{0, 21}, true, drop},
-		{"the tail", []int{20, 21}, true, func(o *Options) {}},
-		{"the last batch", []int{18, 19, 20, 21}, true, func(o *Options) {}},
+		{"the tail", []int{20, 21}, true, func(*Options) {}},
+		{"the last batch", []int{18, 19, 20, 21}, true, func(*Options) {}},
 		{"the last full batch", []int{16, 17, 18, 19}, true, drop},
 		{"more than spares", []int{1, 6, 11}, true, drop},
 		{"a batch and the tail", []int{4, 5, 6, 7, 17, 19, 21}, true, drop},

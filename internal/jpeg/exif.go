@@ -2,6 +2,25 @@ package jpeg
 
 import "encoding/binary"
 
+// Orientation returns the EXIF orientation of a JPEG file of any kind, 1 to 8; 1,
+// upright, where there is none.
+func Orientation(file []byte) int {
+	if len(file) < 2 || file[0] != 0xff || file[1] != markSOI {
+		return 1
+	}
+	found := 1
+	for rest := file[2:]; ; {
+		mark, segment, after, err := nextSegment(rest)
+		if err != nil || mark == markSOS {
+			return found
+		}
+		if o := orientation(segment); mark == markAPP1 && o != 0 {
+			found = o
+		}
+		rest = after
+	}
+}
+
 // orientation finds the orientation in an APP1 segment: 1 to 8, or 0 if there is
 // none (EXIF 2.32, section 4.6; the tag is 0x112 of the first directory).
 func orientation(s []byte) int {

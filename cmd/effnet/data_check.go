@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"effnet/internal/data"
+	"effnet/internal/data/check"
+	"effnet/internal/report"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+type checkOptions struct {
+	Workers, Tiny       int
+	Exclude, Quarantine string
+	Duplicates, All     bool
+	JSON, Quiet         bool
+}
+
+// AddFlags registers the options.
+func (o *checkOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that decode images; 0 for one a core")
+	flags.IntVar(&o.Tiny, "tiny", 32, "report images whose shorter side has fewer pixels")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
+	flags.StringVar(&o.Quarantine, "quarantine", "", "write the images that cannot be used to this `file`, for train --exclude")
+	flags.BoolVar(&o.Duplicates, "duplicates", false, "put duplicates in the quarantine too")
+	flags.BoolVar(&o.All, "all", false, "print every problem, not only the first of each kind")
+	flags.BoolVar(&o.JSON, "json", false, "print the report as one JSON object")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
+}
+
+// Validate names the first option out of range.
+func (o *checkOptions) Validate() error {
+	switch {
+	case o.Workers < 0:
+		return usageError{fmt.Errorf("--workers %d: want 0 or more", o.Workers)}
+	case o.Tiny < 0:
+		return usageError{fmt.Errorf("--tiny %d: want 0 or more", o.Tiny)}
+	case o.Duplicates && o.Quarantine == "":
+		return usageError{fmt.Errorf("--duplicates: does nothing without --quarantine FILE")}
+	}
+	return nil
+}
+
+func newDataCheckCommand() *cobra.Command {
+	var opts checkOptions
+	cmd := &cobra.Command{
+		Use:   "check DIR",
+		Short: "Decode every image and say what is wrong",
+		Long: `Decode every image of every split of DIR, a folder or a pack, and report what
+cannot be used, files that are in two splits or classes, class counts and sizes.
+Nothing is changed. The exit code is 3 if something cannot be used.`,
+		Example: `  effnet data check photos
+  effnet data check photos --quarantine bad.txt; effnet train photos --exclude bad.txt`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runDataCheck(cmd.Context(), cmd.OutOrStdout(), args[0], opts)
+		},
+	}
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOptions) error {
+	if err := opts.Validate(); err != nil {
+		return err
+	}
+	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), 1, opts.Quiet)
+	began := time.Now()
+	r, err := check.Run(ctx, dir, check.Options{
+		Workers: workers(opts.Workers), Tiny: opts.Tiny, Exclude: opts.Exclude,
+		Progress: func(done, total int) {
+			log.Count(report.Count{Verb: "checked", Done: done, Total: total, Elapsed: time.Since(began)})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if opts.Quarantine != "" {
+		if err := writeQuarantine(opts.Quarantine, dir, r.Quarantine(opts.Duplicates)); err != nil {
+			return err
+		}
+	}
+	if opts.JSON {
+		err = json.NewEncoder(w).Encode(r)
+	} else {
+		err = r.WriteText(w, map[bool]int{false: 5, true: 0}[opts.All])
+	}
+	if err != nil {
+		return err
+	}
+	if !r.Usable {
+		return &data.Error{Path: dir, Reason: r.Verdict()}
+	}
+	return nil
+}
+
+// writeQuarantine writes the list that --exclude reads.
+func writeQuarantine(path, dir string, images []string) error {
+	text := fmt.Sprintf("# Images of %s to leave out, from effnet data check.\n%s", dir, strings.Join(append(images, ""), "\n"))
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
