@@ -17,9 +17,9 @@ var about = map[Kind]struct{ one, many, todo string }{
 	BadFolder:    {"folder or link cannot be used", "folders or links cannot be used", "repair or remove them"},
 	EmptyClass:   {"class has no images", "classes have no images", "add some, or remove the folder"},
 	ClassMissing: {"class is in one split only", "classes are in one split only", "every split needs the same class folders"},
-	Leak:         {"file is in more than one split", "files are in more than one split", "evaluation is too good by them: take them out of training (--quarantine LIST --duplicates)"},
-	Conflict:     {"file is in more than one class", "files are in more than one class", "decide which class is right (--quarantine LIST --duplicates lists all copies)"},
-	Duplicate:    {"file is more than once in its class", "files are more than once in their class", "harmless if few (--quarantine LIST --duplicates lists all but the first)"},
+	Leak:         {"file is in more than one split", "files are in more than one split", "evaluation is too good by them: --quarantine LIST --duplicates takes them out of training"},
+	Conflict:     {"file is in more than one class", "files are in more than one class", "decide which class is right; --quarantine LIST --duplicates lists all copies"},
+	Duplicate:    {"file is more than once in its class", "files are more than once in their class", "harmless if few; --quarantine LIST --duplicates lists all but the first"},
 	Misnamed:     {"file has another format's extension", "files have another format's extension", "they are read all the same"},
 	Tiny:         {"image is tiny", "images are tiny", "look whether they show anything"},
 	Nested:       {"folder is inside a class folder", "folders are inside class folders", "images in them are not read: move them up"},
@@ -31,14 +31,17 @@ var about = map[Kind]struct{ one, many, todo string }{
 }
 
 // WriteText writes the report for people: of each kind of problem at most most
-// examples, 0 for all of them.
+// examples, 0 for all of them. The verdict on a data set that is not usable is
+// left to the caller's error.
 func (r *Report) WriteText(w io.Writer, most int) error {
 	var b strings.Builder
 	for _, kind := range kinds {
 		r.writeKind(&b, kind, most)
 	}
 	r.writeNumbers(&b)
-	b.WriteString(r.Verdict() + "\n")
+	if r.Usable {
+		b.WriteString(r.Verdict() + "\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
