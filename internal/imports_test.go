@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "train report optim model data data/check augment config checkpoint scale " +
+	"cmd/effnet": "train report optim model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
 	"internal/train":  "report optim model data augment checkpoint scale backend",

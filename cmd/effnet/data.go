@@ -9,6 +9,6 @@ func newDataCommand() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  runGroup,
 	}
-	cmd.AddCommand(newDataPackCommand(), newDataCheckCommand(), newDataBenchCommand())
+	cmd.AddCommand(newDataPackCommand(), newDataCheckCommand(), newDataPreviewCommand(), newDataBenchCommand())
 	return cmd
 }

@@ -33,13 +33,15 @@ func (o Op) String() string { return operations[o].name }
 // An operation is what an Op does, and what a magnitude means to it: its
 // argument is base + magnitude/10 * span, without the fraction where whole is
 // set and with either sign where signed is. The constants are those of
-// tensorflow/tpu, models/official/efficientnet/autoaugment.py; where its
-// RandAugment has another span than its AutoAugment, random is that one.
+// tensorflow/tpu, models/official/efficientnet/autoaugment.py, but for distances:
+// a translation is a share of the image's side, at most 150 of 331 pixels as in
+// the paper (Cubuk et al. 2019, table 6) and, up to a percent, RandAugment's 100 of
+// 224, where the code's AutoAugment moves any image by 250 pixels; and so is
+// Cutout, RandAugment's 40 of 224.
 type operation struct {
 	name          string
 	apply         func(m *Image, v float64, a aids)
 	base, span    float64
-	random        float64
 	whole, signed bool
 }
 
@@ -73,10 +75,12 @@ var operations = [numOps]operation{
 		apply: func(m *Image, v float64, _ aids) { shearX(m, v) }},
 	ShearY: {name: "ShearY", span: 0.3, signed: true,
 		apply: func(m *Image, v float64, a aids) { shearY(m, v, a.scratch) }},
-	TranslateX: {name: "TranslateX", span: 250, random: 100, signed: true,
-		apply: func(m *Image, v float64, _ aids) { translateX(m, v) }},
-	TranslateY: {name: "TranslateY", span: 250, random: 100, signed: true,
-		apply: func(m *Image, v float64, _ aids) { translateY(m, v) }},
-	Cutout: {name: "Cutout", span: 100, random: 40, whole: true,
-		apply: func(m *Image, v float64, a aids) { cutout(m, a.rng.IntN(m.W), a.rng.IntN(m.H), int(v)) }},
+	TranslateX: {name: "TranslateX", span: 150. / 331, signed: true,
+		apply: func(m *Image, v float64, _ aids) { translateX(m, v*float64(m.W)) }},
+	TranslateY: {name: "TranslateY", span: 150. / 331, signed: true,
+		apply: func(m *Image, v float64, _ aids) { translateY(m, v*float64(m.H)) }},
+	Cutout: {name: "Cutout", span: 40. / 224,
+		apply: func(m *Image, v float64, a aids) {
+			cutout(m, a.rng.IntN(m.W), a.rng.IntN(m.H), int(v*float64(min(m.W, m.H))))
+		}},
 }

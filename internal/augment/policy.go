@@ -1,7 +1,6 @@
 package augment
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -64,7 +63,7 @@ func (AutoAugment) Apply(m *Image, rng *rand.Rand, scratch *[]uint8) {
 	for _, s := range policyV0[rng.IntN(len(policyV0))] {
 		if rng.Float64() < s.prob {
 			o := &operations[s.op]
-			o.apply(m, o.argument(s.magnitude, o.span, rng), a)
+			o.apply(m, o.argument(s.magnitude, rng), a)
 		}
 	}
 }
@@ -91,7 +90,7 @@ func (p RandAugment) Apply(m *Image, rng *rand.Rand, scratch *[]uint8) {
 	for range p.N {
 		o := &operations[rng.IntN(numOps)]
 		if rng.Float64() < p.Prob {
-			o.apply(m, o.argument(p.magnitude(rng), cmp.Or(o.random, o.span), rng), a)
+			o.apply(m, o.argument(p.magnitude(rng), rng), a)
 		}
 	}
 }
@@ -123,10 +122,10 @@ func (p RandAugment) Validate() error {
 	return nil
 }
 
-// argument returns what a magnitude means to o, whose range it is, and draws
-// the sign if there is one.
-func (o *operation) argument(magnitude, span float64, rng *rand.Rand) float64 {
-	v := o.base + float64(magnitude/10*span)
+// argument returns what a magnitude means to o, and draws the sign if there is
+// one.
+func (o *operation) argument(magnitude float64, rng *rand.Rand) float64 {
+	v := o.base + float64(magnitude/10*o.span)
 	if o.whole {
 		v = math.Trunc(v)
 	}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,7 +136,7 @@ var damage = []struct {
 		Problem{Unreadable, "train/cat/x.jpg", "no such file or directory", nil}},
 	{"class that is a broken link", func(dir string, _ func(string, []byte)) { symlink("nowhere", filepath.Join(dir, "train/emu")) },
 		Problem{BadFolder, "train/emu", "a link that leads nowhere: no such file or directory", nil}},
-	{"empty class", func(dir string, put func(string, []byte)) {
+	{"empty class", func(_ string, put func(string, []byte)) {
 		put("train/emu/readme", nil)
 		put("val/emu/1.jpg", jpegOf(40, 36, 50))
 	}, Problem{EmptyClass, "train/emu", "", nil}},
@@ -211,7 +212,7 @@ func TestManyDamages(t *testing.T) {
 		// Each in files of its own, where the damage is to a single file.
 		c.do(dir, func(name string, content []byte) {
 			ext := filepath.Ext(name)
-			put(strings.TrimSuffix(name, ext)+fmt.Sprint(i)+ext, content)
+			put(strings.TrimSuffix(name, ext)+strconv.Itoa(i)+ext, content)
 		})
 		_ = os.Rename(filepath.Join(dir, "train/cat/x.jpg"), filepath.Join(dir, fmt.Sprintf("train/cat/link%d.jpg", i)))
 	}
@@ -260,9 +261,9 @@ func TestCannotBegin(t *testing.T) {
 func TestPixelStatistics(t *testing.T) {
 	dir, put := good(t)
 	put("train/cat/a.png", pngOf(&stdimage.Gray{Pix: make([]uint8, 100*50), Stride: 100, Rect: stdimage.Rect(0, 0, 100, 50)}))
-	clear := stdimage.NewNRGBA(stdimage.Rect(0, 0, 50, 2500))
-	clear.SetNRGBA(0, 0, color.NRGBA{200, 2, 3, 128})
-	put("train/cat/b.png", pngOf(clear))
+	glass := stdimage.NewNRGBA(stdimage.Rect(0, 0, 50, 2500))
+	glass.SetNRGBA(0, 0, color.NRGBA{200, 2, 3, 128})
+	put("train/cat/b.png", pngOf(glass))
 	put("train/cat/c.png", pngOf(stdimage.NewPaletted(stdimage.Rect(0, 0, 2100, 2000), color.Palette{color.White})))
 	r := run(t, dir, Options{})
 	if r.Grey != 2 || r.Alpha != 1 || r.Large != 1 || r.Height.Max != 2500 || r.Width.Max != 2100 || r.Height.Median != 36 {

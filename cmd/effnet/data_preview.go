@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+
+	"effnet/internal/atomicfile"
+	"effnet/internal/config"
+	"effnet/internal/data"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+type previewOptions struct {
+	Rows, Cols int
+	Recipe     string
+}
+
+// AddFlags registers the options.
+func (o *previewOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&o.Rows, "rows", 6, "photographs")
+	flags.IntVar(&o.Cols, "cols", 8, "images of each: as evaluation sees it, then augmented")
+	flags.StringVar(&o.Recipe, "recipe", "", "the same as --config")
+}
+
+func newDataPreviewCommand() *cobra.Command {
+	var opts previewOptions
+	cmd := &cobra.Command{
+		Use:   "preview DIR",
+		Short: "Draw training images as the network sees them",
+		Long: `Draw a contact sheet, the PNG file --out: a photograph a row, first as evaluation
+sees it, then as training with these settings and this seed sees it in its first
+epochs. With mixup or CutMix a column is mixed as a batch is.`,
+		Example: `  effnet data preview photos --recipe configs/b0.yaml --out sheet.png
+  effnet data preview photos --img-size 128 --aa rand-m9-n2-mstd0.5 --out sheet.png`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.Recipe != "" {
+				if err := cmd.Flags().Set("config", opts.Recipe); err != nil {
+					return err
+				}
+			}
+			cfg, err := loadConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return runDataPreview(cmd.OutOrStdout(), args[0], cfg, opts)
+		},
+	}
+	addModelFlags(cmd.Flags())
+	addTrainFlags(cmd.Flags())
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runDataPreview(w io.Writer, dir string, cfg config.Config, opts previewOptions) error {
+	if cfg.Out == "" {
+		return usageError{fmt.Errorf("--out: want the name of the PNG file to write")}
+	}
+	set, _, err := openSets(dir, cfg)
+	if err != nil {
+		return err
+	}
+	arch, err := cfg.Arch(len(set.Classes))
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.BatchSize = 1 // not what is drawn
+	options, err := trainSettings(cfg, arch, set)
+	if err != nil {
+		return err
+	}
+	if err := data.CheckSheet(opts.Rows, opts.Cols, arch.Resolution); err != nil {
+		return usageError{err}
+	}
+	sheet, err := data.Preview(set, options.TrainLoader, options.EvalLoader, opts.Rows, opts.Cols)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(cfg.Out, func(f *os.File) error { return png.Encode(f, sheet) }); err != nil {
+		return fmt.Errorf("preview: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "%s: %dx%d pixels\n", cfg.Out, sheet.Rect.Dx(), sheet.Rect.Dy())
+	return err
+}
