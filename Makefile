@@ -4,7 +4,7 @@ export GOEXPERIMENT := simd
 export CGO_ENABLED := 0
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-FUZZTIME := 30s
+FUZZTIME := 60s
 VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null)
 DATA     := demo/fashion-mnist
 RUN      := demo/run
@@ -36,7 +36,7 @@ race: ## every test under the race detector; needs cgo and a C compiler
 	@echo 'the race detector needs cgo: CGO_ENABLED=1 and a C compiler'
 	CGO_ENABLED=1 go test -race -gcflags=effnet/internal/backend/cpu/kernel=-d=checkptr=0 -timeout 60m ./...
 
-fuzz: ## every fuzz target for FUZZTIME (30s)
+fuzz: ## every fuzz target for FUZZTIME (60s)
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	standard "image/jpeg"
+	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -199,30 +200,51 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func BenchmarkDecode(b *testing.B) {
-	d := New()
-	benchmark(b, func(g golden, dst []uint8) {
-		_, _ = d.Open(g.File)
-		_ = d.Decode(dst, everything)
-	})
-}
-
-func BenchmarkStandard(b *testing.B) {
-	benchmark(b, func(g golden, _ []uint8) { _, _ = standard.Decode(bytes.NewReader(g.File)) })
-}
-
-func benchmark(b *testing.B, decode func(g golden, dst []uint8)) {
-	for _, c := range []struct {
-		name    string
-		several bool
-	}{{"one scan", false}, {"progressive", true}} {
-		b.Run(c.name, func(b *testing.B) {
-			g := largest(b, c.several)
-			dst := make([]uint8, 3*g.W*g.H)
-			b.SetBytes(int64(len(dst)))
-			for b.Loop() {
-				decode(g, dst)
-			}
-		})
+// photograph is a file of 500x375 pixels with about as many bits as a photograph
+// of high quality.
+func photograph(b *testing.B) []byte {
+	m := image.NewRGBA(image.Rect(0, 0, 500, 375))
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 500 * 375 {
+		x, y := float64(i%500), float64(i/500)
+		for c := range 3 {
+			v := 128 + 60*math.Sin(x/30+float64(c)) + 50*math.Cos(y/17-x/90) + 5*rng.NormFloat64()
+			m.Pix[4*i+c] = uint8(min(max(v, 0), 255))
+		}
+		m.Pix[4*i+3] = 255
 	}
+	var file bytes.Buffer
+	if err := standard.Encode(&file, m, &standard.Options{Quality: 92}); err != nil {
+		b.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func BenchmarkDecode(b *testing.B) {
+	file := photograph(b)
+	dst := make([]uint8, 3*500*375)
+	for name, region := range map[string]image.Rectangle{"whole": everything, "half": image.Rect(70, 60, 430, 325)} {
+		for _, set := range pixel.Available() {
+			b.Run(name+"/"+set.Name, func(b *testing.B) {
+				d := &Decoder{set: set}
+				b.SetBytes(int64(len(file)))
+				for b.Loop() {
+					if _, err := d.Open(file); err != nil {
+						b.Fatal(err)
+					}
+					if err := d.Decode(dst, region); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	b.Run("image/jpeg", func(b *testing.B) {
+		b.SetBytes(int64(len(file)))
+		for b.Loop() {
+			if _, err := standard.Decode(bytes.NewReader(file)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
