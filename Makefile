@@ -10,8 +10,9 @@ DATA     := demo/fashion-mnist
 RUN      := demo/run
 PYTHON   := python3
 PEERS    :=
+PHOTOS   := photos
 
-.PHONY: build test test-full race fuzz lint bench bench-peers demo clean help
+.PHONY: build test test-full race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -53,6 +54,9 @@ bench: ## every benchmark
 
 bench-peers: build ## PyTorch and ONNX Runtime beside effnet: PYTHON, PEERS='--rows infer-b0 --rounds 5'
 	$(PYTHON) tools/bench_peers.py $(PEERS)
+
+bench-data: build ## Pillow and torchvision beside effnet's image reading: PYTHON, PHOTOS=DIR
+	$(PYTHON) tools/bench_data.py $(PHOTOS)
 
 demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/
 	go run ./tools/fashionmnist $(DATA)
