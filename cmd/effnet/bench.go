@@ -217,7 +217,8 @@ func (s *benchmark) train(seed uint64, smoothing float64) error {
 		if err := t.Run(step); err != nil {
 			return err
 		}
-		return s.update.Step(learningRate)
+		_, err := s.update.Step(learningRate)
+		return err
 	}
 	if err := s.backend.Upload(t.Images, randomImages(t.Images.Len)); err != nil {
 		return err

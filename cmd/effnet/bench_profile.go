@@ -125,7 +125,7 @@ func (s *benchmark) timeUpdate(runs int) (float64, error) {
 	best := math.Inf(1)
 	for range runs {
 		start := time.Now()
-		if err := s.update.Step(learningRate); err != nil {
+		if _, err := s.update.Step(learningRate); err != nil {
 			return 0, err
 		}
 		best = min(best, time.Since(start).Seconds())

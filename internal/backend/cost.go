@@ -40,6 +40,10 @@ func Cost(spec Spec) (flops, bytes int64) {
 		values += 3 * s.N // w, ms and buf are written too
 	case SGD:
 		values += 2 * s.N // w and buf
+	case Adam:
+		values += 3 * s.N // w, m and v
+	case Average:
+		values += s.N // avg
 	case RunningStats:
 		values += s.N // running
 	}

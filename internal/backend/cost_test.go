@@ -34,8 +34,10 @@ func TestCost(t *testing.T) {
 		{backend.FoldedConv{ConvShape: dense}, 2 * 2 * 5 * 4 * 10 * 9 * 3, 2*9*8*3 + 9*3*10 + 4*10 + 2*5*4*10},
 		{backend.FoldedMatMul{M: 6, N: 7, K: 11, Area: 3, Gated: true, Pool: true}, 2 * 6 * 7 * 11, 6*11 + 2*11 + 11*7 + 4*7 + 2*7},
 		{backend.Add{N: 6}, 0, 18},
-		{backend.RMSProp{N: 6}, 0, 6 + 1 + 2*3*6},
-		{backend.SGD{N: 6}, 0, 6 + 1 + 2*2*6},
+		{backend.RMSProp{N: 6}, 0, 6 + 4 + 2*3*6},
+		{backend.SGD{N: 6}, 0, 6 + 4 + 2*2*6},
+		{backend.Adam{N: 6}, 0, 6 + 4 + 2*3*6},
+		{backend.Average{N: 6}, 0, 6 + 1 + 2*6},
 		{backend.RunningStats{N: 6}, 0, 2*6 + 2*6},
 		{unknown{}, 0, 7},
 	} {

@@ -157,18 +157,34 @@ func referenceElementwise(spec Spec, v [][]float32) error {
 func referenceUpdate(spec Spec, v [][]float32) error {
 	switch s := spec.(type) {
 	case RMSProp:
-		g, lr, w, ms, buf := v[0], v[1][0], v[2], v[3], v[4]
-		for i := range w {
-			d := g[i] + s.WeightDecay*w[i]
-			ms[i] = s.Decay*ms[i] + (1-s.Decay)*d*d
-			buf[i] = s.Momentum*buf[i] + lr*d/float32(math.Sqrt(float64(ms[i]+s.Eps)))
+		w, ms, buf := v[2], v[3], v[4]
+		s.each(v, func(i int, d float32) {
+			ms[i] = s.Rho*ms[i] + (1-s.Rho)*d*d
+			buf[i] = s.Momentum*buf[i] + v[1][0]*d/float32(math.Sqrt(float64(ms[i]+s.Eps)))
 			w[i] -= buf[i]
-		}
+		})
 	case SGD:
-		g, lr, w, buf := v[0], v[1][0], v[2], v[3]
-		for i := range w {
-			buf[i] = s.Momentum*buf[i] + g[i] + s.WeightDecay*w[i]
-			w[i] -= lr * buf[i]
+		w, buf := v[2], v[3]
+		s.each(v, func(i int, d float32) {
+			buf[i] = s.Momentum*buf[i] + d
+			w[i] -= v[1][0] * buf[i]
+		})
+	case Adam:
+		w, m, sq := v[2], v[3], v[4]
+		s.each(v, func(i int, d float32) {
+			m[i] = s.Beta1*m[i] + (1-s.Beta1)*d
+			sq[i] = s.Beta2*sq[i] + (1-s.Beta2)*d*d
+			w[i] -= v[1][0] * v[1][2] * m[i] / (float32(math.Sqrt(float64(sq[i])))*v[1][3] + s.Eps)
+		})
+	case ClipNorm:
+		sum := 0.0
+		for _, g := range v[0] {
+			sum += float64(g) * float64(g)
+		}
+		s.Clip(v[1], v[2], sum)
+	case Average:
+		for i, x := range v[0] {
+			v[2][i] = x + v[1][0]*(v[2][i]-x)
 		}
 	case RunningStats:
 		for i, batch := range v[0] {
@@ -178,6 +194,30 @@ func referenceUpdate(spec Spec, v [][]float32) error {
 		return fmt.Errorf("backend: no reference for %T", spec)
 	}
 	return nil
+}
+
+// each calls update with every weight's index and gradient, after the decay;
+// operands are those of an update rule.
+func (s Decay) each(v [][]float32, update func(i int, d float32)) {
+	g, rates, w := v[0], v[1], v[2]
+	for i := range w {
+		d := rates[1] * g[i]
+		if s.Decoupled {
+			w[i] -= rates[0] * s.WeightDecay * w[i]
+		} else {
+			d += s.WeightDecay * w[i]
+		}
+		update(i, d)
+	}
+}
+
+// Clip is ClipNorm, of a gradient whose squares' sum is known.
+func (s ClipNorm) Clip(rates, norm []float32, sum float64) {
+	length := float64(rates[1]) * math.Sqrt(sum)
+	norm[0] = float32(length)
+	if coefficient := float64(s.Max) / (length + 1e-6); coefficient < 1 {
+		rates[1] *= float32(coefficient)
+	}
 }
 
 func refMatMul(s MatMul, v [][]float32) {

@@ -293,34 +293,80 @@ func (s SoftmaxCrossEntropyGrad) Sizes() []int {
 	return []int{s.N * s.K, s.N * s.K, 1, s.N * s.K}
 }
 
-// RMSProp is TensorFlow's update rule, with momentum, the learning rate inside
-// it, and L2 in the gradient:
+// An update rule's operand rates [4] is the learning rate lr, a factor of the
+// gradient, and Adam's two corrections of its moments' start, 1/(1-Beta1^t) and
+// 1/sqrt(1-Beta2^t) for step t from 1. Decay makes weights smaller: as L2 in the
+// gradient or, Decoupled from it, of the weight itself (Loshchilov and Hutter
+// 2019); d and w below are
 //
-//	g  += WeightDecay*w
-//	ms  = Decay*ms + (1-Decay)*g*g
-//	buf = Momentum*buf + lr*g/sqrt(ms+Eps)
+//	d = factor*g + WeightDecay*w    or, decoupled,    d = factor*g
+//	                                                  w -= lr*WeightDecay*w
+type Decay struct {
+	WeightDecay float32
+	Decoupled   bool
+}
+
+// RMSProp is TensorFlow's update rule, with momentum and the learning rate inside
+// it (timm's RMSpropTF):
+//
+//	ms  = Rho*ms + (1-Rho)*d*d
+//	buf = Momentum*buf + lr*d/sqrt(ms+Eps)
 //	w  -= buf
 //
-// Operands: g [N], lr [1], w [N], ms [N], buf [N].
+// Operands: g [N], rates [4], w [N], ms [N], buf [N].
 type RMSProp struct {
-	N                                 int
-	Decay, Momentum, Eps, WeightDecay float32
+	N                  int
+	Rho, Momentum, Eps float32
+	Decay
 }
 
-// SGD is PyTorch's update rule with momentum and L2 in the gradient:
+// SGD is PyTorch's update rule with momentum:
 //
-//	g  += WeightDecay*w
-//	buf = Momentum*buf + g
+//	buf = Momentum*buf + d
 //	w  -= lr*buf
 //
-// Operands: g [N], lr [1], w [N], buf [N].
+// Operands: g [N], rates [4], w [N], buf [N].
 type SGD struct {
-	N                     int
-	Momentum, WeightDecay float32
+	N        int
+	Momentum float32
+	Decay
 }
 
-func (s RMSProp) Sizes() []int { return []int{s.N, 1, s.N, s.N, s.N} }
-func (s SGD) Sizes() []int     { return []int{s.N, 1, s.N, s.N} }
+// Adam is PyTorch's update rule; decoupled decay makes it AdamW:
+//
+//	m  = Beta1*m + (1-Beta1)*d
+//	v  = Beta2*v + (1-Beta2)*d*d
+//	w -= lr*rates[2]*m/(sqrt(v)*rates[3]+Eps)
+//
+// Operands: g [N], rates [4], w [N], m [N], v [N].
+type Adam struct {
+	N                 int
+	Beta1, Beta2, Eps float32
+	Decay
+}
+
+// ClipNorm bounds the length of a gradient, times its factor, by Max
+// (torch.nn.utils.clip_grad_norm_):
+//
+//	norm      = rates[1]*sqrt(sum g*g)
+//	rates[1] *= min(1, Max/(norm+1e-6))
+//
+// Operands: g [N], rates [4], norm [1].
+type ClipNorm struct {
+	N   int
+	Max float32
+}
+
+// Average moves a running average: avg = x + decay*(avg-x).
+//
+// Operands: x [N], decay [1], avg [N].
+type Average struct{ N int }
+
+func (s RMSProp) Sizes() []int  { return []int{s.N, 4, s.N, s.N, s.N} }
+func (s SGD) Sizes() []int      { return []int{s.N, 4, s.N, s.N} }
+func (s Adam) Sizes() []int     { return []int{s.N, 4, s.N, s.N, s.N} }
+func (s ClipNorm) Sizes() []int { return []int{s.N, 4, 1} }
+func (s Average) Sizes() []int  { return []int{s.N, 1, s.N} }
 
 // RunningStats moves running statistics towards a batch's:
 // running += Momentum*(batch*correction - running), where correction is

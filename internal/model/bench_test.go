@@ -42,7 +42,8 @@ func benchTrain(b *testing.B, variant string, size, batch int) {
 			if err := t.Run(1); err != nil {
 				return err
 			}
-			return opt.Step(1e-4)
+			_, err := opt.Step(1e-4)
+			return err
 		})
 	})
 }

@@ -56,7 +56,7 @@ func TestTenStepsAgainstPyTorch(t *testing.T) {
 					if math.Abs(loss-want) > lossTol(step)*want {
 						t.Errorf("loss before step %d: %g, want %g", step, loss, want)
 					}
-					if err := opt.Step(o.LR); err != nil {
+					if _, err := opt.Step(o.LR); err != nil {
 						t.Fatal(err)
 					}
 				}

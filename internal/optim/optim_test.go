@@ -57,7 +57,7 @@ func TestStepByHand(t *testing.T) {
 		weights, grads := []float64{2, -3, 1}, []float64{.5, .25, .5}
 		ms, buf := []float64{1, 1, 1}, []float64{0, 0, 0}
 		for _, lr := range []float64{.1, .05} {
-			if err := o.Step(lr); err != nil {
+			if _, err := o.Step(lr); err != nil {
 				t.Fatal(err)
 			}
 			for i := range weights {

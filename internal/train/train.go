@@ -184,7 +184,7 @@ func (r *run) trainEpoch(ctx context.Context, epoch int) (report.Epoch, error) {
 			return report.Epoch{}, r.diverged(epoch, steps, loss)
 		}
 		lr = r.schedule.LR(r.step)
-		if err := r.optimizer.Step(lr); err != nil {
+		if _, err := r.optimizer.Step(lr); err != nil {
 			return report.Epoch{}, err
 		}
 		r.step++

@@ -68,8 +68,11 @@ func Specs() []backend.Spec {
 			backend.Dropout{Random: drop.Random, N: n * area * c, P: 0.3}, backend.Add{N: n * area * c}, backend.Copy{N: n * area * c})
 	}
 	for _, n := range []int{1, 23, 40000} {
-		specs = append(specs, backend.RMSProp{N: n, Decay: .9, Momentum: .9, Eps: 1e-3, WeightDecay: 1e-2},
-			backend.SGD{N: n, Momentum: .9, WeightDecay: 1e-2}, backend.RunningStats{N: n, Momentum: .1})
+		for _, decay := range []backend.Decay{{WeightDecay: 1e-2}, {WeightDecay: 1e-1, Decoupled: true}} {
+			specs = append(specs, backend.RMSProp{N: n, Rho: .9, Momentum: .9, Eps: 1e-3, Decay: decay},
+				backend.SGD{N: n, Momentum: .9, Decay: decay}, backend.Adam{N: n, Beta1: .9, Beta2: .99, Eps: 1e-2, Decay: decay})
+		}
+		specs = append(specs, backend.ClipNorm{N: n, Max: 0.5}, backend.ClipNorm{N: n, Max: 1e9}, backend.Average{N: n}, backend.RunningStats{N: n, Momentum: .1})
 	}
 	for _, s := range [][2]int{{1, 2}, {5, 10}, {3, 1000}} {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
@@ -222,6 +225,10 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		}
 	case backend.RMSProp:
 		positive(v[3])
+	case backend.Adam:
+		positive(v[4])
+	case backend.ClipNorm:
+		positive(v[1])
 	case backend.DropPath:
 		step(v[1])
 	case backend.Dropout:

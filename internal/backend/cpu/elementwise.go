@@ -63,17 +63,24 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 	case backend.SoftmaxCrossEntropyGrad:
 		return b.softmaxCrossEntropyGrad(s, v), nil
 	case backend.RMSProp:
-		rule := kernel.RMSPropRule{Decay: s.Decay, Momentum: s.Momentum, Eps: s.Eps, WeightDecay: s.WeightDecay}
-		run := b.flat(s.N, func(from, to int) {
+		rule := kernel.RMSPropRule{Rho: s.Rho, Momentum: s.Momentum, Eps: s.Eps}
+		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.RMSProp(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
-		})
-		return func() { rule.LR = v[1][0]; run() }, nil
+		}), nil
 	case backend.SGD:
-		rule := kernel.SGDRule{Momentum: s.Momentum, WeightDecay: s.WeightDecay}
-		run := b.flat(s.N, func(from, to int) {
+		rule := kernel.SGDRule{Momentum: s.Momentum}
+		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule, 0)
-		})
-		return func() { rule.LR = v[1][0]; run() }, nil
+		}), nil
+	case backend.Adam:
+		rule := kernel.AdamRule{Beta1: s.Beta1, Beta2: s.Beta2, Eps: s.Eps}
+		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
+			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
+		}), nil
+	case backend.ClipNorm:
+		return b.clipNorm(s, v), nil
+	case backend.Average:
+		return b.flat(s.N, func(from, to int) { b.set.Average(v[2][from:to], v[0][from:to], v[1][0], 0) }), nil
 	case backend.RunningStats:
 		return func() {
 			for i, batch := range v[0] {
@@ -82,6 +89,40 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 		}, nil
 	default:
 		return nil, fmt.Errorf("cpu: no kernel for %T", spec)
+	}
+}
+
+// update runs an update rule on blocks of weights, with the rates of the step.
+func (b *Backend) update(n int, decay backend.Decay, r *kernel.Rates, rates []float32, task func(from, to int)) backend.Launch {
+	run := b.flat(n, task)
+	return func() {
+		*r = kernel.Rates{LR: rates[0], Factor: rates[1], Correct1: rates[2], Correct2: rates[3], L2: decay.WeightDecay, Keep: 1}
+		if decay.Decoupled {
+			r.L2, r.Keep = 0, 1-rates[0]*decay.WeightDecay
+		}
+		run()
+	}
+}
+
+// clipNorm sums the squares of each block in four strands, and these in order.
+func (b *Backend) clipNorm(s backend.ClipNorm, v [][]float32) backend.Launch {
+	parts := blocks(s.N, 1)
+	sums := make([]float64, parts)
+	f := func(_, part int) {
+		from, to := span(s.N, parts, part)
+		var sum [4]float64
+		for i, g := range v[0][from:to] {
+			sum[i&3] += float64(g) * float64(g)
+		}
+		sums[part] = (sum[0] + sum[1]) + (sum[2] + sum[3])
+	}
+	return func() {
+		b.pool.run(parts, f)
+		total := 0.0
+		for _, sum := range sums {
+			total += sum
+		}
+		s.Clip(v[1], v[2], total)
 	}
 }
 

@@ -25,30 +25,62 @@ func scaleGeneric(y, a []float32, s float32, i int) {
 	}
 }
 
+// averageGeneric: y = x + s*(y-x).
+func averageGeneric(y, x []float32, s float32, i int) {
+	for ; i < len(y); i++ {
+		y[i] = x[i] + s*(y[i]-x[i])
+	}
+}
+
+// Rates are what an update rule's step has in common: the gradient it takes is
+// d = Factor*g + L2*w, and the weight it changes Keep*w. Correct1 and Correct2
+// are Adam's.
+type Rates struct {
+	LR, Factor, L2, Keep, Correct1, Correct2 float32
+}
+
 // RMSPropRule holds the constants of an RMSProp step.
 type RMSPropRule struct {
-	LR, Decay, Momentum, Eps, WeightDecay float32
+	Rates
+	Rho, Momentum, Eps float32
 }
 
 // rmsPropGeneric is backend.RMSProp.
 func rmsPropGeneric(w, g, ms, buf []float32, r *RMSPropRule, i int) {
 	for ; i < len(w); i++ {
-		d := g[i] + r.WeightDecay*w[i]
-		ms[i] = r.Decay*ms[i] + (1-r.Decay)*(d*d)
+		d := r.Factor*g[i] + r.L2*w[i]
+		ms[i] = r.Rho*ms[i] + (1-r.Rho)*(d*d)
 		buf[i] = r.Momentum*buf[i] + r.LR*d/float32(math.Sqrt(float64(ms[i]+r.Eps)))
-		w[i] -= buf[i]
+		w[i] = r.Keep*w[i] - buf[i]
 	}
 }
 
 // SGDRule holds the constants of an SGD step.
 type SGDRule struct {
-	LR, Momentum, WeightDecay float32
+	Rates
+	Momentum float32
 }
 
 // sgdGeneric is backend.SGD.
 func sgdGeneric(w, g, buf []float32, r *SGDRule, i int) {
 	for ; i < len(w); i++ {
-		buf[i] = r.Momentum*buf[i] + (g[i] + r.WeightDecay*w[i])
-		w[i] -= r.LR * buf[i]
+		buf[i] = r.Momentum*buf[i] + (r.Factor*g[i] + r.L2*w[i])
+		w[i] = r.Keep*w[i] - r.LR*buf[i]
+	}
+}
+
+// AdamRule holds the constants of an Adam step.
+type AdamRule struct {
+	Rates
+	Beta1, Beta2, Eps float32
+}
+
+// adamGeneric is backend.Adam.
+func adamGeneric(w, g, m, v []float32, r *AdamRule, i int) {
+	for ; i < len(w); i++ {
+		d := r.Factor*g[i] + r.L2*w[i]
+		m[i] = r.Beta1*m[i] + (1-r.Beta1)*d
+		v[i] = r.Beta2*v[i] + (1-r.Beta2)*(d*d)
+		w[i] = r.Keep*w[i] - r.LR*r.Correct1*m[i]/(float32(math.Sqrt(float64(v[i])))*r.Correct2+r.Eps)
 	}
 }

@@ -174,8 +174,10 @@ func testNorm(t *testing.T, s *Set, r *rand.Rand, rows, c int, act Act) {
 
 func TestElementwiseKernels(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	rms := &RMSPropRule{LR: .1, Decay: .9, Momentum: .9, Eps: 1e-3, WeightDecay: 1e-2}
-	sgd := &SGDRule{LR: .1, Momentum: .9, WeightDecay: 1e-2}
+	rates := Rates{LR: .1, Factor: .7, L2: 1e-2, Keep: .9, Correct1: 1.5, Correct2: 1.2}
+	rms := &RMSPropRule{Rates: rates, Rho: .9, Momentum: .9, Eps: 1e-3}
+	adam := &AdamRule{Rates: rates, Beta1: .9, Beta2: .99, Eps: 1e-2}
+	sgd := &SGDRule{Rates: rates, Momentum: .9}
 	each(t, func(t *testing.T, s *Set) {
 		for _, n := range []int{1, 7, 8, 16, 23, 24, 39, 160} {
 			name := strconv.Itoa(n)
@@ -192,6 +194,12 @@ func TestElementwiseKernels(t *testing.T) {
 				{"ScaleAdd", func(s *Set, y []float32) { s.ScaleAdd(y, a, b, 1.5, 0) }},
 				{"SGD weights", func(s *Set, y []float32) { s.SGD(y, a, append([]float32(nil), b...), sgd, 0) }},
 				{"SGD buffer", func(s *Set, y []float32) { s.SGD(append([]float32(nil), b...), a, y, sgd, 0) }},
+				{"Average", func(s *Set, y []float32) { s.Average(y, a, .9, 0) }},
+				{"Adam", func(s *Set, y []float32) {
+					m, v := append([]float32(nil), b...), make([]float32, len(b))
+					s.Adam(y, a, m, v, adam, 0)
+					s.Adam(y, a, m, v, adam, 0)
+				}},
 				{"RMSProp", func(s *Set, y []float32) {
 					ms, buf := make([]float32, n), append([]float32(nil), b...)
 					s.RMSProp(y, a, ms, buf, rms, 0)

@@ -43,6 +43,8 @@ type Set struct {
 	Scale               func(y, a []float32, s float32, i int)
 	RMSProp             func(w, g, ms, buf []float32, r *RMSPropRule, i int)
 	SGD                 func(w, g, buf []float32, r *SGDRule, i int)
+	Adam                func(w, g, m, v []float32, r *AdamRule, i int)
+	Average             func(y, x []float32, s float32, i int)
 }
 
 var generic = Set{
@@ -72,6 +74,8 @@ var generic = Set{
 	Scale:               scaleGeneric,
 	RMSProp:             rmsPropGeneric,
 	SGD:                 sgdGeneric,
+	Adam:                adamGeneric,
+	Average:             averageGeneric,
 }
 
 // Available returns the sets this build has and this CPU can run, the fastest

@@ -39,6 +39,8 @@ var avx512 = Set{
 	Scale:               scaleAVX512,
 	RMSProp:             rmsPropAVX512,
 	SGD:                 sgdAVX512,
+	Adam:                adamAVX512,
+	Average:             averageAVX512,
 }
 
 var avx2 = Set{
@@ -72,6 +74,8 @@ var avx2 = Set{
 	Scale:               scaleAVX2,
 	RMSProp:             rmsPropAVX2,
 	SGD:                 sgdAVX2,
+	Adam:                adamAVX2,
+	Average:             averageAVX2,
 }
 
 // Features lists the CPU features the kernels look at.

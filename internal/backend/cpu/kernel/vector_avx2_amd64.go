@@ -125,30 +125,60 @@ func scaleAVX2(y, a []float32, s float32, i int) {
 	scaleGeneric(y, a, s, i)
 }
 
+func averageAVX2(y, x []float32, s float32, i int) {
+	py, px := unsafe.SliceData(y), unsafe.SliceData(x)
+	v := archsimd.BroadcastFloat32x8(s)
+	for ; i+lanesAVX2 <= len(y); i += lanesAVX2 {
+		a := loadAVX2(px, i)
+		storeAVX2(py, i, v.MulAdd(loadAVX2(py, i).Sub(a), a))
+	}
+	averageGeneric(y, x, s, i)
+}
+
 func rmsPropAVX2(w, g, ms, buf []float32, r *RMSPropRule, i int) {
 	pw, pg, pm, pb := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(ms), unsafe.SliceData(buf)
-	lr, decay, fresh := archsimd.BroadcastFloat32x8(r.LR), archsimd.BroadcastFloat32x8(r.Decay), archsimd.BroadcastFloat32x8(1-r.Decay)
-	momentum, eps, wd := archsimd.BroadcastFloat32x8(r.Momentum), archsimd.BroadcastFloat32x8(r.Eps), archsimd.BroadcastFloat32x8(r.WeightDecay)
+	lr, rho, fresh := archsimd.BroadcastFloat32x8(r.LR), archsimd.BroadcastFloat32x8(r.Rho), archsimd.BroadcastFloat32x8(1-r.Rho)
+	momentum, eps := archsimd.BroadcastFloat32x8(r.Momentum), archsimd.BroadcastFloat32x8(r.Eps)
+	factor, l2, keep := archsimd.BroadcastFloat32x8(r.Factor), archsimd.BroadcastFloat32x8(r.L2), archsimd.BroadcastFloat32x8(r.Keep)
 	for ; i+lanesAVX2 <= len(w); i += lanesAVX2 {
 		v := loadAVX2(pw, i)
-		d := wd.MulAdd(v, loadAVX2(pg, i))
-		s := decay.MulAdd(loadAVX2(pm, i), fresh.Mul(d.Mul(d)))
+		d := l2.MulAdd(v, factor.Mul(loadAVX2(pg, i)))
+		s := rho.MulAdd(loadAVX2(pm, i), fresh.Mul(d.Mul(d)))
 		b := momentum.MulAdd(loadAVX2(pb, i), lr.Mul(d).Div(s.Add(eps).Sqrt()))
 		storeAVX2(pm, i, s)
 		storeAVX2(pb, i, b)
-		storeAVX2(pw, i, v.Sub(b))
+		storeAVX2(pw, i, keep.Mul(v).Sub(b))
 	}
 	rmsPropGeneric(w, g, ms, buf, r, i)
 }
 
 func sgdAVX2(w, g, buf []float32, r *SGDRule, i int) {
 	pw, pg, pb := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(buf)
-	lr, momentum, wd := archsimd.BroadcastFloat32x8(-r.LR), archsimd.BroadcastFloat32x8(r.Momentum), archsimd.BroadcastFloat32x8(r.WeightDecay)
+	lr, momentum := archsimd.BroadcastFloat32x8(-r.LR), archsimd.BroadcastFloat32x8(r.Momentum)
+	factor, l2, keep := archsimd.BroadcastFloat32x8(r.Factor), archsimd.BroadcastFloat32x8(r.L2), archsimd.BroadcastFloat32x8(r.Keep)
 	for ; i+lanesAVX2 <= len(w); i += lanesAVX2 {
 		v := loadAVX2(pw, i)
-		b := momentum.MulAdd(loadAVX2(pb, i), wd.MulAdd(v, loadAVX2(pg, i)))
+		b := momentum.MulAdd(loadAVX2(pb, i), l2.MulAdd(v, factor.Mul(loadAVX2(pg, i))))
 		storeAVX2(pb, i, b)
-		storeAVX2(pw, i, lr.MulAdd(b, v))
+		storeAVX2(pw, i, lr.MulAdd(b, keep.Mul(v)))
 	}
 	sgdGeneric(w, g, buf, r, i)
+}
+
+func adamAVX2(w, g, m, v []float32, r *AdamRule, i int) {
+	pw, pg, pm, pv := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v)
+	beta1, fresh1 := archsimd.BroadcastFloat32x8(r.Beta1), archsimd.BroadcastFloat32x8(1-r.Beta1)
+	beta2, fresh2 := archsimd.BroadcastFloat32x8(r.Beta2), archsimd.BroadcastFloat32x8(1-r.Beta2)
+	rate, correct, eps := archsimd.BroadcastFloat32x8(r.LR*r.Correct1), archsimd.BroadcastFloat32x8(r.Correct2), archsimd.BroadcastFloat32x8(r.Eps)
+	factor, l2, keep := archsimd.BroadcastFloat32x8(r.Factor), archsimd.BroadcastFloat32x8(r.L2), archsimd.BroadcastFloat32x8(r.Keep)
+	for ; i+lanesAVX2 <= len(w); i += lanesAVX2 {
+		x := loadAVX2(pw, i)
+		d := l2.MulAdd(x, factor.Mul(loadAVX2(pg, i)))
+		a := beta1.MulAdd(loadAVX2(pm, i), fresh1.Mul(d))
+		b := beta2.MulAdd(loadAVX2(pv, i), fresh2.Mul(d.Mul(d)))
+		storeAVX2(pm, i, a)
+		storeAVX2(pv, i, b)
+		storeAVX2(pw, i, keep.Mul(x).Sub(rate.Mul(a).Div(b.Sqrt().MulAdd(correct, eps))))
+	}
+	adamGeneric(w, g, m, v, r, i)
 }

@@ -123,30 +123,60 @@ func scaleAVX512(y, a []float32, s float32, i int) {
 	scaleAVX2(y, a, s, i)
 }
 
+func averageAVX512(y, x []float32, s float32, i int) {
+	py, px := unsafe.SliceData(y), unsafe.SliceData(x)
+	v := archsimd.BroadcastFloat32x16(s)
+	for ; i+lanesAVX512 <= len(y); i += lanesAVX512 {
+		a := loadAVX512(px, i)
+		storeAVX512(py, i, v.MulAdd(loadAVX512(py, i).Sub(a), a))
+	}
+	averageAVX2(y, x, s, i)
+}
+
 func rmsPropAVX512(w, g, ms, buf []float32, r *RMSPropRule, i int) {
 	pw, pg, pm, pb := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(ms), unsafe.SliceData(buf)
-	lr, decay, fresh := archsimd.BroadcastFloat32x16(r.LR), archsimd.BroadcastFloat32x16(r.Decay), archsimd.BroadcastFloat32x16(1-r.Decay)
-	momentum, eps, wd := archsimd.BroadcastFloat32x16(r.Momentum), archsimd.BroadcastFloat32x16(r.Eps), archsimd.BroadcastFloat32x16(r.WeightDecay)
+	lr, rho, fresh := archsimd.BroadcastFloat32x16(r.LR), archsimd.BroadcastFloat32x16(r.Rho), archsimd.BroadcastFloat32x16(1-r.Rho)
+	momentum, eps := archsimd.BroadcastFloat32x16(r.Momentum), archsimd.BroadcastFloat32x16(r.Eps)
+	factor, l2, keep := archsimd.BroadcastFloat32x16(r.Factor), archsimd.BroadcastFloat32x16(r.L2), archsimd.BroadcastFloat32x16(r.Keep)
 	for ; i+lanesAVX512 <= len(w); i += lanesAVX512 {
 		v := loadAVX512(pw, i)
-		d := wd.MulAdd(v, loadAVX512(pg, i))
-		s := decay.MulAdd(loadAVX512(pm, i), fresh.Mul(d.Mul(d)))
+		d := l2.MulAdd(v, factor.Mul(loadAVX512(pg, i)))
+		s := rho.MulAdd(loadAVX512(pm, i), fresh.Mul(d.Mul(d)))
 		b := momentum.MulAdd(loadAVX512(pb, i), lr.Mul(d).Div(s.Add(eps).Sqrt()))
 		storeAVX512(pm, i, s)
 		storeAVX512(pb, i, b)
-		storeAVX512(pw, i, v.Sub(b))
+		storeAVX512(pw, i, keep.Mul(v).Sub(b))
 	}
 	rmsPropAVX2(w, g, ms, buf, r, i)
 }
 
 func sgdAVX512(w, g, buf []float32, r *SGDRule, i int) {
 	pw, pg, pb := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(buf)
-	lr, momentum, wd := archsimd.BroadcastFloat32x16(-r.LR), archsimd.BroadcastFloat32x16(r.Momentum), archsimd.BroadcastFloat32x16(r.WeightDecay)
+	lr, momentum := archsimd.BroadcastFloat32x16(-r.LR), archsimd.BroadcastFloat32x16(r.Momentum)
+	factor, l2, keep := archsimd.BroadcastFloat32x16(r.Factor), archsimd.BroadcastFloat32x16(r.L2), archsimd.BroadcastFloat32x16(r.Keep)
 	for ; i+lanesAVX512 <= len(w); i += lanesAVX512 {
 		v := loadAVX512(pw, i)
-		b := momentum.MulAdd(loadAVX512(pb, i), wd.MulAdd(v, loadAVX512(pg, i)))
+		b := momentum.MulAdd(loadAVX512(pb, i), l2.MulAdd(v, factor.Mul(loadAVX512(pg, i))))
 		storeAVX512(pb, i, b)
-		storeAVX512(pw, i, lr.MulAdd(b, v))
+		storeAVX512(pw, i, lr.MulAdd(b, keep.Mul(v)))
 	}
 	sgdAVX2(w, g, buf, r, i)
+}
+
+func adamAVX512(w, g, m, v []float32, r *AdamRule, i int) {
+	pw, pg, pm, pv := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v)
+	beta1, fresh1 := archsimd.BroadcastFloat32x16(r.Beta1), archsimd.BroadcastFloat32x16(1-r.Beta1)
+	beta2, fresh2 := archsimd.BroadcastFloat32x16(r.Beta2), archsimd.BroadcastFloat32x16(1-r.Beta2)
+	rate, correct, eps := archsimd.BroadcastFloat32x16(r.LR*r.Correct1), archsimd.BroadcastFloat32x16(r.Correct2), archsimd.BroadcastFloat32x16(r.Eps)
+	factor, l2, keep := archsimd.BroadcastFloat32x16(r.Factor), archsimd.BroadcastFloat32x16(r.L2), archsimd.BroadcastFloat32x16(r.Keep)
+	for ; i+lanesAVX512 <= len(w); i += lanesAVX512 {
+		x := loadAVX512(pw, i)
+		d := l2.MulAdd(x, factor.Mul(loadAVX512(pg, i)))
+		a := beta1.MulAdd(loadAVX512(pm, i), fresh1.Mul(d))
+		b := beta2.MulAdd(loadAVX512(pv, i), fresh2.Mul(d.Mul(d)))
+		storeAVX512(pm, i, a)
+		storeAVX512(pv, i, b)
+		storeAVX512(pw, i, keep.Mul(x).Sub(rate.Mul(a).Div(b.Sqrt().MulAdd(correct, eps))))
+	}
+	adamAVX2(w, g, m, v, r, i)
 }

@@ -1,0 +1,182 @@
+package optim
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"testing"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// golden is tools/golden/optim.py's output.
+type golden struct {
+	Cases []struct {
+		Name, Rule string
+		Decoupled  bool
+		Clip       float64
+		Micro      int
+		Weights    [][]float64 // after steps 1, 2, 10, 50 and 200
+		Norms      []float64
+	}
+	EMA []float64
+}
+
+const (
+	goldenWeights = 40
+	goldenDecayed = 25
+	goldenSteps   = 200
+)
+
+func readGolden(t *testing.T) (g golden) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/golden.json")
+	if err == nil {
+		err = json.Unmarshal(text, &g)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func cosines() []float32 {
+	w := make([]float32, goldenWeights)
+	for i := range w {
+		w[i] = float32(math.Cos(float64(i)))
+	}
+	return w
+}
+
+func goldenGradient(step int) []float32 {
+	g := make([]float32, goldenWeights)
+	for i := range g {
+		g[i] = float32(math.Sin(0.37*float64(i)+0.11*float64(step)*float64(1+i%5)) * float64(1+i%3))
+	}
+	return g
+}
+
+// Two hundred steps in float32 leave PyTorch's float64 by their rounding: some
+// 1e-6 of weights of about 1.
+func TestStepsEqualPyTorch(t *testing.T) {
+	for _, set := range kernel.Available() {
+		b := cpu.NewWith(set, 2)
+		defer b.Close()
+		for _, c := range readGolden(t).Cases {
+			w, g := view(t, b, cosines()...), view(t, b, goldenGradient(0)...)
+			o, err := New(b, Options{Rule: c.Rule, Momentum: .9, Decay: .9, Beta1: .9, Beta2: .99, Eps: 1e-3, WeightDecay: .02,
+				Decoupled: c.Decoupled, ClipNorm: c.Clip, MicroBatches: c.Micro}, w, g, goldenDecayed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]float32, goldenWeights)
+			for step := range goldenSteps {
+				for k := range max(c.Micro, 1) {
+					if err := b.Upload(g, goldenGradient(max(c.Micro, 1)*step+k)); err != nil {
+						t.Fatal(err)
+					}
+					updated, err := o.Step(0.01 / (1 + float64(step)/50))
+					if err != nil || updated != (k == max(c.Micro, 1)-1) {
+						t.Fatalf("%s: step %d, micro-batch %d: updated %v, %v", c.Name, step, k, updated, err)
+					}
+				}
+				if step < len(c.Norms) {
+					if norm, err := o.GradientNorm(); err != nil || math.Abs(norm-c.Norms[step]) > 1e-5*norm {
+						t.Errorf("%s: step %d: gradient of length %v, want %v (%v)", c.Name, step, norm, c.Norms[step], err)
+					}
+				}
+				for k, at := range []int{0, 1, 9, 49, goldenSteps - 1} {
+					if at != step {
+						continue
+					}
+					if err := b.Download(got, w); err != nil {
+						t.Fatal(err)
+					}
+					for i, want := range c.Weights[k] {
+						if math.Abs(float64(got[i])-want) > 5e-6 {
+							t.Fatalf("%s, %s: step %d: weight %d is %v, want %v", set.Name, c.Name, step+1, i, got[i], want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEMAEqualsTimm(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 2)
+	defer b.Close()
+	x, average := view(t, b, cosines()...), view(t, b, cosines()...)
+	e, err := NewEMA(b, 0.99, []backend.View{x}, []backend.View{average})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range goldenSteps {
+		if err := b.Upload(x, goldenGradient(step)); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Update(step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make([]float32, goldenWeights)
+	if err := b.Download(got, average); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range readGolden(t).EMA {
+		if math.Abs(float64(got[i])-want) > 2e-6 {
+			t.Errorf("average %d is %v, want %v", i, got[i], want)
+		}
+	}
+}
+
+// Gradients of micro-batches are added in order, then multiplied once: to the
+// bit what that sum is.
+func TestMicroBatchesAddUpInOrder(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 2)
+	defer b.Close()
+	sum := goldenGradient(0)
+	w1, w2, g := view(t, b, cosines()...), view(t, b, cosines()...), view(t, b, sum...)
+	four, err := New(b, Options{Rule: "sgd", MicroBatches: 4}, w1, g, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 4 {
+		micro := goldenGradient(k)
+		if err := b.Upload(g, micro); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := four.Step(1); err != nil {
+			t.Fatal(err)
+		}
+		for i := range sum {
+			if k > 0 {
+				sum[i] += micro[i]
+			}
+		}
+	}
+	for i := range sum {
+		sum[i] *= 0.25
+	}
+	one, err := New(b, Options{Rule: "sgd"}, w2, view(t, b, sum...), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Step(1); err != nil {
+		t.Fatal(err)
+	}
+	got, want := make([]float32, goldenWeights), make([]float32, goldenWeights)
+	if err := b.Download(got, w1); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Download(want, w2); err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("weight %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}

@@ -1,0 +1,78 @@
+"""Writes what PyTorch's and timm's optimizers make of 40 weights in 200 steps, and a
+running average of them, for the tests of internal/optim to equal.
+
+    python tools/golden/optim.py internal
+
+Needs numpy, torch and timm. Everything is float64.
+"""
+import json
+import sys
+
+import numpy as np
+import timm
+import torch
+from timm.optim import RMSpropTF
+from timm.utils import ModelEmaV3
+
+N, DECAYED, STEPS = 40, 25, 200
+I = np.arange(N)
+
+
+def gradient(t):
+    return np.sin(0.37 * I + 0.11 * t * (1 + I % 5)) * (1 + I % 3)
+
+
+def run(make, clip=0.0, micro=1):
+    first = torch.nn.Parameter(torch.tensor(np.cos(I[:DECAYED])))
+    rest = torch.nn.Parameter(torch.tensor(np.cos(I[DECAYED:])))
+    optimizer = make([{"params": [first], "weight_decay": 0.02}, {"params": [rest], "weight_decay": 0.0}])
+    norms, snapshots = [], []
+    for t in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 / (1 + t / 50)
+        g = np.mean([gradient(micro * t + k) for k in range(micro)], axis=0)
+        first.grad, rest.grad = torch.tensor(g[:DECAYED]), torch.tensor(g[DECAYED:])
+        if clip:
+            norms.append(torch.nn.utils.clip_grad_norm_([first, rest], clip).item())
+        optimizer.step()
+        if t in (0, 1, 9, 49, STEPS - 1):
+            snapshots.append(torch.cat([first, rest]).tolist())
+    return {"weights": snapshots, "norms": norms[:3]}
+
+
+CASES = {
+    "rmsprop": (dict(rule="rmsprop"), lambda p: RMSpropTF(p, lr=0, alpha=0.9, eps=1e-3, momentum=0.9)),
+    "rmsprop decoupled": (dict(rule="rmsprop", decoupled=True),
+                          lambda p: RMSpropTF(p, lr=0, alpha=0.9, eps=1e-3, momentum=0.9, decoupled_decay=True)),
+    "sgd": (dict(rule="sgd"), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
+    "adam": (dict(rule="adam"), lambda p: torch.optim.Adam(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
+    "adamw": (dict(rule="adam", decoupled=True), lambda p: torch.optim.AdamW(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
+    "clipped": (dict(rule="sgd", clip=3.0), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
+    "three micro-batches": (dict(rule="sgd", micro=3), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
+}
+
+
+def average():
+    """timm's ModelEmaV3 of a weight that follows the gradient, decay 0.99 with the reference's warm-up."""
+    model = torch.nn.Linear(N, 1, bias=False).double()
+    model.weight.data[0] = torch.tensor(np.cos(I))
+    ema = ModelEmaV3(model, decay=0.99)
+    for t in range(STEPS):
+        model.weight.data[0] = torch.tensor(gradient(t))
+        ema.decay = min(0.99, (1 + t) / (10 + t))  # tf.train.ExponentialMovingAverage(num_updates=t)
+        ema.update(model)
+    return ema.module.weight[0].tolist()
+
+
+def main(internal):
+    cases = []
+    for name, (options, make) in CASES.items():
+        keys = {k: options[k] for k in ("clip", "micro") if k in options}
+        cases.append({"name": name} | options | run(make, **keys))
+    with open(internal + "/optim/testdata/golden.json", "w") as f:
+        json.dump({"torch": torch.__version__, "timm": timm.__version__, "cases": cases, "ema": average()}, f)
+        f.write("\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
