@@ -22,12 +22,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/term"
 )
 
 type trainOptions struct {
 	ExistOK bool
+	Resume  string // folder of the run to go on with; resumeOut for --out's
 	JSON    bool
 	Quiet   bool
 }
@@ -35,6 +35,8 @@ type trainOptions struct {
 // AddFlags registers the options.
 func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
+	flags.StringVar(&o.Resume, "resume", "", "go on with the run in --out, or with --resume=DIR in that folder, by its own config.yaml")
+	flags.Lookup("resume").NoOptDefVal = resumeOut
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
 	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
 }
@@ -48,12 +50,16 @@ func newTrainCommand() *cobra.Command {
 epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar, or
 on a pack (see effnet data pack). The run folder receives last.safetensors after each
 epoch, best.safetensors when top-1 improves, config.yaml, classes.txt and
-metrics.csv.`,
+metrics.csv, and the state of the run, from which --resume goes on: a run that was
+stopped or killed at any moment ends in the same bits as one that was not.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(cmd.Flags())
+			if err == nil && opts.Resume != "" {
+				cfg, err = resumedConfig(cmd.Flags(), cfg, opts.Resume)
+			}
 			if err != nil {
 				return err
 			}
@@ -84,9 +90,12 @@ func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, o
 		return err
 	}
 	defer b.Close()
-	if err := makeRunFolder(options.Out, cfg, trainSet.Classes, opts.ExistOK); err != nil {
+	options.Resume = opts.Resume != ""
+	unlock, err := openRunFolder(options.Out, cfg, trainSet.Classes, opts)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), cfg.LogInterval, opts.Quiet)
 	result, err := train.Run(ctx, b, options, trainSet, evalSet, log)
 	if err != nil {
@@ -141,10 +150,16 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 	}
 	o := train.Options{
 		Arch: arch, Epochs: cfg.Epochs, BatchSize: cfg.BatchSize,
-		Optimizer: optim.Options{Rule: cfg.Opt, Momentum: cfg.Momentum, Decay: cfg.Decay, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay},
-		Schedule:  cfg.Sched, PeakLR: cfg.LearningRate(), WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
-		Smoothing: cfg.Smoothing, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
+		Optimizer: optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w"), Momentum: cfg.Momentum, Decay: cfg.Decay,
+			Beta1: cfg.Beta1, Beta2: cfg.Beta2, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay, Decoupled: cfg.Decoupled || cfg.Opt == "adamw",
+			ClipNorm: cfg.ClipGrad, MicroBatches: cfg.GradAccum},
+		Schedule: cfg.Sched, PeakLR: cfg.LearningRate(), WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
+		Smoothing: cfg.Smoothing, EMA: cfg.EMA, Keep: cfg.Keep, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
 		TrainLoader: loader, EvalLoader: loader,
+	}
+	var err error
+	if o.Every, err = train.ParseEvery(cfg.SaveEvery); err != nil {
+		return o, usageError{fmt.Errorf("--checkpoint-every: %w", err)}
 	}
 	if cfg.ClassWeights == "balanced" {
 		o.ClassWeights = set.BalancedWeights()
@@ -184,36 +199,4 @@ func runFolder(cfg config.Config, arch scale.Arch) string {
 		return cfg.Out
 	}
 	return filepath.Join("runs", name)
-}
-
-// What makeRunFolder writes.
-const (
-	configFile  = "config.yaml"
-	classesFile = "classes.txt"
-)
-
-// makeRunFolder creates a run's folder with its configuration and class names.
-func makeRunFolder(dir string, cfg config.Config, classes []string, existOK bool) error {
-	if entries, err := os.ReadDir(dir); err == nil && !existOK {
-		for _, e := range entries {
-			if e.Name() != configFile && e.Name() != classesFile { // those alone are a run that never began
-				return usageError{fmt.Errorf("run folder %s exists and is not empty (choose another --out, or --exist-ok to write into it)", dir)}
-			}
-		}
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("run folder: %w", err)
-	}
-	text, err := yaml.Marshal(cfg)
-	if err != nil {
-		return fmt.Errorf("run folder: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, configFile), text, 0o666); err != nil {
-		return fmt.Errorf("run folder: %w", err)
-	}
-	names := strings.Join(classes, "\n") + "\n"
-	if err := os.WriteFile(filepath.Join(dir, classesFile), []byte(names), 0o666); err != nil {
-		return fmt.Errorf("run folder: %w", err)
-	}
-	return nil
 }

@@ -293,14 +293,15 @@ func (s SoftmaxCrossEntropyGrad) Sizes() []int {
 	return []int{s.N * s.K, s.N * s.K, 1, s.N * s.K}
 }
 
-// An update rule's operand rates [4] is the learning rate lr, a factor of the
-// gradient, and Adam's two corrections of its moments' start, 1/(1-Beta1^t) and
-// 1/sqrt(1-Beta2^t) for step t from 1. Decay makes weights smaller: as L2 in the
-// gradient or, Decoupled from it, of the weight itself (Loshchilov and Hutter
-// 2019); d and w below are
+// Decay is how an update rule makes weights smaller: by L2 in the gradient or,
+// Decoupled from it, directly (Loshchilov and Hutter 2019). The rules' d is
 //
-//	d = factor*g + WeightDecay*w    or, decoupled,    d = factor*g
-//	                                                  w -= lr*WeightDecay*w
+//	d = rates[1]*g + WeightDecay*w    or, decoupled,    d = rates[1]*g
+//	                                                    w -= lr*WeightDecay*w
+//
+// Their operand rates [4] is the learning rate lr, a factor of the gradient, and
+// Adam's two corrections for moments that start at zero, 1/(1-Beta1^t) and
+// 1/sqrt(1-Beta2^t) for step t from 1.
 type Decay struct {
 	WeightDecay float32
 	Decoupled   bool

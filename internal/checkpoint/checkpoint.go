@@ -10,6 +10,7 @@
 package checkpoint
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -28,6 +29,10 @@ type Meta struct {
 	Classes    []string   `json:"classes"` // names by class index
 	Preprocess Preprocess `json:"preprocess"`
 	Training   *Training  `json:"training,omitempty"` // nil for imported weights
+
+	// State is where a run stands, in a file whose tensors are the run's buffers
+	// and not a network by name; nil in others.
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // Preprocess is how an image becomes the network's input.
@@ -47,7 +52,8 @@ type Training struct {
 	Step  int64   `json:"step"`  // completed optimizer steps
 	Top1  float64 `json:"top1"`  // on the evaluation split, fractions
 	Top5  float64 `json:"top5"`
-	Loss  float64 `json:"loss"` // on the evaluation split
+	Loss  float64 `json:"loss"`          // on the evaluation split
+	EMA   bool    `json:"ema,omitempty"` // the weights are running averages
 }
 
 // Tensor is a named array in C order.

@@ -60,12 +60,18 @@ type Config struct {
 
 	Epochs       int     `yaml:"epochs" help:"passes over the training images"`
 	BatchSize    int     `yaml:"batch-size" help:"images a step"`
-	Opt          string  `yaml:"opt" help:"optimizer: rmsprop or sgd"`
-	LR           float64 `yaml:"lr" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of the batch"`
+	GradAccum    int     `yaml:"grad-accum" help:"batches whose gradients are averaged for a step; each normalises by its own statistics"`
+	Opt          string  `yaml:"opt" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
+	LR           float64 `yaml:"lr" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of a step"`
 	Momentum     float64 `yaml:"momentum" help:"of the optimizer"`
 	Decay        float64 `yaml:"decay" help:"rmsprop: share of the old mean square (rho)"`
-	OptEps       float64 `yaml:"opt-eps" help:"rmsprop: added to the mean square"`
-	WeightDecay  float64 `yaml:"weight-decay" help:"L2 penalty on all but batch normalisation"`
+	Beta1        float64 `yaml:"beta1" help:"adam: share of the old first moment"`
+	Beta2        float64 `yaml:"beta2" help:"adam: share of the old second moment"`
+	OptEps       float64 `yaml:"opt-eps" help:"rmsprop: added to the mean square; adam: to its root"`
+	WeightDecay  float64 `yaml:"weight-decay" help:"on all but batch normalisation: L2 in the gradient"`
+	Decoupled    bool    `yaml:"decoupled-decay" help:"shrink the weights themselves instead of L2 in the gradient"`
+	ClipGrad     float64 `yaml:"clip-grad" help:"greatest length of the gradient; 0 for any"`
+	EMA          float64 `yaml:"model-ema-decay" help:"decay of running averages of weights and statistics, which are evaluated too; 0 for none"`
 	Sched        string  `yaml:"sched" help:"learning rate schedule: exponential, cosine or constant"`
 	DecayEpochs  float64 `yaml:"decay-epochs" help:"exponential: epochs between two decays"`
 	DecayRate    float64 `yaml:"decay-rate" help:"exponential: factor of one decay"`
@@ -78,6 +84,8 @@ type Config struct {
 	Prefetch    int    `yaml:"prefetch" help:"batches that are read while one is computed"`
 	Threads     int    `yaml:"threads" help:"threads that compute; 0 for one a core"`
 	LogInterval int    `yaml:"log-interval" help:"steps between two lines of the log"`
+	SaveEvery   string `yaml:"checkpoint-every" help:"how often the run's state is saved, to go on from: 1epoch, 500steps, 10m"`
+	Keep        int    `yaml:"checkpoint-keep" help:"how many states are kept"`
 }
 
 // Default is the paper's recipe on B0 as the reference code has it
@@ -93,9 +101,9 @@ func Default() Config {
 		AA: "none", REMode: "pixel", RECount: 1, MixProb: 1, MixSwitch: 0.5,
 		OnCorrupt: "error", Sampler: "uniform", Repeats: 1, ClassWeights: "none",
 		Epochs: 350, BatchSize: 128,
-		Opt: "rmsprop", Momentum: 0.9, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
+		GradAccum: 1, Opt: "rmsprop", Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
 		Sched: "exponential", DecayEpochs: 2.4, DecayRate: 0.97, WarmupEpochs: 5, Smoothing: 0.1,
-		Seed: 42, Device: "cpu", Prefetch: 2, LogInterval: 50,
+		Seed: 42, Device: "cpu", Prefetch: 2, LogInterval: 50, SaveEvery: "1epoch", Keep: 1,
 	}
 }
 
@@ -114,12 +122,12 @@ func Parse(text []byte) (Config, error) {
 }
 
 // LearningRate is the peak of the schedule: LR, or the reference code's 0.016
-// for each 256 images of a batch.
+// for each 256 images of a step.
 func (c Config) LearningRate() float64 {
 	if c.LR != 0 {
 		return c.LR
 	}
-	return 0.016 * float64(c.BatchSize) / 256
+	return 0.016 * float64(c.BatchSize*c.GradAccum) / 256
 }
 
 // Coefficients are the formula's. Without Phi, they leave the baseline as it is.

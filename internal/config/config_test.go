@@ -166,7 +166,7 @@ func TestProblems(t *testing.T) {
 		{"mean: [1, 2, x]", `mean[2]: "x" is not a number`},
 		{"std: [1, 2, 0]", "std: [1 2 0] is not allowed"},
 		{"scale: [1, 0.5]", "scale: [1 0.5] is not allowed"},
-		{"opt: adam", "opt: adam is not allowed (want rmsprop or sgd)"},
+		{"opt: adagrad", "opt: adagrad is not allowed (want rmsprop or sgd or adam or adamw)"},
 		{"padding: valid", "padding: valid is not allowed (want same or symmetric)"},
 		{"seed: -1", "seed: -1 is not allowed"},
 		{"drop: -0.5", "drop: -0.5 is not allowed"},
@@ -197,7 +197,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestEveryProblemIsReported(t *testing.T) {
-	_, err := Parse([]byte("lr: -1\nepochs: 0\nopt: adam"))
+	_, err := Parse([]byte("lr: -1\nepochs: 0\nopt: adagrad"))
 	var problems Error
 	if !errors.As(err, &problems) || len(problems) != 3 {
 		t.Errorf("%d problems, want 3: %v", len(problems), err)

@@ -83,11 +83,16 @@ func (c Config) checks() []check {
 
 		number("epochs", c.Epochs, 1, 1_000_000),
 		number("batch-size", c.BatchSize, 1, 65536),
-		name("opt", c.Opt, "rmsprop", "sgd"),
+		number("grad-accum", c.GradAccum, 1, 65536),
+		name("opt", c.Opt, "rmsprop", "sgd", "adam", "adamw"),
 		number("lr", c.LR, 0, 100),
 		number("momentum", c.Momentum, 0, 0.9999),
 		number("decay", c.Decay, 0, 0.9999),
+		number("beta1", c.Beta1, 0, 0.9999),
+		number("beta2", c.Beta2, 0, 0.999999),
 		number("opt-eps", c.OptEps, 1e-12, 1),
+		number("clip-grad", c.ClipGrad, 0, 1e9),
+		number("model-ema-decay", c.EMA, 0, 0.9999999),
 		number("weight-decay", c.WeightDecay, 0, 1),
 		name("sched", c.Sched, "exponential", "cosine", "constant"),
 		number("decay-epochs", c.DecayEpochs, 1e-3, 1e6),
@@ -101,6 +106,7 @@ func (c Config) checks() []check {
 		number("prefetch", c.Prefetch, 0, 1024),
 		number("threads", c.Threads, 0, 1024),
 		{"log-interval", c.LogInterval, c.LogInterval >= 1, "1 or more"},
+		number("checkpoint-keep", c.Keep, 1, 1000),
 	}
 }
 

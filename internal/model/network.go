@@ -239,17 +239,22 @@ func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.V
 // Run computes the loss, every gradient and the new running statistics from
 // Images and Targets. step is the training step, which decides what is dropped.
 func (t *Training) Run(step uint64) error {
-	if t.step.Buffer != nil { // a network that drops nothing needs no step
-		t.values = backend.StepValues(step)
-		if err := t.net.backend.Upload(t.step, t.values[:]); err != nil {
-			return err
-		}
+	if err := t.setStep(step); err != nil {
+		return err
 	}
 	if err := t.machine.RunAll(); err != nil {
 		return err
 	}
 	t.update.All()
 	return nil
+}
+
+func (t *Training) setStep(step uint64) error {
+	if t.step.Buffer == nil { // a network that drops nothing needs no step
+		return nil
+	}
+	t.values = backend.StepValues(step)
+	return t.net.backend.Upload(t.step, t.values[:])
 }
 
 // Loss is the last Run's.

@@ -39,6 +39,19 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 	return append(timings, update), nil
 }
 
+// FirstNotFinite does the launches of a training step one by one and names the
+// layer of the first whose output has a NaN or an infinity, or returns "".
+func (t *Training) FirstNotFinite(step uint64) (string, error) {
+	if err := t.setStep(step); err != nil {
+		return "", err
+	}
+	l, err := t.machine.FirstNotFinite()
+	if err != nil || l == nil {
+		return "", err
+	}
+	return l.Op + " of " + layerOf(*l, t.graph.layers()), nil
+}
+
 // Specs are the operations of a training step but for the optimizer's.
 func (t *Training) Specs() []backend.Spec { return append(t.machine.Specs(), t.updateSpec) }
 

@@ -150,6 +150,9 @@ func (o *Optimizer) Specs() []backend.Spec { return o.specs }
 // Steps is how many updates were made.
 func (o *Optimizer) Steps() int { return o.steps }
 
+// Micro is how many micro-batches were added since the last update.
+func (o *Optimizer) Micro() int { return o.added }
+
 // Step takes the gradients of a batch. Of several micro-batches it adds up the
 // gradients, in order, and with those of the last updates the weights by their
 // mean: sum, then one multiplication by 1/MicroBatches. It reports whether the

@@ -88,11 +88,13 @@ type Epoch struct {
 	ValLoss   float64 `json:"val_loss"`
 	ValTop1   float64 `json:"val_top1"`
 	ValTop5   float64 `json:"val_top5"`
+	EMALoss   float64 `json:"ema_loss"` // of the weights' averages; 0 without
+	EMATop1   float64 `json:"ema_top1"`
 	Seconds   float64 `json:"seconds"`
 	DataWait  float64 `json:"data_wait"`
 }
 
-var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "seconds", "data_wait"}
+var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "ema_loss", "ema_top1", "seconds", "data_wait"}
 
 // WriteCSV writes the epochs so far to a file, whole each time.
 func WriteCSV(path string, epochs []Epoch) error {
@@ -105,7 +107,7 @@ func WriteCSV(path string, epochs []Epoch) error {
 	rows := [][]string{columns}
 	for _, e := range epochs {
 		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
-		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.Seconds, e.DataWait} {
+		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1, e.Seconds, e.DataWait} {
 			row = append(row, strconv.FormatFloat(v, 'g', 6, 64))
 		}
 		rows = append(rows, row)

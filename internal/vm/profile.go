@@ -50,6 +50,32 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	return timings, nil
 }
 
+// FirstNotFinite runs the launches one by one and returns the first that leaves a
+// value which is not finite in an output, nil if none does.
+func (m *Machine) FirstNotFinite() (*Timing, error) {
+	if err := m.upload(); err != nil {
+		return nil, err
+	}
+	for i, s := range m.steps {
+		m.programs[i].All()
+		for _, out := range s.out {
+			values := make([]float32, out.view.Len)
+			if err := m.backend.Sync(); err != nil {
+				return nil, err
+			}
+			if err := m.backend.Download(values, out.view); err != nil {
+				return nil, err
+			}
+			for _, v := range values {
+				if v-v != 0 { // of NaN and infinities
+					return &Timing{Op: opName(s), Spec: s.spec, Node: out.node, Inputs: nodesOf(s.in)}, nil
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
 // Specs are the operations of RunAll, in order.
 func (m *Machine) Specs() []backend.Spec {
 	specs := make([]backend.Spec, len(m.steps))

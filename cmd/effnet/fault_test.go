@@ -1,0 +1,192 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// effnetCommand is the test binary in the part of effnet.
+func effnetCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Args = append([]string{"effnet"}, args...)
+	cmd.Dir = dir
+	return cmd
+}
+
+// faultData writes a small data set and a configuration that draws, averages,
+// accumulates and leaves out, and returns their folder.
+func faultData(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 40 {
+		m := image.NewRGBA(image.Rect(0, 0, 40, 36))
+		for p := range m.Pix {
+			m.Pix[p] = uint8(rng.IntN(156)) + uint8(p%4/3*99)
+		}
+		path := filepath.Join(dir, "d", []string{"train", "val"}[i/30], strconv.Itoa(i%3), fmt.Sprintf("%02d.png", i))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := png.Encode(&file, m); err != nil {
+			t.Fatal(err)
+		}
+		if i == 7 {
+			file.Truncate(file.Len() / 2)
+		}
+		if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := `
+baseline:
+  name: tiny
+  resolution: 32
+  stem: 8
+  head: 64
+  stages:
+    - {block: mbconv, kernel: 3, stride: 2, expansion: 1, channels: 16, repeats: 1, se-ratio: 0.25}
+    - {block: mbconv, kernel: 5, stride: 2, expansion: 4, channels: 24, repeats: 2, se-ratio: 0.25}
+epochs: 12
+batch-size: 4
+grad-accum: 2
+lr: 0.01
+warmup-epochs: 1
+bn-momentum: 0.1
+aa: v0
+mixup: 0.2
+on-corrupt: skip
+model-ema-decay: 0.9
+checkpoint-every: 2steps
+checkpoint-keep: 2
+`
+	if err := os.WriteFile(filepath.Join(dir, "fault.yaml"), []byte(config), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// results are the bytes that a run ends in.
+func results(t *testing.T, run string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, name := range []string{"last.safetensors", "last-ema.safetensors", "best.safetensors"} {
+		b, err := os.ReadFile(filepath.Join(run, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	return all.String()
+}
+
+// faultRounds is how many trainings are killed: EFFNET_FAULTS, or a few.
+func faultRounds() int {
+	if n, err := strconv.Atoi(os.Getenv("EFFNET_FAULTS")); err == nil && n > 0 {
+		return n
+	}
+	return 4
+}
+
+// Trainings that are killed again and again, at any moment, end in the same bits
+// as one that was left alone, and leave no file that cannot be read.
+func TestKilledRunsEndInTheSameBits(t *testing.T) {
+	dir := faultData(t)
+	start := time.Now()
+	if out, err := effnetCommand(t.Context(), dir, "train", "d", "--config", "fault.yaml", "--out", "whole", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	long := time.Since(start)
+	want := results(t, filepath.Join(dir, "whole"))
+	rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 3))
+	for round := range faultRounds() {
+		run := fmt.Sprintf("run%d", round)
+		kills := 0
+		for finished := false; !finished; {
+			args := []string{"train", "d", "-q", "--out", run, "-j", strconv.Itoa(1 + rng.IntN(3))}
+			if states, _ := filepath.Glob(filepath.Join(dir, run, "state-*")); len(states) > 0 {
+				args = append(args, "--resume")
+			} else {
+				args = append(args, "--config", "fault.yaml", "--exist-ok")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(long)))+time.Duration(kills)*long/20)
+			out, err := effnetCommand(ctx, dir, args...).CombinedOutput()
+			finished = err == nil
+			if ctx.Err() == nil && err != nil {
+				t.Fatalf("round %d, after %d kills: %v\n%s", round, kills, err, out)
+			}
+			cancel()
+			kills++
+		}
+		if results(t, filepath.Join(dir, run)) != want {
+			t.Errorf("round %d: other weights after %d kills", round, kills-1)
+		}
+		t.Logf("round %d: %d kills", round, kills-1)
+	}
+}
+
+// A full disk stops a training with a sentence; with room again it goes on and
+// ends in the same bits.
+func TestFullDisk(t *testing.T) {
+	dir := faultData(t)
+	if out, err := effnetCommand(t.Context(), dir, "train", "d", "--config", "fault.yaml", "--out", "whole", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	disk := filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("cannot make a small disk: %v (needs root)", err)
+	}
+	defer func() { _ = syscall.Unmount(disk, 0) }()
+	args := []string{"train", "d", "-q", "--out", "disk/run", "--config", "fault.yaml"}
+	stops := 0
+	for ballast := 4 << 20; ; ballast -= 96 << 10 {
+		// As much as there is room for, at most ballast bytes.
+		f, err := os.Create(filepath.Join(disk, "ballast"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = f.Write(make([]byte, max(ballast, 0)))
+		f.Close()
+		out, err := effnetCommand(t.Context(), dir, args...).CombinedOutput()
+		if err == nil {
+			break
+		}
+		stops++
+		if !strings.Contains(string(out), "no space left on device") || strings.Contains(string(out), "panic") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if states, _ := filepath.Glob(filepath.Join(disk, "run", "state-*")); len(states) > 0 {
+			args = []string{"train", "d", "-q", "--out", "disk/run", "--resume"}
+		} else {
+			args = []string{"train", "d", "-q", "--out", "disk/run", "--config", "fault.yaml", "--exist-ok"}
+		}
+		if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stops < 2 {
+		t.Errorf("the disk was full %d times", stops)
+	}
+	if results(t, filepath.Join(disk, "run")) != results(t, filepath.Join(dir, "whole")) {
+		t.Error("other weights")
+	}
+	t.Logf("%d stops", stops)
+}

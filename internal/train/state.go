@@ -1,0 +1,235 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
+	"effnet/internal/data"
+	"effnet/internal/report"
+)
+
+// state is where a run stands, beside its buffers: all that the next step
+// depends on. What is random is a function of these numbers.
+type state struct {
+	Settings string // of the run that goes on; see settings
+	Epoch    int    // under way, from 0
+	Batch    int    // batches of it that are done
+	Step     uint64 // batches in all, which dropout counts
+	Updates  int    // of the weights
+	Micro    int    // batches since the last update
+
+	Sum     meter // of the epoch so far
+	Seconds float64
+	Wait    float64
+	Skipped []skipped
+	Epochs  []report.Epoch
+	Best    Metrics
+}
+
+// skipped is data.Skipped as JSON.
+type skipped struct {
+	Index, Epoch int
+	Path, Reason string
+}
+
+const statePrefix = "state-"
+
+// stateFiles lists the state files of a run folder, the newest first.
+func stateFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".safetensors"), statePrefix)
+		if _, err := strconv.Atoi(number); ok && err == nil {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names, nil
+}
+
+// HasState tells whether a run in a folder can go on.
+func HasState(dir string) bool {
+	names, err := stateFiles(dir)
+	return err == nil && len(names) > 0
+}
+
+// RemoveStates removes the state files of a folder.
+func RemoveStates(dir string) error {
+	files, err := stateFiles(dir)
+	for _, path := range files {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// settings are the options that decide a run's numbers, as text.
+func (o Options) settings(images int) string {
+	o.Out, o.Resume, o.Keep, o.Every = "", false, 0, Every{}
+	for _, l := range []*data.Options{&o.TrainLoader, &o.EvalLoader} {
+		l.Workers, l.Prefetch, l.Skipped = 0, 0, nil
+	}
+	return fmt.Sprintf("%d images, %+v", images, o)
+}
+
+// buffers are what a state file holds beside the state.
+func (r *run) buffers() []namedView {
+	all := []namedView{{"weights", r.net.Weights}, {"running", r.net.Running}}
+	for _, s := range r.optimizer.Slots() {
+		all = append(all, namedView{"optimizer." + s.Name, s.View})
+	}
+	if r.average != nil {
+		all = append(all, namedView{"ema.weights", r.average.net.Weights}, namedView{"ema.running", r.average.net.Running})
+	}
+	return all
+}
+
+type namedView struct {
+	name string
+	view backend.View
+}
+
+// saveState writes where the run stands, and removes all but the newest files.
+func (r *run) saveState(epoch, batch int) error {
+	s := state{Settings: r.fingerprint, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(),
+		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
+	for _, k := range r.loader.Skipped() {
+		e := &data.Error{Reason: k.Err.Error()}
+		errors.As(k.Err, &e)
+		s.Skipped = append(s.Skipped, skipped{k.Index, k.Epoch, e.Path, e.Reason})
+	}
+	doc, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	var tensors []checkpoint.Tensor
+	for _, b := range r.buffers() {
+		values := make([]float32, b.view.Len)
+		if err := r.backend.Download(values, b.view); err != nil {
+			return err
+		}
+		tensors = append(tensors, checkpoint.Tensor{Name: b.name, Shape: []int{len(values)}, Data: values})
+	}
+	path := filepath.Join(r.Out, fmt.Sprintf("%s%010d.safetensors", statePrefix, r.step))
+	meta := checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess, State: doc}
+	if err := checkpoint.Write(path, meta, tensors); err != nil {
+		return err
+	}
+	r.saved, r.savedStep = time.Now(), r.step
+	files, err := stateFiles(r.Out)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	for _, old := range files[min(max(r.Keep, 1), len(files)):] {
+		if err := os.Remove(old); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	return nil
+}
+
+// readState reads the newest state file of the run folder that is whole.
+func (r *run) readState() (*state, []checkpoint.Tensor, error) {
+	files, err := stateFiles(r.Out)
+	if err != nil || len(files) == 0 {
+		return nil, nil, &checkpoint.Error{Path: r.Out, Reason: "has no state to go on from", Err: err}
+	}
+	var first error
+	for _, path := range files {
+		file, err := checkpoint.Read(path)
+		var s state
+		if err == nil {
+			switch {
+			case file.Meta == nil || file.Meta.State == nil:
+				err = &checkpoint.Error{Path: path, Reason: "holds no state of a run"}
+			default:
+				err = json.Unmarshal(file.Meta.State, &s)
+			}
+		}
+		if err == nil && s.Settings != r.fingerprint {
+			return nil, nil, &checkpoint.Error{Path: path, Reason: "is of a run with other settings or images",
+				Hint: "go on with the run's own config.yaml, or start a run in another folder"}
+		}
+		if err == nil {
+			r.log.Printf("going on from %s: epoch %d, step %d", path, s.Epoch+1, s.Batch)
+			return &s, file.Tensors, nil
+		}
+		r.log.Printf("note: %v", err)
+		first = errors.Join(first, err)
+	}
+	return nil, nil, first
+}
+
+// restore puts a run where a state says it stood.
+func (r *run) restore(s *state, tensors []checkpoint.Tensor) error {
+	wrong := func(format string, args ...any) error {
+		return &checkpoint.Error{Path: r.Out, Reason: "its state does not fit the network: " + fmt.Sprintf(format, args...)}
+	}
+	buffers := r.buffers()
+	if len(buffers) != len(tensors) {
+		return wrong("%d buffers, want %d", len(tensors), len(buffers))
+	}
+	for i, b := range buffers {
+		if t := tensors[i]; t.Name != b.name || len(t.Data) != b.view.Len {
+			return wrong("%s of %d values, want %s of %d", t.Name, len(t.Data), b.name, b.view.Len)
+		}
+		if err := r.backend.Upload(b.view, tensors[i].Data); err != nil {
+			return err
+		}
+	}
+	r.optimizer.Resume(s.Updates, s.Micro)
+	r.step, r.sum, r.seconds, r.wait = s.Step, s.Sum, s.Seconds, s.Wait
+	r.result.Epochs, r.result.Best = s.Epochs, s.Best
+	r.epoch, r.batch = s.Epoch, s.Batch
+	r.leftOut = len(s.Skipped)
+	r.savedStep = s.Step
+	return nil
+}
+
+// Every is how often a run's state is saved: after so many epochs, batches or so
+// much time; the zero value is every epoch.
+type Every struct {
+	Epochs, Steps int
+	Time          time.Duration
+}
+
+// ParseEvery reads 2epochs, 500steps or 10m.
+func ParseEvery(text string) (e Every, err error) {
+	number := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz")
+	n, err := strconv.Atoi(number)
+	switch unit := text[len(number):]; {
+	case err == nil && n > 0 && (unit == "epoch" || unit == "epochs"):
+		e.Epochs = n
+	case err == nil && n > 0 && (unit == "step" || unit == "steps"):
+		e.Steps = n
+	default:
+		if e.Time, err = time.ParseDuration(text); err != nil || e.Time <= 0 {
+			return e, fmt.Errorf("train: %q: want a number of epochs or steps or a time, such as 1epoch, 500steps or 10m", text)
+		}
+	}
+	return e, nil
+}
+
+// due tells whether the state is to be saved within an epoch.
+func (r *run) due() bool {
+	e := r.Every
+	return e.Steps > 0 && r.step-r.savedStep >= uint64(e.Steps) || e.Time > 0 && time.Since(r.saved) >= e.Time
+}
+
+// dueAfter tells whether the state is to be saved after an epoch, from 1.
+func (r *run) dueAfter(epoch int) bool {
+	return epoch == r.Epochs || r.due() || r.Every == (Every{}) || r.Every.Epochs > 0 && epoch%r.Every.Epochs == 0
+}
