@@ -28,9 +28,10 @@ var mayImport = map[string]string{
 	"cmd/effnet": "train report optim model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
-	"internal/train":  "report optim model data augment checkpoint scale backend",
-	"internal/report": "",
-	"internal/optim":  "backend",
+	"internal/train":   "report metrics optim model data augment checkpoint scale backend",
+	"internal/report":  "metrics atomicfile",
+	"internal/metrics": "",
+	"internal/optim":   "backend",
 
 	"internal/model": "ops vm scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,

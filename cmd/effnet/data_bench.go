@@ -36,7 +36,7 @@ func newDataBenchCommand() *cobra.Command {
 nothing with the batches. A training that computes faster than this waits for its
 images.`,
 		Example: `  effnet data bench photos --img-size 224 -j 1
-  effnet data bench photos.pack --config configs/b0.yaml --json`,
+  effnet data bench photos.pack --config configs/imagenet-b0.yaml --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(cmd.Flags())

@@ -34,7 +34,7 @@ func newDataPreviewCommand() *cobra.Command {
 		Long: `Draw a contact sheet, the PNG file --out: a photograph a row, first as evaluation
 sees it, then as training with these settings and this seed sees it in its first
 epochs. With mixup or CutMix a column is mixed as a batch is.`,
-		Example: `  effnet data preview photos --recipe configs/b0.yaml --out sheet.png
+		Example: `  effnet data preview photos --recipe configs/imagenet-b0.yaml --out sheet.png
   effnet data preview photos --img-size 128 --aa rand-m9-n2-mstd0.5 --out sheet.png`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -70,10 +70,19 @@ func mustBeNew(dir string) error {
 }
 
 // startRunFolder writes what a run begins with, and removes an older run's states,
-// from which nothing may go on any more.
+// from which nothing may go on any more, and its events.
 func startRunFolder(dir string, cfg config.Config, classes []string) error {
 	if err := train.RemoveStates(dir); err != nil {
 		return err
+	}
+	events, err := filepath.Glob(filepath.Join(dir, "events.out.tfevents.*"))
+	if err != nil {
+		return err
+	}
+	for _, old := range events {
+		if err := os.Remove(old); err != nil {
+			return err
+		}
 	}
 	text, err := yaml.Marshal(cfg)
 	if err != nil {

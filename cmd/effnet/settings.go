@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"effnet/internal/config"
 
@@ -61,8 +60,7 @@ func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 		}
 	}
 	for _, key := range config.Keys() {
-		env := "EFFNET_" + strings.ToUpper(strings.ReplaceAll(key.Name, "-", "_"))
-		if err := v.BindEnv(key.Name, env); err != nil {
+		if err := v.BindEnv(key.Name, envName(key.Name)); err != nil {
 			return config.Config{}, err
 		}
 	}

@@ -28,6 +28,7 @@ import (
 type trainOptions struct {
 	ExistOK bool
 	Resume  string // folder of the run to go on with; resumeOut for --out's
+	DryRun  bool
 	JSON    bool
 	Quiet   bool
 }
@@ -37,6 +38,7 @@ func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
 	flags.StringVar(&o.Resume, "resume", "", "go on with the run in --out, or with --resume=DIR in that folder, by its own config.yaml")
 	flags.Lookup("resume").NoOptDefVal = resumeOut
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what the training will take, and stop there; DIR may be left out")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
 	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
 }
@@ -49,12 +51,17 @@ func newTrainCommand() *cobra.Command {
 		Long: `Train a network from scratch on DIR/train/CLASS/IMAGE and evaluate it after each
 epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar, or
 on a pack (see effnet data pack). The run folder receives last.safetensors after each
-epoch, best.safetensors when top-1 improves, config.yaml, classes.txt and
-metrics.csv, and the state of the run, from which --resume goes on: a run that was
+epoch, best.safetensors when top-1 improves, report.html, metrics.csv and
+metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the state of the run, from which --resume goes on: a run that was
 stopped or killed at any moment ends in the same bits as one that was not.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if opts.DryRun {
+				return usageArgs(cobra.MaximumNArgs(1))(cmd, args)
+			}
+			return usageArgs(cobra.ExactArgs(1))(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(cmd.Flags())
 			if err == nil && opts.Resume != "" {
@@ -63,7 +70,10 @@ stopped or killed at any moment ends in the same bits as one that was not.`,
 			if err != nil {
 				return err
 			}
-			return runTrain(cmd.Context(), cmd.OutOrStdout(), args[0], cfg, opts)
+			if opts.DryRun {
+				return dryRun(cmd.OutOrStdout(), cmd.Flags(), strings.Join(args, ""), cfg)
+			}
+			return runTrain(cmd.Context(), cmd.OutOrStdout(), cmd.Flags(), args[0], cfg, opts)
 		},
 	}
 	addModelFlags(cmd.Flags())
@@ -72,7 +82,7 @@ stopped or killed at any moment ends in the same bits as one that was not.`,
 	return cmd
 }
 
-func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, opts trainOptions) error {
+func runTrain(ctx context.Context, w io.Writer, flags *pflag.FlagSet, dir string, cfg config.Config, opts trainOptions) error {
 	trainSet, evalSet, err := openSets(dir, cfg)
 	if err != nil {
 		return err
@@ -91,6 +101,10 @@ func runTrain(ctx context.Context, w io.Writer, dir string, cfg config.Config, o
 	}
 	defer b.Close()
 	options.Resume = opts.Resume != ""
+	if options.Settings, err = settingsTable(flags, cfg); err != nil {
+		return err
+	}
+	options.LogInterval, options.Machine = cfg.LogInterval, machine(b)
 	unlock, err := openRunFolder(options.Out, cfg, trainSet.Classes, opts)
 	if err != nil {
 		return err

@@ -29,12 +29,17 @@ func (p Pipeline) Validate() error {
 // Load returns the image at path as network input, [Size, Size, 3]. A transform
 // that is random draws the same every time. An unusable file is an *Error.
 func (p Pipeline) Load(path string) ([]float32, error) {
+	return p.Read(single(path), 0)
+}
+
+// Read is Load of image i of a set.
+func (p Pipeline) Read(set *Set, i int) ([]float32, error) {
 	r, err := p.newReader()
 	if err != nil {
 		return nil, err
 	}
 	dst := make([]float32, 3*p.Size*p.Size)
-	if err := r.read(dst, single(path), 0, stream{}); err != nil {
+	if err := r.read(dst, set, i, stream{}); err != nil {
 		return nil, err
 	}
 	return dst, nil

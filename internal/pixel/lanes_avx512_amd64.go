@@ -42,9 +42,8 @@ func oddAVX512(x, y archsimd.Int32x16) archsimd.Int32x16 {
 	return x.ConcatPermute(y, archsimd.LoadUint32x16(&oddFours))
 }
 
-// columnOrder is where the pixels of rows 0 to 3 lie after two roundings down to
-// bytes of pairs of columns; rows 4 to 7 are four bytes on... see
-// storeColumnsAVX512.
+// columnOrder is where the pixels of rows 0 to 3, and of 4 to 7, lie among the
+// bytes that storeColumnsAVX512 makes of eight columns.
 var columnOrder = func() (order [2][64]uint8) {
 	for half := range order {
 		for i := range order[half] {
@@ -71,10 +70,10 @@ func storeColumnsAVX512(dst []uint8, stride int, v *[8]archsimd.Int32x16) {
 	for half := range 2 {
 		rows := x.ConcatPermute(y, archsimd.LoadUint8x64(&columnOrder[half])).AsUint8x64().Add(bias)
 		lo, hi := rows.GetLo(), rows.GetHi()
-		lo.GetLo().Store((*[16]uint8)(p))
-		lo.GetHi().Store((*[16]uint8)(unsafe.Add(p, stride)))
-		hi.GetLo().Store((*[16]uint8)(unsafe.Add(p, 2*stride)))
-		hi.GetHi().Store((*[16]uint8)(unsafe.Add(p, 3*stride)))
-		p = unsafe.Add(p, 4*stride)
+		at := 4 * half * stride
+		lo.GetLo().Store((*[16]uint8)(unsafe.Add(p, at)))
+		lo.GetHi().Store((*[16]uint8)(unsafe.Add(p, at+stride)))
+		hi.GetLo().Store((*[16]uint8)(unsafe.Add(p, at+2*stride)))
+		hi.GetHi().Store((*[16]uint8)(unsafe.Add(p, at+3*stride)))
 	}
 }

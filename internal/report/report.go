@@ -91,10 +91,12 @@ type Epoch struct {
 	EMALoss   float64 `json:"ema_loss"` // of the weights' averages; 0 without
 	EMATop1   float64 `json:"ema_top1"`
 	Seconds   float64 `json:"seconds"`
-	DataWait  float64 `json:"data_wait"`
+
+	ImagesPerSec float64 `json:"images_per_sec"` // of training
+	DataWait     float64 `json:"data_wait"`
 }
 
-var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "ema_loss", "ema_top1", "seconds", "data_wait"}
+var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "ema_loss", "ema_top1", "seconds", "data_wait", "images_per_sec"}
 
 // WriteCSV writes the epochs so far to a file, whole each time.
 func WriteCSV(path string, epochs []Epoch) error {
@@ -107,7 +109,7 @@ func WriteCSV(path string, epochs []Epoch) error {
 	rows := [][]string{columns}
 	for _, e := range epochs {
 		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
-		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1, e.Seconds, e.DataWait} {
+		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1, e.Seconds, e.DataWait, e.ImagesPerSec} {
 			row = append(row, strconv.FormatFloat(v, 'g', 6, 64))
 		}
 		rows = append(rows, row)

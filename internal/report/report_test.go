@@ -76,7 +76,7 @@ func TestWriteCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,ema_loss,ema_top1,seconds,data_wait\n1,10,0.1,2,0.25,1.5,0.5,1,0,0,3,0.01\n"
+	want := "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,val_top5,ema_loss,ema_top1,seconds,data_wait,images_per_sec\n1,10,0.1,2,0.25,1.5,0.5,1,0,0,3,0.01,0\n"
 	if string(got) != want {
 		t.Errorf("wrote\n%s\nwant\n%s", got, want)
 	}

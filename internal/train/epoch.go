@@ -31,7 +31,11 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		}
 		r.sum.add(loss, r.logits, batch.Labels, r.Arch.Classes)
 		r.seconds = before + time.Since(start).Seconds()
-		r.log.Step(r.status(lr, r.batch-first, time.Since(start), r.wait-waited))
+		status := r.status(lr, r.batch-first, time.Since(start), r.wait-waited)
+		r.log.Step(status)
+		if err := r.observeStep(status); err != nil {
+			return err
+		}
 		if r.due() {
 			if err := r.saveState(r.epoch, r.batch); err != nil {
 				return err
@@ -93,6 +97,7 @@ func (r *run) finishEpoch(ctx context.Context) error {
 	e := report.Epoch{
 		Epoch: r.epoch + 1, Step: int64(r.optimizer.Steps()), LR: r.schedule.LR(max(r.optimizer.Steps()-1, 0)),
 		TrainLoss: r.sum.loss(), TrainTop1: r.sum.top1(), Seconds: r.seconds, DataWait: r.wait / r.seconds,
+		ImagesPerSec: float64(r.sum.Count) / r.seconds,
 	}
 	m, averaged, err := r.evaluate(ctx, &e)
 	if err != nil {
@@ -111,7 +116,7 @@ func (r *run) finishEpoch(ctx context.Context) error {
 		r.result.Best = best
 	}
 	r.reportEpoch(e, m, averaged)
-	if err := report.WriteCSV(filepath.Join(r.Out, "metrics.csv"), r.result.Epochs); err != nil {
+	if err := r.observeEpoch(e, best.Details, improved); err != nil {
 		return err
 	}
 	r.epoch, r.batch, r.sum, r.seconds, r.wait = r.epoch+1, 0, meter{}, 0, 0

@@ -9,6 +9,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/metrics"
 	"effnet/internal/model"
 )
 
@@ -20,6 +21,8 @@ type Metrics struct {
 	Images int     `json:"images"`
 
 	LeftOut int `json:"left_out,omitempty"` // unusable images, not among Images
+
+	Details *metrics.Evaluation `json:"-"`
 }
 
 func (m Metrics) String() string {
@@ -63,41 +66,28 @@ func (e *Evaluator) LeftOut() string {
 
 // Run evaluates every image once, with the present weights. The result does not depend on the batch size.
 func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
-	var m Metrics
-	var top1, top5 int
-	var loss float64
 	k := e.net.Arch.Classes
+	collector := metrics.NewCollector(k, worstShown)
 	e.pass.Update()
 	for batch, err := range e.loader.Epoch(ctx, 0, 0) {
 		if err != nil {
-			return m, err
+			return Metrics{}, err
 		}
 		if err := e.backend.Upload(e.pass.Images, batch.Images); err != nil {
-			return m, err
+			return Metrics{}, err
 		}
 		if err := e.pass.Run(); err != nil {
-			return m, err
+			return Metrics{}, err
 		}
 		if err := e.pass.Logits(e.logits); err != nil {
-			return m, err
+			return Metrics{}, err
 		}
 		for n := range batch.Count {
-			row, label := e.logits[n*k:(n+1)*k], batch.Labels[n]
-			r := rank(row, label)
-			if r < 1 {
-				top1++
-			}
-			if r < 5 {
-				top5++
-			}
-			loss += crossEntropy(row, label)
+			collector.Add(e.logits[n*k:(n+1)*k], batch.Labels[n], batch.Index[n])
 		}
-		m.Images += batch.Count
 	}
-	m.LeftOut = len(e.loader.Skipped())
-	count := float64(m.Images)
-	m.Top1, m.Top5, m.Loss = float64(top1)/count, float64(top5)/count, loss/count
-	return m, nil
+	r := collector.Result()
+	return Metrics{Top1: r.Top1, Top5: r.Top5, Loss: r.Loss, Images: r.Images, LeftOut: len(e.loader.Skipped()), Details: r}, nil
 }
 
 // rank is how many classes come before label: those with a higher logit, and of
@@ -111,11 +101,6 @@ func rank(logits []float32, label int) int {
 		}
 	}
 	return n
-}
-
-// crossEntropy is -log of the probability of label.
-func crossEntropy(logits []float32, label int) float64 {
-	return logSumExp(logits) - float64(logits[label])
 }
 
 // Softmax returns the probabilities of a row of logits.

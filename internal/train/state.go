@@ -79,6 +79,7 @@ func RemoveStates(dir string) error {
 // settings are the options that decide a run's numbers, as text.
 func (o Options) settings(images int) string {
 	o.Out, o.Resume, o.Keep, o.Every = "", false, 0, Every{}
+	o.LogInterval, o.Settings, o.Machine = 0, nil, nil
 	for _, l := range []*data.Options{&o.TrainLoader, &o.EvalLoader} {
 		l.Workers, l.Prefetch, l.Skipped = 0, 0, nil
 	}

@@ -35,6 +35,10 @@ type Options struct {
 
 	EMA float64 // decay of running averages of the weights; 0 for none
 
+	LogInterval int              // batches between two lines of metrics.jsonl; 0 for none
+	Settings    []report.Setting // for the report
+	Machine     [][2]string      // for the report
+
 	Seed        uint64
 	Out         string // folder of the checkpoints and metrics; it exists
 	Resume      bool   // go on from the newest state in Out
@@ -63,6 +67,7 @@ type run struct {
 	loader      *data.Loader
 	evaluator   *Evaluator // nil without an evaluation set
 	average     *average   // nil without EMA
+	observer    *observer
 	classes     []string
 	log         *report.Log
 	fingerprint string    // Options.settings
@@ -132,9 +137,12 @@ func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *re
 		return nil, err
 	}
 	if opt.Resume {
-		return r, r.restore(from, buffers)
+		if err := r.restore(from, buffers); err != nil {
+			return nil, err
+		}
 	}
-	return r, nil
+	r.observer, err = r.newObserver(evalSet)
+	return r, err
 }
 
 // build makes all that a run computes with.

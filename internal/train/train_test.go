@@ -54,6 +54,8 @@ func TestRank(t *testing.T) {
 }
 
 // Logits far outside what exp can take still have probabilities and a loss.
+
+// Logits far outside what exp can take still have probabilities.
 func TestSoftmaxOfLargeLogits(t *testing.T) {
 	p := Softmax([]float32{1000, 1001, -1000})
 	e := math.E
@@ -61,11 +63,5 @@ func TestSoftmaxOfLargeLogits(t *testing.T) {
 		if math.Abs(p[i]-want) > 1e-12 {
 			t.Errorf("probability %d is %v, want %v", i, p[i], want)
 		}
-	}
-	if got := crossEntropy([]float32{1000, 0}, 1); got != 1000 {
-		t.Errorf("cross-entropy %v, want 1000", got)
-	}
-	if got := crossEntropy([]float32{float32(math.NaN()), 0}, 1); got == got {
-		t.Errorf("cross-entropy of a NaN is %v", got)
 	}
 }

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"effnet/internal/backend"
+	"effnet/internal/config"
+	"effnet/internal/data"
+	"effnet/internal/model"
+	"effnet/internal/optim"
+	"effnet/internal/report"
+	"effnet/internal/scale"
+	"effnet/internal/train"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// source says where a setting has its value from, in loadConfig's order.
+func source(flags *pflag.FlagSet, key string) string {
+	file := flags.Lookup("config").Value.String()
+	if flags.Changed(key) {
+		return "flag"
+	}
+	if env := envName(key); os.Getenv(env) != "" {
+		return env
+	}
+	var settings map[string]any
+	if text, err := os.ReadFile(file); err == nil && yaml.Unmarshal(text, &settings) == nil {
+		if _, ok := settings[key]; ok {
+			return file
+		}
+	}
+	return "default"
+}
+
+// envName is the environment variable of a setting.
+func envName(key string) string {
+	return "EFFNET_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}
+
+// settingsTable is every setting's value and where it is from.
+func settingsTable(flags *pflag.FlagSet, cfg config.Config) ([]report.Setting, error) {
+	settings, err := asMap(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var table []report.Setting
+	for _, key := range config.Keys() {
+		value, set := settings[key.Name]
+		if !set {
+			continue // a name or a folder that was not given
+		}
+		text := fmt.Sprint(value)
+		if key.Name == "lr" && cfg.LR == 0 {
+			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
+		}
+		table = append(table, report.Setting{Key: key.Name, Value: text, Source: source(flags, key.Name)})
+	}
+	return table, nil
+}
+
+// writeSettings prints them.
+func writeSettings(w io.Writer, flags *pflag.FlagSet, cfg config.Config) error {
+	table, err := settingsTable(flags, cfg)
+	if err != nil {
+		return err
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range table {
+		fmt.Fprintf(tab, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
+	}
+	return tab.Flush()
+}
+
+// machine says what a run runs on.
+func machine(b backend.Backend) [][2]string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return [][2]string{
+		{"host", host}, {"system", runtime.GOOS + "/" + runtime.GOARCH}, {"cores", strconv.Itoa(runtime.NumCPU())},
+		{"device", b.Name()}, {"effnet", version}, {"Go", runtime.Version()}, {"started", time.Now().Format(time.RFC3339)},
+	}
+}
+
+// plan is what a training will take.
+type plan struct {
+	arch         scale.Arch
+	micro, batch int // batches of a step, images of a batch
+	images       int // 0 if they are not known
+	arena        int64
+	weights      int64
+}
+
+func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) {
+	p := plan{arch: arch, micro: cfg.GradAccum, batch: cfg.BatchSize, images: images}
+	slots := optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w")}.SlotCount()
+	if cfg.EMA > 0 {
+		slots++
+	}
+	var err error
+	p.arena, p.weights, err = model.Memory(arch, cfg.BatchSize, slots)
+	return p, err
+}
+
+func (p plan) write(w io.Writer, epochs int) {
+	cost := scale.Count(p.arch)
+	fmt.Fprintf(w, "%s at %d px, %d classes: %.2fM parameters, %.1fM multiply-adds an image\n",
+		p.arch.Name, p.arch.Resolution, p.arch.Classes, float64(cost.Params)/1e6, float64(cost.MACs)/1e6)
+	fmt.Fprintf(w, "memory: %.1f MiB for a batch of %d, %.1f MiB for weights, gradients, averages and the optimizer's values\n",
+		float64(p.arena)/(1<<20), p.batch, float64(p.weights)/(1<<20))
+	if p.images > 0 {
+		fmt.Fprintf(w, "%d images: %d epochs of %d batches, %d a step\n", p.images, epochs, p.images/p.batch, p.micro)
+	}
+}
+
+// dryRun prints what a training would do and measures how long its steps take,
+// if there are images to train on.
+func dryRun(w io.Writer, flags *pflag.FlagSet, dir string, cfg config.Config) error {
+	if err := writeSettings(w, flags, cfg); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if dir == "" {
+		arch, err := cfg.Arch(1000)
+		if err != nil {
+			return usageError{err}
+		}
+		p, err := planTraining(cfg, arch, 0)
+		if err != nil {
+			return err
+		}
+		p.write(w, cfg.Epochs)
+		return nil
+	}
+	set, _, err := openSets(dir, cfg)
+	if err != nil {
+		return err
+	}
+	arch, err := cfg.Arch(len(set.Classes))
+	if err != nil {
+		return usageError{err}
+	}
+	options, err := trainSettings(cfg, arch, set)
+	if err != nil {
+		return err
+	}
+	p, err := planTraining(cfg, arch, set.Len())
+	if err != nil {
+		return err
+	}
+	p.write(w, cfg.Epochs)
+	b, err := openBackend(cfg.Device, cfg.Threads)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return estimate(w, b, options, set)
+}
+
+// estimate times a few batches.
+func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.Set) error {
+	net, err := model.New(options.Arch, b)
+	if err == nil {
+		err = net.Initialise(options.Seed)
+	}
+	if err != nil {
+		return err
+	}
+	training, err := net.Training(options.BatchSize, options.Seed)
+	if err != nil {
+		return err
+	}
+	fastest := time.Duration(1<<63 - 1)
+	for step := range uint64(4) {
+		start := time.Now()
+		if err := training.Run(step); err != nil {
+			return err
+		}
+		fastest = min(fastest, time.Since(start))
+	}
+	batches := set.Len() / options.BatchSize * options.Epochs
+	fmt.Fprintf(w, "about %s: %.1f images/s, without evaluation and if reading keeps up\n",
+		(fastest * time.Duration(batches)).Round(time.Second), float64(options.BatchSize)/fastest.Seconds())
+	return nil
+}

@@ -1,0 +1,95 @@
+package report
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Events writes a file that TensorBoard reads: records (TensorFlow's TFRecord:
+// length, data and a masked CRC-32C of each) of Event messages in Protocol
+// Buffers' encoding (tensorflow/core/util/event.proto and
+// tensorflow/core/framework/summary.proto).
+type Events struct{ f *os.File }
+
+// NewEvents starts an event file in a folder. TensorBoard reads all files of a
+// folder as one run, so that a run that goes on has another file.
+func NewEvents(dir string) (*Events, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d", time.Now().Unix(), host, os.Getpid())
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	e := &Events{f}
+	return e, e.write(field(nil, 3, []byte("brain.Event:2")), 0)
+}
+
+// Scalars writes values by their tags at a step.
+func (e *Events) Scalars(step int64, values map[string]float64) error {
+	var summary []byte
+	for _, tag := range slices.Sorted(maps.Keys(values)) {
+		value := field(nil, 1, []byte(tag))
+		value = append(value, 2<<3|5) // simple_value, 32 bits
+		value = binary.LittleEndian.AppendUint32(value, math.Float32bits(float32(values[tag])))
+		summary = field(summary, 1, value)
+	}
+	return e.write(field(nil, 5, summary), step)
+}
+
+// Text writes Markdown under a tag.
+func (e *Events) Text(tag, markdown string) error {
+	plugin := field(nil, 1, field(nil, 1, []byte("text"))) // SummaryMetadata.plugin_data.plugin_name
+	const stringType = 7                                   // DT_STRING
+	shape := field(nil, 2, []byte{1 << 3, 1})              // one dimension of size 1
+	tensor := field([]byte{1 << 3, stringType}, 2, shape)
+	tensor = field(tensor, 8, []byte(markdown))
+	value := field(nil, 1, []byte(tag))
+	value = field(value, 9, plugin)
+	value = field(value, 8, tensor)
+	return e.write(field(nil, 5, field(nil, 1, value)), 0)
+}
+
+// write adds a record: what, a message's field, with the time and the step.
+func (e *Events) write(what []byte, step int64) error {
+	event := []byte{1<<3 | 1} // wall_time, 64 bits
+	event = binary.LittleEndian.AppendUint64(event, math.Float64bits(float64(time.Now().UnixMicro())/1e6))
+	event = binary.AppendUvarint(append(event, 2<<3), uint64(step))
+	event = append(event, what...)
+	record := binary.LittleEndian.AppendUint64(nil, uint64(len(event)))
+	record = binary.LittleEndian.AppendUint32(record, masked(record))
+	record = append(record, event...)
+	record = binary.LittleEndian.AppendUint32(record, masked(event))
+	if _, err := e.f.Write(record); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file.
+func (e *Events) Close() error { return e.f.Close() }
+
+// field appends a field that holds bytes: its number with wire type 2, a length,
+// the bytes.
+func field(b []byte, number int, content []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(number)<<3|2)
+	b = binary.AppendUvarint(b, uint64(len(content)))
+	return append(b, content...)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// masked is a CRC-32C rotated and shifted, as TFRecord stores it.
+func masked(b []byte) uint32 {
+	crc := crc32.Checksum(b, castagnoli)
+	return (crc>>15 | crc<<17) + 0xa282ead8
+}

@@ -1,0 +1,182 @@
+package train
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"effnet/internal/data"
+	"effnet/internal/metrics"
+	"effnet/internal/report"
+)
+
+// observer writes what a run shows of itself to its folder: metrics.csv,
+// metrics.jsonl, TensorBoard's events and report.html.
+type observer struct {
+	dir    string
+	page   report.Page
+	lines  *report.Lines
+	events *report.Events
+	set    *data.Set // of the evaluation; may be nil
+	best   *metrics.Evaluation
+}
+
+// worstShown is how many badly classified images a report has.
+const worstShown = 12
+
+// newObserver opens the files. Those of a run that goes on keep what was before
+// its step.
+func (r *run) newObserver(evalSet *data.Set) (*observer, error) {
+	o := &observer{dir: r.Out, set: evalSet}
+	o.page = report.Page{Title: filepath.Base(r.Out) + ": " + r.Arch.Name, Classes: r.classes, Settings: r.Settings, Machine: r.Machine}
+	var err error
+	if o.lines, err = report.OpenLines(filepath.Join(r.Out, "metrics.jsonl"), int64(r.optimizer.Steps())); err != nil {
+		return nil, err
+	}
+	if o.events, err = report.NewEvents(r.Out); err != nil {
+		return nil, err
+	}
+	var table strings.Builder
+	table.WriteString("| setting | value | from |\n|---|---|---|\n")
+	for _, s := range r.Settings {
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", s.Key, s.Value, s.Source)
+	}
+	return o, o.events.Text("settings", table.String())
+}
+
+// stepLine is a step's line of metrics.jsonl.
+type stepLine struct {
+	Kind         string  `json:"kind"` // "step"
+	Epoch        int     `json:"epoch"`
+	Step         int64   `json:"step"` // updates of the weights so far
+	Loss         float64 `json:"loss"` // mean of the epoch so far
+	Top1         float64 `json:"top1"`
+	LR           float64 `json:"lr"`
+	ImagesPerSec float64 `json:"images_per_sec"`
+	GradientNorm float64 `json:"gradient_norm,omitempty"`
+}
+
+// epochLine is an epoch's.
+type epochLine struct {
+	Kind string `json:"kind"` // "epoch"
+	report.Epoch
+}
+
+// observeStep writes a step, every LogInterval steps.
+func (r *run) observeStep(s report.Step) error {
+	if r.LogInterval < 1 || r.step%uint64(r.LogInterval) != 0 {
+		return nil
+	}
+	norm, err := r.optimizer.GradientNorm()
+	if err != nil {
+		return err
+	}
+	at := int64(r.optimizer.Steps())
+	scalars := map[string]float64{"train/loss": s.Loss, "train/top1": s.Top1, "train/lr": s.LR, "train/images_per_sec": s.ImagesPerSec, "train/data_wait": s.DataWait}
+	if norm > 0 {
+		scalars["train/gradient_norm"] = norm
+	}
+	if err := r.observer.events.Scalars(at, scalars); err != nil {
+		return err
+	}
+	return r.observer.lines.Write(stepLine{"step", s.Epoch, at, s.Loss, s.Top1, s.LR, s.ImagesPerSec, norm})
+}
+
+// observeEpoch writes an epoch, with the evaluation of the better weights.
+func (r *run) observeEpoch(e report.Epoch, evaluation *metrics.Evaluation, improved bool) error {
+	o := r.observer
+	if improved || o.best == nil {
+		o.best = evaluation
+	}
+	at := e.Step
+	scalars := map[string]float64{"epoch/train_loss": e.TrainLoss, "epoch/train_top1": e.TrainTop1, "epoch/lr": e.LR, "epoch/seconds": e.Seconds}
+	if evaluation != nil {
+		scalars["val/loss"], scalars["val/top1"], scalars["val/top5"] = e.ValLoss, e.ValTop1, e.ValTop5
+		scalars["val/ece"] = evaluation.ECE
+	}
+	if r.average != nil && evaluation != nil {
+		scalars["val/ema_loss"], scalars["val/ema_top1"] = e.EMALoss, e.EMATop1
+	}
+	if err := r.norms(scalars); err != nil {
+		return err
+	}
+	if err := o.events.Scalars(at, scalars); err != nil {
+		return err
+	}
+	if err := o.lines.Write(epochLine{"epoch", e}); err != nil {
+		return err
+	}
+	if err := report.WriteCSV(filepath.Join(o.dir, "metrics.csv"), r.result.Epochs); err != nil {
+		return err
+	}
+	return r.writePage()
+}
+
+// norms adds the lengths of each layer's weights and last gradients.
+func (r *run) norms(scalars map[string]float64) error {
+	weights, err := r.net.Tensors()
+	if err != nil {
+		return err
+	}
+	gradients, err := r.training.Gradients()
+	if err != nil {
+		return err
+	}
+	for i, g := range gradients { // the parameters come first among the weights
+		scalars["weights/"+g.Name] = length(weights[i].Data)
+		scalars["gradients/"+g.Name] = length(g.Data)
+	}
+	return nil
+}
+
+func length(v []float32) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum)
+}
+
+// writePage writes report.html.
+func (r *run) writePage() error {
+	o := r.observer
+	p := o.page
+	p.Epochs, p.Evaluation = r.result.Epochs, o.best
+	p.Verdict = fmt.Sprintf("%d of %d epochs; not evaluated.", len(p.Epochs), r.Epochs)
+	if o.best != nil {
+		p.Verdict = fmt.Sprintf("%d of %d epochs; best top-1 %.2f%% on %d images.", len(p.Epochs), r.Epochs, 100*r.result.Best.Top1, r.result.Best.Images)
+		for _, m := range o.best.Worst[:min(worstShown, len(o.best.Worst))] {
+			if t, err := r.thumbnail(m); err == nil { // a file that is gone by now is not shown
+				p.Worst = append(p.Worst, t)
+			}
+		}
+	}
+	return p.Write(filepath.Join(o.dir, "report.html"))
+}
+
+// thumbnail is an image as the network sees it.
+func (r *run) thumbnail(m metrics.Miss) (t report.Thumbnail, err error) {
+	p := r.EvalLoader.Pipeline
+	pixels, err := p.Read(r.observer.set, m.Index)
+	if err != nil {
+		return t, err
+	}
+	picture := image.NewRGBA(image.Rect(0, 0, p.Size, p.Size))
+	for i := range p.Size * p.Size {
+		for c := range 3 {
+			v := math.Round(float64(pixels[3*i+c])*p.Std[c] + p.Mean[c])
+			picture.Pix[4*i+c] = uint8(min(max(v, 0), 255))
+		}
+		picture.Pix[4*i+3] = 255
+	}
+	var file bytes.Buffer
+	if err := jpeg.Encode(&file, picture, &jpeg.Options{Quality: 80}); err != nil {
+		return t, fmt.Errorf("train: %w", err)
+	}
+	return report.Thumbnail{Path: r.observer.set.Path(m.Index), JPEG: file.Bytes(), Label: r.classes[m.Label], Predicted: r.classes[m.Predicted],
+		Probability: m.Probability, Confidence: m.Confidence}, nil
+}
