@@ -25,11 +25,11 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "train report optim model data data/check augment atomicfile config checkpoint scale " +
+	"cmd/effnet": "train report metrics optim model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
 	"internal/train":   "report metrics optim model data augment checkpoint scale backend",
-	"internal/report":  "metrics atomicfile",
+	"internal/report":  "metrics atomicfile golang.org/x/image",
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 

@@ -2,16 +2,26 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"effnet/internal/atomicfile"
+	"effnet/internal/augment"
 
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/metrics"
 	"effnet/internal/model"
+	"effnet/internal/report"
 	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
@@ -56,8 +66,11 @@ func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Networ
 
 type evalOptions struct {
 	deviceOptions
-	Workers, BatchSize int
-	OnCorrupt, Exclude string
+	Workers, BatchSize, TopK           int
+	Split, OnCorrupt, Exclude, TTA     string
+	PerClass                           bool
+	Confusion, Reliability, Prediction string // files
+	FailUnder                          float64
 }
 
 // AddFlags registers the options.
@@ -65,12 +78,21 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
+	flags.StringVar(&o.Split, "split", "", "folder of DIR to evaluate on (default: val, valid, validation or test)")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
+	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: none, flip, 5crop or 10crop")
+	flags.IntVar(&o.TopK, "topk", 5, "print the share of images whose class is among so many")
+	flags.BoolVar(&o.PerClass, "per-class", false, "print precision, recall and F1 of each class")
+	flags.StringVar(&o.Confusion, "confusion", "", "write the confusion matrix to this `file`, .csv or .png")
+	flags.StringVar(&o.Reliability, "reliability", "", "draw accuracy over confidence to this .png `file`")
+	flags.StringVar(&o.Prediction, "predictions", "", "write every image's prediction to this .csv `file`")
+	flags.Float64Var(&o.FailUnder, "fail-under", 0, "fail if top-1 is less: 0.75 for 75%")
 }
 
 // Validate names the first option out of range.
 func (o *evalOptions) Validate() error {
+	ends := func(name string, of ...string) bool { return name == "" || slices.Contains(of, filepath.Ext(name)) }
 	switch {
 	case o.Workers < 0:
 		return usageError{fmt.Errorf("--workers %d: want 0 or more", o.Workers)}
@@ -78,21 +100,54 @@ func (o *evalOptions) Validate() error {
 		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
 	case o.OnCorrupt != string(data.Stop) && o.OnCorrupt != string(data.Skip):
 		return usageError{fmt.Errorf("--on-corrupt %q: want error or skip", o.OnCorrupt)}
+	case views[o.TTA] == nil:
+		return usageError{fmt.Errorf("--tta %q: want none, flip, 5crop or 10crop", o.TTA)}
+	case o.TopK < 1:
+		return usageError{fmt.Errorf("--topk %d: want 1 or more", o.TopK)}
+	case !ends(o.Confusion, ".csv", ".png"):
+		return usageError{fmt.Errorf("--confusion %s: want a name that ends in .csv or .png", o.Confusion)}
+	case !ends(o.Reliability, ".png"):
+		return usageError{fmt.Errorf("--reliability %s: want a name that ends in .png", o.Reliability)}
+	case !(o.FailUnder >= 0 && o.FailUnder <= 1):
+		return usageError{fmt.Errorf("--fail-under %v: want 0 to 1", o.FailUnder)}
 	}
 	return o.deviceOptions.Validate()
+}
+
+// views are the corners of each way to look at an image, and whether mirrored too.
+var views = map[string]func(e augment.Eval) []augment.Transform{
+	"none":   func(e augment.Eval) []augment.Transform { return look(e, false, augment.Center) },
+	"flip":   func(e augment.Eval) []augment.Transform { return look(e, true, augment.Center) },
+	"5crop":  func(e augment.Eval) []augment.Transform { return look(e, false, corners...) },
+	"10crop": func(e augment.Eval) []augment.Transform { return look(e, true, corners...) },
+}
+
+var corners = []augment.Corner{augment.Center, augment.TopLeft, augment.TopRight, augment.BottomLeft, augment.BottomRight}
+
+func look(e augment.Eval, mirrored bool, corners ...augment.Corner) (all []augment.Transform) {
+	for _, corner := range corners {
+		e.Corner, e.Flip = corner, false
+		all = append(all, e)
+		if mirrored {
+			e.Flip = true
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 func newEvalCommand() *cobra.Command {
 	var opts evalOptions
 	cmd := &cobra.Command{
-		Use:   "eval CHECKPOINT DIR|PACK",
+		Use:   "eval CHECKPOINT DIR",
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
-splits; on the tar files DIR/val/*.tar or DIR/*.tar; or on a pack (see effnet data
-pack). The classes must be the checkpoint's; it also says how images are
-preprocessed.`,
+splits. The classes must be the checkpoint's; it also says how images are
+preprocessed. A run with --model-ema-decay has last-ema.safetensors beside
+last.safetensors; best.safetensors is the better of the two at its time.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
-  effnet eval runs/first/best.safetensors photos/test --json`,
+  effnet eval runs/first/best.safetensors photos --per-class --confusion confusion.png
+  effnet eval runs/first/best.safetensors photos/test --json --fail-under 0.9`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runEval(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
@@ -111,34 +166,143 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 		return err
 	}
 	defer b.Close()
-	set, err := data.OpenEval(dir, meta.Classes)
+	set, err := opts.openSet(dir, meta.Classes)
 	if err != nil {
 		return err
 	}
-	if opts.Exclude != "" {
-		rest, err := data.Exclude(opts.Exclude, dir, set)
-		if err != nil {
-			return err
-		}
-		set = rest[0]
-	}
-	e, err := train.NewEvaluator(net, b, set, data.Options{
-		Pipeline: train.Pipeline(meta.Preprocess), BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
+	pipeline := train.Pipeline(meta.Preprocess)
+	e, err := train.NewViewsEvaluator(net, b, set, data.Options{
+		Pipeline: pipeline, BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
 		OnCorrupt: data.OnCorrupt(opts.OnCorrupt),
-	})
+	}, views[opts.TTA](pipeline.Transform.(augment.Eval))...)
 	if err != nil {
 		return err
 	}
-	m, err := e.Run(ctx)
+	m, err := opts.run(ctx, e, set)
 	if err != nil {
 		return err
 	}
 	if text := e.LeftOut(); text != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
-	if opts.JSON {
-		return json.NewEncoder(w).Encode(m)
+	if err := opts.write(w, m, meta.Classes); err != nil {
+		return err
 	}
-	_, err = fmt.Fprintln(w, m)
-	return err
+	if m.Top1 < opts.FailUnder {
+		return fmt.Errorf("eval: top-1 %.2f%% is under %.2f%%", 100*m.Top1, 100*opts.FailUnder)
+	}
+	return nil
+}
+
+func (o *evalOptions) openSet(dir string, classes []string) (set *data.Set, err error) {
+	if o.Split == "" {
+		set, err = data.OpenEval(dir, classes)
+	} else {
+		set, err = data.OpenSplit(dir, o.Split, classes)
+	}
+	if err != nil || o.Exclude == "" {
+		return set, err
+	}
+	rest, err := data.Exclude(o.Exclude, dir, set)
+	if err != nil {
+		return nil, err
+	}
+	return rest[0], nil
+}
+
+// run evaluates, and writes the predictions as it goes.
+func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, set *data.Set) (m train.Metrics, err error) {
+	if o.Prediction == "" {
+		return e.Run(ctx)
+	}
+	err = atomicfile.Write(o.Prediction, func(f *os.File) error {
+		w := csv.NewWriter(f)
+		if err := w.Write([]string{"path", "class", "predicted", "probability", "class_probability"}); err != nil {
+			return err
+		}
+		e.Each = func(index, label int, logits []float32) error {
+			p := train.Softmax(logits)
+			best := 0
+			for c := range p {
+				if p[c] > p[best] {
+					best = c
+				}
+			}
+			number := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+			return w.Write([]string{set.Path(index), set.Classes[label], set.Classes[best], number(p[best]), number(p[label])})
+		}
+		if m, err = e.Run(ctx); err != nil {
+			return err
+		}
+		w.Flush()
+		return w.Error()
+	})
+	return m, err
+}
+
+// evalResult is the JSON: Metrics, and what is known class by class.
+type evalResult struct {
+	train.Metrics
+	TopK    *float64       `json:"topk,omitempty"` // where --topk is not 5
+	ECE     float64        `json:"ece"`
+	Macro   metrics.Scores `json:"macro"`
+	Classes []evalClass    `json:"classes,omitempty"` // with --per-class
+}
+
+type evalClass struct {
+	Name string `json:"name"`
+	metrics.Class
+}
+
+// write prints the results and writes the files.
+func (o *evalOptions) write(w io.Writer, m train.Metrics, classes []string) error {
+	if o.Confusion != "" {
+		write := func() error { return report.WriteConfusionPNG(o.Confusion, classes, m.Details) }
+		if filepath.Ext(o.Confusion) == ".csv" {
+			write = func() error { return report.WriteConfusionCSV(o.Confusion, classes, m.Details.Confusion) }
+		}
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	if o.Reliability != "" {
+		if err := report.WriteReliabilityPNG(o.Reliability, m.Details); err != nil {
+			return err
+		}
+	}
+	r := evalResult{Metrics: m, ECE: m.Details.ECE, Macro: m.Details.Macro}
+	if o.TopK != 5 {
+		k := m.Details.TopK(o.TopK)
+		r.TopK = &k
+	}
+	if o.PerClass {
+		for c, scores := range m.Details.Classes {
+			r.Classes = append(r.Classes, evalClass{classes[c], scores})
+		}
+	}
+	if o.JSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	return r.print(w, o.TopK)
+}
+
+func (r *evalResult) print(w io.Writer, k int) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, c := range r.Classes {
+		if i == 0 {
+			fmt.Fprintln(tab, "class\timages\tprecision\trecall\tF1")
+		}
+		fmt.Fprintf(tab, "%s\t%d\t%.2f%%\t%.2f%%\t%.2f%%\n", c.Name, c.Support, 100*c.Precision, 100*c.Recall, 100*c.F1)
+	}
+	if r.Classes != nil {
+		fmt.Fprintf(tab, "mean\t\t%.2f%%\t%.2f%%\t%.2f%%\n\n", 100*r.Macro.Precision, 100*r.Macro.Recall, 100*r.Macro.F1)
+	}
+	if r.TopK != nil {
+		fmt.Fprintf(tab, "top-%d %.2f%%  ", k, 100**r.TopK)
+	}
+	fmt.Fprintln(tab, r.Metrics)
+	if r.Classes != nil {
+		fmt.Fprintf(tab, "expected calibration error %.2f%%\n", 100*r.ECE)
+	}
+	return tab.Flush()
 }

@@ -77,7 +77,7 @@ func TestEqualsPillow(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				transform(Eval{c.Crop, c.Pct}, &dst, src, z, nil)
+				transform(Eval{Crop: c.Crop, CropPct: c.Pct}, &dst, src, z, nil)
 			}
 			for i := range dst.Pix {
 				if dst.Pix[i] != c.Pix[i] {
@@ -105,7 +105,7 @@ func TestDrawIsBounded(t *testing.T) {
 	dst.Reset(32, 32)
 	src := source(1<<16, 1)
 	z := resizer(t, Bicubic)
-	transform(Eval{CropTimm, 0.875}, &dst, src, z, nil)
+	transform(Eval{Crop: CropTimm, CropPct: 0.875}, &dst, src, z, nil)
 	if n := cap(z.rows); n > 1<<16 {
 		t.Errorf("%d bytes of scratch rows for a 32x32 output", n)
 	}
@@ -205,14 +205,14 @@ func TestValidate(t *testing.T) {
 		Train{[2]float64{0, 1}, ok.Ratio, 0, nil}, Train{[2]float64{0.5, 1.1}, ok.Ratio, 0, nil},
 		Train{[2]float64{0.9, 0.5}, ok.Ratio, 0, nil}, Train{ok.Scale, [2]float64{2, 1}, 0, nil},
 		Train{ok.Scale, [2]float64{math.NaN(), 1}, 0, nil}, Train{ok.Scale, ok.Ratio, 1.5, nil},
-		Eval{"centre", 0.875}, Eval{CropTimm, 0}, Eval{CropTorchvision, 1.01}, Eval{CropTimm, math.NaN()},
+		Eval{Crop: "centre", CropPct: 0.875}, Eval{Crop: CropTimm, CropPct: 0}, Eval{Crop: CropTorchvision, CropPct: 1.01}, Eval{Crop: CropTimm, CropPct: math.NaN()},
 	}
 	for _, tr := range bad {
 		if tr.Validate() == nil {
 			t.Errorf("%+v: no error", tr)
 		}
 	}
-	for _, tr := range []Transform{ok, Eval{CropTF, 0}, Eval{CropTimm, 1}} {
+	for _, tr := range []Transform{ok, Eval{Crop: CropTF, CropPct: 0}, Eval{Crop: CropTimm, CropPct: 1}} {
 		if err := tr.Validate(); err != nil {
 			t.Error(err)
 		}
@@ -234,5 +234,35 @@ func BenchmarkTrain(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		transform(tr, &dst, src, z, rng)
+	}
+}
+
+// Corners of a photograph whose colours say where they are.
+func TestCornerCrops(t *testing.T) {
+	src := new(Image)
+	src.Reset(40, 30)
+	for i := range src.W * src.H {
+		src.Pix[3*i], src.Pix[3*i+1], src.Pix[3*i+2] = uint8(i%40), uint8(i/40), 7
+	}
+	z := resizer(t, Bilinear)
+	var dst Image
+	dst.Reset(20, 20)
+	for _, c := range []struct {
+		eval Eval
+		x, y uint8 // of the first pixel shown
+	}{
+		{Eval{Crop: CropTimm, CropPct: 2. / 3}, 10, 5}, {Eval{Crop: CropTimm, CropPct: 2. / 3, Corner: TopLeft}, 0, 0},
+		{Eval{Crop: CropTimm, CropPct: 2. / 3, Corner: TopRight}, 20, 0}, {Eval{Crop: CropTimm, CropPct: 2. / 3, Corner: BottomLeft}, 0, 10},
+		{Eval{Crop: CropTimm, CropPct: 2. / 3, Corner: BottomRight}, 20, 10}, {Eval{Crop: CropTimm, CropPct: 2. / 3, Corner: BottomRight, Flip: true}, 39, 10},
+	} {
+		transform(c.eval, &dst, src, z, nil)
+		if dst.Pix[0] != c.x || dst.Pix[1] != c.y {
+			t.Errorf("%+v begins at %d,%d, want %d,%d", c.eval, dst.Pix[0], dst.Pix[1], c.x, c.y)
+		}
+	}
+	for corner, want := range map[Corner]image.Rectangle{TopLeft: image.Rect(0, 0, 26, 26), BottomRight: image.Rect(14, 4, 40, 30)} {
+		if got := (Eval{Crop: CropTF, Corner: corner}).View(40, 30, 224, nil).Crop; got != want {
+			t.Errorf("corner %d: %v, want %v", corner, got, want)
+		}
 	}
 }

@@ -136,20 +136,55 @@ func (t Train) Validate() error {
 	return nil
 }
 
-// Eval is the evaluation transform: CenterCrop. It draws nothing from the
-// generator, which may be nil.
+// Eval is the evaluation transform: CenterCrop, or as large a crop from a corner.
+// It draws nothing from the generator, which may be nil.
 type Eval struct {
 	Crop    Crop
 	CropPct float64 // see CenterCrop; ignored by CropTF
+	Corner  Corner
+	Flip    bool // mirrored
 }
+
+// Corner is where a crop lies.
+type Corner uint8
+
+// The places of a crop.
+const (
+	Center Corner = iota
+	TopLeft
+	TopRight
+	BottomLeft
+	BottomRight
+)
 
 // View implements Transform.
 func (e Eval) View(w, h, size int, _ *rand.Rand) View {
-	return CenterCrop(e.Crop, e.CropPct, w, h, size)
+	v := CenterCrop(e.Crop, e.CropPct, w, h, size)
+	if e.Corner == Center {
+		return v
+	}
+	right, bottom := e.Corner == TopRight || e.Corner == BottomRight, e.Corner >= BottomLeft
+	place := func(end bool, room int) int {
+		if end {
+			return room
+		}
+		return 0
+	}
+	if e.Crop == CropTF {
+		side := v.Crop.Dx()
+		v.Crop = image.Rect(0, 0, side, side).Add(image.Pt(place(right, w-side), place(bottom, h-side)))
+		return v
+	}
+	v.X, v.Y = place(right, v.W-size), place(bottom, v.H-size)
+	return v
 }
 
 // Finish implements Transform.
-func (Eval) Finish(*Image, *rand.Rand, *[]uint8) {}
+func (e Eval) Finish(m *Image, _ *rand.Rand, _ *[]uint8) {
+	if e.Flip {
+		FlipHorizontal(m)
+	}
+}
 
 // Validate implements Transform.
 func (e Eval) Validate() error {

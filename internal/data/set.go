@@ -134,6 +134,20 @@ func OpenEval(dir string, classes []string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openLike(src, split, classes)
+}
+
+// OpenSplit lists the named split of dir as OpenEval does.
+func OpenSplit(dir, split string, classes []string) (*Set, error) {
+	src, err := openSource(dir)
+	if err != nil {
+		return nil, err
+	}
+	return openLike(src, split, classes)
+}
+
+// openLike lists a split whose classes must be those given, if any are.
+func openLike(src source, split string, classes []string) (*Set, error) {
 	s, err := src.open(split)
 	if err != nil {
 		return nil, err

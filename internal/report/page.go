@@ -97,7 +97,7 @@ type line struct {
 
 // chart draws lines over epochs as SVG. Values far above most are cut off.
 func chart(title string, lines []line) template.HTML {
-	const w, h, left, bottom, top = 420, 240, 52, 26, 30
+	const w, h, left, bottom, top = 420, 240, 62, 26, 30
 	lo, hi := bounds(lines)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s"><text x="%d" y="16" class="title">%s</text>`, w, h, title, left, title)

@@ -3,7 +3,9 @@ package train
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
+	"slices"
 
 	"effnet/internal/augment"
 	"effnet/internal/backend"
@@ -38,56 +40,123 @@ type Evaluator struct {
 	net     *model.Network
 	backend backend.Backend
 	pass    *model.Inference
-	loader  *data.Loader
-	logits  []float32 // [N,classes]
+	loaders []*data.Loader // one a view
+	logits  []float32      // [N,classes]
+	mean    []float64      // [N,classes], probabilities summed over views
+
+	// Each, if set, is called with every image that is evaluated: its index in
+	// the set, its class, and its logits or, of several views, the logarithms of
+	// its mean probabilities.
+	Each func(index, label int, logits []float32) error
 }
 
 // NewEvaluator compiles the network's forward pass for the loader's batches.
 func NewEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data.Options) (*Evaluator, error) {
+	return NewViewsEvaluator(net, b, set, opt, opt.Transform)
+}
+
+// NewViewsEvaluator is NewEvaluator for the mean of the probabilities over
+// several views of each image.
+func NewViewsEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data.Options, views ...augment.Transform) (*Evaluator, error) {
 	opt.BatchSize = min(opt.BatchSize, set.Len())
-	loader, err := data.NewLoader(set, opt)
-	if err != nil {
-		return nil, err
+	e := &Evaluator{net: net, backend: b, logits: make([]float32, opt.BatchSize*net.Arch.Classes), mean: make([]float64, opt.BatchSize*net.Arch.Classes)}
+	for _, view := range views {
+		opt.Transform = view
+		loader, err := data.NewLoader(set, opt)
+		if err != nil {
+			return nil, err
+		}
+		e.loaders = append(e.loaders, loader)
 	}
-	pass, err := net.Inference(opt.BatchSize)
-	if err != nil {
-		return nil, err
-	}
-	return &Evaluator{net, b, pass, loader, make([]float32, opt.BatchSize*net.Arch.Classes)}, nil
+	var err error
+	e.pass, err = net.Inference(opt.BatchSize)
+	return e, err
 }
 
 // LeftOut says which images Run could not use; it is empty if there were none.
 func (e *Evaluator) LeftOut() string {
-	if skipped := e.loader.Skipped(); len(skipped) > 0 {
+	if skipped := e.loaders[0].Skipped(); len(skipped) > 0 {
 		return data.LeftOut(skipped)
 	}
 	return ""
 }
 
-// Run evaluates every image once, with the present weights. The result does not depend on the batch size.
+// Run evaluates every image once, with the present weights. The result does not
+// depend on the batch size.
 func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
 	k := e.net.Arch.Classes
 	collector := metrics.NewCollector(k, worstShown)
 	e.pass.Update()
-	for batch, err := range e.loader.Epoch(ctx, 0, 0) {
+	others := make([]func() (*data.Batch, error, bool), 0, len(e.loaders)-1)
+	for _, l := range e.loaders[1:] {
+		next, stop := iter.Pull2(l.Epoch(ctx, 0, 0))
+		defer stop()
+		others = append(others, next)
+	}
+	for batch, err := range e.loaders[0].Epoch(ctx, 0, 0) {
 		if err != nil {
 			return Metrics{}, err
 		}
-		if err := e.backend.Upload(e.pass.Images, batch.Images); err != nil {
-			return Metrics{}, err
-		}
-		if err := e.pass.Run(); err != nil {
-			return Metrics{}, err
-		}
-		if err := e.pass.Logits(e.logits); err != nil {
+		if err := e.views(batch, others); err != nil {
 			return Metrics{}, err
 		}
 		for n := range batch.Count {
-			collector.Add(e.logits[n*k:(n+1)*k], batch.Labels[n], batch.Index[n])
+			row := e.logits[n*k : (n+1)*k]
+			collector.Add(row, batch.Labels[n], batch.Index[n])
+			if e.Each != nil {
+				if err := e.Each(batch.Index[n], batch.Labels[n], row); err != nil {
+					return Metrics{}, err
+				}
+			}
 		}
 	}
 	r := collector.Result()
-	return Metrics{Top1: r.Top1, Top5: r.Top5, Loss: r.Loss, Images: r.Images, LeftOut: len(e.loader.Skipped()), Details: r}, nil
+	return Metrics{Top1: r.Top1, Top5: r.Top5, Loss: r.Loss, Images: r.Images, LeftOut: len(e.loaders[0].Skipped()), Details: r}, nil
+}
+
+// views computes the logits of a batch and, with those of its other views, the
+// logarithms of the mean probabilities.
+func (e *Evaluator) views(batch *data.Batch, others []func() (*data.Batch, error, bool)) error {
+	if err := e.forward(batch); err != nil || len(others) == 0 {
+		return err
+	}
+	k := e.net.Arch.Classes
+	clear(e.mean)
+	add := func() {
+		for n := range batch.Count {
+			for c, p := range Softmax(e.logits[n*k : (n+1)*k]) {
+				e.mean[n*k+c] += p / float64(len(others)+1)
+			}
+		}
+	}
+	add()
+	for _, next := range others {
+		view, err, ok := next()
+		switch {
+		case err != nil:
+			return err
+		case !ok || !slices.Equal(view.Index, batch.Index):
+			return fmt.Errorf("train: the views of an image do not agree on what can be read")
+		}
+		if err := e.forward(view); err != nil {
+			return err
+		}
+		add()
+	}
+	for i, p := range e.mean {
+		e.logits[i] = float32(math.Log(p))
+	}
+	return nil
+}
+
+func (e *Evaluator) forward(batch *data.Batch) error {
+	if err := e.backend.Upload(e.pass.Images, batch.Images); err != nil {
+		return err
+	}
+	if err := e.pass.Run(); err != nil {
+		return err
+	}
+	return e.pass.Logits(e.logits)
 }
 
 // rank is how many classes come before label: those with a higher logit, and of
