@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -112,6 +113,46 @@ func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) 
 	return p, err
 }
 
+// bytes is all of it, with the batches that are read ahead.
+func (p plan) bytes(prefetch int) int64 {
+	batch := int64(p.batch) * int64(p.arch.Resolution) * int64(p.arch.Resolution) * 3 * 4
+	return p.arena + p.weights + int64(prefetch+1)*batch
+}
+
+// fitBatch chooses the batch size where it is 0: the most images, in steps of 8
+// above 8, with which a training takes no more than memory.
+func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, error) {
+	if cfg.BatchSize > 0 {
+		return cfg, nil
+	}
+	limit := int64(cfg.Memory * (1 << 30))
+	var failed error
+	fits := func(batch int) bool {
+		cfg.BatchSize = batch
+		p, err := planTraining(cfg, arch, images)
+		if err != nil {
+			failed = err
+		}
+		return err == nil && p.bytes(cfg.Prefetch) <= limit
+	}
+	size := func(i int) int { // 1, 2, ..., 8, 16, 24, ...
+		if i < 8 {
+			return i + 1
+		}
+		return 8 * (i - 6)
+	}
+	most := sort.Search(520, func(i int) bool { return size(i) > images || !fits(size(i)) })
+	switch {
+	case failed != nil:
+		return cfg, failed
+	case most == 0:
+		fits(1)
+		return cfg, usageError{fmt.Errorf("--memory %g: one image alone takes more (%s at %d px)", cfg.Memory, arch.Name, arch.Resolution)}
+	}
+	cfg.BatchSize = size(most - 1)
+	return cfg, nil
+}
+
 func (p plan) write(w io.Writer, epochs int) {
 	cost := scale.Count(p.arch)
 	fmt.Fprintf(w, "%s at %d px, %d classes: %.2fM parameters, %.1fM multiply-adds an image\n",
@@ -149,6 +190,9 @@ func dryRun(w io.Writer, flags *pflag.FlagSet, dir string, cfg config.Config) er
 	arch, err := cfg.Arch(len(set.Classes))
 	if err != nil {
 		return usageError{err}
+	}
+	if cfg, err = fitBatch(cfg, arch, set.Len()); err != nil {
+		return err
 	}
 	options, err := trainSettings(cfg, arch, set)
 	if err != nil {

@@ -91,6 +91,9 @@ func runTrain(ctx context.Context, w io.Writer, flags *pflag.FlagSet, dir string
 	if err != nil {
 		return usageError{err}
 	}
+	if cfg, err = fitBatch(cfg, arch, trainSet.Len()); err != nil {
+		return err
+	}
 	options, err := trainSettings(cfg, arch, trainSet)
 	if err != nil {
 		return err
@@ -143,6 +146,11 @@ func openSets(dir string, cfg config.Config) (trainSet, evalSet *data.Set, err e
 		}
 		trainSet, evalSet = sets[0], sets[1]
 	}
+	if cfg.Minival > 0 {
+		if trainSet, evalSet, err = trainSet.HoldOut(cfg.Minival, uint64(cfg.Seed)); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--minival: %w", err)}
+		}
+	}
 	if cfg.Subset > 0 {
 		if trainSet, err = trainSet.Subset(cfg.Subset, uint64(cfg.Seed)); err != nil {
 			return nil, nil, usageError{fmt.Errorf("--subset: %w", err)}
@@ -167,7 +175,7 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 		Optimizer: optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w"), Momentum: cfg.Momentum, Decay: cfg.Decay,
 			Beta1: cfg.Beta1, Beta2: cfg.Beta2, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay, Decoupled: cfg.Decoupled || cfg.Opt == "adamw",
 			ClipNorm: cfg.ClipGrad, MicroBatches: cfg.GradAccum},
-		Schedule: cfg.Sched, PeakLR: cfg.LearningRate(), WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
+		Schedule: cfg.Sched, PeakLR: cfg.LearningRate(), StartLR: cfg.WarmupLR, MinLR: cfg.MinLR, Patience: cfg.Patience, WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
 		Smoothing: cfg.Smoothing, EMA: cfg.EMA, Keep: cfg.Keep, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
 		TrainLoader: loader, EvalLoader: loader,
 	}
@@ -181,7 +189,29 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 	if err := augmented(&o.TrainLoader, cfg); err != nil {
 		return o, usageError{err}
 	}
+	o.Stages = stages(cfg, arch, o.TrainLoader.Transform)
 	return o, nil
+}
+
+// stages divides a training as EfficientNetV2's are (Tan and Le 2021, algorithm 1):
+// size, dropout and RandAugment's magnitude grow by equal steps to their values.
+func stages(cfg config.Config, arch scale.Arch, last augment.Transform) []train.Stage {
+	if cfg.Progressive <= 1 {
+		return nil
+	}
+	all := make([]train.Stage, cfg.Progressive)
+	for i := range all {
+		t := float64(i) / float64(len(all)-1)
+		between := func(from, to float64) float64 { return from + t*(to-from) }
+		transform := last.(augment.Train)
+		if p, ok := transform.Policy.(augment.RandAugment); ok {
+			p.Magnitude = between(cfg.MagStart, p.Magnitude)
+			transform.Policy = p
+		}
+		all[i] = train.Stage{Epoch: cfg.Epochs * i / len(all), Resolution: int(between(float64(cfg.SizeStart), float64(arch.Resolution))),
+			Dropout: between(cfg.DropStart, arch.Dropout), Transform: transform}
+	}
+	return all
 }
 
 // augmented makes a loader's options those of training.

@@ -38,6 +38,10 @@ type Config struct {
 	Interpolation string     `yaml:"interpolation" help:"of the resize to img-size: bicubic or bilinear"`
 	Crop          string     `yaml:"crop" help:"rule of the evaluation's centre crop: tf, timm or torchvision"`
 	CropPct       float64    `yaml:"crop-pct" help:"share of the resized image that the crops of timm and torchvision keep"`
+	Progressive   int        `yaml:"progressive" help:"stages in which image size, dropout and RandAugment's magnitude grow to their values; 1 for none"`
+	SizeStart     int        `yaml:"img-size-start" help:"progressive: side of the first stage's images in pixels"`
+	DropStart     float64    `yaml:"drop-start" help:"progressive: dropout of the first stage"`
+	MagStart      float64    `yaml:"magnitude-start" help:"progressive: RandAugment's magnitude in the first stage"`
 	Scale         [2]float64 `yaml:"scale,flow" help:"random resized crop: least and greatest share of the image's area"`
 	Ratio         [2]float64 `yaml:"ratio,flow" help:"random resized crop: least and greatest width/height"`
 	HFlip         float64    `yaml:"hflip" help:"probability of a mirrored image"`
@@ -59,7 +63,8 @@ type Config struct {
 	ClassWeights string  `yaml:"class-weights" help:"weights of the loss: none, or balanced (inverse to the class's images)"`
 
 	Epochs       int     `yaml:"epochs" help:"passes over the training images"`
-	BatchSize    int     `yaml:"batch-size" help:"images a step"`
+	BatchSize    int     `yaml:"batch-size" help:"images of a batch; 0 for as many as fit memory"`
+	Memory       float64 `yaml:"memory" help:"GiB that batch-size 0 may fill"`
 	GradAccum    int     `yaml:"grad-accum" help:"batches whose gradients are averaged for a step; each normalises by its own statistics"`
 	Opt          string  `yaml:"opt" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
 	LR           float64 `yaml:"lr" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of a step"`
@@ -75,7 +80,11 @@ type Config struct {
 	Sched        string  `yaml:"sched" help:"learning rate schedule: exponential, cosine or constant"`
 	DecayEpochs  float64 `yaml:"decay-epochs" help:"exponential: epochs between two decays"`
 	DecayRate    float64 `yaml:"decay-rate" help:"exponential: factor of one decay"`
-	WarmupEpochs float64 `yaml:"warmup-epochs" help:"epochs over which the learning rate rises from 0"`
+	WarmupEpochs float64 `yaml:"warmup-epochs" help:"epochs over which the learning rate rises from warmup-lr"`
+	WarmupLR     float64 `yaml:"warmup-lr" help:"learning rate that the warm-up begins with"`
+	MinLR        float64 `yaml:"min-lr" help:"least learning rate of the exponential and cosine schedules"`
+	Patience     int     `yaml:"patience" help:"end the training after so many epochs without a better top-1; 0 for never"`
+	Minival      float64 `yaml:"minival" help:"evaluate on a share (up to 1) or number of the training images, which are not trained on; 0 for the evaluation folder"`
 	Smoothing    float64 `yaml:"smoothing" help:"label smoothing: share of the target spread over all classes"`
 
 	Seed        int    `yaml:"seed" help:"of every random number"`
@@ -97,6 +106,7 @@ func Default() Config {
 		Mean:          [3]float64{123.675, 116.28, 103.53}, // ImageNet's
 		Std:           [3]float64{58.395, 57.12, 57.375},
 		Interpolation: "bicubic", Crop: "tf", CropPct: 0.875,
+		Progressive: 1, SizeStart: 128, DropStart: 0.1, MagStart: 5, // Tan and Le 2021, table 6, of EfficientNetV2-S
 		Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5,
 		AA: "none", REMode: "pixel", RECount: 1, MixProb: 1, MixSwitch: 0.5,
 		OnCorrupt: "error", Sampler: "uniform", Repeats: 1, ClassWeights: "none",

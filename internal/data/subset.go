@@ -69,6 +69,31 @@ func (s *Set) Subset(amount float64, seed uint64) (*Set, error) {
 	return s.Select(keep), nil
 }
 
+// HoldOut splits the images in two: a Subset of the given amount, for evaluation,
+// and the rest.
+func (s *Set) HoldOut(amount float64, seed uint64) (rest, held *Set, err error) {
+	if held, err = s.Subset(amount, mix(seed)); err != nil {
+		return nil, nil, err
+	}
+	out := make(map[entry]bool, held.Len())
+	for _, e := range held.images {
+		out[e] = true
+	}
+	var keep []int
+	for i, e := range s.images {
+		if !out[e] {
+			keep = append(keep, i)
+		}
+	}
+	rest = s.Select(keep)
+	for c, n := range rest.Counts() {
+		if n == 0 {
+			return nil, nil, fmt.Errorf("data: no image of class %s would be left to train on", s.Classes[c])
+		}
+	}
+	return rest, held, nil
+}
+
 // subsetKeys gives each image a number such that those with the lowest are a
 // subset. An image that comes after r others of its n in a random order has
 // (r+1/2)/n, the first of a class has 0.

@@ -121,3 +121,26 @@ func TestExclude(t *testing.T) {
 		t.Errorf("a list that isn't there: %v", err)
 	}
 }
+
+func TestHoldOut(t *testing.T) {
+	s := greys(t, 30)
+	rest, held, err := s.HoldOut(0.2, 3)
+	if err != nil || held.Len() != 6 || rest.Len() != 24 {
+		t.Fatalf("%v; %d held out", err, held.Len())
+	}
+	seen := map[string]int{}
+	for _, part := range []*Set{rest, held} {
+		for i := range part.Len() {
+			seen[part.Path(i)]++
+		}
+	}
+	if len(seen) != 30 {
+		t.Errorf("%d different images of 30", len(seen))
+	}
+	if !slices.Equal(held.Counts(), []int{2, 2, 2}) {
+		t.Errorf("held out by class: %v", held.Counts())
+	}
+	if _, _, err := s.HoldOut(30, 3); err == nil {
+		t.Error("nothing is left to train on: no error")
+	}
+}

@@ -186,14 +186,23 @@ type Training struct {
 // Training compiles the network's training pass for batches of n images. seed
 // seeds dropout and stochastic depth.
 func (n *Network) Training(batch int, seed uint64) (*Training, error) {
-	g, err := build(n.Arch, batch, true, seed)
+	gradients, err := backend.NewView(n.backend, n.Weights.Len)
 	if err != nil {
 		return nil, err
 	}
-	t := &Training{net: n, graph: g}
-	if t.gradients, err = backend.NewView(n.backend, n.Weights.Len); err != nil {
+	return n.TrainingAt(n.Arch.Resolution, n.Arch.Dropout, batch, seed, gradients)
+}
+
+// TrainingAt is Training at another resolution and dropout, with the gradients in
+// a buffer laid out as Weights.
+func (n *Network) TrainingAt(resolution int, dropout float64, batch int, seed uint64, gradients backend.View) (*Training, error) {
+	arch := n.Arch
+	arch.Resolution, arch.Dropout = resolution, dropout
+	g, err := build(arch, batch, true, seed)
+	if err != nil {
 		return nil, err
 	}
+	t := &Training{net: n, graph: g, gradients: gradients}
 	stats, err := backend.NewView(n.backend, n.Running.Len)
 	if err != nil {
 		return nil, err

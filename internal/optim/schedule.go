@@ -2,14 +2,16 @@ package optim
 
 import "math"
 
-// Schedule is the learning rate of each step. Every kind rises linearly from 0
-// over the warm-up and counts its own decay from step 0, as the reference does
-// (tensorflow/tpu utils.py, build_learning_rate).
+// Schedule is the learning rate of each step. Every kind rises linearly from
+// Start over the warm-up and counts its own decay from step 0, as the reference
+// does (tensorflow/tpu utils.py, build_learning_rate, where Start is 0).
 type Schedule struct {
 	Kind        string  // "exponential", "cosine" or "constant"
 	Peak        float64 // the rate that decays
+	Start       float64 // of the warm-up
+	Min         float64 // cosine: where the rate ends; exponential: the least
 	WarmupSteps float64
-	TotalSteps  float64 // cosine: where the rate reaches 0
+	TotalSteps  float64 // cosine: when the rate reaches Min
 	DecaySteps  float64 // exponential: steps between two decays
 	DecayRate   float64 // exponential: the factor of one decay
 }
@@ -18,13 +20,13 @@ type Schedule struct {
 func (s Schedule) LR(step int) float64 {
 	t := float64(step)
 	if t < s.WarmupSteps {
-		return s.Peak * t / s.WarmupSteps
+		return s.Start + (s.Peak-s.Start)*t/s.WarmupSteps
 	}
 	switch s.Kind {
 	case "exponential": // a staircase
-		return s.Peak * math.Pow(s.DecayRate, math.Floor(t/s.DecaySteps))
+		return max(s.Peak*math.Pow(s.DecayRate, math.Floor(t/s.DecaySteps)), s.Min)
 	case "cosine":
-		return s.Peak * (1 + math.Cos(math.Pi*min(t/s.TotalSteps, 1))) / 2
+		return s.Min + (s.Peak-s.Min)*(1+math.Cos(math.Pi*min(t/s.TotalSteps, 1)))/2
 	default:
 		return s.Peak
 	}

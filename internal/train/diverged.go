@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"effnet/internal/checkpoint"
@@ -45,7 +46,7 @@ func (r *run) diverged(loss float64, batch *data.Batch) error {
 		d.Layer = layer
 	}
 	path := filepath.Join(r.Out, "diverged.safetensors")
-	size := r.Arch.Resolution
+	size := int(math.Sqrt(float64(len(batch.Images) / r.BatchSize / 3)))
 	err := checkpoint.Write(path, checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess}, []checkpoint.Tensor{
 		{Name: "images", Shape: []int{r.BatchSize, size, size, 3}, Data: batch.Images},
 		{Name: "targets", Shape: []int{r.BatchSize, r.Arch.Classes}, Data: r.targets},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"effnet/internal/augment"
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
@@ -26,9 +27,13 @@ type Options struct {
 
 	Schedule     string // optim.Schedule.Kind
 	PeakLR       float64
+	StartLR      float64 // of the warm-up
+	MinLR        float64 // see optim.Schedule
 	WarmupEpochs float64
 	DecayEpochs  float64
 	DecayRate    float64
+
+	Stages []Stage // of progressive learning, each from its epoch on; none for one at Arch's resolution
 
 	Smoothing    float64   // label smoothing: the share of a target spread over all classes
 	ClassWeights []float64 // of the loss, by class; nil for 1
@@ -42,11 +47,22 @@ type Options struct {
 	Seed        uint64
 	Out         string // folder of the checkpoints and metrics; it exists
 	Resume      bool   // go on from the newest state in Out
+	Patience    int    // epochs without improvement that end the training; 0 for any
 	Every       Every  // how often the state is saved
 	Keep        int    // state files that are kept; 0 is 1
 	Preprocess  checkpoint.Preprocess
 	TrainLoader data.Options
 	EvalLoader  data.Options
+}
+
+// A Stage is a part of a training on images of its own size, with its own
+// regularisation (progressive learning; Tan and Le 2021, EfficientNetV2,
+// algorithm 1).
+type Stage struct {
+	Epoch      int // the first, from 0
+	Resolution int // pixels
+	Dropout    float64
+	Transform  augment.Transform
 }
 
 // Result is what a training came to.
@@ -64,6 +80,8 @@ type run struct {
 	training    *model.Training
 	optimizer   *optim.Optimizer
 	schedule    optim.Schedule
+	gradients   backend.View
+	trainSet    *data.Set
 	loader      *data.Loader
 	evaluator   *Evaluator // nil without an evaluation set
 	average     *average   // nil without EMA
@@ -75,6 +93,7 @@ type run struct {
 	logits      []float32 // [N,classes]
 
 	result       Result
+	stage        int     // index of Stages
 	epoch, batch int     // under way, from 0; batches of it that are done
 	step         uint64  // batches in all
 	sum          meter   // of the epoch so far
@@ -104,7 +123,7 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 		return nil, err
 	}
 	r.describe(trainSet, evalSet)
-	for r.epoch < r.Epochs {
+	for r.epoch < r.Epochs && !r.stalled() {
 		err := r.trainEpoch(ctx)
 		if err == nil {
 			err = r.finishEpoch(ctx)
@@ -117,6 +136,24 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 		}
 	}
 	return &r.result, nil
+}
+
+// stalled tells whether the best epoch is Patience epochs ago.
+func (r *run) stalled() bool {
+	if r.Patience < 1 || r.evaluator == nil || len(r.result.Epochs) == 0 {
+		return false
+	}
+	best := 0
+	for i, e := range r.result.Epochs {
+		if b := r.result.Epochs[best]; max(e.ValTop1, e.EMATop1) > max(b.ValTop1, b.EMATop1) {
+			best = i
+		}
+	}
+	if len(r.result.Epochs)-1-best < r.Patience {
+		return false
+	}
+	r.log.Printf("stopped early: no improvement since epoch %d", best+1)
+	return true
 }
 
 func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*run, error) {
@@ -147,19 +184,20 @@ func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *re
 
 // build makes all that a run computes with.
 func (r *run) build(trainSet, evalSet *data.Set) (err error) {
-	if r.loader, err = data.NewLoader(trainSet, r.TrainLoader); err != nil {
-		return err
-	}
+	r.trainSet = trainSet
 	if r.net, err = model.New(r.Arch, r.backend); err != nil {
 		return err
 	}
 	if err = r.net.Initialise(r.Seed); err != nil {
 		return err
 	}
-	if r.training, err = r.net.Training(r.BatchSize, r.Seed); err != nil {
+	if r.gradients, err = backend.NewView(r.backend, r.net.Weights.Len); err != nil {
 		return err
 	}
-	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.training.GradientView(), r.net.Decayed)
+	if err = r.enter(0); err != nil {
+		return err
+	}
+	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.gradients, r.net.Decayed)
 	if err != nil {
 		return err
 	}
@@ -175,12 +213,43 @@ func (r *run) build(trainSet, evalSet *data.Set) (err error) {
 	}
 	steps := float64(r.loader.Batches()) / float64(max(r.Optimizer.MicroBatches, 1))
 	r.schedule = optim.Schedule{
-		Kind: r.Schedule, Peak: r.PeakLR, TotalSteps: steps * float64(r.Epochs),
+		Kind: r.Schedule, Peak: r.PeakLR, Start: r.StartLR, Min: r.MinLR, TotalSteps: steps * float64(r.Epochs),
 		WarmupSteps: steps * r.WarmupEpochs, DecaySteps: steps * r.DecayEpochs, DecayRate: r.DecayRate,
 	}
 	r.targets = make([]float32, r.BatchSize*r.Arch.Classes)
 	r.logits = make([]float32, r.BatchSize*r.Arch.Classes)
 	return nil
+}
+
+// enter makes the training pass and the loader of a stage.
+func (r *run) enter(stage int) (err error) {
+	s := Stage{Resolution: r.Arch.Resolution, Dropout: r.Arch.Dropout, Transform: r.TrainLoader.Transform}
+	if len(r.Stages) > 0 {
+		s = r.Stages[stage]
+	}
+	loading := r.TrainLoader
+	loading.Size, loading.Transform = s.Resolution, s.Transform
+	if r.loader != nil {
+		loading.Skipped = r.loader.Skipped()
+	}
+	if r.loader, err = data.NewLoader(r.trainSet, loading); err != nil {
+		return err
+	}
+	r.training = nil // before the next one takes memory
+	r.stage = stage
+	r.training, err = r.net.TrainingAt(s.Resolution, s.Dropout, r.BatchSize, r.Seed, r.gradients)
+	return err
+}
+
+// stageOf is the stage of an epoch.
+func (r *run) stageOf(epoch int) int {
+	stage := 0
+	for i, s := range r.Stages {
+		if s.Epoch <= epoch {
+			stage = i
+		}
+	}
+	return stage
 }
 
 // newAverage makes a network that averages r.net's weights and running statistics,
