@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 type checkOptions struct {
@@ -73,7 +72,7 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), 1, opts.Quiet)
+	log := newLog(1, opts.Quiet)
 	began := time.Now()
 	r, err := check.Run(ctx, dir, check.Options{
 		Workers: workers(opts.Workers), Tiny: opts.Tiny, Exclude: opts.Exclude,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 type packOptions struct {
@@ -77,7 +75,7 @@ func runDataPack(ctx context.Context, w io.Writer, dir, out string, opts packOpt
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), 1, opts.Quiet)
+	log := newLog(1, opts.Quiet)
 	began := time.Now()
 	o := data.PackOptions{
 		Size: opts.Size, Quality: opts.Quality, Raw: opts.Raw, Crop: opts.Crop, Workers: workers(opts.Workers),

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -138,6 +139,44 @@ func TestKilledRunsEndInTheSameBits(t *testing.T) {
 		}
 		t.Logf("round %d: %d kills", round, kills-1)
 	}
+}
+
+// Two signals, the second at once, leave a state to go on from.
+func TestInterruptedTwice(t *testing.T) {
+	dir := faultData(t)
+	if out, err := effnetCommand(t.Context(), dir, "train", "d", "--config", "fault.yaml", "--out", "whole", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	args := []string{"train", "d", "-q", "--out", "run", "--config", "fault.yaml"}
+	stops := 0
+	for finished := false; !finished; {
+		cmd := effnetCommand(t.Context(), dir, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := filepath.Glob(filepath.Join(dir, "run", "state-*"))
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if now, _ := filepath.Glob(filepath.Join(dir, "run", "state-*")); len(now) > 0 && !slices.Equal(now, before) {
+				break
+			}
+			if cmd.Process.Signal(syscall.Signal(0)) != nil {
+				break
+			}
+		}
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Process.Signal(os.Interrupt)
+		err := cmd.Wait()
+		finished = err == nil
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !finished && !(ok && status.Signaled() && status.Signal() == syscall.SIGINT) && cmd.ProcessState.ExitCode() != 130 {
+			t.Fatalf("ended with %v", cmd.ProcessState)
+		}
+		stops++
+		args = []string{"train", "d", "-q", "--resume=run"}
+	}
+	if results(t, filepath.Join(dir, "run")) != results(t, filepath.Join(dir, "whole")) {
+		t.Errorf("other weights after %d stops", stops-1)
+	}
+	t.Logf("%d stops", stops-1)
 }
 
 // A full disk stops a training with a sentence; with room again it goes on and

@@ -119,6 +119,19 @@ func (p plan) bytes(prefetch int) int64 {
 	return p.arena + p.weights + int64(prefetch+1)*batch
 }
 
+// mustFit returns an error for a training that takes more memory than there is.
+func mustFit(cfg config.Config, arch scale.Arch, images int, total int64) error {
+	p, err := planTraining(cfg, arch, images)
+	if err != nil {
+		return err
+	}
+	if need := p.bytes(cfg.Prefetch); total > 0 && need > total {
+		return &backend.Error{Device: cfg.Device, Op: "memory", Err: fmt.Errorf("training %s at %d px in batches of %d takes %.1f GiB of %.1f (use a smaller -b, or -b 0 with --memory)",
+			arch.Name, arch.Resolution, cfg.BatchSize, float64(need)/(1<<30), float64(total)/(1<<30))}
+	}
+	return nil
+}
+
 // fitBatch chooses the batch size where it is 0: the most images, in steps of 8
 // above 8, with which a training takes no more than memory.
 func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -16,13 +15,11 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/optim"
-	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 type trainOptions struct {
@@ -94,6 +91,9 @@ func runTrain(ctx context.Context, w io.Writer, flags *pflag.FlagSet, dir string
 	if cfg, err = fitBatch(cfg, arch, trainSet.Len()); err != nil {
 		return err
 	}
+	if err := mustFit(cfg, arch, trainSet.Len(), totalMemory()); err != nil {
+		return err
+	}
 	options, err := trainSettings(cfg, arch, trainSet)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func runTrain(ctx context.Context, w io.Writer, flags *pflag.FlagSet, dir string
 		return err
 	}
 	defer unlock()
-	log := report.NewLog(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), cfg.LogInterval, opts.Quiet)
+	log := newLog(cfg.LogInterval, opts.Quiet)
 	result, err := train.Run(ctx, b, options, trainSet, evalSet, log)
 	if err != nil {
 		return err

@@ -21,7 +21,8 @@ type golden struct {
 		Weights    [][]float64 // after steps 1, 2, 10, 50 and 200
 		Norms      []float64
 	}
-	EMA []float64
+	EMA    []float64
+	Cosine []float64 // every fiftieth rate
 }
 
 const (
@@ -177,6 +178,15 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("weight %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestCosineEqualsTimm(t *testing.T) {
+	s := Schedule{Kind: "cosine", Peak: 0.1, Start: 0.01, Min: 0.001, WarmupSteps: 100, TotalSteps: 1000}
+	for i, want := range readGolden(t).Cosine {
+		if got := s.LR(50 * i); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: %v, want %v", 50*i, got, want)
 		}
 	}
 }

@@ -27,10 +27,9 @@ func (l *Log) Count(c Count) {
 	last, now := c.Done == c.Total, time.Now()
 	switch {
 	case l.quiet:
-	case l.live:
+	case l.width != nil:
 		if last || now.Sub(l.drawn) > 100*time.Millisecond {
-			fmt.Fprintf(l.w, "\r\x1b[K%s", c)
-			l.drawn, l.dirty = now, true
+			l.draw(c.String())
 		}
 		if last {
 			fmt.Fprintln(l.w)

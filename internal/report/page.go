@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"effnet/internal/atomicfile"
 	"effnet/internal/metrics"
 )
 
@@ -56,11 +55,7 @@ const mostClasses = 24
 
 // Write writes the page to a file.
 func (p *Page) Write(path string) error {
-	err := atomicfile.Write(path, func(f *os.File) error { return pageTemplate.Execute(f, p) })
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return nil
+	return write(path, func(f *os.File) error { return pageTemplate.Execute(f, p) })
 }
 
 // Charts are the curves of the epochs.

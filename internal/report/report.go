@@ -38,17 +38,26 @@ func clock(d time.Duration) string {
 // Log prints a run's progress.
 type Log struct {
 	w        io.Writer
-	live     bool // w is a terminal: one line is drawn over and over
-	interval int  // otherwise, steps between lines
+	width    func() int // of the terminal that w is, on which one line is drawn over and over; nil if it is none
+	interval int        // otherwise, steps between lines
 	quiet    bool
 	drawn    time.Time
 	dirty    bool // a live line stands on the terminal
+	tabled   bool // the table of epochs has a header
 }
 
-// NewLog returns a Log to w. On a terminal it draws a live line; elsewhere it
-// prints a line every interval steps. A quiet Log prints nothing.
-func NewLog(w io.Writer, terminal bool, interval int, quiet bool) *Log {
-	return &Log{w: w, live: terminal, interval: max(1, interval), quiet: quiet}
+// NewLog returns a Log to w. On a terminal, whose width in characters width
+// returns, it draws a live line; elsewhere, with width nil, it prints a line every
+// interval steps. A quiet Log prints nothing.
+func NewLog(w io.Writer, width func() int, interval int, quiet bool) *Log {
+	return &Log{w: w, width: width, interval: max(1, interval), quiet: quiet}
+}
+
+// draw draws the live line, as much of it as the terminal has room for.
+func (l *Log) draw(text string) {
+	text = text[:min(len(text), max(l.width()-1, 0))]
+	fmt.Fprintf(l.w, "\r\x1b[K%s", text)
+	l.drawn, l.dirty = time.Now(), true
 }
 
 // Step reports one step.
@@ -56,14 +65,40 @@ func (l *Log) Step(s Step) {
 	last := s.Step == s.Steps
 	switch {
 	case l.quiet:
-	case l.live:
-		if now := time.Now(); last || now.Sub(l.drawn) > 100*time.Millisecond {
-			fmt.Fprintf(l.w, "\r\x1b[K%s", s)
-			l.drawn, l.dirty = now, true
+	case l.width != nil:
+		if last || time.Since(l.drawn) > 100*time.Millisecond {
+			l.draw(s.String())
 		}
 	case last || s.Step%l.interval == 0:
 		fmt.Fprintln(l.w, s)
 	}
+}
+
+// headerEvery is how many epochs a table's header stands over.
+const headerEvery = 20
+
+// Epoch prints an epoch as a row of a table, whose header comes again and again.
+func (l *Log) Epoch(e Epoch, epochs int, evaluated, averaged bool) {
+	if e.Epoch%headerEvery == 1 || !l.tabled {
+		l.Printf("%s", row("epoch", "train loss", "top-1", "val loss", "top-1", "top-5", "EMA top-1", "lr", "images/s", "wait", "time", evaluated, averaged))
+		l.tabled = true
+	}
+	percent := func(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) }
+	l.Printf("%s", row(fmt.Sprintf("%d/%d", e.Epoch, epochs), fmt.Sprintf("%.4f", e.TrainLoss), percent(e.TrainTop1),
+		fmt.Sprintf("%.4f", e.ValLoss), percent(e.ValTop1), percent(e.ValTop5), percent(e.EMATop1), fmt.Sprintf("%.3g", e.LR),
+		fmt.Sprintf("%.1f", e.ImagesPerSec), fmt.Sprintf("%.1f%%", 100*e.DataWait), clock(time.Duration(e.Seconds*float64(time.Second))), evaluated, averaged))
+}
+
+// row lays out a row of the table of epochs.
+func row(epoch, loss, top1, valLoss, valTop1, valTop5, ema, lr, speed, wait, seconds string, evaluated, averaged bool) string {
+	s := fmt.Sprintf("%9s  %10s  %7s", epoch, loss, top1)
+	if evaluated {
+		s += fmt.Sprintf("  %9s  %7s  %7s", valLoss, valTop1, valTop5)
+	}
+	if evaluated && averaged {
+		s += fmt.Sprintf("  %9s", ema)
+	}
+	return s + fmt.Sprintf("  %9s  %8s  %6s  %7s", lr, speed, wait, seconds)
 }
 
 // Printf prints a line of its own.
@@ -100,12 +135,6 @@ var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_l
 
 // WriteCSV writes the epochs so far to a file, whole each time.
 func WriteCSV(path string, epochs []Epoch) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	defer f.Close()
-	w := csv.NewWriter(f)
 	rows := [][]string{columns}
 	for _, e := range epochs {
 		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
@@ -114,11 +143,5 @@ func WriteCSV(path string, epochs []Epoch) error {
 		}
 		rows = append(rows, row)
 	}
-	if err := w.WriteAll(rows); err != nil {
-		return fmt.Errorf("report: %s: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return nil
+	return write(path, func(f *os.File) error { return csv.NewWriter(f).WriteAll(rows) })
 }

@@ -18,7 +18,7 @@ func step(n int) Step {
 
 func TestLogLines(t *testing.T) {
 	var out strings.Builder
-	l := NewLog(&out, false, 2, false)
+	l := NewLog(&out, nil, 2, false)
 	for n := 1; n <= 5; n++ {
 		l.Step(step(n))
 	}
@@ -34,7 +34,7 @@ func TestLogLines(t *testing.T) {
 // On a terminal one line is drawn over, and what follows starts on its own.
 func TestLiveLine(t *testing.T) {
 	var out strings.Builder
-	l := NewLog(&out, true, 1000, false)
+	l := NewLog(&out, func() int { return 200 }, 1000, false)
 	l.Step(step(1))
 	l.Step(step(5))
 	l.Printf("done")
@@ -48,7 +48,7 @@ func TestLiveLine(t *testing.T) {
 
 func TestQuiet(t *testing.T) {
 	var out strings.Builder
-	l := NewLog(&out, true, 1, true)
+	l := NewLog(&out, func() int { return 200 }, 1, true)
 	l.Step(step(1))
 	l.Printf("done")
 	if out.Len() != 0 {
@@ -92,10 +92,14 @@ func TestCount(t *testing.T) {
 	}
 	for terminal, want := range map[bool]string{
 		false: "packed 2/2 images  1.0 images/s  0s left\n",
-		true:  "\r\x1b[Kpacked 1/2 images  0.5 images/s  2s left\r\x1b[Kpacked 2/2 images  1.0 images/s  0s left\n",
+		true:  "\r\x1b[Kpacked 1/2 images  0.5 images/s  2s left\r\x1b[Kpacked 2/2 images  1.0 images/s  0s left\n", // one place short of the width,
 	} {
 		var b bytes.Buffer
-		log := NewLog(&b, terminal, 1, false)
+		var width func() int
+		if terminal {
+			width = func() int { return 41 }
+		}
+		log := NewLog(&b, width, 1, false)
 		for done := 1; done <= 2; done++ {
 			log.Count(Count{Verb: "packed", Done: done, Total: 2, Elapsed: 2 * time.Second})
 		}
@@ -104,7 +108,30 @@ func TestCount(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if NewLog(&b, true, 1, true).Count(c); b.Len() > 0 {
+	if NewLog(&b, func() int { return 200 }, 1, true).Count(c); b.Len() > 0 {
 		t.Errorf("quiet: %q", b.String())
+	}
+}
+
+func TestEpochTable(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, nil, 1, false)
+	e := Epoch{Epoch: 1, TrainLoss: 2.5, TrainTop1: 0.25, ValLoss: 1.5, ValTop1: 0.5, ValTop5: 1, EMATop1: 0.55, LR: 0.016, ImagesPerSec: 1234.56, DataWait: 0.015, Seconds: 83}
+	l.Epoch(e, 40, true, true)
+	e.Epoch = 2
+	l.Epoch(e, 40, true, true)
+	want := "    epoch  train loss    top-1   val loss    top-1    top-5  EMA top-1         lr  images/s    wait     time\n" +
+		"     1/40      2.5000   25.00%     1.5000   50.00%  100.00%     55.00%      0.016    1234.6    1.5%    1m23s\n" +
+		"     2/40      2.5000   25.00%     1.5000   50.00%  100.00%     55.00%      0.016    1234.6    1.5%    1m23s\n"
+	if out.String() != want {
+		t.Errorf("printed\n%swant\n%s", &out, want)
+	}
+	out.Reset()
+	e.Epoch = 21
+	l.Epoch(e, 40, false, false)
+	want = "    epoch  train loss    top-1         lr  images/s    wait     time\n" +
+		"    21/40      2.5000   25.00%      0.016    1234.6    1.5%    1m23s\n"
+	if out.String() != want {
+		t.Errorf("printed\n%swant\n%s", &out, want)
 	}
 }

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"path/filepath"
 	"time"
@@ -121,7 +120,7 @@ func (r *run) finishEpoch(ctx context.Context) error {
 	if improved {
 		r.result.Best = best
 	}
-	r.reportEpoch(e, m, averaged)
+	r.reportEpoch(e)
 	if err := r.observeEpoch(e, best.Details, improved); err != nil {
 		return err
 	}
@@ -185,24 +184,18 @@ func (r *run) save(name string, net *model.Network, m Metrics, ema bool) error {
 	}, tensors)
 }
 
-// reportEpoch prints an epoch's line, and what was left out in it.
-func (r *run) reportEpoch(e report.Epoch, m, averaged Metrics) {
+// reportEpoch prints an epoch, and what was left out in it.
+func (r *run) reportEpoch(e report.Epoch) {
 	if skipped := r.loader.Skipped(); len(skipped) > r.leftOut {
 		r.log.Printf("%s", data.LeftOut(skipped[r.leftOut:]))
 		r.leftOut = len(skipped)
 	}
-	evaluation := "not evaluated"
-	if r.evaluator != nil {
-		evaluation = m.String()
-		if text := r.evaluator.LeftOut(); text != "" && e.Epoch == 1 {
+	if r.evaluator != nil && e.Epoch == 1 {
+		if text := r.evaluator.LeftOut(); text != "" {
 			r.log.Printf("evaluation: %s", text)
 		}
 	}
-	if r.average != nil && r.evaluator != nil {
-		evaluation += fmt.Sprintf("  EMA top-1 %.2f%%", 100*averaged.Top1)
-	}
-	r.log.Printf("epoch %d/%d  train loss %.4f  top-1 %.2f%%  |  %s  |  %.1f s, data wait %.1f%%",
-		e.Epoch, r.Epochs, e.TrainLoss, 100*e.TrainTop1, evaluation, e.Seconds, 100*e.DataWait)
+	r.log.Epoch(e, r.Epochs, r.evaluator != nil, r.average != nil)
 }
 
 // saveInterrupted keeps what was trained so far and returns cause.

@@ -12,6 +12,7 @@ import numpy as np
 import timm
 import torch
 from timm.optim import RMSpropTF
+from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 
 N, DECAYED, STEPS = 40, 25, 200
@@ -64,13 +65,25 @@ def average():
     return ema.module.weight[0].tolist()
 
 
+def cosine():
+    """timm's CosineLRScheduler by the step: 1000 steps to 0.001 from 0.1, warm-up of 100 from 0.01."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    schedule = CosineLRScheduler(optimizer, t_initial=1000, lr_min=0.001, warmup_t=100, warmup_lr_init=0.01, t_in_epochs=False)
+    rates = []
+    for t in range(1000):
+        schedule.step_update(t)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates[::50]
+
+
 def main(internal):
     cases = []
     for name, (options, make) in CASES.items():
         keys = {k: options[k] for k in ("clip", "micro") if k in options}
         cases.append({"name": name} | options | run(make, **keys))
     with open(internal + "/optim/testdata/golden.json", "w") as f:
-        json.dump({"torch": torch.__version__, "timm": timm.__version__, "cases": cases, "ema": average()}, f)
+        json.dump({"torch": torch.__version__, "timm": timm.__version__, "cases": cases, "ema": average(), "cosine": cosine()}, f)
         f.write("\n")
 
 
