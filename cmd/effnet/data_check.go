@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
 
+	"effnet/internal/atomicfile"
 	"effnet/internal/data"
 	"effnet/internal/data/check"
 	"effnet/internal/report"
@@ -72,6 +75,9 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 	if err := opts.Validate(); err != nil {
 		return err
 	}
+	if opts.Quarantine != "" && !mayReplace(opts.Quarantine) {
+		return usageError{fmt.Errorf("--quarantine %s: exists and is no such list (choose another name)", opts.Quarantine)}
+	}
 	log := newLog(1, opts.Quiet)
 	began := time.Now()
 	r, err := check.Run(ctx, dir, check.Options{
@@ -102,10 +108,42 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 	return nil
 }
 
-// writeQuarantine writes the list that --exclude reads.
+// listBegins is how a list of images to leave out begins.
+const listBegins = "# Images of "
+
+// mayReplace tells whether there is no file at path, an empty one, or a list that
+// writeQuarantine wrote: any other may be an image.
+func mayReplace(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	begin := make([]byte, len(listBegins))
+	n, err := io.ReadFull(f, begin)
+	return errors.Is(err, io.EOF) && n == 0 || string(begin) == listBegins
+}
+
+// writeQuarantine writes the list that --exclude reads. A name with a line break
+// has no place in it but as a comment.
 func writeQuarantine(path, dir string, images []string) error {
-	text := fmt.Sprintf("# Images of %s to leave out, from effnet data check.\n%s", dir, strings.Join(append(images, ""), "\n"))
-	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+	var b strings.Builder
+	fmt.Fprintf(&b, listBegins+"%s to leave out, from effnet data check.\n", strings.NewReplacer("\n", " ", "\r", " ").Replace(dir))
+	for _, image := range images {
+		switch {
+		case strings.ContainsAny(image, "\r\n"):
+			fmt.Fprintf(&b, "# cannot be listed, rename it: %q\n", image)
+		case strings.HasPrefix(strings.TrimSpace(image), "#"):
+			b.WriteString("./" + image + "\n")
+		default:
+			b.WriteString(image + "\n")
+		}
+	}
+	err := atomicfile.Write(path, func(f *os.File) error {
+		_, err := f.WriteString(b.String())
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"effnet/internal/atomicfile"
 	"effnet/internal/config"
@@ -57,8 +59,8 @@ epochs. With mixup or CutMix a column is mixed as a batch is.`,
 }
 
 func runDataPreview(w io.Writer, dir string, cfg config.Config, opts previewOptions) error {
-	if cfg.Out == "" {
-		return usageError{fmt.Errorf("--out: want the name of the PNG file to write")}
+	if !strings.EqualFold(filepath.Ext(cfg.Out), ".png") { // a run's config.yaml has its folder
+		return usageError{fmt.Errorf("--out: want the name of the PNG file to write, such as sheet.png")}
 	}
 	set, _, err := openSets(dir, cfg)
 	if err != nil {

@@ -167,7 +167,9 @@ func TestInterruptedTwice(t *testing.T) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		err := cmd.Wait()
 		finished = err == nil
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !finished && !(ok && status.Signaled() && status.Signal() == syscall.SIGINT) && cmd.ProcessState.ExitCode() != 130 {
+		status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		killed := ok && status.Signaled() && status.Signal() == syscall.SIGINT
+		if !finished && !killed && cmd.ProcessState.ExitCode() != 130 {
 			t.Fatalf("ended with %v", cmd.ProcessState)
 		}
 		stops++

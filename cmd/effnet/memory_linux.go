@@ -8,5 +8,5 @@ func totalMemory() int64 {
 	if syscall.Sysinfo(&info) != nil {
 		return 0
 	}
-	return int64(info.Totalram) * int64(info.Unit) //nolint:unconvert // 32 bits on some systems
+	return int64(info.Totalram) * int64(info.Unit)
 }

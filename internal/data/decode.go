@@ -63,7 +63,7 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 	header, err := d.fast.Open(file)
 	d.isFast, d.w, d.h, d.orientation = err == nil, header.Width, header.Height, 1
 	if d.upright {
-		d.orientation = header.Orientation
+		d.orientation = jpeg.Orientation(file) // of those too that fast does not take
 	}
 	if !d.isFast {
 		cfg, format, err := image.DecodeConfig(bytes.NewReader(file))

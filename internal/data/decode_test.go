@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -250,6 +251,30 @@ func jpegOfHeight(t *testing.T, h int) []byte {
 func flipByte(b []byte, i int) []byte {
 	b[i] ^= 0xff
 	return b
+}
+
+// A JPEG of a kind that image/jpeg decodes is turned like any other.
+func TestEveryJPEGIsTurned(t *testing.T) {
+	tag := []byte("\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00")
+	for _, g := range goldenFiles(t) {
+		if g.Name != "cmyk.jpg" && g.Name != "rgb.jpg" && g.Name != "4:2:0.jpg" {
+			continue
+		}
+		file := slices.Concat(g.File[:2], tag, g.File[2:])
+		var lying, upright augment.Image
+		if err := (&decoder{}).decode(&lying, file, g.Name); err != nil {
+			t.Fatal(err)
+		}
+		if err := (&decoder{upright: true}).decode(&upright, file, g.Name); err != nil {
+			t.Fatal(err)
+		}
+		if upright.W != lying.H || upright.H != lying.W {
+			t.Fatalf("%s: %dx%d is still %dx%d", g.Name, lying.W, lying.H, upright.W, upright.H)
+		}
+		if first, corner := upright.Pix[:3], lying.Pix[3*lying.W*(lying.H-1):][:3]; !bytes.Equal(first, corner) {
+			t.Errorf("%s: the first pixel is %v, want that of the lower left corner, %v", g.Name, first, corner)
+		}
+	}
 }
 
 // Decoding arbitrary bytes gives an image of the size it says or an error, which

@@ -3,13 +3,15 @@ package data
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // Exclude returns the sets without the images that a text file lists, one a
 // line, as Set.Path has them or relative to dir; empty lines and those that
-// start with # are passed over. A nil set stays nil. A file that cannot be read,
-// a line that no set has, and a class that is left without images are *Errors.
+// start with # are passed over, and so are images of dir's other splits. A nil set
+// stays nil. A file that cannot be read, a line that is no image of dir, and a
+// class that is left without images are *Errors.
 func Exclude(list, dir string, sets ...*Set) ([]*Set, error) {
 	text, err := os.ReadFile(list)
 	if err != nil {
@@ -33,10 +35,18 @@ func Exclude(list, dir string, sets ...*Set) ([]*Set, error) {
 			}
 		}
 	}
-	for _, p := range paths {
-		if !found[filepath.Clean(p)] && !found[filepath.Join(dir, p)] {
-			return nil, &Error{Path: list, Reason: "no image is called " + p, Hint: "names are relative to " + dir}
+	missing := func(p string) bool { return !found[filepath.Clean(p)] && !found[filepath.Join(dir, p)] }
+	if slices.ContainsFunc(paths, missing) {
+		splits, _, err := Survey(dir)
+		if err != nil {
+			return nil, err
 		}
+		for _, s := range splits {
+			s.Set.without(found)
+		}
+	}
+	if i := slices.IndexFunc(paths, missing); i >= 0 {
+		return nil, &Error{Path: list, Reason: "no image is called " + paths[i], Hint: "names are relative to " + dir}
 	}
 	return rest, nil
 }

@@ -106,9 +106,13 @@ func TestExclude(t *testing.T) {
 		t.Errorf("without a second set: %v, %v", sets, err)
 	}
 
+	if sets, err := exclude("val/a/5.png\ntrain/a/1.png", train); err != nil || sets[0].Len() != 3 {
+		t.Errorf("an image of another split: %v, %v", sets, err)
+	}
+
 	for text, want := range map[string]string{
 		"train/a/1.png\ntrain/a/9.png":         "no image is called train/a/9.png",
-		"val/a/5.png":                          "no image is called val/a/5.png",
+		"val/a/9.png":                          "no image is called val/a/9.png",
 		"train/b/../a/1.png\n1.png":            "no image is called 1.png",
 		"train/b/3.png\ntrain/b/./#4.png\n# x": "leaves no image of class b in " + train.Dir,
 	} {

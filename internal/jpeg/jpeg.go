@@ -31,7 +31,6 @@ var errDamaged = errors.New("jpeg: damaged")
 // A Header is what a file says of itself before its pixels.
 type Header struct {
 	Width, Height int
-	Orientation   int // EXIF's, 1 to 8; 1, upright, where there is none
 }
 
 // A Decoder decodes one file after another and keeps its memory, so a goroutine
@@ -88,7 +87,7 @@ func New() *Decoder { return &Decoder{set: pixel.Best()} }
 // not change until then. No memory is allocated for its pixels.
 func (d *Decoder) Open(data []byte) (Header, error) {
 	d.file = data
-	d.header, d.progressive = Header{Orientation: 1}, false
+	d.header, d.progressive = Header{}, false
 	d.hasQuant = [4]bool{}
 	for i := range d.huffman {
 		for j := range d.huffman[i] {
@@ -170,11 +169,6 @@ func (d *Decoder) segment(mark byte, s []byte) error {
 		return d.quantization(s)
 	case mark == markDRI && len(s) == 2:
 		d.interval = int(binary.BigEndian.Uint16(s))
-		return nil
-	case mark == markAPP1:
-		if o := orientation(s); o != 0 {
-			d.header.Orientation = o
-		}
 		return nil
 	case mark == markAPPE && len(s) >= 12 && string(s[:5]) == "Adobe":
 		if s[11] != 1 { // neither Y'CbCr nor grey, or image/jpeg's to decide

@@ -69,8 +69,11 @@ func TestEqualsPillow(t *testing.T) {
 				t.Errorf("%s: %v", g.Name, err)
 				continue
 			}
-			if want := (Header{g.W, g.H, g.Orientation}); h != want {
+			if want := (Header{g.W, g.H}); h != want {
 				t.Errorf("%s: header %v, want %v", g.Name, h, want)
+			}
+			if got := Orientation(g.File); got != g.Orientation {
+				t.Errorf("%s: orientation %d, want %d", g.Name, got, g.Orientation)
 			}
 			for i, v := range pix {
 				if v != g.Pix[i] {

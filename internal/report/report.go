@@ -135,7 +135,7 @@ var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_l
 
 // WriteCSV writes the epochs so far to a file, whole each time.
 func WriteCSV(path string, epochs []Epoch) error {
-	rows := [][]string{columns}
+	rows := append(make([][]string, 0, len(epochs)+1), columns)
 	for _, e := range epochs {
 		row := []string{strconv.Itoa(e.Epoch), strconv.FormatInt(e.Step, 10)}
 		for _, v := range []float64{e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1, e.Seconds, e.DataWait, e.ImagesPerSec} {

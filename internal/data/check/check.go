@@ -119,7 +119,7 @@ func Run(ctx context.Context, dir string, opt Options) (*Report, error) {
 	if err := inspect(ctx, images, opt); err != nil {
 		return nil, err
 	}
-	r := &Report{Dir: dir, Images: len(images), Formats: map[string]int{}}
+	r := &Report{Dir: dir, Images: len(images), Problems: []Problem{}, Splits: []Split{}, Formats: map[string]int{}}
 	r.strays(strays)
 	r.classes(splits)
 	r.files(images, opt.Tiny)
@@ -269,7 +269,8 @@ func (r *Report) duplicates(images []image) {
 // Quarantine lists the images, relative to the data set, that cannot be used.
 // With duplicates, it also has those training images whose like is in an
 // evaluation split or in another class, and of those that are twice in a class
-// all but the first.
+// all but the first. Of an evaluation split only copies in one class are listed, so
+// that it stays the same test.
 func (r *Report) Quarantine(duplicates bool) []string {
 	list := map[string]bool{}
 	for _, p := range r.Problems {
@@ -282,16 +283,8 @@ func (r *Report) Quarantine(duplicates bool) []string {
 			for _, path := range p.Others {
 				list[path] = true
 			}
-		case p.Kind == Leak:
-			for _, path := range copies {
-				if strings.HasPrefix(path, "train"+string(filepath.Separator)) {
-					list[path] = true
-				}
-			}
-		case p.Kind == Conflict:
-			for _, path := range copies {
-				list[path] = true
-			}
+		case p.Kind == Leak || p.Kind == Conflict:
+			r.addTraining(list, copies)
 		}
 	}
 	paths := make([]string, 0, len(list))
@@ -300,4 +293,14 @@ func (r *Report) Quarantine(duplicates bool) []string {
 	}
 	slices.Sort(paths)
 	return paths
+}
+
+// addTraining adds those of the paths that are in no evaluation split.
+func (r *Report) addTraining(list map[string]bool, paths []string) {
+	for _, path := range paths {
+		split, _, _ := strings.Cut(path, string(filepath.Separator))
+		if split == "train" || len(r.Splits) == 1 && r.Splits[0].Name == "" {
+			list[path] = true
+		}
+	}
 }

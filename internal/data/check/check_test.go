@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -163,6 +164,11 @@ var damage = []struct {
 			put("test/"+name+"/x.jpg", jpegOf(40, 36, uint64(50+i)))
 		}
 	}, Problem{ClassOrder, "test", `class "10" is number 1: names are sorted as text`, nil}},
+	{"more numbers", func(_ string, put func(string, []byte)) {
+		for i := range 12 {
+			put(fmt.Sprintf("test/set %d/x.jpg", i), jpegOf(40, 36, uint64(200+i)))
+		}
+	}, Problem{ClassOrder, "test", `class "set 10" is number 2: names are sorted as text`, nil}},
 	{"alike", func(_ string, put func(string, []byte)) { put("train/Cat /x.jpg", jpegOf(40, 36, 50)) },
 		Problem{AlikeClasses, "train", `"Cat " and "cat"`, nil}},
 	{"imbalance", func(_ string, put func(string, []byte)) {
@@ -237,6 +243,58 @@ func TestManyDamages(t *testing.T) {
 	for _, p := range rest.Problems {
 		if slices.Contains([]Kind{Unreadable, Leak, Conflict, Duplicate}, p.Kind) {
 			t.Errorf("left after the quarantine: %+v", p)
+		}
+	}
+}
+
+// Copies in two classes: training loses both, an evaluation split none, and a
+// folder without splits both.
+func TestQuarantineOfConflicts(t *testing.T) {
+	dir, put := good(t)
+	put("train/dog/x.jpg", jpegOf(40, 36, 1))
+	put("val/dog/y.jpg", jpegOf(40, 36, 7))
+	r := run(t, dir, Options{})
+	if got, want := r.Quarantine(true), []string{"train/cat/0.jpg", "train/dog/x.jpg"}; !slices.Equal(got, want) {
+		t.Errorf("lists %q, want %q", got, want)
+	}
+	if got := r.Quarantine(false); len(got) > 0 {
+		t.Errorf("without duplicates lists %q", got)
+	}
+	r = run(t, filepath.Join(dir, "val"), Options{})
+	if got, want := r.Quarantine(true), []string{"cat/0.jpg", "dog/y.jpg"}; !slices.Equal(got, want) {
+		t.Errorf("of a folder lists %q, want %q", got, want)
+	}
+}
+
+// Numbered classes: an evaluation split may lack the last of them.
+func TestNumberedClasses(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"train/0", "train/1", "train/2", "val/0", "val/1"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "x.jpg"), jpegOf(40, 36, uint64(i)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := run(t, dir, Options{}); len(r.Problems) > 0 {
+		t.Errorf("%+v", r.Problems)
+	}
+	if err := os.Rename(filepath.Join(dir, "train/2"), filepath.Join(dir, "val/2")); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, dir, Options{}); r.Usable {
+		t.Error("usable, with a class that training does not have")
+	}
+}
+
+func TestCompareNumbers(t *testing.T) {
+	sorted := []string{"", "0", "2", "10", "a", "a2", "a02b", "a10", "a10b", "b", "b99999999999999999998", "b99999999999999999999"}
+	for i, a := range sorted {
+		for k, b := range sorted {
+			if got, want := compareNumbers(a, b), cmp.Compare(i, k); got != want {
+				t.Errorf("compareNumbers(%q, %q) = %d, want %d", a, b, got, want)
+			}
 		}
 	}
 }

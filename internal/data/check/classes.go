@@ -44,8 +44,12 @@ func (r *Report) classes(splits []data.Split) {
 	}
 }
 
-// compare notes the classes that one split has and the other lacks.
+// compare notes the classes that one split has and the other lacks. Classes that
+// are called by their numbers may be fewer in b, an evaluation split.
 func (r *Report) compare(a, b *data.Set) {
+	if a.Numbered() && b.Numbered() && len(b.Classes) <= len(a.Classes) {
+		return
+	}
 	for _, pair := range [][2]*data.Set{{a, b}, {b, a}} {
 		has := map[string]bool{}
 		for _, class := range pair[1].Classes {
@@ -61,14 +65,14 @@ func (r *Report) compare(a, b *data.Set) {
 
 // names notes names of classes that may mislead.
 func (r *Report) names(set *data.Set) {
-	numbers := make([]int, len(set.Classes))
-	numeric := len(set.Classes) > 0
-	for i, class := range set.Classes {
-		n, err := strconv.Atoi(class)
-		numbers[i], numeric = n, numeric && err == nil
-	}
-	if numeric && !slices.IsSorted(numbers) {
-		r.add(ClassOrder, set.Dir, fmt.Sprintf("class %q is number %d: names are sorted as text", set.Classes[1], 1))
+	if slices.IsSorted(set.Classes) { // an order of the user's own is meant
+		counted := slices.SortedStableFunc(slices.Values(set.Classes), compareNumbers)
+		for i, class := range set.Classes {
+			if class != counted[i] {
+				r.add(ClassOrder, set.Dir, fmt.Sprintf("class %q is number %d: names are sorted as text", class, i))
+				break
+			}
+		}
 	}
 	first := map[string]string{}
 	for _, class := range set.Classes {
@@ -97,3 +101,27 @@ func (r *Report) balance(dir string, classes []Class) {
 		r.add(Imbalance, dir, fmt.Sprintf("%d images of %s, %d of %s", large.Images, large.Name, small.Images, small.Name))
 	}
 }
+
+// compareNumbers compares names as people count: whole numbers in them by their
+// values, all else byte by byte.
+func compareNumbers(a, b string) int {
+	for a != "" && b != "" {
+		m, n := digits(a), digits(b)
+		if m == 0 || n == 0 {
+			if a[0] != b[0] {
+				return cmp.Compare(a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		x, y := strings.TrimLeft(a[:m], "0"), strings.TrimLeft(b[:n], "0")
+		if c := cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y)); c != 0 {
+			return c
+		}
+		a, b = a[m:], b[n:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// digits returns how many decimal digits a name begins with.
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }

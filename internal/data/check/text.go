@@ -18,7 +18,7 @@ var about = map[Kind]struct{ one, many, todo string }{
 	EmptyClass:   {"class has no images", "classes have no images", "add some, or remove the folder"},
 	ClassMissing: {"class is in one split only", "classes are in one split only", "every split needs the same class folders"},
 	Leak:         {"file is in more than one split", "files are in more than one split", "evaluation is too good by them: --quarantine LIST --duplicates takes them out of training"},
-	Conflict:     {"file is in more than one class", "files are in more than one class", "decide which class is right; --quarantine LIST --duplicates lists all copies"},
+	Conflict:     {"file is in more than one class", "files are in more than one class", "decide which class is right; --quarantine LIST --duplicates lists all copies in training"},
 	Duplicate:    {"file is more than once in its class", "files are more than once in their class", "harmless if few; --quarantine LIST --duplicates lists all but the first"},
 	Misnamed:     {"file has another format's extension", "files have another format's extension", "read all the same"},
 	Tiny:         {"image is tiny", "images are tiny", "look whether they show anything"},
@@ -115,11 +115,18 @@ func (r *Report) Verdict() string {
 	}
 	switch {
 	case fatal > 0:
-		return fmt.Sprintf("not usable as it is: %d problems to repair, %d to look at", fatal, other)
+		return fmt.Sprintf("not usable as it is: %s to repair, %d to look at", plural(fatal, "problem"), other)
 	case other > 0:
-		return fmt.Sprintf("usable; %d things to look at", other)
+		return fmt.Sprintf("usable; %s to look at", plural(other, "thing"))
 	}
 	return "nothing wrong"
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func sizeText(w, h int) string { return fmt.Sprintf("%dx%d pixels", w, h) }
