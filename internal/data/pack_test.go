@@ -8,8 +8,10 @@ import (
 	"hash/crc32"
 	"image"
 	"image/jpeg"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -382,6 +384,66 @@ func TestPackCutWhileOpen(t *testing.T) {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Path != s.Path(0) {
 				t.Errorf("raw %v: %v, want an *Error that names %s", raw, err, s.Path(0))
 			}
+		}
+	}
+}
+
+// A cutter is a Transform that cuts a file short before it looks at the image.
+type cutter struct {
+	augment.Eval
+	path string
+}
+
+func (c cutter) Apply(dst, src *augment.Image, z *augment.Resizer, rng *rand.Rand) {
+	if err := os.Truncate(c.path, 100); err != nil {
+		panic(err)
+	}
+	c.Eval.Apply(dst, src, z, rng)
+}
+
+// So it is when the checksum was right and the pixels go while they are used.
+func TestPackCutWhileRead(t *testing.T) {
+	opt := packOptions()
+	opt.Size, opt.Raw = 299, true
+	path := packed(t, jpegTree(t, image.Pt(300, 300), image.Pt(300, 301)), opt)
+	s, err := OpenTrain(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.store.(*pack).mapped == nil {
+		t.Skip("this system maps no files")
+	}
+	for _, err := range loader(t, s, options(cutter{augment.Eval{Crop: augment.CropTF}, path})).Epoch(t.Context(), 0, 0) {
+		if e, ok := errors.AsType[*Error](err); !ok || e.Path != s.Path(0) {
+			t.Errorf("%v, want an *Error that names %s", err, s.Path(0))
+		}
+	}
+}
+
+// Ended midway, Pack leaves neither files nor goroutines.
+func TestPackCancelled(t *testing.T) {
+	dir := jpegTree(t, slices.Repeat([]image.Point{{40, 30}}, 40)...)
+	before := runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(t.Context())
+	opt := packOptions()
+	opt.Progress = func(done, _ int) {
+		if done == 3 {
+			cancel()
+		}
+		if done > 40 {
+			t.Error("goes on to the end")
+		}
+	}
+	out := filepath.Join(t.TempDir(), "x.pack")
+	if _, err := Pack(ctx, dir, out, opt); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
 	}
 }
