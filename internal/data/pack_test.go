@@ -394,11 +394,11 @@ type cutter struct {
 	path string
 }
 
-func (c cutter) Apply(dst, src *augment.Image, z *augment.Resizer, rng *rand.Rand) {
+func (c cutter) View(w, h, size int, rng *rand.Rand) augment.View {
 	if err := os.Truncate(c.path, 100); err != nil {
 		panic(err)
 	}
-	c.Eval.Apply(dst, src, z, rng)
+	return c.Eval.View(w, h, size, rng)
 }
 
 // So it is when the checksum was right and the pixels go while they are used.
