@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"math"
 	"os"
@@ -16,11 +17,15 @@ import (
 // length, data and a masked CRC-32C of each) of Event messages in Protocol
 // Buffers' encoding (tensorflow/core/util/event.proto and
 // tensorflow/core/framework/summary.proto).
-type Events struct{ f *os.File }
+type Events struct {
+	w   io.WriteCloser
+	now func() time.Time
+}
 
-// NewEvents starts an event file in a folder. TensorBoard reads all files of a
-// folder as one run, so that a run that goes on has another file.
-func NewEvents(dir string) (*Events, error) {
+// NewEvents starts an event file in a folder for a run that is at a step.
+// TensorBoard reads all files of a folder as one run; from this one it learns to
+// forget what earlier files have beyond the step.
+func NewEvents(dir string, step int64) (*Events, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -30,8 +35,21 @@ func NewEvents(dir string) (*Events, error) {
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	e := &Events{f}
-	return e, e.write(field(nil, 3, []byte("brain.Event:2")), 0)
+	e := &Events{f, time.Now}
+	return e, e.start(step)
+}
+
+// start writes what a file begins with: the format's version, without which the
+// second event means nothing, and SessionLog's START at the first void step.
+func (e *Events) start(step int64) error {
+	if err := e.write(field(nil, 3, []byte("brain.Event:2")), 0); err != nil {
+		return err
+	}
+	void := step
+	if step > 0 {
+		void++ // the step itself is done
+	}
+	return e.write(field(nil, 7, []byte{1 << 3, 1}), void)
 }
 
 // Scalars writes values by their tags at a step.
@@ -54,29 +72,31 @@ func (e *Events) Text(tag, markdown string) error {
 	tensor := field([]byte{1 << 3, stringType}, 2, shape)
 	tensor = field(tensor, 8, []byte(markdown))
 	value := field(nil, 1, []byte(tag))
-	value = field(value, 9, plugin)
 	value = field(value, 8, tensor)
+	value = field(value, 9, plugin)
 	return e.write(field(nil, 5, field(nil, 1, value)), 0)
 }
 
 // write adds a record: what, a message's field, with the time and the step.
 func (e *Events) write(what []byte, step int64) error {
 	event := []byte{1<<3 | 1} // wall_time, 64 bits
-	event = binary.LittleEndian.AppendUint64(event, math.Float64bits(float64(time.Now().UnixMicro())/1e6))
-	event = binary.AppendUvarint(append(event, 2<<3), uint64(step))
+	event = binary.LittleEndian.AppendUint64(event, math.Float64bits(float64(e.now().UnixMicro())/1e6))
+	if step != 0 { // a zero is left out
+		event = binary.AppendUvarint(append(event, 2<<3), uint64(step))
+	}
 	event = append(event, what...)
 	record := binary.LittleEndian.AppendUint64(nil, uint64(len(event)))
 	record = binary.LittleEndian.AppendUint32(record, masked(record))
 	record = append(record, event...)
 	record = binary.LittleEndian.AppendUint32(record, masked(event))
-	if _, err := e.f.Write(record); err != nil {
+	if _, err := e.w.Write(record); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
 }
 
 // Close closes the file.
-func (e *Events) Close() error { return e.f.Close() }
+func (e *Events) Close() error { return e.w.Close() }
 
 // field appends a field that holds bytes: its number with wire type 2, a length,
 // the bytes.

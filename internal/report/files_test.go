@@ -1,8 +1,6 @@
 package report
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
@@ -11,107 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"effnet/internal/metrics"
 )
-
-// records reads a file of TFRecords and checks its checksums.
-func records(t *testing.T, path string) (all [][]byte) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(b) > 0 {
-		n := int(binary.LittleEndian.Uint64(b))
-		if got, want := binary.LittleEndian.Uint32(b[8:]), masked(b[:8]); got != want {
-			t.Fatalf("checksum of a length %#x, want %#x", got, want)
-		}
-		data := b[12 : 12+n]
-		if got, want := binary.LittleEndian.Uint32(b[12+n:]), masked(data); got != want {
-			t.Fatalf("checksum of data %#x, want %#x", got, want)
-		}
-		all = append(all, data)
-		b = b[16+n:]
-	}
-	return all
-}
-
-func eventFile(t *testing.T, dir string) string {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "events.out.tfevents.*"))
-	if err != nil || len(names) != 1 {
-		t.Fatalf("%v, %v", names, err)
-	}
-	return names[0]
-}
-
-func writeEvents(t *testing.T, dir string) {
-	t.Helper()
-	e, err := NewEvents(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Text("settings", "| lr | 0.1 |"); err != nil {
-		t.Fatal(err)
-	}
-	for step := range int64(300) {
-		if err := e.Scalars(step, map[string]float64{"val/top1": float64(step) / 300, "loss": 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// The bytes of a scalar event, as the message's definition has them.
-func TestEvents(t *testing.T) {
-	dir := t.TempDir()
-	before := float64(time.Now().Unix())
-	writeEvents(t, dir)
-	all := records(t, eventFile(t, dir))
-	if len(all) != 302 {
-		t.Fatalf("%d records, want 302", len(all))
-	}
-	wall := func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b[1:9])) }
-	if w := wall(all[0]); all[0][0] != 9 || w < before || w > before+100 {
-		t.Errorf("time %v", w)
-	}
-	if want := append([]byte{16, 0, 26, 13}, "brain.Event:2"...); !bytes.Equal(all[0][9:], want) {
-		t.Errorf("version %q, want %q", all[0][9:], want)
-	}
-	// Step 200 is two bytes; the summary has two values, in order of their tags.
-	want := []byte{16, 200, 1, 42, 30, 10, 11, 10, 4, 'l', 'o', 's', 's', 21, 0, 0, 0, 64, 10, 15, 10, 8}
-	want = append(want, "val/top1"...)
-	want = binary.LittleEndian.AppendUint32(append(want, 21), math.Float32bits(200./300))
-	if got := all[202][9:]; !bytes.Equal(got, want) {
-		t.Errorf("event % x, want % x", got, want)
-	}
-}
-
-// TensorBoard itself reads them, where Python has it.
-func TestTensorBoardReadsEvents(t *testing.T) {
-	python := os.Getenv("EFFNET_PYTHON")
-	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with tensorboard")
-	}
-	dir := t.TempDir()
-	writeEvents(t, dir)
-	out, err := exec.CommandContext(t.Context(), python, "-c", `
-import sys
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-a = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
-a.Reload()
-t = a.Tags()
-print(sorted(t["scalars"]), t["tensors"], [(e.step, round(e.value, 4)) for e in a.Scalars("val/top1")][150])
-print(a.Tensors("settings")[0].tensor_proto.string_val[0].decode())
-`, dir).Output()
-	if want := "['loss', 'val/top1'] ['settings'] (150, 0.5)\n| lr | 0.1 |\n"; err != nil || string(out) != want {
-		t.Errorf("TensorBoard read %q (%v), want %q", out, err, want)
-	}
-}
 
 // What a killed run left is taken up where its state is.
 func TestLinesGoOn(t *testing.T) {

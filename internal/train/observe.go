@@ -33,11 +33,12 @@ const worstShown = 12
 func (r *run) newObserver(evalSet *data.Set) (*observer, error) {
 	o := &observer{dir: r.Out, set: evalSet}
 	o.page = report.Page{Title: filepath.Base(r.Out) + ": " + r.Arch.Name, Classes: r.classes, Settings: r.Settings, Machine: r.Machine}
+	step := int64(r.optimizer.Steps())
 	var err error
-	if o.lines, err = report.OpenLines(filepath.Join(r.Out, "metrics.jsonl"), int64(r.optimizer.Steps())); err != nil {
+	if o.lines, err = report.OpenLines(filepath.Join(r.Out, "metrics.jsonl"), step); err != nil {
 		return nil, err
 	}
-	if o.events, err = report.NewEvents(r.Out); err != nil {
+	if o.events, err = report.NewEvents(r.Out, step); err != nil {
 		return nil, err
 	}
 	var table strings.Builder
