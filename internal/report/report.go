@@ -1,13 +1,15 @@
-// Package report shows a run as it goes: a live line on a terminal, plain lines
-// elsewhere, and a table of epochs on disk.
+// Package report shows a run: as it goes, in a live line on a terminal or plain
+// lines elsewhere; and in files: tables, TensorBoard's events, pictures, a page.
 package report
 
 import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,9 +23,39 @@ type Step struct {
 	Left           time.Duration
 }
 
-func (s Step) String() string {
-	return fmt.Sprintf("epoch %d/%d  step %d/%d  loss %.4f  top-1 %.2f%%  lr %.3g  %.1f images/s  data wait %.1f%%  %s left",
-		s.Epoch, s.Epochs, s.Step, s.Steps, s.Loss, 100*s.Top1, s.LR, s.ImagesPerSec, 100*s.DataWait, clock(s.Left))
+func (s Step) String() string { return s.fit(math.MaxInt) }
+
+// fit is the step in at most so many characters: what matters least at a glance
+// is left out first.
+func (s Step) fit(width int) string {
+	parts := []struct {
+		text string
+		rank int // in the order of leaving out, 0 last
+	}{
+		{fmt.Sprintf("epoch %d/%d", s.Epoch, s.Epochs), 0},
+		{fmt.Sprintf("step %d/%d", s.Step, s.Steps), 1},
+		{fmt.Sprintf("loss %.4f", s.Loss), 3},
+		{fmt.Sprintf("top-1 %.2f%%", 100*s.Top1), 4},
+		{fmt.Sprintf("lr %.3g", s.LR), 6},
+		{fmt.Sprintf("%.1f images/s", s.ImagesPerSec), 5},
+		{fmt.Sprintf("data wait %.1f%%", 100*s.DataWait), 7},
+		{clock(s.Left) + " left", 2},
+	}
+	for most := len(parts) - 1; ; most-- {
+		var kept []string
+		for _, p := range parts {
+			if p.rank <= most {
+				kept = append(kept, p.text)
+			}
+		}
+		text := strings.Join(kept, "  ")
+		if len(text) <= width {
+			return text
+		}
+		if most == 0 {
+			return text[:max(width, 0)]
+		}
+	}
 }
 
 // clock is a duration to the second, as 1h02m03s, 2m03s or 3s.
@@ -43,7 +75,7 @@ type Log struct {
 	quiet    bool
 	drawn    time.Time
 	dirty    bool // a live line stands on the terminal
-	tabled   bool // the table of epochs has a header
+	rows     int  // of the table of epochs under its header; 0 if other lines came since
 }
 
 // NewLog returns a Log to w. On a terminal, whose width in characters width
@@ -67,24 +99,33 @@ func (l *Log) Step(s Step) {
 	case l.quiet:
 	case l.width != nil:
 		if last || time.Since(l.drawn) > 100*time.Millisecond {
-			l.draw(s.String())
+			l.draw(s.fit(l.width() - 1))
 		}
 	case last || s.Step%l.interval == 0:
 		fmt.Fprintln(l.w, s)
+		l.rows = 0
 	}
 }
 
-// headerEvery is how many epochs a table's header stands over.
+// headerEvery is how many rows a table's header stands over.
 const headerEvery = 20
 
-// Epoch prints an epoch as a row of a table, whose header comes again and again.
+// Epoch prints an epoch as a row of a table, in place of the live line. The
+// header comes every headerEvery rows, and again after other lines.
 func (l *Log) Epoch(e Epoch, epochs int, evaluated, averaged bool) {
-	if e.Epoch%headerEvery == 1 || !l.tabled {
-		l.Printf("%s", row("epoch", "train loss", "top-1", "val loss", "top-1", "top-5", "EMA top-1", "lr", "images/s", "wait", "time", evaluated, averaged))
-		l.tabled = true
+	if l.quiet {
+		return
 	}
+	if l.dirty {
+		fmt.Fprint(l.w, "\r\x1b[K")
+		l.dirty = false
+	}
+	if l.rows%headerEvery == 0 {
+		fmt.Fprintln(l.w, row("epoch", "train loss", "top-1", "val loss", "top-1", "top-5", "EMA top-1", "lr", "images/s", "wait", "time", evaluated, averaged))
+	}
+	l.rows++
 	percent := func(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) }
-	l.Printf("%s", row(fmt.Sprintf("%d/%d", e.Epoch, epochs), fmt.Sprintf("%.4f", e.TrainLoss), percent(e.TrainTop1),
+	fmt.Fprintln(l.w, row(fmt.Sprintf("%d/%d", e.Epoch, epochs), fmt.Sprintf("%.4f", e.TrainLoss), percent(e.TrainTop1),
 		fmt.Sprintf("%.4f", e.ValLoss), percent(e.ValTop1), percent(e.ValTop5), percent(e.EMATop1), fmt.Sprintf("%.3g", e.LR),
 		fmt.Sprintf("%.1f", e.ImagesPerSec), fmt.Sprintf("%.1f%%", 100*e.DataWait), clock(time.Duration(e.Seconds*float64(time.Second))), evaluated, averaged))
 }
@@ -111,6 +152,7 @@ func (l *Log) Printf(format string, args ...any) {
 		l.dirty = false
 	}
 	fmt.Fprintf(l.w, format+"\n", args...)
+	l.rows = 0
 }
 
 // Epoch is what one epoch came to.

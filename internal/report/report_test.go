@@ -46,6 +46,47 @@ func TestLiveLine(t *testing.T) {
 	}
 }
 
+// On a narrow terminal the time left stays when other numbers go, and the line
+// never fills the last column.
+func TestStepFits(t *testing.T) {
+	for width, want := range map[int]string{
+		81: "epoch 1/2  step 3/5  loss 1.2500  top-1 50.00%  lr 0.01  42.0 images/s  1m2s left",
+		80: "epoch 1/2  step 3/5  loss 1.2500  top-1 50.00%  42.0 images/s  1m2s left",
+		40: "epoch 1/2  step 3/5  1m2s left",
+		29: "epoch 1/2  step 3/5",
+		4:  "epoc",
+		-1: "",
+	} {
+		if got := step(3).fit(width); got != want {
+			t.Errorf("in %d characters: %q, want %q", width, got, want)
+		}
+	}
+	var out strings.Builder
+	NewLog(&out, func() int { return 30 }, 1, false).Step(step(3))
+	if want := "\r\x1b[Kepoch 1/2  step 3/5"; out.String() != want {
+		t.Errorf("on a terminal of 30: %q, want %q", out.String(), want)
+	}
+}
+
+// On a terminal the rows of epochs take the live line's place.
+func TestEpochsOverTheLiveLine(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, func() int { return 20 }, 1, false)
+	for e := 1; e <= 2; e++ {
+		l.Step(step(5))
+		l.Epoch(Epoch{Epoch: e}, 2, false, false)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if len(lines) != 4 || strings.Count(out.String(), "train loss") != 1 {
+		t.Errorf("printed %q, want a header and two rows", lines)
+	}
+	for _, row := range lines[1:3] {
+		if at := strings.LastIndex(row, "\x1b[K"); strings.Contains(row[at+1:], "step") {
+			t.Errorf("row %q stands after a live line", row)
+		}
+	}
+}
+
 func TestQuiet(t *testing.T) {
 	var out strings.Builder
 	l := NewLog(&out, func() int { return 200 }, 1, true)
@@ -126,10 +167,17 @@ func TestEpochTable(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("printed\n%swant\n%s", &out, want)
 	}
+	for range headerEvery - 1 {
+		l.Epoch(e, 40, true, true)
+	}
+	if got := strings.Count(out.String(), "train loss"); got != 2 {
+		t.Errorf("%d headers over %d rows, want 2", got, headerEvery+1)
+	}
 	out.Reset()
+	l.Printf("something else")
 	e.Epoch = 21
 	l.Epoch(e, 40, false, false)
-	want = "    epoch  train loss    top-1         lr  images/s    wait     time\n" +
+	want = "something else\n    epoch  train loss    top-1         lr  images/s    wait     time\n" +
 		"    21/40      2.5000   25.00%      0.016    1234.6    1.5%    1m23s\n"
 	if out.String() != want {
 		t.Errorf("printed\n%swant\n%s", &out, want)

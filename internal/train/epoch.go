@@ -147,6 +147,9 @@ func (r *run) evaluate(ctx context.Context, e *report.Epoch) (m, averaged Metric
 		if averaged, err = r.average.evaluator.Run(ctx); err != nil {
 			return m, averaged, err
 		}
+		if !finite(averaged.Loss) {
+			return m, averaged, r.diverged(averaged.Loss, nil)
+		}
 		e.EMALoss, e.EMATop1 = averaged.Loss, averaged.Top1
 	}
 	return m, averaged, nil

@@ -76,6 +76,9 @@ func (r *run) observeStep(s report.Step) error {
 	if err != nil {
 		return err
 	}
+	if !finite(norm) { // clipped to nothing; JSON has no infinity
+		norm = 0
+	}
 	at := int64(r.optimizer.Steps())
 	scalars := map[string]float64{"train/loss": s.Loss, "train/top1": s.Top1, "train/lr": s.LR, "train/images_per_sec": s.ImagesPerSec, "train/data_wait": s.DataWait}
 	if norm > 0 {
