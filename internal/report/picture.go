@@ -39,37 +39,83 @@ func WriteConfusionCSV(path string, classes []string, m *metrics.Confusion) erro
 	})
 }
 
+// mostCells is how many cells a side a picture of the matrix has; of more
+// classes, neighbours share one.
+const mostCells = 1000
+
 // WriteConfusionPNG draws the matrix: shares of each row, from white to dark.
+// Rows are the classes, columns, in the same order, what they were taken for.
 func WriteConfusionPNG(path string, classes []string, e *metrics.Evaluation) error {
-	n := len(classes)
+	share := (len(classes) + mostCells - 1) / mostCells // classes a cell
+	n := (len(classes) + share - 1) / share
 	cell := min(max(600/n, 1), 40)
 	margin := 0
 	if cell >= 13 { // room for names
 		for _, class := range classes {
-			margin = max(margin, 7*len([]rune(class))+8)
+			margin = max(margin, 7*len([]rune(short(class)))+8)
 		}
 	}
-	m := sheet(margin+n*cell+8, n*cell+8)
+	m := sheet(margin+n*cell+8, 4+n*cell+margin+4)
+	counts := cells(e.Confusion, n, share)
 	for label := range n {
 		y := 4 + label*cell
 		if margin > 0 {
-			text(m, 4, y+cell/2+4, classes[label], color.Black)
+			text(m, 4, y+cell/2+4, short(classes[label]), color.Black)
+			upright(m, margin+label*cell+cell/2-6, 4+n*cell+4, short(classes[label]))
 		}
-		for predicted := range n {
-			share := float64(e.Confusion.At(label, predicted)) / float64(max(e.Classes[label].Support, 1))
-			shade := uint8(255 - 215*share)
-			ink := color.RGBA{255, shade, shade, 255}
-			if label == predicted {
-				ink = color.RGBA{shade, shade, 255, 255}
-			}
+		images := 0
+		for _, count := range counts[label] {
+			images += count
+		}
+		for predicted, count := range counts[label] {
 			box := image.Rect(margin+predicted*cell, y, margin+(predicted+1)*cell, y+cell)
+			part := float64(count) / float64(max(images, 1))
+			ink := shade(part, label == predicted)
 			imagedraw.Draw(m, box, image.NewUniform(ink), image.Point{}, imagedraw.Src)
-			if images := e.Confusion.At(label, predicted); images > 0 && cell >= 30 {
-				text(m, box.Min.X+4, y+cell/2+4, strconv.Itoa(images), color.Black)
+			if count > 0 && cell >= 30 {
+				text(m, box.Min.X+max((cell-7*len(strconv.Itoa(count)))/2, 0), y+cell/2+4, strconv.Itoa(count), legible(part))
 			}
 		}
 	}
 	return write(path, func(f *os.File) error { return png.Encode(f, m) })
+}
+
+// cells sums the matrix into n x n cells of so many classes a side.
+func cells(m *metrics.Confusion, n, share int) [][]int {
+	counts := make([][]int, n)
+	for i := range counts {
+		counts[i] = make([]int, n)
+	}
+	for _, p := range m.Pairs() {
+		counts[p.Label/share][p.Predicted/share] += p.Images
+	}
+	return counts
+}
+
+// shade is white for a share of 0, blue for 1 if the images are right, and red
+// if they are wrong.
+func shade(share float64, right bool) color.RGBA {
+	v := uint8(255 - 175*share)
+	if right {
+		return color.RGBA{v, v, 255, 255}
+	}
+	return color.RGBA{255, v, v, 255}
+}
+
+// legible is the colour of text on a shade.
+func legible(share float64) color.Color {
+	if share > 0.5 {
+		return color.White
+	}
+	return color.Black
+}
+
+// short is a name of at most 24 characters.
+func short(name string) string {
+	if r := []rune(name); len(r) > 24 {
+		return string(r[:22]) + ".." // the font has no ellipsis
+	}
+	return name
 }
 
 // WriteReliabilityPNG draws accuracy over confidence, a bar a bin, beside the
@@ -107,6 +153,17 @@ func sheet(w, h int) *image.RGBA {
 func text(m *image.RGBA, x, y int, s string, ink color.Color) {
 	d := font.Drawer{Dst: m, Src: image.NewUniform(ink), Face: basicfont.Face7x13, Dot: fixed.P(x, y)}
 	d.DrawString(s)
+}
+
+// upright draws s from (x,y) downwards, to be read with the head to the right.
+func upright(m *image.RGBA, x, y int, s string) {
+	line := sheet(7*len([]rune(s)), 13)
+	text(line, 0, 11, s, color.Black)
+	for i := range line.Rect.Dx() {
+		for j := range 13 {
+			m.Set(x+12-j, y+i, line.At(i, j))
+		}
+	}
 }
 
 func write(path string, content func(f *os.File) error) error {
