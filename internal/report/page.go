@@ -1,14 +1,13 @@
 package report
 
 import (
+	"cmp"
 	_ "embed" // the page's template
 	"encoding/base64"
 	"fmt"
 	"html/template"
-	"math"
 	"os"
 	"slices"
-	"strings"
 
 	"effnet/internal/metrics"
 )
@@ -49,107 +48,50 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	},
 }).Parse(pageText))
 
-// mostClasses is how many classes the matrix and the table of a page show: those
-// with the most errors.
-const mostClasses = 24
+// What bounds a page's size, whatever the run.
+const (
+	mostMatrix    = 24      // classes of the matrix: those with the most errors
+	mostRows      = 1000    // classes of the table
+	mostPairs     = 20      // pairs of classes
+	mostThumbnail = 3 << 20 // bytes of all thumbnails
+)
 
 // Write writes the page to a file.
 func (p *Page) Write(path string) error {
-	return write(path, func(f *os.File) error { return pageTemplate.Execute(f, p) })
+	q := *p
+	q.Worst = nil
+	bytes := 0
+	for _, t := range p.Worst {
+		if bytes += len(t.JPEG); bytes > mostThumbnail {
+			break
+		}
+		q.Worst = append(q.Worst, t)
+	}
+	return write(path, func(f *os.File) error { return pageTemplate.Execute(f, &q) })
 }
 
-// Charts are the curves of the epochs.
-func (p *Page) Charts() []template.HTML {
-	series := func(name, colour string, value func(e Epoch) float64) line {
-		l := line{name: name, colour: colour}
-		for _, e := range p.Epochs {
-			l.y = append(l.y, value(e))
-		}
-		return l
-	}
-	averaged := len(p.Epochs) > 0 && p.Epochs[0].EMALoss > 0
-	loss := []line{series("training", "#888", func(e Epoch) float64 { return e.TrainLoss })}
-	top1 := []line{series("training", "#888", func(e Epoch) float64 { return 100 * e.TrainTop1 })}
-	if len(p.Epochs) > 0 && p.Epochs[0].ValLoss > 0 {
-		loss = append(loss, series("evaluation", "#06c", func(e Epoch) float64 { return e.ValLoss }))
-		top1 = append(top1, series("evaluation", "#06c", func(e Epoch) float64 { return 100 * e.ValTop1 }))
-	}
-	if averaged {
-		loss = append(loss, series("averaged weights", "#d60", func(e Epoch) float64 { return e.EMALoss }))
-		top1 = append(top1, series("averaged weights", "#d60", func(e Epoch) float64 { return 100 * e.EMATop1 }))
-	}
-	return []template.HTML{
-		chart("Loss", loss), chart("Top-1, %", top1),
-		chart("Learning rate", []line{series("", "#06c", func(e Epoch) float64 { return e.LR })}),
-		chart("Images a second", []line{series("", "#06c", func(e Epoch) float64 { return e.ImagesPerSec })}),
-	}
-}
+// riseOfLoss is how far the loss of an evaluation is above its lowest when a
+// page says that it rises.
+const riseOfLoss = 1.1
 
-type line struct {
-	name, colour string
-	y            []float64 // one an epoch
-}
-
-// chart draws lines over epochs as SVG. Values far above most are cut off.
-func chart(title string, lines []line) template.HTML {
-	const w, h, left, bottom, top = 420, 240, 62, 26, 30
-	lo, hi := bounds(lines)
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s"><text x="%d" y="16" class="title">%s</text>`, w, h, title, left, title)
-	n := 0
-	for i := range 5 {
-		y := float64(h-bottom) - float64(i)/4*float64(h-bottom-top)
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" class="grid"/><text x="%d" y="%.1f" class="tick" text-anchor="end">%.3g</text>`,
-			left, w, y, y, left-6, y+4, lo+float64(i)/4*(hi-lo))
+// Remark is what the curves of the evaluation say; empty if nothing.
+func (p *Page) Remark() string {
+	n := len(p.Epochs)
+	if n < 4 || !evaluated(p.Epochs[n-1]) {
+		return ""
 	}
-	for k, l := range lines {
-		n = len(l.y)
-		var points []string
-		for i, v := range l.y {
-			x := left + float64(i)/float64(max(n-1, 1))*(w-left-8)
-			y := float64(h-bottom) - (min(max(v, lo), hi)-lo)/(hi-lo)*float64(h-bottom-top)
-			points = append(points, fmt.Sprintf("%.1f,%.1f", x, y))
-		}
-		if n == 1 {
-			points = append(points, fmt.Sprintf("%d,%s", w-8, strings.Split(points[0], ",")[1]))
-		}
-		fmt.Fprintf(&b, `<polyline points="%s" stroke="%s" class="curve"/>`, strings.Join(points, " "), l.colour)
-		if l.name != "" {
-			fmt.Fprintf(&b, `<text x="%d" y="16" fill="%s" class="key" text-anchor="end">%s</text>`, w-8-110*(len(lines)-1-k), l.colour, l.name)
-		}
+	first, last := p.Epochs[0], p.Epochs[n-1]
+	lowest := slices.MinFunc(p.Epochs, func(a, b Epoch) int { return cmp.Compare(a.ValLoss, b.ValLoss) })
+	best := slices.MaxFunc(p.Epochs, func(a, b Epoch) int { return cmp.Compare(a.ValTop1, b.ValTop1) })
+	switch {
+	case last.TrainLoss < lowest.TrainLoss && last.ValLoss > riseOfLoss*lowest.ValLoss:
+		return fmt.Sprintf("The evaluation's loss has risen since epoch %d while training's fell: the network learns its training images by heart.", lowest.Epoch)
+	case last.TrainLoss >= first.TrainLoss:
+		return "The training loss has not fallen since the first epoch: nothing is learnt."
+	case best.Epoch == last.Epoch && last.ValTop1 > first.ValTop1:
+		return "The last epoch is the best so far: more epochs may help."
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" class="tick">epoch 1</text><text x="%d" y="%d" class="tick" text-anchor="end">%d</text></svg>`, left, h-8, w-8, h-8, n)
-	return template.HTML(b.String()) //nolint:gosec // made of numbers and the constants above
-}
-
-// bounds is the range that a chart shows: up to 3 times the median of what is
-// finite, if that is less than the greatest.
-func bounds(lines []line) (lo, hi float64) {
-	var all []float64
-	for _, l := range lines {
-		for _, v := range l.y {
-			if !math.IsNaN(v) && !math.IsInf(v, 0) {
-				all = append(all, v)
-			}
-		}
-	}
-	if len(all) == 0 {
-		return 0, 1
-	}
-	lo, hi = all[0], all[0]
-	for _, v := range all {
-		lo, hi = min(lo, v), max(hi, v)
-	}
-	if m := median(all); m > 0 && hi > 3*m {
-		hi = 3 * m
-	}
-	if lo > 0 && lo < hi/2 {
-		lo = 0
-	}
-	if hi <= lo {
-		hi = lo + max(math.Abs(lo), 1e-9)
-	}
-	return lo, hi
+	return fmt.Sprintf("The best evaluation was in epoch %d.", best.Epoch)
 }
 
 // Cell is an entry of the confusion matrix.
@@ -157,45 +99,104 @@ type Cell struct {
 	Images int
 	Shade  float64 // share of the row
 	Right  bool
+	Column string
 }
 
-// Row is a class in the matrix and the table.
-type Row struct {
-	Name string
-	metrics.Class
+// MatrixRow is a class in the matrix.
+type MatrixRow struct {
+	Name  string
 	Cells []Cell
 }
 
-// Rows are the classes that are shown: all, or those with the most errors.
-func (p *Page) Rows() []Row {
+// Matrix has the classes that are shown: all, or those with the most errors.
+func (p *Page) Matrix() []MatrixRow {
 	if p.Evaluation == nil {
 		return nil
 	}
-	shown := p.Evaluation.Confusion.HardestClasses(mostClasses)
-	rows := make([]Row, len(shown))
+	shown := p.Evaluation.Confusion.HardestClasses(mostMatrix)
+	rows := make([]MatrixRow, len(shown))
 	for i, label := range shown {
-		rows[i] = Row{Name: p.Classes[label], Class: p.Evaluation.Classes[label]}
+		rows[i].Name = p.Classes[label]
 		for _, predicted := range shown {
 			n := p.Evaluation.Confusion.At(label, predicted)
-			rows[i].Cells = append(rows[i].Cells, Cell{n, float64(n) / float64(max(rows[i].Support, 1)), label == predicted})
+			share := float64(n) / float64(max(p.Evaluation.Classes[label].Support, 1))
+			rows[i].Cells = append(rows[i].Cells, Cell{n, share, label == predicted, p.Classes[predicted]})
 		}
 	}
 	return rows
 }
 
-// Confused are the pairs of classes that are most often taken for each other.
-func (p *Page) Confused() []string {
+// Row is a class in the table.
+type Row struct {
+	Name string
+	metrics.Class
+	TakenFor string // the class that it is most often taken for; empty if none
+}
+
+// Rows are the classes that have images or predictions, the worst F1 first.
+func (p *Page) Rows() []Row {
 	if p.Evaluation == nil {
 		return nil
 	}
-	var text []string
-	for _, c := range p.Evaluation.Confusion.MostConfused(10) {
-		text = append(text, fmt.Sprintf("%d of %s taken for %s", c.Images, p.Classes[c.Label], p.Classes[c.Predicted]))
+	takenFor := map[int]metrics.Pair{}
+	for _, pair := range p.Evaluation.Confusion.Pairs() {
+		if pair.Label != pair.Predicted && pair.Images > takenFor[pair.Label].Images {
+			takenFor[pair.Label] = pair
+		}
 	}
-	return text
+	var rows []Row
+	for c, class := range p.Evaluation.Classes {
+		if class.Support == 0 && class.Predicted == 0 {
+			continue
+		}
+		row := Row{Name: p.Classes[c], Class: class}
+		if pair := takenFor[c]; pair.Images > 0 {
+			row.TakenFor = fmt.Sprintf("%s (%d)", p.Classes[pair.Predicted], pair.Images)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.F1, b.F1) })
+	return rows[:min(mostRows, len(rows))]
 }
 
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
+// Confusion is a pair of classes.
+type Confusion struct {
+	Label, Predicted string
+	Images           int
+	Share            float64 // of the label's images
+}
+
+// Confused are the pairs of classes that are most often taken for each other.
+func (p *Page) Confused() []Confusion {
+	if p.Evaluation == nil {
+		return nil
+	}
+	var all []Confusion
+	for _, c := range p.Evaluation.Confusion.MostConfused(mostPairs) {
+		share := float64(c.Images) / float64(p.Evaluation.Classes[c.Label].Support)
+		all = append(all, Confusion{p.Classes[c.Label], p.Classes[c.Predicted], c.Images, share})
+	}
+	return all
+}
+
+// Bar is a bin of the reliability diagram, in units of a square of 200.
+type Bar struct {
+	X, Y, Width, Height float64
+	Text                string
+}
+
+// Reliability has a bar a bin that has images: its height is their accuracy.
+func (p *Page) Reliability() []Bar {
+	if p.Evaluation == nil {
+		return nil
+	}
+	const side, width = 200, 200. / metrics.Bins
+	var bars []Bar
+	for i, b := range p.Evaluation.Reliability {
+		if b.Images > 0 {
+			text := fmt.Sprintf("%d images with a confidence of %.1f%% on average: %.1f%% right", b.Images, 100*b.Confidence, 100*b.Accuracy)
+			bars = append(bars, Bar{float64(i)*width + 0.5, side * (1 - b.Accuracy), width - 1, side * b.Accuracy, text})
+		}
+	}
+	return bars
 }
