@@ -125,9 +125,18 @@ func (l *Log) Epoch(e Epoch, epochs int, evaluated, averaged bool) {
 	}
 	l.rows++
 	percent := func(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) }
-	fmt.Fprintln(l.w, row(fmt.Sprintf("%d/%d", e.Epoch, epochs), fmt.Sprintf("%.4f", e.TrainLoss), percent(e.TrainTop1),
-		fmt.Sprintf("%.4f", e.ValLoss), percent(e.ValTop1), percent(e.ValTop5), percent(e.EMATop1), fmt.Sprintf("%.3g", e.LR),
+	fmt.Fprintln(l.w, row(fmt.Sprintf("%d/%d", e.Epoch, epochs), lossText(e.TrainLoss), percent(e.TrainTop1),
+		lossText(e.ValLoss), percent(e.ValTop1), percent(e.ValTop5), percent(e.EMATop1), fmt.Sprintf("%.3g", e.LR),
 		fmt.Sprintf("%.1f", e.ImagesPerSec), fmt.Sprintf("%.1f%%", 100*e.DataWait), clock(time.Duration(e.Seconds*float64(time.Second))), evaluated, averaged))
+}
+
+// lossText is a loss with four decimals, or three digits where it is so large
+// that they mean nothing.
+func lossText(v float64) string {
+	if math.Abs(v) >= 1e4 {
+		return fmt.Sprintf("%.3g", v)
+	}
+	return fmt.Sprintf("%.4f", v)
 }
 
 // row lays out a row of the table of epochs.

@@ -175,10 +175,10 @@ func TestEpochTable(t *testing.T) {
 	}
 	out.Reset()
 	l.Printf("something else")
-	e.Epoch = 21
+	e.Epoch, e.TrainLoss = 21, 658972490154.6666
 	l.Epoch(e, 40, false, false)
 	want = "something else\n    epoch  train loss    top-1         lr  images/s    wait     time\n" +
-		"    21/40      2.5000   25.00%      0.016    1234.6    1.5%    1m23s\n"
+		"    21/40    6.59e+11   25.00%      0.016    1234.6    1.5%    1m23s\n"
 	if out.String() != want {
 		t.Errorf("printed\n%swant\n%s", &out, want)
 	}
