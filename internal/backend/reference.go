@@ -172,8 +172,8 @@ func referenceUpdate(spec Spec, v [][]float32) error {
 	case Adam:
 		w, m, sq := v[2], v[3], v[4]
 		s.each(v, func(i int, d float32) {
-			m[i] = s.Beta1*m[i] + (1-s.Beta1)*d
-			sq[i] = s.Beta2*sq[i] + (1-s.Beta2)*d*d
+			m[i] = float32(s.Beta1)*m[i] + float32(1-s.Beta1)*d
+			sq[i] = float32(s.Beta2)*sq[i] + float32(1-s.Beta2)*d*d
 			w[i] -= v[1][0] * v[1][2] * m[i] / (float32(math.Sqrt(float64(sq[i])))*v[1][3] + s.Eps)
 		})
 	case ClipNorm:

@@ -339,10 +339,14 @@ type SGD struct {
 //	v  = Beta2*v + (1-Beta2)*d*d
 //	w -= lr*rates[2]*m/(sqrt(v)*rates[3]+Eps)
 //
+// Beta1 and Beta2 are float64 because 1-Beta2 is small: of a float32 0.999 it is
+// wrong by 1e-5 of itself.
+//
 // Operands: g [N], rates [4], w [N], m [N], v [N].
 type Adam struct {
-	N                 int
-	Beta1, Beta2, Eps float32
+	N            int
+	Beta1, Beta2 float64
+	Eps          float32
 	Decay
 }
 

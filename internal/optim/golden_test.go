@@ -1,7 +1,9 @@
 package optim
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"testing"
@@ -16,6 +18,7 @@ type golden struct {
 	Cases []struct {
 		Name, Rule string
 		Decoupled  bool
+		Beta2, Eps float64
 		Clip       float64
 		Micro      int
 		Weights    [][]float64 // after steps 1, 2, 10, 50 and 200
@@ -67,7 +70,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 		defer b.Close()
 		for _, c := range readGolden(t).Cases {
 			w, g := view(t, b, cosines()...), view(t, b, goldenGradient(0)...)
-			o, err := New(b, Options{Rule: c.Rule, Momentum: .9, Decay: .9, Beta1: .9, Beta2: .99, Eps: 1e-3, WeightDecay: .02,
+			o, err := New(b, Options{Rule: c.Rule, Momentum: .9, Decay: .9, Beta1: .9, Beta2: cmp.Or(c.Beta2, .99), Eps: cmp.Or(c.Eps, 1e-3), WeightDecay: .02,
 				Decoupled: c.Decoupled, ClipNorm: c.Clip, MicroBatches: c.Micro}, w, g, goldenDecayed)
 			if err != nil {
 				t.Fatal(err)
@@ -187,6 +190,66 @@ func TestCosineEqualsTimm(t *testing.T) {
 	for i, want := range readGolden(t).Cosine {
 		if got := s.LR(50 * i); math.Abs(got-want) > 1e-12 {
 			t.Errorf("step %d: %v, want %v", 50*i, got, want)
+		}
+	}
+}
+
+// Four micro-batches of eight are one batch of 32, where nothing is normalised by
+// the batch: softmax regression over ten steps of SGD. The two sum the images in
+// another order, so they differ by rounding.
+func TestMicroBatchesEqualOneBatch(t *testing.T) {
+	const images, in, classes = 32, 12, 5
+	x, targets := make([]float32, images*in), make([]float32, images*classes)
+	for i := range x {
+		x[i] = float32(math.Sin(float64(i * i)))
+	}
+	for i := range images {
+		targets[i*classes+i*i%classes] = 1
+	}
+	train := func(micro int) []float32 {
+		b := cpu.NewWith(kernel.Available()[0], 2)
+		defer b.Close()
+		n := images / micro
+		w, g := view(t, b, make([]float32, in*classes)...), view(t, b, make([]float32, in*classes)...)
+		xs, ys, logits := view(t, b, x[:n*in]...), view(t, b, targets[:n*classes]...), view(t, b, make([]float32, n*classes)...)
+		compile := func(spec backend.Spec, operands ...backend.View) backend.Program {
+			p, err := b.Compile(spec, operands...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		pass := []backend.Program{
+			compile(backend.MatMul{M: n, N: classes, K: in}, xs, w, logits),
+			compile(backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: backend.SoftmaxCrossEntropy{N: n, K: classes}}, logits, ys, view(t, b, 1), logits),
+			compile(backend.MatMul{M: in, N: classes, K: n, TransA: true}, xs, logits, g),
+		}
+		o, err := New(b, Options{Rule: "sgd", Momentum: .9, MicroBatches: micro}, w, g, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 10 * micro {
+			k := step % micro
+			if err := errors.Join(b.Upload(xs, x[k*n*in:][:n*in]), b.Upload(ys, targets[k*n*classes:][:n*classes])); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range pass {
+				p.All()
+			}
+			if _, err := o.Step(.5); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := make([]float32, in*classes)
+		if err := b.Download(got, w); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	one, four := train(1), train(4)
+	for i := range one {
+		if math.Abs(float64(one[i]-four[i])) > 1e-6*(1+math.Abs(float64(one[i]))) || one[i] == 0 {
+			t.Errorf("weight %d: %v after micro-batches, %v after whole ones", i, four[i], one[i])
 		}
 	}
 }

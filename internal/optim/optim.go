@@ -45,7 +45,7 @@ var rules = map[string]rule{
 		return backend.SGD{N: n, Momentum: float32(o.Momentum), Decay: d}
 	}},
 	"adam": {[]string{"first_moment", "second_moment"}, []float32{0, 0}, func(o Options, n int, d backend.Decay) backend.Spec {
-		return backend.Adam{N: n, Beta1: float32(o.Beta1), Beta2: float32(o.Beta2), Eps: float32(o.Eps), Decay: d}
+		return backend.Adam{N: n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: float32(o.Eps), Decay: d}
 	}},
 }
 

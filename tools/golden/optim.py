@@ -48,6 +48,7 @@ CASES = {
     "sgd": (dict(rule="sgd"), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
     "adam": (dict(rule="adam"), lambda p: torch.optim.Adam(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
     "adamw": (dict(rule="adam", decoupled=True), lambda p: torch.optim.AdamW(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
+    "adam, PyTorch's constants": (dict(rule="adam", beta2=0.999, eps=1e-8), lambda p: torch.optim.Adam(p, lr=0)),
     "clipped": (dict(rule="sgd", clip=3.0), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
     "three micro-batches": (dict(rule="sgd", micro=3), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
 }

@@ -73,7 +73,7 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule, 0)
 		}), nil
 	case backend.Adam:
-		rule := kernel.AdamRule{Beta1: s.Beta1, Beta2: s.Beta2, Eps: s.Eps}
+		rule := kernel.AdamRule{Beta1: float32(s.Beta1), Fresh1: float32(1 - s.Beta1), Beta2: float32(s.Beta2), Fresh2: float32(1 - s.Beta2), Eps: s.Eps}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
 		}), nil

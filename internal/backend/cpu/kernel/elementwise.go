@@ -72,15 +72,17 @@ func sgdGeneric(w, g, buf []float32, r *SGDRule, i int) {
 // AdamRule holds the constants of an Adam step.
 type AdamRule struct {
 	Rates
-	Beta1, Beta2, Eps float32
+	Beta1, Fresh1 float32 // Fresh is 1-Beta
+	Beta2, Fresh2 float32
+	Eps           float32
 }
 
 // adamGeneric is backend.Adam.
 func adamGeneric(w, g, m, v []float32, r *AdamRule, i int) {
 	for ; i < len(w); i++ {
 		d := r.Factor*g[i] + r.L2*w[i]
-		m[i] = r.Beta1*m[i] + (1-r.Beta1)*d
-		v[i] = r.Beta2*v[i] + (1-r.Beta2)*(d*d)
+		m[i] = r.Beta1*m[i] + r.Fresh1*d
+		v[i] = r.Beta2*v[i] + r.Fresh2*(d*d)
 		w[i] = r.Keep*w[i] - r.LR*r.Correct1*m[i]/(float32(math.Sqrt(float64(v[i])))*r.Correct2+r.Eps)
 	}
 }

@@ -176,7 +176,7 @@ func TestElementwiseKernels(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	rates := Rates{LR: .1, Factor: .7, L2: 1e-2, Keep: .9, Correct1: 1.5, Correct2: 1.2}
 	rms := &RMSPropRule{Rates: rates, Rho: .9, Momentum: .9, Eps: 1e-3}
-	adam := &AdamRule{Rates: rates, Beta1: .9, Beta2: .99, Eps: 1e-2}
+	adam := &AdamRule{Rates: rates, Beta1: .9, Fresh1: .1, Beta2: .99, Fresh2: .01, Eps: 1e-2}
 	sgd := &SGDRule{Rates: rates, Momentum: .9}
 	each(t, func(t *testing.T, s *Set) {
 		for _, n := range []int{1, 7, 8, 16, 23, 24, 39, 160} {

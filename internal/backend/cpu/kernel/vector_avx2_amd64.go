@@ -167,8 +167,8 @@ func sgdAVX2(w, g, buf []float32, r *SGDRule, i int) {
 
 func adamAVX2(w, g, m, v []float32, r *AdamRule, i int) {
 	pw, pg, pm, pv := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v)
-	beta1, fresh1 := archsimd.BroadcastFloat32x8(r.Beta1), archsimd.BroadcastFloat32x8(1-r.Beta1)
-	beta2, fresh2 := archsimd.BroadcastFloat32x8(r.Beta2), archsimd.BroadcastFloat32x8(1-r.Beta2)
+	beta1, fresh1 := archsimd.BroadcastFloat32x8(r.Beta1), archsimd.BroadcastFloat32x8(r.Fresh1)
+	beta2, fresh2 := archsimd.BroadcastFloat32x8(r.Beta2), archsimd.BroadcastFloat32x8(r.Fresh2)
 	rate, correct, eps := archsimd.BroadcastFloat32x8(r.LR*r.Correct1), archsimd.BroadcastFloat32x8(r.Correct2), archsimd.BroadcastFloat32x8(r.Eps)
 	factor, l2, keep := archsimd.BroadcastFloat32x8(r.Factor), archsimd.BroadcastFloat32x8(r.L2), archsimd.BroadcastFloat32x8(r.Keep)
 	for ; i+lanesAVX2 <= len(w); i += lanesAVX2 {

@@ -165,8 +165,8 @@ func sgdAVX512(w, g, buf []float32, r *SGDRule, i int) {
 
 func adamAVX512(w, g, m, v []float32, r *AdamRule, i int) {
 	pw, pg, pm, pv := unsafe.SliceData(w), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v)
-	beta1, fresh1 := archsimd.BroadcastFloat32x16(r.Beta1), archsimd.BroadcastFloat32x16(1-r.Beta1)
-	beta2, fresh2 := archsimd.BroadcastFloat32x16(r.Beta2), archsimd.BroadcastFloat32x16(1-r.Beta2)
+	beta1, fresh1 := archsimd.BroadcastFloat32x16(r.Beta1), archsimd.BroadcastFloat32x16(r.Fresh1)
+	beta2, fresh2 := archsimd.BroadcastFloat32x16(r.Beta2), archsimd.BroadcastFloat32x16(r.Fresh2)
 	rate, correct, eps := archsimd.BroadcastFloat32x16(r.LR*r.Correct1), archsimd.BroadcastFloat32x16(r.Correct2), archsimd.BroadcastFloat32x16(r.Eps)
 	factor, l2, keep := archsimd.BroadcastFloat32x16(r.Factor), archsimd.BroadcastFloat32x16(r.L2), archsimd.BroadcastFloat32x16(r.Keep)
 	for ; i+lanesAVX512 <= len(w); i += lanesAVX512 {
