@@ -15,7 +15,6 @@ import (
 
 	"effnet/internal/atomicfile"
 	"effnet/internal/augment"
-
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
@@ -221,7 +220,7 @@ func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, set *data.Set
 			return err
 		}
 		e.Each = func(index, label int, logits []float32) error {
-			p := train.Softmax(logits)
+			p := metrics.Softmax(logits)
 			best := 0
 			for c := range p {
 				if p[c] > p[best] {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 
+	"effnet/internal/metrics"
 	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
@@ -94,7 +95,7 @@ func runPredict(ctx context.Context, w io.Writer, path string, images []string, 
 		if err := pass.Logits(logits); err != nil {
 			return err
 		}
-		all = append(all, imagePrediction{image, topK(train.Softmax(logits), meta.Classes, opts.TopK)})
+		all = append(all, imagePrediction{image, topK(metrics.Softmax(logits), meta.Classes, opts.TopK)})
 	}
 	if opts.JSON {
 		return json.NewEncoder(w).Encode(all)

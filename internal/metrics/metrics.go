@@ -70,6 +70,16 @@ func place(logits []float32, label int) (rank, first int) {
 	return rank, first
 }
 
+// Softmax returns the probabilities of a row of logits.
+func Softmax(logits []float32) []float64 {
+	norm := logSumExp(logits)
+	p := make([]float64, len(logits))
+	for i, z := range logits {
+		p[i] = math.Exp(float64(z) - norm)
+	}
+	return p
+}
+
 // logSumExp is log(sum of exp(logits)), without overflow.
 func logSumExp(logits []float32) float64 {
 	top := math.Inf(-1)

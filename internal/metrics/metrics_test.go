@@ -229,3 +229,14 @@ func TestEmpty(t *testing.T) {
 		t.Errorf("of no images: %+v", e)
 	}
 }
+
+// Logits far outside what exp can take still have probabilities.
+func TestSoftmaxOfLargeLogits(t *testing.T) {
+	p := Softmax([]float32{1000, 1001, -1000})
+	e := math.E
+	for i, want := range []float64{1 / (1 + e), e / (1 + e), 0} {
+		if math.Abs(p[i]-want) > 1e-12 {
+			t.Errorf("probability %d is %v, want %v", i, p[i], want)
+		}
+	}
+}

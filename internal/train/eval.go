@@ -124,7 +124,7 @@ func (e *Evaluator) views(batch *data.Batch, others []func() (*data.Batch, error
 	clear(e.mean)
 	add := func() {
 		for n := range batch.Count {
-			for c, p := range Softmax(e.logits[n*k : (n+1)*k]) {
+			for c, p := range metrics.Softmax(e.logits[n*k : (n+1)*k]) {
 				e.mean[n*k+c] += p / float64(len(others)+1)
 			}
 		}
@@ -170,29 +170,6 @@ func rank(logits []float32, label int) int {
 		}
 	}
 	return n
-}
-
-// Softmax returns the probabilities of a row of logits.
-func Softmax(logits []float32) []float64 {
-	norm := logSumExp(logits)
-	p := make([]float64, len(logits))
-	for i, z := range logits {
-		p[i] = math.Exp(float64(z) - norm)
-	}
-	return p
-}
-
-// logSumExp is log(sum of exp(logits)), without overflow.
-func logSumExp(logits []float32) float64 {
-	top := math.Inf(-1)
-	for _, z := range logits {
-		top = math.Max(top, float64(z))
-	}
-	var sum float64
-	for _, z := range logits {
-		sum += math.Exp(float64(z) - top)
-	}
-	return top + math.Log(sum)
 }
 
 // Load reads a checkpoint into a network on a backend.
