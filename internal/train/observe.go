@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"effnet/internal/backend"
 	"effnet/internal/data"
 	"effnet/internal/metrics"
 	"effnet/internal/report"
@@ -84,6 +85,9 @@ func (r *run) observeStep(s report.Step) error {
 	if norm > 0 {
 		scalars["train/gradient_norm"] = norm
 	}
+	if err := r.norms(scalars); err != nil {
+		return err
+	}
 	if err := r.observer.events.Scalars(at, scalars); err != nil {
 		return err
 	}
@@ -105,9 +109,6 @@ func (r *run) observeEpoch(e report.Epoch, evaluation *metrics.Evaluation, impro
 	if r.average != nil && evaluation != nil {
 		scalars["val/ema_loss"], scalars["val/ema_top1"] = e.EMALoss, e.EMATop1
 	}
-	if err := r.norms(scalars); err != nil {
-		return err
-	}
 	if err := o.events.Scalars(at, scalars); err != nil {
 		return err
 	}
@@ -120,19 +121,16 @@ func (r *run) observeEpoch(e report.Epoch, evaluation *metrics.Evaluation, impro
 	return r.writePage()
 }
 
-// norms adds the lengths of each layer's weights and last gradients.
+// norms adds the lengths of each parameter and of its gradient in the last batch.
 func (r *run) norms(scalars map[string]float64) error {
-	weights, err := r.net.Tensors()
-	if err != nil {
-		return err
-	}
-	gradients, err := r.training.Gradients()
-	if err != nil {
-		return err
-	}
-	for i, g := range gradients { // the parameters come first among the weights
-		scalars["weights/"+g.Name] = length(weights[i].Data)
-		scalars["gradients/"+g.Name] = length(g.Data)
+	values := make([]float32, r.net.Weights.Len)
+	for prefix, view := range map[string]backend.View{"weights/": r.net.Weights, "gradients/": r.gradients} {
+		if err := r.backend.Download(values, view); err != nil {
+			return err
+		}
+		for _, p := range r.net.Params {
+			scalars[prefix+p.Name] = length(values[p.Offset:][:p.Len()])
+		}
 	}
 	return nil
 }
