@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -126,7 +127,7 @@ func mustFit(cfg config.Config, arch scale.Arch, images int, total int64) error 
 		return err
 	}
 	if need := p.bytes(cfg.Prefetch); total > 0 && need > total {
-		return &backend.Error{Device: cfg.Device, Op: "memory", Err: fmt.Errorf("training %s at %d px in batches of %d takes %.1f GiB of %.1f (use a smaller -b, or -b 0 with --memory)",
+		return &backend.Error{Device: cfg.Device, Op: "memory", Err: fmt.Errorf("training %s at %d px in batches of %d takes %.1f GiB of %.1f (use a smaller -b, or -b auto)",
 			arch.Name, arch.Resolution, cfg.BatchSize, float64(need)/(1<<30), float64(total)/(1<<30))}
 	}
 	return nil
@@ -139,6 +140,12 @@ func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, er
 		return cfg, nil
 	}
 	limit := int64(cfg.Memory * (1 << 30))
+	if limit == 0 {
+		limit = totalMemory() / 4 * 3
+	}
+	if limit == 0 {
+		return cfg, usageError{errors.New("--memory: this system does not say how much it has (give the GiB that a batch may fill)")}
+	}
 	var failed error
 	fits := func(batch int) bool {
 		cfg.BatchSize = batch
@@ -160,7 +167,7 @@ func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, er
 		return cfg, failed
 	case most == 0:
 		fits(1)
-		return cfg, usageError{fmt.Errorf("--memory %g: one image alone takes more (%s at %d px)", cfg.Memory, arch.Name, arch.Resolution)}
+		return cfg, usageError{fmt.Errorf("--memory: one image alone takes more than %.3g GiB (%s at %d px)", float64(limit)/(1<<30), arch.Name, arch.Resolution)}
 	}
 	cfg.BatchSize = size(most - 1)
 	return cfg, nil

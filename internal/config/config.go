@@ -63,8 +63,8 @@ type Config struct {
 	ClassWeights string  `yaml:"class-weights" help:"weights of the loss: none, or balanced (inverse to the class's images)"`
 
 	Epochs       int     `yaml:"epochs" help:"passes over the training images"`
-	BatchSize    int     `yaml:"batch-size" help:"images of a batch; 0 for as many as fit memory"`
-	Memory       float64 `yaml:"memory" help:"GiB that batch-size 0 may fill"`
+	BatchSize    int     `yaml:"batch-size" help:"images of a batch; auto (or 0) for as many as fit memory"`
+	Memory       float64 `yaml:"memory" help:"GiB that batch-size auto may fill; 0 for three quarters of the machine's"`
 	GradAccum    int     `yaml:"grad-accum" help:"batches whose gradients are averaged for a step; each normalises by its own statistics"`
 	Opt          string  `yaml:"opt" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
 	LR           float64 `yaml:"lr" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of a step"`

@@ -23,6 +23,10 @@ func (e Error) Error() string { return "config: " + strings.Join(e, "\nconfig: "
 func Decode(settings map[string]any) (Config, error) {
 	c := Default()
 	var d decoder
+	if settings["batch-size"] == "auto" { // 0 in words
+		settings = maps.Clone(settings)
+		settings["batch-size"] = 0
+	}
 	d.fields("", settings, reflect.ValueOf(&c).Elem())
 	if d.problems != nil {
 		return Config{}, d.problems

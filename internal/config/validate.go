@@ -87,7 +87,7 @@ func (c Config) checks() []check {
 
 		number("epochs", c.Epochs, 1, 1_000_000),
 		number("batch-size", c.BatchSize, 0, 65536),
-		{"memory", c.Memory, c.Memory >= 0 && (c.BatchSize > 0 || c.Memory > 0), "a number above 0 where batch-size is 0"},
+		number("memory", c.Memory, 0, 1e6),
 		number("grad-accum", c.GradAccum, 1, 65536),
 		name("opt", c.Opt, "rmsprop", "sgd", "adam", "adamw"),
 		number("lr", c.LR, 0, 100),
