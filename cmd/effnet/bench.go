@@ -207,7 +207,7 @@ func (s *benchmark) train(seed uint64, smoothing float64) error {
 	if err != nil {
 		return err
 	}
-	if s.update, err = optim.New(s.backend, s.optimizer, s.net.Weights, t.GradientView(), s.net.Decayed); err != nil {
+	if s.update, err = optim.New(s.backend, s.optimizer, s.net.Weights, t.GradientView(), optim.Groups(s.net.Weights.Len, s.net.Decayed)); err != nil {
 		return err
 	}
 	step := uint64(0)

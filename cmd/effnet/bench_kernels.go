@@ -61,7 +61,7 @@ func (s *benchmark) specs() ([]backend.Spec, error) {
 		if training, err = s.net.Training(s.batch, 1); err != nil {
 			return nil, err
 		}
-		update, err = optim.New(s.backend, s.optimizer, s.net.Weights, training.GradientView(), s.net.Decayed)
+		update, err = optim.New(s.backend, s.optimizer, s.net.Weights, training.GradientView(), optim.Groups(s.net.Weights.Len, s.net.Decayed))
 	} else {
 		inference, err = s.net.Inference(s.batch)
 	}

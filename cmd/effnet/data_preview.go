@@ -18,14 +18,12 @@ import (
 
 type previewOptions struct {
 	Rows, Cols int
-	Recipe     string
 }
 
 // AddFlags registers the options.
 func (o *previewOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Rows, "rows", 6, "photographs")
 	flags.IntVar(&o.Cols, "cols", 8, "images of each: as evaluation sees it, then augmented")
-	flags.StringVar(&o.Recipe, "recipe", "", "the same as --config")
 }
 
 func newDataPreviewCommand() *cobra.Command {
@@ -40,11 +38,6 @@ epochs. With mixup or CutMix a column is mixed as a batch is.`,
   effnet data preview photos --img-size 128 --aa rand-m9-n2-mstd0.5 --out sheet.png`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if opts.Recipe != "" {
-				if err := cmd.Flags().Set("config", opts.Recipe); err != nil {
-					return err
-				}
-			}
 			cfg, err := loadConfig(cmd.Flags())
 			if err != nil {
 				return err

@@ -50,17 +50,21 @@ func (o *deviceOptions) Validate() error {
 	return nil
 }
 
-// openNetwork loads a checkpoint on the device. The caller closes the backend.
+// openNetwork loads a checkpoint, or another program's weights, on the device, and
+// says on stderr what it took those for. The caller closes the backend.
 func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Network, *checkpoint.Meta, error) {
 	b, err := openBackend(o.Device, o.Threads)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	net, meta, err := train.Load(path, b)
+	net, w, err := train.Load(path, b)
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, b.Close())
 	}
-	return b, net, meta, nil
+	if w.Findings != nil {
+		fmt.Fprintln(os.Stderr, w.Describe(path))
+	}
+	return b, net, &w.Meta, nil
 }
 
 type evalOptions struct {

@@ -219,13 +219,21 @@ func TestSignalEndsTheContext(t *testing.T) {
 	}
 }
 
-// The model's and the training's flags are together every setting, each once.
+// The model's, the training's and the fine-tuning's flags are together every setting.
 func TestEverySettingIsAFlag(t *testing.T) {
 	flags := pflag.NewFlagSet("train", pflag.ContinueOnError)
 	addModelFlags(flags)
 	addTrainFlags(flags)
+	fineTune := pflag.NewFlagSet("finetune", pflag.ContinueOnError)
+	addFineTuneFlags(fineTune)
 	for _, key := range config.Keys() {
 		f := flags.Lookup(key.Name)
+		if slices.Contains(finetuneKeys, key.Name) {
+			if f != nil {
+				t.Errorf("train has --%s", key.Name)
+			}
+			f = fineTune.Lookup(key.Name)
+		}
 		if f == nil {
 			t.Errorf("--%s is missing", key.Name)
 			continue

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,6 +41,11 @@ func source(flags *pflag.FlagSet, key string) string {
 			return file
 		}
 	}
+	if settings, err := readRecipe(flags); err == nil {
+		if _, ok := settings[key]; ok {
+			return "recipe " + flags.Lookup("recipe").Value.String()
+		}
+	}
 	return "default"
 }
 
@@ -60,11 +66,18 @@ func settingsTable(flags *pflag.FlagSet, cfg config.Config) ([]report.Setting, e
 		if !set {
 			continue // a name or a folder that was not given
 		}
+		from := "checkpoint"
+		switch {
+		case flags.Lookup(key.Name) != nil:
+			from = source(flags, key.Name)
+		case !slices.Contains(checkpointKeys, key.Name):
+			continue // of another command
+		}
 		text := fmt.Sprint(value)
 		if key.Name == "lr" && cfg.LR == 0 {
 			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
 		}
-		table = append(table, report.Setting{Key: key.Name, Value: text, Source: source(flags, key.Name)})
+		table = append(table, report.Setting{Key: key.Name, Value: text, Source: from})
 	}
 	return table, nil
 }
@@ -97,6 +110,7 @@ func machine(b backend.Backend) [][2]string {
 // plan is what a training will take.
 type plan struct {
 	arch         scale.Arch
+	frozen       model.Frozen
 	micro, batch int // batches of a step, images of a batch
 	images       int // 0 if they are not known
 	arena        int64
@@ -104,13 +118,13 @@ type plan struct {
 }
 
 func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) {
-	p := plan{arch: arch, micro: cfg.GradAccum, batch: cfg.BatchSize, images: images}
+	p := plan{arch: arch, frozen: frozen(cfg), micro: cfg.GradAccum, batch: cfg.BatchSize, images: images}
 	slots := optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w")}.SlotCount()
 	if cfg.EMA > 0 {
 		slots++
 	}
 	var err error
-	p.arena, p.weights, err = model.Memory(arch, cfg.BatchSize, slots)
+	p.arena, p.weights, err = model.Memory(arch, p.frozen, cfg.BatchSize, slots)
 	return p, err
 }
 
@@ -186,49 +200,38 @@ func (p plan) write(w io.Writer, epochs int) {
 
 // dryRun prints what a training would do and measures how long its steps take,
 // if there are images to train on.
-func dryRun(w io.Writer, flags *pflag.FlagSet, dir string, cfg config.Config) error {
-	if err := writeSettings(w, flags, cfg); err != nil {
+func (j *job) dryRun(w io.Writer) error {
+	if err := writeSettings(w, j.flags, j.cfg); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
-	if dir == "" {
-		arch, err := cfg.Arch(1000)
-		if err != nil {
-			return usageError{err}
-		}
-		p, err := planTraining(cfg, arch, 0)
+	if j.dir == "" {
+		arch, err := j.arch(make([]string, 1000))
 		if err != nil {
 			return err
 		}
-		p.write(w, cfg.Epochs)
+		p, err := planTraining(j.cfg, arch, 0)
+		if err != nil {
+			return err
+		}
+		p.write(w, j.cfg.Epochs)
 		return nil
 	}
-	set, _, err := openSets(dir, cfg)
+	options, err := j.open()
 	if err != nil {
 		return err
 	}
-	arch, err := cfg.Arch(len(set.Classes))
-	if err != nil {
-		return usageError{err}
-	}
-	if cfg, err = fitBatch(cfg, arch, set.Len()); err != nil {
-		return err
-	}
-	options, err := trainSettings(cfg, arch, set)
+	p, err := planTraining(j.cfg, options.Arch, j.trainSet.Len())
 	if err != nil {
 		return err
 	}
-	p, err := planTraining(cfg, arch, set.Len())
-	if err != nil {
-		return err
-	}
-	p.write(w, cfg.Epochs)
-	b, err := openBackend(cfg.Device, cfg.Threads)
+	p.write(w, j.cfg.Epochs)
+	b, err := openBackend(j.cfg.Device, j.cfg.Threads)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	return estimate(w, b, options, set)
+	return estimate(w, b, options, j.trainSet)
 }
 
 // estimate times a few batches.
@@ -240,7 +243,12 @@ func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.S
 	if err != nil {
 		return err
 	}
-	training, err := net.Training(options.BatchSize, options.Seed)
+	gradients, err := backend.NewView(b, net.Weights.Len)
+	if err != nil {
+		return err
+	}
+	training, err := net.TrainingAt(model.Pass{Resolution: options.Arch.Resolution, Dropout: options.Arch.Dropout, Batch: options.BatchSize,
+		Seed: options.Seed, Frozen: options.FineTune.Frozen}, gradients)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,10 @@ wins over the environment, which wins over the file.`,
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(
 		newTrainCommand(),
+		newFinetuneCommand(),
 		newEvalCommand(),
 		newPredictCommand(),
+		newImportCommand(),
 		newDataCommand(),
 		newBenchCommand(),
 		newSummaryCommand(),

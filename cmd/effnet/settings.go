@@ -2,32 +2,59 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"effnet/configs"
 	"effnet/internal/config"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 )
 
-// modelKeys are the settings that decide which network is built.
-var modelKeys = []string{"variant", "phi", "alpha", "beta", "gamma", "baseline", "img-size"}
+// Settings that not every command has.
+var (
+	// modelKeys decide which network is built.
+	modelKeys = []string{"variant", "phi", "alpha", "beta", "gamma", "baseline", "img-size"}
+	// checkpointKeys are what a checkpoint says of itself.
+	checkpointKeys = []string{"padding", "bn-eps", "mean", "std", "interpolation", "crop", "crop-pct", "exif-orientation"}
+	// finetuneKeys say how the weights of a checkpoint are trained.
+	finetuneKeys = []string{"freeze", "freeze-bn", "unfreeze-epoch", "layer-decay", "head-lr", "cache-features", "shots"}
+)
 
 // shorthands are the settings' one-letter flags.
 var shorthands = map[string]string{"batch-size": "b", "workers": "j"}
 
 // addModelFlags registers --config and the settings of the network.
 func addModelFlags(flags *pflag.FlagSet) {
-	flags.StringP("config", "c", "", "YAML `file` of settings")
-	addSettings(flags, true)
+	addConfigFlag(flags, "")
+	addSettings(flags, func(key string) bool { return slices.Contains(modelKeys, key) })
 }
 
-// addTrainFlags registers the settings that addModelFlags does not.
-func addTrainFlags(flags *pflag.FlagSet) { addSettings(flags, false) }
+// addTrainFlags registers the settings of training that addModelFlags does not.
+func addTrainFlags(flags *pflag.FlagSet) {
+	addSettings(flags, func(key string) bool { return !slices.Contains(modelKeys, key) && !slices.Contains(finetuneKeys, key) })
+}
 
-func addSettings(flags *pflag.FlagSet, model bool) {
+// addFineTuneFlags registers --config and the settings of training a checkpoint.
+func addFineTuneFlags(flags *pflag.FlagSet) {
+	addConfigFlag(flags, "finetune")
+	addSettings(flags, func(key string) bool {
+		return key == "img-size" || !slices.Contains(modelKeys, key) && !slices.Contains(checkpointKeys, key)
+	})
+}
+
+func addConfigFlag(flags *pflag.FlagSet, recipe string) {
+	flags.StringP("config", "c", "", "YAML `file` of settings")
+	flags.String("recipe", recipe, "settings under all others: a YAML file, or one that the program has: "+strings.Join(configs.Names(), ", "))
+}
+
+func addSettings(flags *pflag.FlagSet, has func(key string) bool) {
 	for _, key := range config.Keys() {
-		if slices.Contains(modelKeys, key.Name) == model {
+		if has(key.Name) {
 			flag := flags.VarPF(&setting{key.Default, key.Kind}, key.Name, shorthands[key.Name], key.Help)
 			if key.Kind == "bool" {
 				flag.NoOptDefVal = "true"
@@ -45,16 +72,24 @@ func (s *setting) Type() string          { return s.kind }
 func (s *setting) Set(text string) error { s.text = text; return nil }
 
 // loadConfig takes each setting from the flags, else from the environment's
-// EFFNET_*, else from the --config file, else from config.Default.
+// EFFNET_*, else from the --config file, else from the recipe, else from
+// config.Default.
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 	v := viper.New()
+	recipe, err := readRecipe(flags)
+	if err != nil {
+		return config.Config{}, err
+	}
+	for key, value := range recipe {
+		v.SetDefault(key, value)
+	}
 	if file := flags.Lookup("config").Value.String(); file != "" {
 		v.SetConfigFile(file)
 		v.SetConfigType("yaml")
 		if err := v.ReadInConfig(); err != nil {
 			return config.Config{}, usageError{fmt.Errorf("config: %s: %w", file, err)}
 		}
-		// Alone, so that its mistakes are known to be the file's.
+		// By itself, so that its mistakes are known to be the file's.
 		if _, err := config.Decode(v.AllSettings()); err != nil {
 			return config.Config{}, fmt.Errorf("%s: %w", file, err)
 		}
@@ -74,4 +109,27 @@ func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 		return config.Config{}, err
 	}
 	return c, c.Validate()
+}
+
+// readRecipe returns the settings of the recipe that --recipe names.
+func readRecipe(flags *pflag.FlagSet) (settings map[string]any, err error) {
+	name := flags.Lookup("recipe").Value.String()
+	if name == "" {
+		return nil, nil
+	}
+	read := configs.Read
+	if filepath.Ext(name) != "" {
+		read = os.ReadFile
+	}
+	text, err := read(name)
+	if err == nil {
+		err = yaml.Unmarshal(text, &settings)
+	}
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--recipe: %w", err)}
+	}
+	if _, err := config.Decode(settings); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return settings, nil
 }

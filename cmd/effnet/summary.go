@@ -120,7 +120,7 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		return nil, usageError{err}
 	}
 	s := &summary{Name: a.Name, Classes: classes, size: sizeOf(a, classes), Stages: scale.Count(a).Rows}
-	if s.Memory.Image, s.Memory.Weights, err = model.Memory(a, 1, optim.Options{Rule: "rmsprop"}.SlotCount()); err != nil {
+	if s.Memory.Image, s.Memory.Weights, err = model.Memory(a, model.Frozen{}, 1, optim.Options{Rule: "rmsprop"}.SlotCount()); err != nil {
 		return nil, err
 	}
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"effnet/internal/augment"
@@ -17,6 +18,7 @@ import (
 	"effnet/internal/optim"
 	"effnet/internal/scale"
 	"effnet/internal/train"
+	"effnet/internal/weights"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,17 +62,11 @@ stopped or killed at any moment ends in the same bits as one that was not.`,
 			return usageArgs(cobra.ExactArgs(1))(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadConfig(cmd.Flags())
-			if err == nil && opts.Resume != "" {
-				cfg, err = resumedConfig(cmd.Flags(), cfg, opts.Resume)
-			}
+			j, err := newJob(cmd.Flags(), strings.Join(args, ""), opts)
 			if err != nil {
 				return err
 			}
-			if opts.DryRun {
-				return dryRun(cmd.OutOrStdout(), cmd.Flags(), strings.Join(args, ""), cfg)
-			}
-			return runTrain(cmd.Context(), cmd.OutOrStdout(), cmd.Flags(), args[0], cfg, opts)
+			return j.do(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	addModelFlags(cmd.Flags())
@@ -79,54 +75,105 @@ stopped or killed at any moment ends in the same bits as one that was not.`,
 	return cmd
 }
 
-func runTrain(ctx context.Context, w io.Writer, flags *pflag.FlagSet, dir string, cfg config.Config, opts trainOptions) error {
-	trainSet, evalSet, err := openSets(dir, cfg)
+// A job is a training that a command was asked for.
+type job struct {
+	flags *pflag.FlagSet
+	dir   string // of the images; "" in a dry run without
+	cfg   config.Config
+	opts  trainOptions
+	start *weights.Imported // finetune's; nil for train
+
+	trainSet, evalSet *data.Set
+}
+
+// newJob is a job with the settings that the flags say.
+func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
+	cfg, err := loadConfig(flags)
+	if err == nil && opts.Resume != "" {
+		cfg, err = resumedConfig(flags, cfg, opts.Resume)
+	}
+	return &job{flags: flags, dir: dir, cfg: cfg, opts: opts}, err
+}
+
+// do trains, or prints what a training would do.
+func (j *job) do(ctx context.Context, w io.Writer) error {
+	if j.opts.DryRun {
+		return j.dryRun(w)
+	}
+	options, err := j.open()
 	if err != nil {
 		return err
 	}
-	arch, err := cfg.Arch(len(trainSet.Classes))
-	if err != nil {
-		return usageError{err}
-	}
-	if cfg, err = fitBatch(cfg, arch, trainSet.Len()); err != nil {
+	if err := mustFit(j.cfg, options.Arch, j.trainSet.Len(), totalMemory()); err != nil {
 		return err
 	}
-	if err := mustFit(cfg, arch, trainSet.Len(), totalMemory()); err != nil {
-		return err
-	}
-	options, err := trainSettings(cfg, arch, trainSet)
-	if err != nil {
-		return err
-	}
-	b, err := openBackend(cfg.Device, cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Threads)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	options.Resume = opts.Resume != ""
-	if options.Settings, err = settingsTable(flags, cfg); err != nil {
+	options.Resume = j.opts.Resume != ""
+	if options.Settings, err = settingsTable(j.flags, j.cfg); err != nil {
 		return err
 	}
-	options.LogInterval, options.Machine = cfg.LogInterval, machine(b)
-	unlock, err := openRunFolder(options.Out, cfg, trainSet.Classes, opts)
+	options.LogInterval, options.Machine = j.cfg.LogInterval, machine(b)
+	unlock, err := openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	log := newLog(cfg.LogInterval, opts.Quiet)
-	result, err := train.Run(ctx, b, options, trainSet, evalSet, log)
+	result, err := train.Run(ctx, b, options, j.trainSet, j.evalSet, newLog(j.cfg.LogInterval, j.opts.Quiet))
 	if err != nil {
 		return err
 	}
-	if opts.JSON {
+	return j.print(w, options, result)
+}
+
+// print says what a training came to.
+func (j *job) print(w io.Writer, options train.Options, result *train.Result) error {
+	if j.opts.JSON {
 		return json.NewEncoder(w).Encode(result)
 	}
-	if evalSet == nil {
-		_, err = fmt.Fprintf(w, "trained %d epochs: %s\n", cfg.Epochs, filepath.Join(options.Out, "last.safetensors"))
+	if j.evalSet == nil {
+		_, err := fmt.Fprintf(w, "trained %d epochs: %s\n", j.cfg.Epochs, filepath.Join(options.Out, "last.safetensors"))
 		return err
 	}
-	_, err = fmt.Fprintf(w, "best: %s\n%s\n", result.Best, filepath.Join(options.Out, "best.safetensors"))
+	_, err := fmt.Fprintf(w, "best: %s\n%s\n", result.Best, filepath.Join(options.Out, "best.safetensors"))
 	return err
+}
+
+// open lists the images and turns the settings into what training takes.
+func (j *job) open() (options train.Options, err error) {
+	if j.trainSet, j.evalSet, err = openSets(j.dir, j.cfg); err != nil {
+		return options, err
+	}
+	arch, err := j.arch(j.trainSet.Classes)
+	if err != nil {
+		return options, err
+	}
+	if j.cfg, err = fitBatch(j.cfg, arch, j.trainSet.Len()); err != nil {
+		return options, err
+	}
+	if options, err = trainSettings(j.cfg, arch, j.trainSet); err != nil || j.start == nil {
+		return options, err
+	}
+	options.Start = j.start.Tensors
+	if !slices.Equal(j.start.Meta.Classes, j.trainSet.Classes) {
+		options.Start = train.WithoutHead(j.start.Tensors)
+	}
+	return options, nil
+}
+
+// arch is the network, for classes.
+func (j *job) arch(classes []string) (scale.Arch, error) {
+	if j.start != nil {
+		return pretrainedArch(j.cfg, j.start.Meta.Arch, len(classes))
+	}
+	arch, err := j.cfg.Arch(len(classes))
+	if err != nil {
+		return arch, usageError{err}
+	}
+	return arch, nil
 }
 
 // openSets lists the training images and, if there are any, the evaluation's,
@@ -149,6 +196,11 @@ func openSets(dir string, cfg config.Config) (trainSet, evalSet *data.Set, err e
 	if cfg.Minival > 0 {
 		if trainSet, evalSet, err = trainSet.HoldOut(cfg.Minival, uint64(cfg.Seed)); err != nil {
 			return nil, nil, usageError{fmt.Errorf("--minival: %w", err)}
+		}
+	}
+	if cfg.Shots > 0 {
+		if trainSet, err = trainSet.Shots(cfg.Shots, uint64(cfg.Seed)); err != nil {
+			return nil, nil, usageError{fmt.Errorf("--shots: %w", err)}
 		}
 	}
 	if cfg.Subset > 0 {
@@ -190,6 +242,7 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 		return o, usageError{err}
 	}
 	o.Stages = stages(cfg, arch, o.TrainLoader.Transform)
+	o.FineTune = train.FineTune{Frozen: frozen(cfg), UnfreezeEpoch: cfg.UnfreezeEpoch, LayerDecay: cfg.LayerDecay, HeadLR: cfg.HeadLR, CacheFeatures: cfg.CacheFeatures}
 	return o, nil
 }
 

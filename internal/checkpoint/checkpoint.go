@@ -26,7 +26,8 @@ const maxResolution = 1 << 14 // pixels; beyond all published variants (L2: 800)
 type Meta struct {
 	Version    int        `json:"version"` // set by Write
 	Arch       scale.Arch `json:"arch"`
-	Classes    []string   `json:"classes"` // names by class index
+	Classes    []string   `json:"classes"`          // names by class index: those of the folders
+	Labels     []string   `json:"labels,omitempty"` // names for people, where those of Classes are not
 	Preprocess Preprocess `json:"preprocess"`
 	Training   *Training  `json:"training,omitempty"` // nil for imported weights
 
@@ -87,13 +88,16 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// check reports the first thing in a Meta that no network can run with.
-func (m *Meta) check() error {
+// Validate reports the first thing in a Meta that no network can run with.
+func (m *Meta) Validate() error {
 	if err := m.Arch.Validate(); err != nil {
 		return err
 	}
 	if len(m.Classes) != m.Arch.Classes {
 		return fmt.Errorf("%d class names for %d classes", len(m.Classes), m.Arch.Classes)
+	}
+	if m.Labels != nil && len(m.Labels) != len(m.Classes) {
+		return fmt.Errorf("%d labels for %d classes", len(m.Labels), len(m.Classes))
 	}
 	if r := m.Preprocess.Resolution; r < 1 || r > maxResolution {
 		return fmt.Errorf("preprocessing to %d pixels", r)

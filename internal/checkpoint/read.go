@@ -264,7 +264,7 @@ func parseMeta(metadata map[string]string) (*Meta, error) {
 			Hint:   "use the effnet that wrote it, or a newer one",
 		}
 	}
-	if err := meta.check(); err != nil {
+	if err := meta.Validate(); err != nil {
 		return nil, &Error{Reason: "has metadata that describes no network", Err: err}
 	}
 	return meta, nil

@@ -53,7 +53,7 @@ func Write(path string, meta Meta, tensors []Tensor) error {
 // counters, whose data comes first: readers want data aligned to its dtype.
 func encodeHeader(meta Meta, tensors []Tensor) (header []byte, steps []int64, err error) {
 	meta.Version = Version
-	if err := meta.check(); err != nil {
+	if err := meta.Validate(); err != nil {
 		return nil, nil, err
 	}
 	doc, err := json.Marshal(meta)

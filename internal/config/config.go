@@ -8,6 +8,8 @@ package config
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"effnet/internal/scale"
 
@@ -87,6 +89,15 @@ type Config struct {
 	Minival      float64 `yaml:"minival" help:"evaluate on a share (up to 1) or number of the training images, which are not trained on; 0 for the evaluation folder"`
 	Smoothing    float64 `yaml:"smoothing" help:"label smoothing: share of the target spread over all classes"`
 
+	// Of finetune.
+	Freeze        string  `yaml:"freeze" help:"layers that stay as they are: none, head-only (all but the classifier) or stages:N (the stem and N stages); they normalise by the running statistics"`
+	FreezeBN      bool    `yaml:"freeze-bn" help:"keep every batch normalisation, statistics and parameters, as it is"`
+	UnfreezeEpoch int     `yaml:"unfreeze-epoch" help:"epochs after which all layers are trained; 0 for never"`
+	LayerDecay    float64 `yaml:"layer-decay" help:"learning rate of a layer as a share of the next one's"`
+	HeadLR        float64 `yaml:"head-lr" help:"learning rate of the classifier as a multiple of the others'"`
+	CacheFeatures bool    `yaml:"cache-features" help:"with head-only: compute once what the classifier reads of each image, without augmentation"`
+	Shots         int     `yaml:"shots" help:"train on so many images of each class; 0 for all"`
+
 	Seed        int    `yaml:"seed" help:"of every random number"`
 	Device      string `yaml:"device" help:"cpu or cuda"`
 	Workers     int    `yaml:"workers" help:"goroutines that read images; 0 for one a core"`
@@ -113,6 +124,7 @@ func Default() Config {
 		Epochs: 350, BatchSize: 128,
 		GradAccum: 1, Opt: "rmsprop", Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
 		Sched: "exponential", DecayEpochs: 2.4, DecayRate: 0.97, WarmupEpochs: 5, Smoothing: 0.1,
+		Freeze: "none", LayerDecay: 1, HeadLR: 1,
 		Seed: 42, Device: "cpu", Prefetch: 2, LogInterval: 50, SaveEvery: "1epoch", Keep: 1,
 	}
 }
@@ -193,4 +205,22 @@ func (c Config) scaled() (scale.Arch, error) {
 		a.Name = fmt.Sprintf("%s-phi%g", b.Name, *c.Phi)
 	}
 	return a, err
+}
+
+// FrozenStages is what Freeze says: everything but the classifier, or the stem and
+// so many stages. An unknown text is an error.
+func (c Config) FrozenStages() (headOnly bool, stages int, err error) {
+	switch text, isStages := strings.CutPrefix(c.Freeze, "stages:"); {
+	case c.Freeze == "none":
+	case c.Freeze == "head-only":
+		headOnly = true
+	case isStages:
+		if stages, err = strconv.Atoi(text); err == nil && stages >= 1 && stages <= 100 {
+			break
+		}
+		fallthrough
+	default:
+		err = fmt.Errorf("%q is not allowed (want none or head-only or stages:N)", c.Freeze)
+	}
+	return headOnly, stages, err
 }

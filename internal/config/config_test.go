@@ -61,7 +61,11 @@ func TestShippedConfigs(t *testing.T) {
 		if _, err := Parse(text); err != nil {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
-		if command := "#   effnet train --config configs/" + filepath.Base(file); !strings.Contains(string(text), command) {
+		command := "#   effnet train --config configs/" + filepath.Base(file)
+		if filepath.Base(file) == "finetune.yaml" {
+			command = "#   effnet finetune"
+		}
+		if !strings.Contains(string(text), command) {
 			t.Errorf("%s: the header lacks the command %q", filepath.Base(file), command)
 		}
 	}

@@ -34,6 +34,12 @@ func (c Config) network() Error {
 	if c.Variant != "" && !c.Baseline.IsZero() {
 		problems = append(problems, "variant and baseline: both are set (a variant has its own baseline: choose one)")
 	}
+	if c.CacheFeatures && (c.Freeze != "head-only" || c.UnfreezeEpoch > 0) {
+		problems = append(problems, "cache-features: wants freeze: head-only, and unfreeze-epoch: 0")
+	}
+	if c.CacheFeatures && (c.Mixup > 0 || c.CutMix > 0) {
+		problems = append(problems, "cache-features: images are not mixed (leave mixup and cutmix at 0)")
+	}
 	d := Default()
 	if c.Phi == nil && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
 		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set it, to 1 for the coefficients as they are)")
@@ -50,6 +56,7 @@ type check struct {
 }
 
 func (c Config) checks() []check {
+	_, _, freezeErr := c.FrozenStages()
 	return []check{
 		{"name", c.Name, !strings.ContainsAny(c.Name, `/\`) && c.Name != "." && c.Name != "..", "a name without slashes; out takes a folder"},
 		number("img-size", c.ImgSize, 0, 4096),
@@ -108,6 +115,12 @@ func (c Config) checks() []check {
 		number("patience", c.Patience, 0, 1_000_000),
 		number("minival", c.Minival, 0, 1e9),
 		number("smoothing", c.Smoothing, 0, 0.99),
+
+		{"freeze", c.Freeze, freezeErr == nil, "none, head-only or stages:N"},
+		number("unfreeze-epoch", c.UnfreezeEpoch, 0, 1_000_000),
+		number("layer-decay", c.LayerDecay, 0.01, 1),
+		number("head-lr", c.HeadLR, 0.001, 1000),
+		number("shots", c.Shots, 0, 1_000_000),
 
 		{"seed", c.Seed, c.Seed >= 0, "0 or more"},
 		name("device", c.Device, "cpu", "cuda"),

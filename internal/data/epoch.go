@@ -106,11 +106,20 @@ func (p *pass) start(ctx context.Context) (stop func()) {
 	}
 }
 
-// floats returns the length of an image.
-func (l *Loader) floats() int { return l.opt.Size * l.opt.Size * 3 }
+// floats returns the length of an image, or of a row.
+func (l *Loader) floats() int {
+	if l.opt.Memory != nil {
+		return l.opt.Memory.Floats
+	}
+	return l.opt.Size * l.opt.Size * 3
+}
 
 func (p *pass) fill(r *reader, t task) {
 	dst := t.batch.Images[t.pos*p.floats():][:p.floats()]
+	if m := p.opt.Memory; m != nil {
+		copy(dst, m.Rows[int(t.draw.image)*m.Floats:])
+		return
+	}
 	s := stream{p.opt.Seed, uint64(p.epoch), t.draw.index()}
 	t.batch.errs[t.pos] = r.read(dst, p.set, int(t.draw.image), s)
 }

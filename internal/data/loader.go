@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,6 +25,14 @@ type Options struct {
 	Mix       augment.Mix // of each batch's images
 	OnCorrupt OnCorrupt   // "" is Stop
 	Skipped   []Skipped   // what Loader.Skipped returned, for going on with a run
+	Memory    *Memory     // yielded instead of images; nil for images
+}
+
+// A Memory is a row of values for each image of a Set, such as what a network made
+// of it.
+type Memory struct {
+	Floats int // of a row
+	Rows   []float32
 }
 
 // maxFloats bounds the memory of a Loader's batches, to 32 GiB.
@@ -45,6 +54,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("data: %d workers: want 1 to %d", o.Workers, most)
 	case o.Prefetch < 0 || o.Prefetch > most:
 		return fmt.Errorf("data: prefetch of %d batches: want 0 to %d", o.Prefetch, most)
+	case o.Memory != nil && o.Mix != augment.Mix{Prob: o.Mix.Prob, SwitchProb: o.Mix.SwitchProb}:
+		return errors.New("data: rows in memory cannot be mixed as images are")
 	case (o.Prefetch+1)*o.BatchSize*o.Size*o.Size*3 > maxFloats:
 		return fmt.Errorf("data: %d batches of %d images of %d pixels a side take more than %d GiB",
 			o.Prefetch+1, o.BatchSize, o.Size, maxFloats*4>>30)
@@ -64,7 +75,7 @@ func (o Options) Validate() error {
 // Loader: it is valid, and may be changed, until the loop that ranges over the
 // epoch asks for the next one.
 type Batch struct {
-	Images []float32 // [BatchSize, Size, Size, 3], normalised
+	Images []float32 // [BatchSize, Size, Size, 3], normalised; or Memory's rows
 	Labels []int     // [BatchSize]
 	Index  []int     // [BatchSize], the images' indices in the Set
 	Count  int       // images in the batch; what lies beyond is zero
@@ -117,7 +128,7 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 	}
 	for range min(opt.Prefetch+1, l.Batches()) {
 		l.ring = append(l.ring, &Batch{
-			Images: make([]float32, opt.BatchSize*opt.Size*opt.Size*3),
+			Images: make([]float32, opt.BatchSize*l.floats()),
 			Labels: make([]int, opt.BatchSize),
 			Index:  make([]int, opt.BatchSize),
 			errs:   make([]error, opt.BatchSize),

@@ -69,6 +69,31 @@ func (s *Set) Subset(amount float64, seed uint64) (*Set, error) {
 	return s.Select(keep), nil
 }
 
+// Shots returns a Set of so many images of each class, in the Set's order; the
+// seed decides which. A class that has fewer is an error.
+func (s *Set) Shots(n int, seed uint64) (*Set, error) {
+	rng := stream{seed, 0, subsetIndex}.rand()
+	chosen := make([][]bool, len(s.Classes))
+	for c, count := range s.Counts() {
+		if count < n {
+			return nil, fmt.Errorf("data: %d images of class %s: want %d", count, s.Classes[c], n)
+		}
+		chosen[c] = make([]bool, count)
+		for _, i := range rng.Perm(count)[:n] {
+			chosen[c][i] = true
+		}
+	}
+	var keep []int
+	for i := range s.Len() {
+		c := s.Label(i)
+		if chosen[c][0] {
+			keep = append(keep, i)
+		}
+		chosen[c] = chosen[c][1:]
+	}
+	return s.Select(keep), nil
+}
+
 // HoldOut splits the images in two: a Subset of the given amount, for evaluation,
 // and the rest.
 func (s *Set) HoldOut(amount float64, seed uint64) (rest, held *Set, err error) {

@@ -26,7 +26,7 @@ type graph struct {
 
 	params []Param
 	nodes  []*G.Node // of params
-	grads  []*G.Node // of params, training only
+	grads  []*G.Node // of params, training only; nil of frozen ones
 	norms  []Norm
 	stats  []*G.Node // of norms, [2,C]: the running ones (inputs), or in training the batch's (results)
 }
@@ -35,7 +35,12 @@ type graph struct {
 // it normalises by the batch's statistics, drops, and has a loss and gradients.
 // seed seeds what is dropped.
 func build(arch scale.Arch, n int, training bool, seed uint64) (*graph, error) {
-	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: training, seed: seed}
+	return buildFrozen(arch, n, training, seed, Frozen{})
+}
+
+// buildFrozen is build where training leaves some layers as they are.
+func buildFrozen(arch scale.Arch, n int, training bool, seed uint64, frozen Frozen) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: training, seed: seed, frozen: frozen}
 	b.images = b.input("images", n, arch.Resolution, arch.Resolution, 3)
 	if training {
 		b.targets = b.input("targets", n, arch.Classes)
@@ -78,11 +83,24 @@ func buildClassifier(arch scale.Arch, n int) (*graph, error) {
 	return b.graph, b.err
 }
 
+// buildHead is the training of a classifier alone, on what it reads.
+func buildHead(arch scale.Arch, n int, seed uint64) (*graph, error) {
+	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: true, seed: seed}
+	b.targets = b.input("targets", n, arch.Classes)
+	b.step = b.input("step", 2)
+	b.pooled = b.input("pooled", n, arch.Head)
+	b.logits = b.classifier(b.pooled)
+	b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
+	b.gradients()
+	return b.graph, b.err
+}
+
 // builder adds layers to a graph. After an error it adds nothing more.
 type builder struct {
 	*graph
 	arch     scale.Arch
 	training bool
+	frozen   Frozen
 	seed     uint64
 	layer    uint32 // counts the layers that draw random numbers
 	err      error
@@ -154,7 +172,7 @@ func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
 	if !blk.Residual {
 		return x
 	}
-	if !b.training || blk.Survival >= 1 {
+	if !b.training || blk.Survival >= 1 || b.frozen.layer(name) {
 		return b.do(func() (*G.Node, error) { return ops.Add(x, shortcut) })
 	}
 	random := b.random()
@@ -208,8 +226,9 @@ func (b *builder) norm(name string, x *G.Node, act backend.Activation) *G.Node {
 	return b.do(func() (*G.Node, error) {
 		c := x.Shape()[x.Dims()-1]
 		gamma, beta := b.param(name+".weight", Scale, c), b.param(name+".bias", Shift, c)
+		ofBatch := b.training && !b.frozen.norm(name)
 		var stats *G.Node
-		if b.training {
+		if ofBatch {
 			stats = b.node(ops.BatchStats(x))
 		} else {
 			stats = b.input(name+".running", 2, c)
@@ -219,7 +238,7 @@ func (b *builder) norm(name string, x *G.Node, act backend.Activation) *G.Node {
 		}
 		b.norms = append(b.norms, Norm{Name: name, C: c, Rows: x.Shape().TotalSize() / c})
 		b.stats = append(b.stats, stats)
-		return ops.NormAct(x, stats, gamma, beta, b.arch.BNEps, act, b.training)
+		return ops.NormAct(x, stats, gamma, beta, b.arch.BNEps, act, ofBatch)
 	})
 }
 
@@ -228,20 +247,44 @@ func (b *builder) gradients() {
 	if b.err != nil {
 		return
 	}
-	grads, err := G.Grad(b.loss, b.nodes...)
+	var trained []int
+	var nodes G.Nodes
+	for i, p := range b.params {
+		if !b.frozen.Param(p) {
+			trained, nodes = append(trained, i), append(nodes, b.nodes[i])
+		}
+	}
+	grads, err := G.Grad(b.loss, nodes...)
 	if err != nil {
 		b.err = fmt.Errorf("model: %w", err)
 		return
 	}
+	b.grads = make([]*G.Node, len(b.nodes))
 	seen := map[*G.Node]bool{}
-	for i, n := range grads {
+	for k, n := range grads {
+		i := trained[k]
 		if seen[n] || !n.Shape().Eq(b.nodes[i].Shape()) {
 			b.err = fmt.Errorf("model: wrong gradient node for %s", b.params[i].Name)
 			return
 		}
-		seen[n] = true
+		seen[n], b.grads[i] = true, n
 	}
-	b.grads = grads
+}
+
+// results are what a training pass computes: loss, logits, gradients, statistics.
+func (g *graph) results() G.Nodes {
+	all := G.Nodes{g.loss, g.logits}
+	for _, n := range g.grads {
+		if n != nil {
+			all = append(all, n)
+		}
+	}
+	for _, n := range g.stats {
+		if !n.IsVar() {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 func (b *builder) param(name string, kind Kind, shape ...int) *G.Node {

@@ -26,6 +26,7 @@ type Inference struct {
 	lots       int
 	each       func(worker, lot int)
 	classifier *part
+	pooled     backend.View // [N,Head], what the classifier reads
 	arena      int64
 }
 
@@ -77,13 +78,30 @@ func (n *Network) whole(f *Inference, batch int) error {
 	if err != nil {
 		return err
 	}
-	p, err := n.newPart(n.backend, g, g.logits, nil)
+	p, err := n.newPart(n.backend, g, nil, g.logits, g.pooled)
 	if err != nil {
 		return err
 	}
 	f.workers, f.classifier = []*worker{{backend: n.backend, front: p}}, p
-	f.Images, f.arena = p.machine.View(g.images), p.machine.ArenaBytes()
+	f.Images, f.pooled, f.arena = p.machine.View(g.images), p.machine.View(g.pooled), p.machine.ArenaBytes()
 	return nil
+}
+
+// HeadInference compiles the classifier alone, for batches of n images' features:
+// they are Inference.Images, [N,Head].
+func (n *Network) HeadInference(batch int) (*Inference, error) {
+	g, err := buildClassifier(n.Arch, batch)
+	if err != nil {
+		return nil, err
+	}
+	p, err := n.newPart(n.backend, g, nil, g.logits)
+	if err != nil {
+		return nil, err
+	}
+	features := p.machine.View(g.pooled)
+	f := &Inference{workers: []*worker{{backend: n.backend, front: p}}, classifier: p, Images: features, pooled: features, arena: p.machine.ArenaBytes()}
+	f.Update()
+	return f, nil
 }
 
 // split makes machines for each worker and one for the classifier.
@@ -96,11 +114,12 @@ func (n *Network) split(f *Inference, batch, group, groups int) error {
 	if err != nil {
 		return err
 	}
+	f.pooled = pooled
 	g, err := buildClassifier(n.Arch, batch)
 	if err != nil {
 		return err
 	}
-	if f.classifier, err = n.newPart(n.backend, g, g.logits, map[*G.Node]backend.View{g.pooled: pooled}); err != nil {
+	if f.classifier, err = n.newPart(n.backend, g, map[*G.Node]backend.View{g.pooled: pooled}, g.logits); err != nil {
 		return err
 	}
 	f.arena = f.classifier.machine.ArenaBytes() + int64(pooled.Len)*4
@@ -124,7 +143,7 @@ func (n *Network) split(f *Inference, batch, group, groups int) error {
 
 // newPart compiles a graph of some of the network's layers, with other nodes in
 // the memory that bind gives.
-func (n *Network) newPart(b backend.Backend, g *graph, output *G.Node, bind map[*G.Node]backend.View) (*part, error) {
+func (n *Network) newPart(b backend.Backend, g *graph, bind map[*G.Node]backend.View, outputs ...*G.Node) (*part, error) {
 	all := n.bindParams(g)
 	for i, node := range g.stats {
 		for _, norm := range n.Norms {
@@ -134,7 +153,7 @@ func (n *Network) newPart(b backend.Backend, g *graph, output *G.Node, bind map[
 		}
 	}
 	maps.Copy(all, bind)
-	m, err := vm.New(g.g, G.Nodes{output}, b, all)
+	m, err := vm.New(g.g, outputs, b, all)
 	return &part{g, m}, err
 }
 
@@ -170,6 +189,11 @@ func (f *Inference) Run() error {
 // Logits copies the last Run's, [N,classes].
 func (f *Inference) Logits(dst []float32) error {
 	return f.classifier.machine.Read(f.classifier.graph.logits, dst)
+}
+
+// Features copies what the classifier read in the last Run, [N,Head].
+func (f *Inference) Features(dst []float32) error {
+	return f.workers[0].backend.Download(dst, f.pooled)
 }
 
 // ArenaBytes is the memory of the intermediate values, of all workers.

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -190,43 +191,90 @@ func (n *Network) Training(batch int, seed uint64) (*Training, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.TrainingAt(n.Arch.Resolution, n.Arch.Dropout, batch, seed, gradients)
+	return n.TrainingAt(Pass{Resolution: n.Arch.Resolution, Dropout: n.Arch.Dropout, Batch: batch, Seed: seed}, gradients)
 }
 
-// TrainingAt is Training at another resolution and dropout, with the gradients in
-// a buffer laid out as Weights.
-func (n *Network) TrainingAt(resolution int, dropout float64, batch int, seed uint64, gradients backend.View) (*Training, error) {
+// Pass is what may differ between the training passes of a network.
+type Pass struct {
+	Resolution int
+	Dropout    float64
+	Batch      int
+	Seed       uint64 // of dropout and stochastic depth
+	Frozen     Frozen
+}
+
+// TrainingAt compiles a training pass with the gradients in a buffer laid out as
+// Weights, in which those of frozen parameters stay as they are.
+func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) {
 	arch := n.Arch
-	arch.Resolution, arch.Dropout = resolution, dropout
-	g, err := build(arch, batch, true, seed)
+	arch.Resolution, arch.Dropout = p.Resolution, p.Dropout
+	g, err := buildFrozen(arch, p.Batch, true, p.Seed, p.Frozen)
 	if err != nil {
 		return nil, err
 	}
-	t := &Training{net: n, graph: g, gradients: gradients}
 	stats, err := backend.NewView(n.backend, n.Running.Len)
 	if err != nil {
 		return nil, err
 	}
-	bind := n.bindParams(g)
-	for i, node := range g.grads {
-		bind[node] = t.gradients.Slice(n.Params[i].Offset, n.Params[i].Len())
-	}
+	bind := map[*G.Node]backend.View{}
+	first := n.Running.Len // value of the statistics that move
 	for i, node := range g.stats {
-		bind[node] = stats.Slice(n.Norms[i].Offset, 2*n.Norms[i].C)
+		offset, size := n.Norms[i].Offset, 2*n.Norms[i].C
+		if node.IsVar() { // an input: frozen
+			bind[node] = n.Running.Slice(offset, size)
+			continue
+		}
+		bind[node] = stats.Slice(offset, size)
+		first = min(first, offset)
 	}
-	outputs := append(append(G.Nodes{g.loss, g.logits}, g.grads...), g.stats...)
-	if t.machine, err = vm.New(g.g, outputs, n.backend, bind); err != nil {
-		return nil, err
+	t, err := n.compile(g, g.images, gradients, bind)
+	if err != nil || first == n.Running.Len {
+		return t, err
 	}
-	t.Images, t.Targets, t.step = t.machine.View(g.images), t.machine.View(g.targets), t.machine.View(g.step)
-	t.updateSpec = backend.RunningStats{N: n.Running.Len, Momentum: float32(n.Arch.BNMomentum)}
-	t.update, err = n.runningUpdate(g.norms, t.updateSpec, stats)
+	t.updateSpec = backend.RunningStats{N: n.Running.Len - first, Momentum: float32(n.Arch.BNMomentum)}
+	t.update, err = n.runningUpdate(g.norms, t.updateSpec, stats, first)
 	return t, err
 }
 
+// HeadTraining compiles the training of the classifier alone, on features that
+// Inference.Features gave: they are Training.Images, [N,Head].
+func (n *Network) HeadTraining(p Pass, gradients backend.View) (*Training, error) {
+	arch := n.Arch
+	arch.Dropout = p.Dropout
+	g, err := buildHead(arch, p.Batch, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return n.compile(g, g.pooled, gradients, map[*G.Node]backend.View{})
+}
+
+// compile makes a training pass of a graph with some nodes bound.
+func (n *Network) compile(g *graph, images *G.Node, gradients backend.View, bind map[*G.Node]backend.View) (*Training, error) {
+	t := &Training{net: n, graph: g, gradients: gradients}
+	maps.Copy(bind, n.bindParams(g))
+	for i, node := range g.grads {
+		if node != nil {
+			p := n.param(g.params[i].Name)
+			bind[node] = gradients.Slice(p.Offset, p.Len())
+		}
+	}
+	var err error
+	if t.machine, err = vm.New(g.g, g.results(), n.backend, bind); err != nil {
+		return nil, err
+	}
+	t.Images, t.Targets, t.step = t.machine.View(images), t.machine.View(g.targets), t.machine.View(g.step)
+	return t, nil
+}
+
+// param is the parameter of a name, which the network has.
+func (n *Network) param(name string) Param {
+	return n.Params[slices.IndexFunc(n.Params, func(p Param) bool { return p.Name == name })]
+}
+
 // runningUpdate moves the running statistics towards a batch's, whose variances
-// it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do.
-func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View) (backend.Program, error) {
+// it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do. Those
+// before value number first stay as they are.
+func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View, first int) (backend.Program, error) {
 	correction := make([]float32, n.Running.Len)
 	for i, norm := range n.Norms {
 		rows := float64(norms[i].Rows)
@@ -242,7 +290,8 @@ func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.V
 	if err := n.backend.Upload(view, correction); err != nil {
 		return backend.Program{}, err
 	}
-	return n.backend.Compile(spec, stats, view, n.Running)
+	rest := func(v backend.View) backend.View { return v.Slice(first, v.Len-first) }
+	return n.backend.Compile(spec, rest(stats), rest(view), rest(n.Running))
 }
 
 // Run computes the loss, every gradient and the new running statistics from
@@ -254,7 +303,9 @@ func (t *Training) Run(step uint64) error {
 	if err := t.machine.RunAll(); err != nil {
 		return err
 	}
-	t.update.All()
+	if t.update.Run != nil { // nil where all statistics are frozen
+		t.update.All()
+	}
 	return nil
 }
 
@@ -300,17 +351,37 @@ func (n *Network) bindParams(g *graph) map[*G.Node]backend.View {
 // Memory is the bytes that training an architecture takes at a batch size: the
 // intermediate values, and for each parameter its value, its gradient and
 // slots optimizer values.
-func Memory(arch scale.Arch, batch, slots int) (arena, params int64, err error) {
-	g, err := build(arch, batch, true, 0)
+func Memory(arch scale.Arch, frozen Frozen, batch, slots int) (arena, params int64, err error) {
+	g, err := buildFrozen(arch, batch, true, 0, frozen)
 	if err != nil {
 		return 0, 0, err
 	}
-	outputs := append(append(G.Nodes{g.loss, g.logits}, g.grads...), g.stats...)
-	bound := append(append(append(G.Nodes{}, g.nodes...), g.grads...), g.stats...)
-	arena, err = vm.ArenaBytes(g.g, outputs, bound)
+	results := g.results()
+	bound := slices.Concat(G.Nodes(g.nodes), results[2:], G.Nodes(g.stats))
+	arena, err = vm.ArenaBytes(g.g, results, bound)
 	if err != nil {
 		return 0, 0, err
 	}
 	total, _ := layout(g.params)
 	return arena, int64(total) * 4 * int64(2+slots), nil
+}
+
+// Layout is the names and PyTorch shapes of all tensors of an architecture, in
+// the order of Network.Tensors.
+func Layout(arch scale.Arch) ([]Tensor, error) {
+	arch.Resolution = min(arch.Resolution, 32) // shapes do not depend on it
+	g, err := build(arch, 1, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	var all []Tensor
+	for _, p := range g.params {
+		all = append(all, Tensor{Name: p.Name, Shape: p.TorchShape()})
+	}
+	for _, norm := range g.norms {
+		for _, name := range []string{".running_mean", ".running_var"} {
+			all = append(all, Tensor{Name: norm.Name + name, Shape: []int{norm.C}})
+		}
+	}
+	return all, nil
 }

@@ -82,7 +82,7 @@ func (g *graph) layers() map[*G.Node]layer {
 	for i, n := range g.nodes {
 		p := g.params[i]
 		layers[n] = layer{p.Name[:strings.LastIndex(p.Name, ".")], p.Kind == Scale || p.Kind == Shift} // without .weight or .bias
-		if g.grads != nil {
+		if g.grads != nil && g.grads[i] != nil {
 			layers[g.grads[i]] = layers[n]
 		}
 	}

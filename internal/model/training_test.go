@@ -262,7 +262,7 @@ func TestMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			arena, params, err := Memory(arch, size, 2)
+			arena, params, err := Memory(arch, Frozen{}, size, 2)
 			if err != nil {
 				t.Fatal(err)
 			}

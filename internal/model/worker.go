@@ -20,14 +20,14 @@ func (n *Network) newWorker(b backend.Backend, group, lot int) (*worker, error) 
 	if err != nil {
 		return nil, err
 	}
-	if w.front, err = n.newPart(b, front, front.small, nil); err != nil {
+	if w.front, err = n.newPart(b, front, nil, front.small); err != nil {
 		return nil, err
 	}
 	back, err := buildBack(n.Arch, group*lot, front)
 	if err != nil {
 		return nil, err
 	}
-	if w.back, err = n.newPart(b, back, back.pooled, nil); err != nil {
+	if w.back, err = n.newPart(b, back, nil, back.pooled); err != nil {
 		return nil, err
 	}
 	from, to := w.front.view(front.small), w.back.view(back.small)

@@ -21,6 +21,7 @@ type golden struct {
 		Beta2, Eps float64
 		Clip       float64
 		Micro      int
+		Groups     []Group     // none for goldenDecayed weights that decay and the rest
 		Weights    [][]float64 // after steps 1, 2, 10, 50 and 200
 		Norms      []float64
 	}
@@ -70,15 +71,21 @@ func TestStepsEqualPyTorch(t *testing.T) {
 		defer b.Close()
 		for _, c := range readGolden(t).Cases {
 			w, g := view(t, b, cosines()...), view(t, b, goldenGradient(0)...)
+			groups, frozen := Groups(goldenWeights, goldenDecayed), 0
+			if c.Groups != nil {
+				groups, frozen = c.Groups, c.Groups[0].From
+			}
 			o, err := New(b, Options{Rule: c.Rule, Momentum: .9, Decay: .9, Beta1: .9, Beta2: cmp.Or(c.Beta2, .99), Eps: cmp.Or(c.Eps, 1e-3), WeightDecay: .02,
-				Decoupled: c.Decoupled, ClipNorm: c.Clip, MicroBatches: c.Micro}, w, g, goldenDecayed)
+				Decoupled: c.Decoupled, ClipNorm: c.Clip, MicroBatches: c.Micro}, w, g, groups)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := make([]float32, goldenWeights)
 			for step := range goldenSteps {
 				for k := range max(c.Micro, 1) {
-					if err := b.Upload(g, goldenGradient(max(c.Micro, 1)*step+k)); err != nil {
+					gradient := goldenGradient(max(c.Micro, 1)*step + k)
+					clear(gradient[:frozen])
+					if err := b.Upload(g, gradient); err != nil {
 						t.Fatal(err)
 					}
 					updated, err := o.Step(0.01 / (1 + float64(step)/50))
@@ -143,7 +150,7 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 	defer b.Close()
 	sum := goldenGradient(0)
 	w1, w2, g := view(t, b, cosines()...), view(t, b, cosines()...), view(t, b, sum...)
-	four, err := New(b, Options{Rule: "sgd", MicroBatches: 4}, w1, g, 0)
+	four, err := New(b, Options{Rule: "sgd", MicroBatches: 4}, w1, g, Groups(goldenWeights, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +171,7 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 	for i := range sum {
 		sum[i] *= 0.25
 	}
-	one, err := New(b, Options{Rule: "sgd"}, w2, view(t, b, sum...), 0)
+	one, err := New(b, Options{Rule: "sgd"}, w2, view(t, b, sum...), Groups(goldenWeights, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +231,7 @@ func TestMicroBatchesEqualOneBatch(t *testing.T) {
 			compile(backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: backend.SoftmaxCrossEntropy{N: n, K: classes}}, logits, ys, view(t, b, 1), logits),
 			compile(backend.MatMul{M: in, N: classes, K: n, TransA: true}, xs, logits, g),
 		}
-		o, err := New(b, Options{Rule: "sgd", Momentum: .9, MicroBatches: micro}, w, g, 0)
+		o, err := New(b, Options{Rule: "sgd", Momentum: .9, MicroBatches: micro}, w, g, Groups(in*classes, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

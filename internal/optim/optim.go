@@ -3,6 +3,7 @@
 package optim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -23,6 +24,32 @@ type Options struct {
 	Decoupled    bool    // decay the weights themselves instead of L2 in the gradient; with adam, AdamW
 	ClipNorm     float64 // greatest length of the gradient; 0 for any
 	MicroBatches int     // whose gradients are averaged for a step; 0 is 1
+}
+
+// A Group is a run of weights that are updated alike. Weights in no group stay as
+// they are.
+type Group struct {
+	From, N int
+	Decay   bool    // by the weight decay
+	Scale   float64 // of the learning rate; 0 is 1
+	Since   int     // updates before its first, which its moments have not seen
+}
+
+// Same says whether another group is updated alike.
+func (g Group) Same(o Group) bool { return g.Decay == o.Decay && g.rate() == o.rate() }
+
+// A rate is what decides a row of Optimizer.rates.
+type rate struct {
+	scale float64
+	since int
+}
+
+func (g Group) rate() rate { return rate{cmp.Or(g.Scale, 1), g.Since} }
+
+// Groups are one of the first decayed weights of n, which decay, and one of the
+// others.
+func Groups(n, decayed int) []Group {
+	return []Group{{From: 0, N: decayed, Decay: true}, {From: decayed, N: n - decayed}}
 }
 
 // SlotCount is how many values a rule keeps for each weight.
@@ -53,37 +80,35 @@ var rules = map[string]rule{
 type Optimizer struct {
 	opt     Options
 	backend backend.Backend
-	rates   backend.View // [4], as backend.Decay has them
-	norm    backend.View // [1], of the gradient before it is clipped
+	each    []rate            // of the groups, each once
+	rates   backend.View      // [len(each),4], rows as backend.Decay has them
+	spread  []backend.Program // the factor that clipping gave the first row, to the others
+	norm    backend.View      // [1], of the gradient before it is clipped
 	slots   []backend.View
 	sum     backend.View // of the micro-batches' gradients; none for one
 	add     backend.Program
 	copy    backend.Program
 	clip    *backend.Program
 	updates []backend.Program
-	specs   []backend.Spec // of updates
+	buffers [2]backend.View // weights, and the gradients that updates read
+	specs   []backend.Spec  // of updates
 	steps   int
 	added   int // micro-batches since the last step
 }
 
-// New compiles an update of weights from gradients, of which the first decayed
-// values shrink by the weight decay.
-func New(b backend.Backend, o Options, weights, gradients backend.View, decayed int) (*Optimizer, error) {
+// New compiles an update of groups of weights from gradients, which are zero where
+// no group is.
+func New(b backend.Backend, o Options, weights, gradients backend.View, groups []Group) (*Optimizer, error) {
 	r, ok := rules[o.Rule]
 	if !ok {
 		return nil, fmt.Errorf("optim: unknown rule %q (%s)", o.Rule, strings.Join(slices.Sorted(maps.Keys(rules)), ", "))
 	}
 	opt := &Optimizer{opt: o, backend: b}
 	var err error
-	if opt.rates, err = backend.NewView(b, 4); err != nil {
-		return nil, err
-	}
 	if gradients, err = opt.accumulate(gradients); err != nil {
 		return nil, err
 	}
-	if err := opt.clipping(gradients); err != nil {
-		return nil, err
-	}
+	opt.buffers = [2]backend.View{weights, gradients}
 	for _, start := range r.initial {
 		slot, err := backend.NewView(b, weights.Len)
 		if err == nil {
@@ -94,25 +119,49 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, decayed 
 		}
 		opt.slots = append(opt.slots, slot)
 	}
-	for _, part := range []struct {
-		from, n int
-		wd      float64
-	}{{0, decayed, o.WeightDecay}, {decayed, weights.Len - decayed, 0}} {
-		if part.n == 0 {
+	return opt, opt.Regroup(groups)
+}
+
+// Regroup changes which weights are updated and how, from the next step on.
+func (o *Optimizer) Regroup(groups []Group) (err error) {
+	o.each, o.updates, o.specs, o.spread = nil, nil, nil, nil
+	for _, g := range groups {
+		if !slices.Contains(o.each, g.rate()) {
+			o.each = append(o.each, g.rate())
+		}
+	}
+	if o.rates, err = backend.NewView(o.backend, 4*len(o.each)); err != nil {
+		return err
+	}
+	if err := o.clipping(o.buffers[1]); err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if g.N == 0 {
 			continue
 		}
-		views := []backend.View{gradients.Slice(part.from, part.n), opt.rates, weights.Slice(part.from, part.n)}
-		for _, s := range opt.slots {
-			views = append(views, s.Slice(part.from, part.n))
+		if err := o.update(g); err != nil {
+			return err
 		}
-		spec := r.spec(o, part.n, backend.Decay{WeightDecay: float32(part.wd), Decoupled: o.Decoupled})
-		program, err := b.Compile(spec, views...)
-		if err != nil {
-			return nil, err
-		}
-		opt.updates, opt.specs = append(opt.updates, program), append(opt.specs, spec)
 	}
-	return opt, nil
+	return nil
+}
+
+// update compiles the update of a group.
+func (o *Optimizer) update(g Group) error {
+	wd := 0.0
+	if g.Decay {
+		wd = o.opt.WeightDecay
+	}
+	rates := o.rates.Slice(4*slices.Index(o.each, g.rate()), 4)
+	views := []backend.View{o.buffers[1].Slice(g.From, g.N), rates, o.buffers[0].Slice(g.From, g.N)}
+	for _, s := range o.slots {
+		views = append(views, s.Slice(g.From, g.N))
+	}
+	spec := rules[o.opt.Rule].spec(o.opt, g.N, backend.Decay{WeightDecay: float32(wd), Decoupled: o.opt.Decoupled})
+	program, err := o.backend.Compile(spec, views...)
+	o.updates, o.specs = append(o.updates, program), append(o.specs, spec)
+	return err
 }
 
 // accumulate returns the gradient that updates read: that of the one batch, or
@@ -139,8 +188,13 @@ func (o *Optimizer) clipping(gradients backend.View) (err error) {
 	if o.norm, err = backend.NewView(o.backend, 1); err != nil {
 		return err
 	}
-	program, err := o.backend.Compile(backend.ClipNorm{N: gradients.Len, Max: float32(o.opt.ClipNorm)}, gradients, o.rates, o.norm)
+	program, err := o.backend.Compile(backend.ClipNorm{N: gradients.Len, Max: float32(o.opt.ClipNorm)}, gradients, o.rates.Slice(0, 4), o.norm)
 	o.clip = &program
+	for i := 1; i < len(o.each) && err == nil; i++ {
+		var p backend.Program
+		p, err = o.backend.Compile(backend.Copy{N: 1}, o.rates.Slice(1, 1), o.rates.Slice(4*i+1, 1))
+		o.spread = append(o.spread, p)
+	}
 	return err
 }
 
@@ -171,13 +225,20 @@ func (o *Optimizer) Step(lr float64) (updated bool, err error) {
 		o.added = 0
 	}
 	o.steps++
-	rates := [4]float32{float32(lr), 1 / float32(micro),
-		float32(1 / (1 - math.Pow(o.opt.Beta1, float64(o.steps)))), float32(1 / math.Sqrt(1-math.Pow(o.opt.Beta2, float64(o.steps))))}
-	if err := o.backend.Upload(o.rates, rates[:]); err != nil {
+	rates := make([]float32, 0, 4*len(o.each))
+	for _, r := range o.each {
+		t := float64(o.steps - r.since)
+		rates = append(rates, float32(r.scale*lr), 1/float32(micro),
+			float32(1/(1-math.Pow(o.opt.Beta1, t))), float32(1/math.Sqrt(1-math.Pow(o.opt.Beta2, t))))
+	}
+	if err := o.backend.Upload(o.rates, rates); err != nil {
 		return false, err
 	}
 	if o.clip != nil {
 		o.clip.All()
+	}
+	for _, p := range o.spread {
+		p.All()
 	}
 	for _, update := range o.updates {
 		update.All()

@@ -1,5 +1,7 @@
 package scale
 
+import "fmt"
+
 // Block is one block of an Arch, as it stands in the network.
 type Block struct {
 	Stage, Index   int // stage, and position within it: timm's blocks.STAGE.INDEX
@@ -12,6 +14,9 @@ type Block struct {
 	Residual       bool    // whether the input is added to the output
 	Survival       float64 // probability that training keeps the block's branch
 }
+
+// Name is timm's name of the block.
+func (b Block) Name() string { return fmt.Sprintf("blocks.%d.%d", b.Stage, b.Index) }
 
 // Blocks lists every block in order. The block numbered i of N survives
 // training with probability 1 - StochasticDepth*i/N, so the first always does.

@@ -15,11 +15,10 @@ import (
 
 // trainEpoch goes over the training images, from where the epoch stands.
 func (r *run) trainEpoch(ctx context.Context) error {
-	if stage := r.stageOf(r.epoch); stage != r.stage {
-		if err := r.enter(stage); err != nil {
+	if p := r.phaseOf(r.epoch); p != r.phase {
+		if err := r.change(p); err != nil {
 			return err
 		}
-		r.log.Printf("stage %d of %d: %d px, dropout %.2g", stage+1, len(r.Stages), r.Stages[stage].Resolution, r.Stages[stage].Dropout)
 	}
 	start, before, waited := time.Now(), r.seconds, r.wait
 	asked := start

@@ -13,6 +13,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/metrics"
 	"effnet/internal/model"
+	"effnet/internal/weights"
 )
 
 // Metrics is how a network does on a set of images.
@@ -69,7 +70,11 @@ func NewViewsEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt
 		e.loaders = append(e.loaders, loader)
 	}
 	var err error
-	e.pass, err = net.Inference(opt.BatchSize)
+	if opt.Memory != nil {
+		e.pass, err = net.HeadInference(opt.BatchSize)
+	} else {
+		e.pass, err = net.Inference(opt.BatchSize)
+	}
 	return e, err
 }
 
@@ -172,27 +177,29 @@ func rank(logits []float32, label int) int {
 	return n
 }
 
-// Load reads a checkpoint into a network on a backend.
-func Load(path string, b backend.Backend) (*model.Network, *checkpoint.Meta, error) {
-	f, err := checkpoint.Read(path)
+// Load reads a network from a checkpoint, or from another program's weights, onto
+// a backend.
+func Load(path string, b backend.Backend) (*model.Network, *weights.Imported, error) {
+	w, err := weights.Open(path, weights.Overrides{})
 	if err != nil {
 		return nil, nil, err
 	}
-	if f.Meta == nil {
-		return nil, nil, &checkpoint.Error{Path: path, Reason: "not written by effnet: it does not say what network it holds"}
-	}
-	net, err := model.New(f.Meta.Arch, b)
+	net, err := model.New(w.Meta.Arch, b)
 	if err != nil {
 		return nil, nil, &checkpoint.Error{Path: path, Reason: "its network cannot be built", Err: err}
 	}
-	tensors := make([]model.Tensor, len(f.Tensors))
-	for i, t := range f.Tensors {
-		tensors[i] = model.Tensor(t)
-	}
-	if err := net.Load(tensors); err != nil {
+	if err := net.Load(modelTensors(w.Tensors)); err != nil {
 		return nil, nil, &checkpoint.Error{Path: path, Reason: err.Error(), Hint: "the file does not match the network that its metadata names"}
 	}
-	return net, f.Meta, nil
+	return net, w, nil
+}
+
+func modelTensors(tensors []checkpoint.Tensor) []model.Tensor {
+	all := make([]model.Tensor, len(tensors))
+	for i, t := range tensors {
+		all[i] = model.Tensor(t)
+	}
+	return all
 }
 
 // Save writes a network's tensors as a checkpoint.

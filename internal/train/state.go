@@ -26,6 +26,7 @@ type state struct {
 	Step     uint64 // batches in all, which dropout counts
 	Updates  int    // of the weights
 	Micro    int    // batches since the last update
+	Unfrozen int    // updates before all weights were trained
 
 	Sum     meter // of the epoch so far
 	Seconds float64
@@ -78,7 +79,7 @@ func RemoveStates(dir string) error {
 
 // settings are the options that decide a run's numbers, as text.
 func (o Options) settings(images int) string {
-	o.Out, o.Resume, o.Keep, o.Every = "", false, 0, Every{}
+	o.Out, o.Resume, o.Keep, o.Every, o.Start = "", false, 0, Every{}, nil
 	o.LogInterval, o.Settings, o.Machine = 0, nil, nil
 	for _, l := range []*data.Options{&o.TrainLoader, &o.EvalLoader} {
 		l.Workers, l.Prefetch, l.Skipped = 0, 0, nil
@@ -105,7 +106,7 @@ type namedView struct {
 
 // saveState writes where the run stands, and removes all but the newest files.
 func (r *run) saveState(epoch, batch int) error {
-	s := state{Settings: r.fingerprint, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(),
+	s := state{Settings: r.fingerprint, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
 	for _, k := range r.loader.Skipped() {
 		e := &data.Error{Reason: k.Err.Error()}
@@ -192,6 +193,7 @@ func (r *run) restore(s *state, tensors []checkpoint.Tensor) error {
 		}
 	}
 	r.optimizer.Resume(s.Updates, s.Micro)
+	r.unfrozen = s.Unfrozen
 	r.step, r.sum, r.seconds, r.wait = s.Step, s.Sum, s.Seconds, s.Wait
 	r.result.Epochs, r.result.Best = s.Epochs, s.Best
 	r.epoch, r.batch = s.Epoch, s.Batch

@@ -40,6 +40,9 @@ type Options struct {
 
 	EMA float64 // decay of running averages of the weights; 0 for none
 
+	Start    []checkpoint.Tensor // weights to begin with; nil for random ones
+	FineTune FineTune            // how they are trained
+
 	LogInterval int              // batches between two lines of metrics.jsonl; 0 for none
 	Settings    []report.Setting // for the report
 	Machine     [][2]string      // for the report
@@ -92,8 +95,11 @@ type run struct {
 	targets     []float32 // [N,classes]
 	logits      []float32 // [N,classes]
 
+	features, evalFeatures *data.Memory // with FineTune.CacheFeatures
+
 	result       Result
-	stage        int     // index of Stages
+	phase        phase
+	unfrozen     int     // updates until all weights were trained
 	epoch, batch int     // under way, from 0; batches of it that are done
 	step         uint64  // batches in all
 	sum          meter   // of the epoch so far
@@ -118,7 +124,7 @@ type average struct {
 // as one that was never stopped. When ctx ends, the step under way is finished,
 // the state and last.safetensors are written and ctx's error is returned.
 func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*Result, error) {
-	r, err := newRun(b, opt, trainSet, evalSet, log)
+	r, err := newRun(ctx, b, opt, trainSet, evalSet, log)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +162,7 @@ func (r *run) stalled() bool {
 	return true
 }
 
-func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*run, error) {
+func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*run, error) {
 	r := &run{Options: opt, backend: b, log: log, classes: trainSet.Classes, saved: time.Now(), fingerprint: opt.settings(trainSet.Len())}
 	r.result.Out = opt.Out
 	var from *state
@@ -170,7 +176,7 @@ func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *re
 			r.TrainLoader.Skipped = append(r.TrainLoader.Skipped, data.Skipped{Index: s.Index, Epoch: s.Epoch, Err: &data.Error{Path: s.Path, Reason: s.Reason}})
 		}
 	}
-	if err := r.build(trainSet, evalSet); err != nil {
+	if err := r.build(ctx, trainSet, evalSet); err != nil {
 		return nil, err
 	}
 	if opt.Resume {
@@ -183,26 +189,32 @@ func newRun(b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *re
 }
 
 // build makes all that a run computes with.
-func (r *run) build(trainSet, evalSet *data.Set) (err error) {
+func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set) (err error) {
 	r.trainSet = trainSet
 	if r.net, err = model.New(r.Arch, r.backend); err != nil {
 		return err
 	}
-	if err = r.net.Initialise(r.Seed); err != nil {
+	if err = r.initialise(r.net); err != nil {
 		return err
 	}
 	if r.gradients, err = backend.NewView(r.backend, r.net.Weights.Len); err != nil {
 		return err
 	}
-	if err = r.enter(0); err != nil {
-		return err
+	if r.FineTune.CacheFeatures {
+		if err = r.cacheFeatures(ctx, trainSet, evalSet); err != nil {
+			return err
+		}
 	}
-	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.gradients, r.net.Decayed)
+	first := r.phaseOf(0)
+	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.gradients, r.groups(first.frozen))
 	if err != nil {
 		return err
 	}
+	if err = r.enter(first); err != nil {
+		return err
+	}
 	if evalSet != nil {
-		if r.evaluator, err = NewEvaluator(r.net, r.backend, evalSet, r.EvalLoader); err != nil {
+		if r.evaluator, err = r.newEvaluator(r.net, evalSet); err != nil {
 			return err
 		}
 	}
@@ -221,14 +233,31 @@ func (r *run) build(trainSet, evalSet *data.Set) (err error) {
 	return nil
 }
 
-// enter makes the training pass and the loader of a stage.
-func (r *run) enter(stage int) (err error) {
+// A phase is a run of epochs with the same training pass.
+type phase struct {
+	stage  int // index of Stages
+	frozen model.Frozen
+}
+
+// phaseOf is the phase of an epoch.
+func (r *run) phaseOf(epoch int) (p phase) {
+	for i, s := range r.Stages {
+		if s.Epoch <= epoch {
+			p.stage = i
+		}
+	}
+	p.frozen = r.FineTune.frozen(epoch)
+	return p
+}
+
+// enter makes the training pass and the loader of a phase.
+func (r *run) enter(p phase) (err error) {
 	s := Stage{Resolution: r.Arch.Resolution, Dropout: r.Arch.Dropout, Transform: r.TrainLoader.Transform}
 	if len(r.Stages) > 0 {
-		s = r.Stages[stage]
+		s = r.Stages[p.stage]
 	}
 	loading := r.TrainLoader
-	loading.Size, loading.Transform = s.Resolution, s.Transform
+	loading.Size, loading.Transform, loading.Memory = s.Resolution, s.Transform, r.features
 	if r.loader != nil {
 		loading.Skipped = r.loader.Skipped()
 	}
@@ -236,20 +265,14 @@ func (r *run) enter(stage int) (err error) {
 		return err
 	}
 	r.training = nil // before the next one takes memory
-	r.stage = stage
-	r.training, err = r.net.TrainingAt(s.Resolution, s.Dropout, r.BatchSize, r.Seed, r.gradients)
-	return err
-}
-
-// stageOf is the stage of an epoch.
-func (r *run) stageOf(epoch int) int {
-	stage := 0
-	for i, s := range r.Stages {
-		if s.Epoch <= epoch {
-			stage = i
-		}
+	r.phase = p
+	pass := model.Pass{Resolution: s.Resolution, Dropout: s.Dropout, Batch: r.BatchSize, Seed: r.Seed, Frozen: p.frozen}
+	if r.features != nil {
+		r.training, err = r.net.HeadTraining(pass, r.gradients)
+	} else {
+		r.training, err = r.net.TrainingAt(pass, r.gradients)
 	}
-	return stage
+	return err
 }
 
 // newAverage makes a network that averages r.net's weights and running statistics,
@@ -257,7 +280,7 @@ func (r *run) stageOf(epoch int) int {
 func (r *run) newAverage(evalSet *data.Set) (*average, error) {
 	net, err := model.New(r.Arch, r.backend)
 	if err == nil {
-		err = net.Initialise(r.Seed)
+		err = r.initialise(net)
 	}
 	if err != nil {
 		return nil, err
@@ -267,7 +290,7 @@ func (r *run) newAverage(evalSet *data.Set) (*average, error) {
 		return nil, err
 	}
 	if evalSet != nil {
-		a.evaluator, err = NewEvaluator(net, r.backend, evalSet, r.EvalLoader)
+		a.evaluator, err = r.newEvaluator(net, evalSet)
 	}
 	return a, err
 }

@@ -17,27 +17,32 @@ from timm.utils import ModelEmaV3
 
 N, DECAYED, STEPS = 40, 25, 200
 I = np.arange(N)
+GROUPS = [{"From": 5, "N": 20, "Decay": True, "Scale": 0.25}, {"From": 25, "N": 10, "Decay": False, "Scale": 0.25},
+          {"From": 35, "N": 5, "Decay": False, "Scale": 3.0}]  # the first five are frozen
+WHOLE = [{"From": 0, "N": DECAYED, "Decay": True, "Scale": 1.0}, {"From": DECAYED, "N": N - DECAYED, "Decay": False, "Scale": 1.0}]
 
 
 def gradient(t):
     return np.sin(0.37 * I + 0.11 * t * (1 + I % 5)) * (1 + I % 3)
 
 
-def run(make, clip=0.0, micro=1):
-    first = torch.nn.Parameter(torch.tensor(np.cos(I[:DECAYED])))
-    rest = torch.nn.Parameter(torch.tensor(np.cos(I[DECAYED:])))
-    optimizer = make([{"params": [first], "weight_decay": 0.02}, {"params": [rest], "weight_decay": 0.0}])
+def run(make, clip=0.0, micro=1, groups=WHOLE):
+    of = lambda values, g: torch.tensor(values[g["From"] : g["From"] + g["N"]])
+    weights = [torch.nn.Parameter(of(np.cos(I), g)) for g in groups]
+    frozen = torch.tensor(np.cos(I[: groups[0]["From"]]))
+    optimizer = make([{"params": [w], "weight_decay": 0.02 * g["Decay"], "scale": g["Scale"]} for w, g in zip(weights, groups)])
     norms, snapshots = [], []
     for t in range(STEPS):
         for group in optimizer.param_groups:
-            group["lr"] = 0.01 / (1 + t / 50)
+            group["lr"] = group["scale"] * 0.01 / (1 + t / 50)
         g = np.mean([gradient(micro * t + k) for k in range(micro)], axis=0)
-        first.grad, rest.grad = torch.tensor(g[:DECAYED]), torch.tensor(g[DECAYED:])
+        for w, group in zip(weights, groups):
+            w.grad = of(g, group)
         if clip:
-            norms.append(torch.nn.utils.clip_grad_norm_([first, rest], clip).item())
+            norms.append(torch.nn.utils.clip_grad_norm_(weights, clip).item())
         optimizer.step()
         if t in (0, 1, 9, 49, STEPS - 1):
-            snapshots.append(torch.cat([first, rest]).tolist())
+            snapshots.append(torch.cat([frozen, *weights]).tolist())
     return {"weights": snapshots, "norms": norms[:3]}
 
 
@@ -50,6 +55,8 @@ CASES = {
     "adamw": (dict(rule="adam", decoupled=True), lambda p: torch.optim.AdamW(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
     "adam, PyTorch's constants": (dict(rule="adam", beta2=0.999, eps=1e-8), lambda p: torch.optim.Adam(p, lr=0)),
     "clipped": (dict(rule="sgd", clip=3.0), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
+    # As fine-tuning has it: frozen weights, and groups with a share of the learning rate.
+    "groups": (dict(rule="adam", decoupled=True, clip=3.0, groups=GROUPS), lambda p: torch.optim.AdamW(p, lr=0, betas=(0.9, 0.99), eps=1e-3)),
     "three micro-batches": (dict(rule="sgd", micro=3), lambda p: torch.optim.SGD(p, lr=0, momentum=0.9)),
 }
 
@@ -81,7 +88,7 @@ def cosine():
 def main(internal):
     cases = []
     for name, (options, make) in CASES.items():
-        keys = {k: options[k] for k in ("clip", "micro") if k in options}
+        keys = {k: options[k] for k in ("clip", "micro", "groups") if k in options}
         cases.append({"name": name} | options | run(make, **keys))
     with open(internal + "/optim/testdata/golden.json", "w") as f:
         json.dump({"torch": torch.__version__, "timm": timm.__version__, "cases": cases, "ema": average(), "cosine": cosine()}, f)

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/config"
+	"effnet/internal/weights"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// importKeys are the settings that correct what import finds.
+var importKeys = []string{"variant", "padding", "bn-eps", "img-size", "crop", "crop-pct", "interpolation", "mean", "std"}
+
+func newImportCommand() *cobra.Command {
+	var classes string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "import SOURCE OUT",
+		Short: "Turn another program's weights into a checkpoint",
+		Long: `Turn another program's EfficientNet weights into a checkpoint. SOURCE is a
+safetensors file or a PyTorch .pth file with the names of timm, torchvision or
+lukemelas, Keras weights (.h5, .weights.h5 or .keras), or a TensorFlow checkpoint (its
+prefix). No code in a file is run.
+
+Which network it is shows in the tensors. What does not is taken from the source's
+conventions and printed, with how sure that is; the flags correct it. The other
+commands take such files too, as they are.`,
+		Example: `  effnet import tf_efficientnet_b0.safetensors b0.safetensors
+  effnet import efficientnet_b3_rwightman.pth b3.safetensors
+  effnet import dogs.pth dogs.safetensors --classes dogs.txt --padding symmetric --bn-eps 1e-5`,
+		Args: usageArgs(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := importOverrides(cmd.Flags(), classes)
+			if err != nil {
+				return err
+			}
+			return runImport(cmd.OutOrStdout(), args[0], args[1], o, asJSON)
+		},
+	}
+	for _, key := range config.Keys() {
+		if slices.Contains(importKeys, key.Name) {
+			cmd.Flags().Var(&setting{"", key.Kind}, key.Name, key.Help)
+		}
+	}
+	cmd.Flags().StringVar(&classes, "classes", "", "text `file` with the names of the classes, one a line in the order of the outputs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// importOverrides are the settings that flags give.
+func importOverrides(flags *pflag.FlagSet, classes string) (o weights.Overrides, err error) {
+	given := map[string]any{}
+	flags.Visit(func(f *pflag.Flag) {
+		if s, ok := f.Value.(*setting); ok {
+			given[f.Name] = s.text
+		}
+	})
+	c, err := config.Decode(given)
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return o, err
+	}
+	o = weights.Overrides{Variant: c.Variant, Resolution: c.ImgSize}
+	for key, set := range map[string]func(){
+		"padding": func() { o.Padding = c.Padding }, "bn-eps": func() { o.BNEps = c.BNEps }, "crop": func() { o.Crop = c.Crop },
+		"crop-pct": func() { o.CropPct = c.CropPct }, "interpolation": func() { o.Interpolation = c.Interpolation },
+		"mean": func() { o.Mean = &c.Mean }, "std": func() { o.Std = &c.Std },
+	} {
+		if given[key] != nil {
+			set()
+		}
+	}
+	if classes != "" {
+		o.Classes, err = readLines(classes)
+	}
+	return o, err
+}
+
+// readLines returns the lines of a text file that are not empty.
+func readLines(path string) (lines []string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer func() { _ = f.Close() }()
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		if line := strings.TrimSpace(s.Text()); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", path, err)}
+	}
+	return lines, nil
+}
+
+func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool) error {
+	m, err := weights.Open(source, o)
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.Write(out, m.Meta, m.Tensors); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(struct {
+			Findings []weights.Finding `json:"findings"`
+			Unused   []string          `json:"unused"`
+			Out      string            `json:"out"`
+		}{m.Findings, m.Unused, out})
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range m.Findings {
+		sure := "sure"
+		if !f.Sure {
+			sure = "a guess"
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\n", f.Setting, f.Value, sure, f.Because)
+	}
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	if len(m.Unused) > 0 {
+		fmt.Fprintf(w, "not part of the network: %d tensors%s\n", len(m.Unused), listed(m.Unused))
+	}
+	_, err = fmt.Fprintf(w, "wrote %s: %d tensors\n", out, len(m.Tensors))
+	return err
+}
+
+// listed is the first few of a list, after a colon.
+func listed(names []string) string {
+	const few = 8
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(names) > few:
+		return fmt.Sprintf(": %s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	}
+	return ": " + strings.Join(names, ", ")
+}

@@ -1,0 +1,178 @@
+package train
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/data"
+	"effnet/internal/model"
+	"effnet/internal/optim"
+)
+
+// FineTune is how pretrained weights are trained. The zero value is as any others.
+type FineTune struct {
+	Frozen        model.Frozen
+	UnfreezeEpoch int     // the first, from 0, that trains all but Frozen.Norms; 0 for never
+	LayerDecay    float64 // the learning rate of a layer as a share of the next one's; 0 is 1
+	HeadLR        float64 // the classifier's learning rate as a multiple; 0 is 1
+	// CacheFeatures computes once what the classifier reads of each image, prepared
+	// as in evaluation, and trains on that. Frozen.Body must be set.
+	CacheFeatures bool
+}
+
+// frozen is what stays as it is in an epoch.
+func (f FineTune) frozen(epoch int) model.Frozen {
+	if f.UnfreezeEpoch > 0 && epoch >= f.UnfreezeEpoch {
+		return model.Frozen{Norms: f.Frozen.Norms}
+	}
+	return f.Frozen
+}
+
+const classifier = "classifier."
+
+// initialise gives a network the weights of Start, and random ones where that has
+// none: a classifier of other classes.
+func (r *run) initialise(net *model.Network) error {
+	if err := net.Initialise(r.Seed); err != nil || r.Start == nil {
+		return err
+	}
+	tensors, err := net.Tensors()
+	if err != nil {
+		return err
+	}
+	start := modelTensors(r.Start)
+	if !slices.ContainsFunc(start, func(t model.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }) {
+		for _, t := range tensors {
+			if strings.HasPrefix(t.Name, classifier) {
+				start = append(start, t)
+			}
+		}
+	}
+	return net.Load(start)
+}
+
+// WithoutHead is a network's tensors but the classifier's.
+func WithoutHead(tensors []checkpoint.Tensor) []checkpoint.Tensor {
+	return slices.DeleteFunc(slices.Clone(tensors), func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+}
+
+// change enters a phase and says so.
+func (r *run) change(p phase) error {
+	if p.frozen != r.phase.frozen {
+		if r.epoch == r.FineTune.UnfreezeEpoch && r.batch == 0 {
+			r.unfrozen = r.optimizer.Steps()
+		}
+		if err := r.optimizer.Regroup(r.groups(p.frozen)); err != nil {
+			return err
+		}
+		r.log.Printf("from epoch %d on all layers are trained", r.FineTune.UnfreezeEpoch+1)
+	}
+	if p.stage != r.phase.stage {
+		s := r.Stages[p.stage]
+		r.log.Printf("stage %d of %d: %d px, dropout %.2g", p.stage+1, len(r.Stages), s.Resolution, s.Dropout)
+	}
+	return r.enter(p)
+}
+
+// groups are the weights that are trained, with their share of the learning rate:
+// LayerDecay to the power of the layers that follow, where the stem, each block,
+// the last convolution and the classifier are layers
+// (timm.optim.param_groups_layer_decay).
+func (r *run) groups(frozen model.Frozen) []optim.Group {
+	blocks := r.Arch.Blocks()
+	last := len(blocks) + 2 // the classifier's
+	layer := map[string]int{"conv_stem": 0, "bn1": 0, "conv_head": last - 1, "bn2": last - 1, "classifier": last}
+	for _, b := range blocks {
+		layer[b.Name()] = 1 + b.Global
+	}
+	params := slices.Clone(r.net.Params)
+	slices.SortFunc(params, func(a, b model.Param) int { return a.Offset - b.Offset })
+	var groups []optim.Group
+	for _, p := range params {
+		if frozen.Param(p) {
+			continue
+		}
+		g := optim.Group{From: p.Offset, N: p.Len(), Decay: p.Decayed(), Scale: 1}
+		at := layer[layerName(p.Name)]
+		if d := r.FineTune.LayerDecay; d > 0 {
+			g.Scale = math.Pow(d, float64(last-at))
+		}
+		if h := r.FineTune.HeadLR; h > 0 && at == last {
+			g.Scale *= h
+		}
+		if r.FineTune.Frozen.Param(p) {
+			g.Since = r.unfrozen
+		}
+		if n := len(groups) - 1; n >= 0 && groups[n].From+groups[n].N == g.From && groups[n].Same(g) {
+			groups[n].N += g.N
+			continue
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// layerName is blocks.S.I of a block's parameter, conv_stem of the stem's.
+func layerName(param string) string {
+	parts := strings.SplitN(param, ".", 4)
+	if parts[0] == "blocks" {
+		return strings.Join(parts[:3], ".")
+	}
+	return parts[0]
+}
+
+// cacheFeatures computes the features of all images.
+func (r *run) cacheFeatures(ctx context.Context, trainSet, evalSet *data.Set) (err error) {
+	if r.features, r.TrainLoader.Skipped, err = r.featuresOf(ctx, trainSet); err != nil || evalSet == nil {
+		return err
+	}
+	r.evalFeatures, r.EvalLoader.Skipped, err = r.featuresOf(ctx, evalSet)
+	return err
+}
+
+// featuresOf computes what the classifier reads of each image of a set, and which
+// images could not be used.
+func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []data.Skipped, error) {
+	opt := r.EvalLoader
+	opt.BatchSize = min(opt.BatchSize, set.Len())
+	loader, err := data.NewLoader(set, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	pass, err := r.net.Inference(opt.BatchSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := r.Arch.Head
+	m := &data.Memory{Floats: n, Rows: make([]float32, set.Len()*n)}
+	batchRows := make([]float32, opt.BatchSize*n)
+	for batch, err := range loader.Epoch(ctx, 0, 0) {
+		if err == nil {
+			err = r.backend.Upload(pass.Images, batch.Images)
+		}
+		if err == nil {
+			err = pass.Run()
+		}
+		if err == nil {
+			err = pass.Features(batchRows)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range batch.Count {
+			copy(m.Rows[batch.Index[i]*n:], batchRows[i*n:][:n])
+		}
+	}
+	r.log.Printf("computed the features of %d images", set.Len())
+	return m, loader.Skipped(), nil
+}
+
+// newEvaluator evaluates a network on images, or on their features.
+func (r *run) newEvaluator(net *model.Network, set *data.Set) (*Evaluator, error) {
+	opt := r.EvalLoader
+	opt.Memory = r.evalFeatures
+	return NewEvaluator(net, r.backend, set, opt)
+}

@@ -1,0 +1,218 @@
+package weights
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/scale"
+)
+
+// Means and standard deviations, of pixels in 0 to 255.
+var (
+	imageNetMean  = [3]float64{123.675, 116.28, 103.53}
+	imageNetStd   = [3]float64{58.395, 57.12, 57.375}
+	inceptionMean = [3]float64{127.5, 127.5, 127.5} // timm's IMAGENET_INCEPTION_MEAN
+)
+
+// conditions are what tensors do not show: how a network pads and normalises and
+// what its images look like.
+type conditions struct {
+	padding scale.Padding
+	eps     float64
+	prep    checkpoint.Preprocess
+	because string // of padding and eps
+	sure    bool
+	prepBy  string // why prep
+	prepOK  bool   // sure of prep
+}
+
+// describe makes the metadata of a network found in a file, and says why.
+func describe(m *Imported, f *file, c convention, arch scale.Arch) {
+	k := conditionsOf(f, c, arch)
+	arch.Padding, arch.BNEps = k.padding, k.eps
+	arch.Resolution = k.prep.Resolution
+	m.Meta.Arch, m.Meta.Preprocess = arch, k.prep
+	var because string
+	m.Meta.Classes, m.Meta.Labels, because = classes(arch.Classes)
+	p := k.prep
+	m.Findings = []Finding{
+		{"format", f.format, "by its content", true},
+		{"names", c.program, "by the name of its stem", true},
+		{"variant", arch.Name, "by the names and shapes of its tensors", true},
+		{"classes", fmt.Sprint(arch.Classes), because, arch.Classes == len(imageNet)},
+		{"padding", string(k.padding), k.because, k.sure},
+		{"bn-eps", fmt.Sprint(k.eps), k.because, k.sure},
+		{"img-size", fmt.Sprint(p.Resolution), k.prepBy, k.prepOK},
+		{"crop", p.Crop, k.prepBy, k.prepOK},
+		{"crop-pct", fmt.Sprintf("%.4g", p.CropPct), k.prepBy, k.prepOK},
+		{"interpolation", p.Interpolation, k.prepBy, k.prepOK},
+		{"mean", fmt.Sprint(p.Mean), k.prepBy, k.prepOK},
+		{"std", fmt.Sprint(p.Std), k.prepBy, k.prepOK},
+	}
+}
+
+func conditionsOf(f *file, c convention, arch scale.Arch) conditions {
+	lite, second := arch.Activation == scale.ReLU6, strings.HasPrefix(arch.Name, "v2")
+	k := conditions{padding: scale.Same, eps: 1e-3, because: "as " + c.program + " has it", sure: true, prepBy: "as " + c.program + " evaluates it", prepOK: true}
+	k.prep = checkpoint.Preprocess{Resolution: arch.Resolution, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Mean: imageNetMean, Std: imageNetStd}
+	switch c.program {
+	case "torchvision":
+		k.torchvision(arch)
+	case "timm":
+		k.timm(f, arch)
+	case "Keras":
+		if second { // Rescaling(1/128, offset=-1) of efficientnet_v2.py
+			k.prep.Mean, k.prep.Std = [3]float64{128, 128, 128}, [3]float64{128, 128, 128}
+		}
+		k.prepBy, k.prepOK = "as tensorflow/tpu evaluates it; Keras leaves the crop to the caller", false
+	case "lukemelas/EfficientNet-PyTorch":
+		k.prepBy, k.prepOK = "as tensorflow/tpu evaluates it; the advprop weights want mean and std 127.5", false
+	case "tensorflow/tpu":
+		if lite { // lite/efficientnet_lite_builder.py
+			k.prep.Mean, k.prep.Std, k.prep.Interpolation = [3]float64{127, 127, 127}, [3]float64{128, 128, 128}, "bilinear"
+		}
+	}
+	return k
+}
+
+// visionPresets are the sizes to which torchvision resizes for the crop of
+// Resolution, and its interpolation where it isn't bicubic
+// (torchvision.models.efficientnet, the weights' transforms).
+var visionPresets = map[string]struct {
+	resize, crop  int
+	interpolation string
+}{
+	"b0": {256, 224, ""}, "b1": {256, 240, ""}, "b2": {288, 288, ""}, "b3": {320, 300, ""}, "b4": {384, 380, ""}, "b5": {456, 456, ""},
+	"b6": {528, 528, ""}, "b7": {600, 600, ""}, "v2-s": {384, 384, "bilinear"}, "v2-m": {480, 480, "bilinear"}, "v2-l": {480, 480, ""},
+}
+
+func (k *conditions) torchvision(arch scale.Arch) {
+	k.padding, k.eps = scale.Symmetric, 1e-5
+	if slices.Contains([]string{"b5", "b6", "b7", "v2-s", "v2-m", "v2-l"}, arch.Name) {
+		k.eps = 1e-3
+	}
+	preset, ok := visionPresets[arch.Name]
+	if !ok {
+		k.because, k.sure, k.prepBy, k.prepOK = "torchvision has no such network", false, "torchvision has no such network", false
+		return
+	}
+	k.prep.Resolution, k.prep.Crop, k.prep.CropPct = preset.crop, "torchvision", float64(preset.crop)/float64(preset.resize)
+	if preset.interpolation != "" {
+		k.prep.Interpolation = preset.interpolation
+	}
+	switch arch.Name {
+	case "b1":
+		k.prepBy, k.prepOK = "as torchvision evaluates IMAGENET1K_V1; V2 has interpolation bilinear and crop-pct 0.9412", false
+	case "v2-l":
+		k.prep.Mean, k.prep.Std = inceptionMean, inceptionMean
+	}
+}
+
+// cropPct is timm's crop_pct of the tf_ networks (timm.models.efficientnet,
+// default_cfgs).
+var cropPct = map[string]float64{
+	"b0": .875, "b1": .882, "b2": .890, "b3": .904, "b4": .922, "b5": .934, "b6": .942, "b7": .949, "b8": .954, "l2": .96,
+	"lite0": .875, "lite1": .882, "lite2": .890, "lite3": .904, "lite4": .920, "v2-s": 1, "v2-m": 1, "v2-l": 1,
+}
+
+// liteSizes are timm's sizes of the lite networks where they differ.
+var liteSizes = map[string]int{"lite3": 300, "lite4": 380}
+
+// own are the networks of which timm has weights of its own
+// (timm.models.efficientnet, default_cfgs without tf_).
+var own = map[string]bool{"b0": true, "b1": true, "b2": true, "b3": true, "b4": true, "b5": true}
+
+// timm's networks come in two kinds with the same tensors: those converted from
+// TensorFlow, called tf_, and its own. A config.json of the Hugging Face Hub
+// beside the file tells; the path may.
+func (k *conditions) timm(f *file, arch scale.Arch) {
+	k.prep.Crop, k.prep.CropPct = "timm", cropPct[arch.Name]
+	if size := liteSizes[arch.Name]; size != 0 {
+		k.prep.Resolution = size
+	}
+	if strings.HasPrefix(arch.Name, "lite") || strings.HasPrefix(arch.Name, "v2") {
+		k.prep.Mean, k.prep.Std = inceptionMean, inceptionMean
+	}
+	if arch.Name == "lite3" || arch.Name == "lite4" {
+		k.prep.Interpolation = "bilinear"
+	}
+	full, err := filepath.Abs(f.path)
+	if err != nil {
+		full = f.path
+	}
+	name, where := strings.ToLower(full), "its path"
+	hub, err := readHub(filepath.Join(filepath.Dir(f.path), "config.json"))
+	if err == nil && hub.Architecture != "" {
+		name, where = hub.Architecture, "config.json beside it"
+	}
+	k.sure = true
+	switch {
+	case strings.Contains(name, "tf_efficientnet"):
+		k.because = "a tf_ network, says " + where
+	case strings.Contains(name, "efficientnet") && (where != "its path" || own[arch.Name]):
+		k.padding, k.eps = scale.Symmetric, 1e-5
+		k.because = "not a tf_ network, says " + where
+		k.sure = where != "its path"
+	default:
+		k.because, k.sure = "as timm's tf_ networks; its others have symmetric and 1e-5", false
+	}
+	k.prepBy, k.prepOK = "as timm's tf_ networks; some of timm's weights differ", false
+	if err == nil && hub.apply(&k.prep) {
+		k.prepBy, k.prepOK = "by config.json beside it", true
+	}
+}
+
+// hub is what config.json of the Hugging Face Hub says of timm's weights.
+type hub struct {
+	Architecture string `json:"architecture"`
+	Pretrained   struct {
+		InputSize     []int     `json:"input_size"` // channels, height, width
+		TestInputSize []int     `json:"test_input_size"`
+		CropPct       float64   `json:"crop_pct"`
+		TestCropPct   float64   `json:"test_crop_pct"`
+		Interpolation string    `json:"interpolation"`
+		Mean          []float64 `json:"mean"` // of 0 to 1
+		Std           []float64 `json:"std"`
+	} `json:"pretrained_cfg"`
+}
+
+func readHub(path string) (h hub, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return h, err
+	}
+	defer func() { _ = f.Close() }()
+	return h, json.NewDecoder(io.LimitReader(f, 1<<20)).Decode(&h)
+}
+
+// apply reports whether the file says how images are prepared.
+func (h hub) apply(p *checkpoint.Preprocess) bool {
+	c := h.Pretrained
+	if len(c.InputSize) != 3 || len(c.Mean) != 3 || len(c.Std) != 3 {
+		return false
+	}
+	p.Resolution, p.CropPct = c.InputSize[2], c.CropPct
+	if len(c.TestInputSize) == 3 {
+		p.Resolution = c.TestInputSize[2]
+	}
+	if c.TestCropPct != 0 {
+		p.CropPct = c.TestCropPct
+	}
+	if c.Interpolation == "bilinear" || c.Interpolation == "bicubic" {
+		p.Interpolation = c.Interpolation
+	}
+	for i := range 3 {
+		p.Mean[i], p.Std[i] = round(255*c.Mean[i]), round(255*c.Std[i])
+	}
+	return true
+}
+
+// round takes a product's rounding off: 255*0.485 is 123.675.
+func round(v float64) float64 { return math.Round(v*1e6) / 1e6 }

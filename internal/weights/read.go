@@ -1,0 +1,85 @@
+package weights
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/weights/torchfile"
+)
+
+// A file is tensors by the names and in the layout of the program that wrote them.
+type file struct {
+	path    string
+	format  string // for people
+	tensors []checkpoint.Tensor
+	unused  []string
+	meta    *checkpoint.Meta // of a checkpoint of ours
+}
+
+// read reads a file by what it holds, whatever its name is.
+func read(path string) (*file, error) {
+	head, err := firstBytes(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &file{path: path}
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80:
+		f.format = "PyTorch file"
+		err = f.readTorch()
+	default:
+		f.format = "safetensors"
+		var c *checkpoint.File
+		if c, err = checkpoint.Read(path); err == nil {
+			f.tensors, f.meta = c.Tensors, c.Meta
+		}
+	}
+	return f, err
+}
+
+func (f *file) readTorch() error {
+	t, err := torchfile.Read(f.path)
+	if err != nil {
+		return err
+	}
+	f.tensors = t.Tensors
+	if t.Section != "" {
+		f.format += ", its " + t.Section
+	}
+	for _, key := range t.Others {
+		f.unused = append(f.unused, key)
+	}
+	return nil
+}
+
+// firstBytes returns how a file begins, nil for a folder or a TensorFlow
+// checkpoint's prefix.
+func firstBytes(path string) ([]byte, error) {
+	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(path + ".index"); err == nil {
+			return nil, nil
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	case info.IsDir():
+		return nil, nil
+	case !info.Mode().IsRegular():
+		return nil, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 8)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return nil, &checkpoint.Error{Path: path, Reason: "is too short to hold weights"}
+	}
+	return head, nil
+}
