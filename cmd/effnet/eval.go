@@ -71,7 +71,7 @@ type evalOptions struct {
 	deviceOptions
 	Workers, BatchSize, TopK           int
 	Split, OnCorrupt, Exclude, TTA     string
-	PerClass                           bool
+	PerClass, SomeClasses              bool
 	Confusion, Reliability, Prediction string // files
 	FailUnder                          float64
 }
@@ -82,6 +82,7 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
 	flags.StringVar(&o.Split, "split", "", "folder of DIR to evaluate on (default: val, valid, validation or test)")
+	flags.BoolVar(&o.SomeClasses, "some-classes", false, "DIR may lack classes that the network has")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
 	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: none, flip, 5crop or 10crop")
@@ -198,9 +199,12 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 }
 
 func (o *evalOptions) openSet(dir string, classes []string) (set *data.Set, err error) {
-	if o.Split == "" {
+	switch {
+	case o.SomeClasses:
+		set, err = data.OpenSome(dir, o.Split, classes)
+	case o.Split == "":
 		set, err = data.OpenEval(dir, classes)
-	} else {
+	default:
 		set, err = data.OpenSplit(dir, o.Split, classes)
 	}
 	if err != nil || o.Exclude == "" {

@@ -40,21 +40,6 @@ func (f *folder) stamp(h hash.Hash) error {
 	return nil
 }
 
-// files is the store of image files of any folder.
-type files []string
-
-func (f files) path(i int) string { return f[i] }
-
-func (f files) read(buf *buffer, i int) (record, error) {
-	data, err := readFile(buf, f[i])
-	return record{data: data}, err
-}
-
-// single returns the Set of one image file.
-func single(path string) *Set {
-	return &Set{Dir: filepath.Dir(path), store: files{path}, images: make([]entry, 1)}
-}
-
 // list reads a folder of class folders or of tar files.
 func list(dir string) (*Set, error) {
 	dirEntries, err := os.ReadDir(dir)

@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 
@@ -30,6 +31,19 @@ func (p Pipeline) Validate() error {
 // that is random draws the same every time. An unusable file is an *Error.
 func (p Pipeline) Load(path string) ([]float32, error) {
 	return p.Read(single(path), 0)
+}
+
+// Picture is network input as people see it.
+func (p Pipeline) Picture(x []float32) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, p.Size, p.Size))
+	for i := range p.Size * p.Size {
+		for c := range 3 {
+			v := math.Round(float64(x[3*i+c])*p.Std[c] + p.Mean[c])
+			m.Pix[4*i+c] = uint8(min(max(v, 0), 255))
+		}
+		m.Pix[4*i+3] = 255
+	}
+	return m
 }
 
 // Read is Load of image i of a set.

@@ -5,7 +5,6 @@ import (
 	"image"
 	"image/color"
 	imagedraw "image/draw"
-	"math"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -45,7 +44,7 @@ func Preview(set *Set, training, evaluation Options, rows, cols int) (*image.RGB
 			training.Mix.Apply(column, rows, size, size, rng)
 		}
 		for r := range rows {
-			paint(sheet, image.Pt(c*size, r*size), column[r*n:][:n], training.Pipeline)
+			imagedraw.Draw(sheet, image.Rect(c*size, r*size, (c+1)*size, (r+1)*size), training.Picture(column[r*n:][:n]), image.Point{}, imagedraw.Src)
 		}
 	}
 	for r, i := range picks {
@@ -71,18 +70,6 @@ func pick(set *Set, n int, seed uint64) []int {
 		picks[r] = images[rng.IntN(len(images))]
 	}
 	return picks
-}
-
-// paint puts a normalised image back into colours, at a place of the sheet.
-func paint(sheet *image.RGBA, at image.Point, pixels []float32, p Pipeline) {
-	for i := range p.Size * p.Size {
-		q := sheet.Pix[sheet.PixOffset(at.X+i%p.Size, at.Y+i/p.Size):][:4]
-		for c := range 3 {
-			v := math.Round(float64(pixels[3*i+c])*p.Std[c] + p.Mean[c])
-			q[c] = uint8(min(max(v, 0), 255))
-		}
-		q[3] = 255
-	}
 }
 
 // label writes a class's name over the upper edge of an image.

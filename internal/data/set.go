@@ -146,6 +146,33 @@ func OpenSplit(dir, split string, classes []string) (*Set, error) {
 	return openLike(src, split, classes)
 }
 
+// OpenSome lists the named split of dir, or if split is empty the one that OpenEval
+// does, whose classes are some of those given: the Set has all of them.
+func OpenSome(dir, split string, classes []string) (*Set, error) {
+	var s *Set
+	var err error
+	if split == "" {
+		s, err = OpenEval(dir, nil)
+	} else {
+		s, err = OpenSplit(dir, split, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if unknown := lack(s.Classes, classes); len(unknown) > 0 {
+		return nil, &Error{Path: s.Dir, Reason: "classes that the network does not have: " + some(unknown)}
+	}
+	place := map[string]int32{}
+	for i, name := range classes {
+		place[name] = int32(i)
+	}
+	for i, e := range s.images {
+		s.images[i].label = place[s.Classes[e.label]]
+	}
+	s.Classes = classes
+	return s, nil
+}
+
 // openLike lists a split whose classes must be those given, if any are.
 func openLike(src source, split string, classes []string) (*Set, error) {
 	s, err := src.open(split)
@@ -156,7 +183,11 @@ func openLike(src source, split string, classes []string) (*Set, error) {
 		s.Classes = classes // the last of them have no image here
 	}
 	if classes != nil && !slices.Equal(s.Classes, classes) {
-		return nil, &Error{Path: s.Dir, Reason: "classes differ from the network's: " + difference(s.Classes, classes)}
+		e := &Error{Path: s.Dir, Reason: "classes differ from the network's: " + difference(s.Classes, classes)}
+		if len(lack(s.Classes, classes)) == 0 && len(s.Classes) < len(classes) {
+			e.Hint = "eval --some-classes takes a folder that lacks some"
+		}
+		return nil, e
 	}
 	return s, nil
 }

@@ -20,6 +20,7 @@ type graph struct {
 	targets *G.Node // [N,classes], training only
 	step    *G.Node // [2], training only: see backend.StepValues
 	small   *G.Node // [N,H,W,C], the first map of the smallest size
+	maps    *G.Node // [N,H,W,Head], what is pooled
 	pooled  *G.Node // [N,Head], what the classifier reads
 	logits  *G.Node // [N,classes]
 	loss    *G.Node // scalar, training only
@@ -124,7 +125,8 @@ func (b *builder) back(x *G.Node) *G.Node {
 		x = b.mbconv(block, x)
 	}
 	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
-	x = b.norm("bn2", x, activations[b.arch.Activation])
+	b.maps = b.norm("bn2", x, activations[b.arch.Activation])
+	x = b.maps
 	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
 }
 

@@ -3,7 +3,6 @@ package train
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"image/jpeg"
 	"math"
 	"path/filepath"
@@ -167,16 +166,8 @@ func (r *run) thumbnail(m metrics.Miss) (t report.Thumbnail, err error) {
 	if err != nil {
 		return t, err
 	}
-	picture := image.NewRGBA(image.Rect(0, 0, p.Size, p.Size))
-	for i := range p.Size * p.Size {
-		for c := range 3 {
-			v := math.Round(float64(pixels[3*i+c])*p.Std[c] + p.Mean[c])
-			picture.Pix[4*i+c] = uint8(min(max(v, 0), 255))
-		}
-		picture.Pix[4*i+3] = 255
-	}
 	var file bytes.Buffer
-	if err := jpeg.Encode(&file, picture, &jpeg.Options{Quality: 80}); err != nil {
+	if err := jpeg.Encode(&file, p.Picture(pixels), &jpeg.Options{Quality: 80}); err != nil {
 		return t, fmt.Errorf("train: %w", err)
 	}
 	return report.Thumbnail{Path: r.observer.set.Path(m.Index), JPEG: file.Bytes(), Label: r.classes[m.Label], Predicted: r.classes[m.Predicted],

@@ -74,10 +74,12 @@ func conditionsOf(f *file, c convention, arch scale.Arch) conditions {
 		k.prepBy, k.prepOK = "as tensorflow/tpu evaluates it; Keras leaves the crop to the caller", false
 	case "lukemelas/EfficientNet-PyTorch":
 		k.prepBy, k.prepOK = "as tensorflow/tpu evaluates it; the advprop weights want mean and std 127.5", false
-	case "tensorflow/tpu":
-		if lite { // lite/efficientnet_lite_builder.py
-			k.prep.Mean, k.prep.Std, k.prep.Interpolation = [3]float64{127, 127, 127}, [3]float64{128, 128, 128}, "bilinear"
+		if lite {
+			k.prepBy = "as tensorflow/tpu evaluates it"
 		}
+	}
+	if lite && c.program != "timm" { // lite/efficientnet_lite_builder.py
+		k.prep.Mean, k.prep.Std, k.prep.Interpolation = [3]float64{127, 127, 127}, [3]float64{128, 128, 128}, "bilinear"
 	}
 	return k
 }
