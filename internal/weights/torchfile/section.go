@@ -60,10 +60,12 @@ func (d *dict) isState() bool {
 // section returns the first of sections that leads to a dict of tensors, or nil.
 func (d *dict) section() (string, *dict) {
 	for _, name := range sections {
-		for _, it := range d.items {
-			if inner, ok := it.value.(*dict); ok && it.key == any(name) && inner.isState() {
-				return name, inner
-			}
+		i := slices.IndexFunc(d.items, func(it item) bool { return it.key == any(name) })
+		if i < 0 {
+			continue
+		}
+		if inner, ok := d.items[i].value.(*dict); ok && inner.isState() {
+			return name, inner
 		}
 	}
 	return "", nil

@@ -134,8 +134,8 @@ func load(tensors []checkpoint.Tensor, views []*view, c container) error {
 		}
 		have += s.n
 		for _, i := range users[s] {
-			if total += views[i].count(); total > maxReuse*have+slack {
-				return faultf("", "makes %d values or more of %d", total, have)
+			if total += views[i].count(); total > min(maxReuse*have+slack, maxFloats) {
+				return faultf("", "makes %d values or more of the %d that it holds", total, have)
 			}
 			tensors[i].Data = views[i].values(b)
 		}

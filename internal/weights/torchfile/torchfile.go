@@ -23,7 +23,7 @@ import (
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
 // file's size.
 const (
-	maxFloats = 1 << 31  // of a storage; L2 has 0.48e9 in all
+	maxFloats = 1 << 31  // of a storage, and of all tensors; L2 has 0.48e9
 	maxRank   = 8        // of a tensor
 	maxPickle = 64 << 20 // bytes; a B7 with optimizer and running averages takes under 1 MB
 	maxOps    = 1 << 21  // opcodes of a pickle; a tensor takes about 30
@@ -31,8 +31,8 @@ const (
 	maxMarks  = 1 << 10  // open dicts, lists and tuples inside each other
 	maxString = 1 << 20  // bytes
 	maxGlobal = 1 << 8   // bytes of a module's or a class's name
-	maxRatio  = 64       // a zip's bytes unpacked to its size; of trained weights it is about 1
-	maxReuse  = 4        // how often tensors may show the values of their storage
+	maxRatio  = 16       // a zip's bytes unpacked to its size; of trained weights it is about 1
+	maxReuse  = 2        // how often tensors may show the values of their storage
 	slack     = 1 << 20  // bytes or values that the two limits above leave to small files
 )
 
