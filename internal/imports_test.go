@@ -29,7 +29,7 @@ var mayImport = map[string]string{
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
 	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
-	"internal/report":  "metrics atomicfile golang.org/x/image",
+	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 

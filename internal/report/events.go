@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Events writes a file that TensorBoard reads: records (TensorFlow's TFRecord:
@@ -49,7 +51,7 @@ func (e *Events) start(step int64) error {
 	if step > 0 {
 		void++ // the step itself is done
 	}
-	return e.write(field(nil, 7, []byte{1 << 3, 1}), void)
+	return e.write(field(nil, 7, number(nil, 1, 1)), void)
 }
 
 // Scalars writes values by their tags at a step.
@@ -57,8 +59,8 @@ func (e *Events) Scalars(step int64, values map[string]float64) error {
 	var summary []byte
 	for _, tag := range slices.Sorted(maps.Keys(values)) {
 		value := field(nil, 1, []byte(tag))
-		value = append(value, 2<<3|5) // simple_value, 32 bits
-		value = binary.LittleEndian.AppendUint32(value, math.Float32bits(float32(values[tag])))
+		value = protowire.AppendTag(value, 2, protowire.Fixed32Type) // simple_value
+		value = protowire.AppendFixed32(value, math.Float32bits(float32(values[tag])))
 		summary = field(summary, 1, value)
 	}
 	return e.write(field(nil, 5, summary), step)
@@ -68,8 +70,8 @@ func (e *Events) Scalars(step int64, values map[string]float64) error {
 func (e *Events) Text(tag, markdown string) error {
 	plugin := field(nil, 1, field(nil, 1, []byte("text"))) // SummaryMetadata.plugin_data.plugin_name
 	const stringType = 7                                   // DT_STRING
-	shape := field(nil, 2, []byte{1 << 3, 1})              // one dimension of size 1
-	tensor := field([]byte{1 << 3, stringType}, 2, shape)
+	shape := field(nil, 2, number(nil, 1, 1))              // one dimension of size 1
+	tensor := field(number(nil, 1, stringType), 2, shape)
 	tensor = field(tensor, 8, []byte(markdown))
 	value := field(nil, 1, []byte(tag))
 	value = field(value, 8, tensor)
@@ -79,10 +81,10 @@ func (e *Events) Text(tag, markdown string) error {
 
 // write adds a record: what, a message's field, with the time and the step.
 func (e *Events) write(what []byte, step int64) error {
-	event := []byte{1<<3 | 1} // wall_time, 64 bits
-	event = binary.LittleEndian.AppendUint64(event, math.Float64bits(float64(e.now().UnixMicro())/1e6))
+	event := protowire.AppendTag(nil, 1, protowire.Fixed64Type) // wall_time
+	event = protowire.AppendFixed64(event, math.Float64bits(float64(e.now().UnixMicro())/1e6))
 	if step != 0 { // a zero is left out
-		event = binary.AppendUvarint(append(event, 2<<3), uint64(step))
+		event = number(event, 2, uint64(step))
 	}
 	event = append(event, what...)
 	record := binary.LittleEndian.AppendUint64(nil, uint64(len(event)))
@@ -98,12 +100,14 @@ func (e *Events) write(what []byte, step int64) error {
 // Close closes the file.
 func (e *Events) Close() error { return e.w.Close() }
 
-// field appends a field that holds bytes: its number with wire type 2, a length,
-// the bytes.
-func field(b []byte, number int, content []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(number)<<3|2)
-	b = binary.AppendUvarint(b, uint64(len(content)))
-	return append(b, content...)
+// field appends a field that holds bytes.
+func field(b []byte, num protowire.Number, content []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), content)
+}
+
+// number appends a field that holds an integer.
+func number(b []byte, num protowire.Number, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), v)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
