@@ -34,6 +34,8 @@ var mayImport = map[string]string{
 	"internal/optim":   "backend",
 
 	"internal/weights": "weights/torchfile model checkpoint scale",
+	"internal/weights/onnx": "checkpoint scale google.golang.org/protobuf",
+	"internal/weights/npz":  "checkpoint scale",
 
 	"internal/model": "ops vm scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,

@@ -1,0 +1,146 @@
+// Package onnx writes a network as an ONNX model, which ONNX Runtime and other
+// programs run: the forward pass of internal/model's graph, normalised by the
+// running statistics.
+//
+// The format is onnx.proto of https://github.com/onnx/onnx (a ModelProto in
+// Protocol Buffers' encoding); the operators are those of its docs/Operators.md
+// at opset 17.
+package onnx
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+
+	"effnet/internal/checkpoint"
+)
+
+// What a reader must know: the version of the messages, and of the operators.
+const (
+	irVersion = 8
+	Opset     = 17
+)
+
+// maxBytes is what Protocol Buffers allow a message, and so ONNX a file that has
+// its weights inside.
+const maxBytes = math.MaxInt32
+
+// Options say what the graph holds.
+type Options struct {
+	// KeepBN leaves batch normalisations as they are; otherwise they become part
+	// of the weights and biases of the convolutions before them.
+	KeepBN bool
+	// Preprocess makes the input "pixels", uint8 [batch,R,R,3], RGB in 0 to 255,
+	// which the graph normalises itself. Otherwise it is "input", float32
+	// [batch,3,R,R], normalised. Images are cropped and resized before either.
+	Preprocess bool
+	// Version of the program, stored as the producer's.
+	Version string
+}
+
+// Input is the graph's input for people, such as "input float32 [batch,3,224,224]".
+func (o Options) Input(resolution int) string {
+	name, kind, shape := o.input(resolution)
+	return fmt.Sprintf("%s %s [%v,%v,%v,%v]", name, kind, shape[0], shape[1], shape[2], shape[3])
+}
+
+func (o Options) input(resolution int) (name, kind string, shape []any) {
+	if o.Preprocess {
+		return "pixels", "uint8", []any{batch, resolution, resolution, 3}
+	}
+	return "input", "float32", []any{batch, 3, resolution, resolution}
+}
+
+// batch is the dimension that whoever runs the graph chooses.
+const batch = "batch"
+
+// Write writes the network of valid metadata and tensors in timm's names and
+// PyTorch's layouts. The graph's output is "logits", float32 [batch,classes]. Its
+// metadata_props are JSON: "classes", the names by index; "preprocess", how an
+// image becomes the input; "arch", the scale.Arch.
+//
+// Weights are folded and encoded as they are written, so memory does not depend
+// on the network's size. Tensors that are not the network's are a
+// *checkpoint.Error without a path.
+func Write(w io.Writer, meta *checkpoint.Meta, tensors []checkpoint.Tensor, opt Options) error {
+	lookup, err := checkpoint.NewLookup(tensors)
+	if err != nil {
+		return err
+	}
+	b := &builder{arch: meta.Arch, opt: opt, lookup: lookup}
+	b.network(meta.Preprocess)
+	if b.err == nil {
+		b.err = lookup.Rest()
+	}
+	if b.err != nil {
+		return b.err
+	}
+	props, err := properties(meta)
+	if err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	return b.write(w, append(props, b.head()...))
+}
+
+// properties are the metadata_props of a ModelProto.
+func properties(meta *checkpoint.Meta) (m message, err error) {
+	for _, p := range []struct {
+		key   string
+		value any
+	}{{"classes", meta.Classes}, {"preprocess", meta.Preprocess}, {"arch", meta.Arch}} {
+		text, err := json.Marshal(p.value)
+		if err != nil {
+			return nil, err
+		}
+		var entry message
+		entry.text(entryKey, p.key)
+		entry.text(entryValue, string(text))
+		m.embed(modelMetadata, entry)
+	}
+	return m, nil
+}
+
+// head is a ModelProto's other fields but the graph.
+func (b *builder) head() (m message) {
+	m.number(modelIRVersion, irVersion)
+	m.text(modelProducer, "effnet")
+	m.text(modelProducerVersion, b.opt.Version)
+	var opset message
+	opset.number(opsetVersion, Opset)
+	m.embed(modelOpset, opset)
+	return m
+}
+
+// graph is a GraphProto but for the initializers.
+func (b *builder) graph() (m message) {
+	name, kind, shape := b.opt.input(b.arch.Resolution)
+	m = append(m, b.nodes...)
+	m.text(graphName, b.arch.Name)
+	m.embed(graphInput, valueInfo(name, elementTypes[kind], shape))
+	m.embed(graphOutput, valueInfo(output, elementTypes["float32"], []any{batch, b.arch.Classes}))
+	return m
+}
+
+// write writes the model: the fields given, and the graph.
+func (b *builder) write(w io.Writer, model message) error {
+	graph := b.graph()
+	size := int64(len(graph))
+	for _, i := range b.initializers {
+		size += i.size()
+	}
+	model.open(modelGraph, size)
+	if total := int64(len(model)) + size; total > maxBytes {
+		return fmt.Errorf("onnx: %s takes %d bytes: an ONNX file with its weights inside can have %d", b.arch.Name, total, maxBytes)
+	}
+	if _, err := w.Write(append(model, graph...)); err != nil {
+		return err
+	}
+	buf := make([]byte, 0, chunk)
+	for _, i := range b.initializers {
+		if err := i.write(w, buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
