@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -34,8 +35,7 @@ func changed(a scale.Arch, change func(*scale.Arch)) scale.Arch {
 	return a
 }
 
-// network is an architecture with the weights that random gives, in our own
-// implementation.
+// network is an architecture with random weights, in our own implementation.
 type network struct {
 	meta    checkpoint.Meta
 	tensors []checkpoint.Tensor
@@ -51,16 +51,17 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors, err := net.Tensors()
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := &network{net: net, backend: b, meta: checkpoint.Meta{
 		Arch: arch, Classes: make([]string, arch.Classes),
 		Preprocess: checkpoint.Preprocess{Resolution: arch.Resolution, Mean: [3]float64{120, 115, 105}, Std: [3]float64{58, 57, 59}},
 	}}
+	tensors, err := net.Tensors()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range tensors {
-		random(x.Name, x.Shape, x.Data)
+		random(x.Name, x.Shape, x.Data, gains[arch.Activation])
+		soften(arch, x.Name, x.Data)
 		n.tensors = append(n.tensors, checkpoint.Tensor(x))
 	}
 	if err := net.Load(tensors); err != nil {
@@ -69,9 +70,24 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 	return n
 }
 
-// random fills a tensor so that logits are about 1 and differ from image to image:
-// the centres and scales are tools/golden/network.py's.
-func random(name string, shape []int, data []float32) {
+// gains are of weights: with less, a deep network computes the same for every
+// image, and with more, it multiplies rounding from block to block, as no trained
+// network does.
+var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU6: 1.5}
+
+// soften makes blocks add less to their shortcuts the more there are in a stage,
+// for the same reason.
+func soften(arch scale.Arch, name string, data []float32) {
+	var stage, index int
+	if _, err := fmt.Sscanf(name, "blocks.%d.%d.bn3.weight", &stage, &index); err == nil && index > 0 {
+		for i := range data {
+			data[i] /= float32(arch.Stages[stage].Repeats)
+		}
+	}
+}
+
+// random fills a tensor; the scales are tools/golden/network.py's.
+func random(name string, shape []int, data []float32, gain float64) {
 	center, spread := 0., .2 // a normalisation's shift or running mean
 	norm := strings.Contains(name, "bn")
 	switch {
@@ -80,7 +96,7 @@ func random(name string, shape []int, data []float32) {
 	case !norm && strings.HasSuffix(name, ".bias"):
 		spread = .1
 	case !norm:
-		spread = math.Sqrt(3 * 2.4 * float64(shape[0]) / float64(len(data)))
+		spread = math.Sqrt(3 * gain * float64(shape[0]) / float64(len(data)))
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
@@ -90,12 +106,19 @@ func random(name string, shape []int, data []float32) {
 	}
 }
 
-// images are random pixels, [N,R,R,3].
-func (n *network) images(batch int) []byte {
+// images are random waves in colours with some noise, [N,R,R,3].
+func images(batch, resolution int) []byte {
 	r := rand.New(rand.NewPCG(2, uint64(batch)))
-	pixels := make([]byte, batch*n.meta.Arch.Resolution*n.meta.Arch.Resolution*3)
-	for i := range pixels {
-		pixels[i] = byte(r.IntN(256))
+	pixels := make([]byte, 0, batch*resolution*resolution*3)
+	for range batch {
+		var waves [3][3]float64
+		for c := range waves {
+			waves[c] = [3]float64{20 * r.NormFloat64(), 20 * r.NormFloat64(), 7 * r.Float64()}
+		}
+		for i := range resolution * resolution * 3 {
+			w, x, y := waves[i%3], float64(i/3%resolution)/float64(resolution), float64(i/3/resolution)/float64(resolution)
+			pixels = append(pixels, byte(128+90*math.Sin(w[0]*x+w[1]*y+w[2])+30*(r.Float64()-.5)))
+		}
 	}
 	return pixels
 }

@@ -22,7 +22,7 @@ func TestModelsComputeTheNetwork(t *testing.T) {
 		"relu6":     changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
 	} {
 		n := newNetwork(t, arch)
-		pixels := n.images(2)
+		pixels := images(2, arch.Resolution)
 		want := n.logits(t, pixels, 2)
 		for how, opt := range options {
 			input, x := "input", array{[]int{2, 3, arch.Resolution, arch.Resolution}, nil}
@@ -63,7 +63,7 @@ func fusedTensors() []checkpoint.Tensor {
 	add := func(name string, shape ...int) {
 		x := newArray(shape...)
 		data := make([]float32, len(x.v))
-		random(name, shape, data)
+		random(name, shape, data, 2)
 		all = append(all, checkpoint.Tensor{Name: name, Shape: shape, Data: data})
 	}
 	conv := func(conv, norm string, shape ...int) {
