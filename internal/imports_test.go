@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs train report metrics optim weights model data data/check augment atomicfile config checkpoint scale " +
+	"cmd/effnet": "effnet/configs train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
 	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
@@ -33,7 +33,7 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights": "weights/torchfile model checkpoint scale",
+	"internal/weights":      "weights/torchfile model checkpoint scale",
 	"internal/weights/onnx": "checkpoint scale google.golang.org/protobuf",
 	"internal/weights/npz":  "checkpoint scale",
 

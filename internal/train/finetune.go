@@ -33,8 +33,10 @@ func (f FineTune) frozen(epoch int) model.Frozen {
 
 const classifier = "classifier."
 
-// initialise gives a network the weights of Start, and random ones where that has
-// none: a classifier of other classes.
+// initialise gives a network random weights, or those of Start and, where that has
+// no classifier, one of zeros: random logits would send gradients into the body
+// that have nothing to do with the images (Kolesnikov et al. 2020, "Big Transfer",
+// begins so too).
 func (r *run) initialise(net *model.Network) error {
 	if err := net.Initialise(r.Seed); err != nil || r.Start == nil {
 		return err
@@ -47,6 +49,7 @@ func (r *run) initialise(net *model.Network) error {
 	if !slices.ContainsFunc(start, func(t model.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }) {
 		for _, t := range tensors {
 			if strings.HasPrefix(t.Name, classifier) {
+				clear(t.Data)
 				start = append(start, t)
 			}
 		}
