@@ -22,12 +22,12 @@ type Config struct {
 	Name string `yaml:"name,omitempty" help:"name of the run (default: the network's)"`
 	Out  string `yaml:"out,omitempty" help:"folder of the run (default: runs/NAME)"`
 
-	Variant    string     `yaml:"variant,omitempty" help:"published network: b0 to b8, l2, lite0 to lite4 (default: b0)"`
+	Variant    string     `yaml:"variant,omitempty" help:"published network: b0 to b8, l2, lite0 to lite4, v2-s, v2-m, v2-l (default: b0)"`
 	Phi        *float64   `yaml:"phi,omitempty" help:"instead of a variant: scale the baseline's depth by alpha^phi, width by beta^phi, resolution by gamma^phi"`
 	Alpha      float64    `yaml:"alpha" help:"base of the depth"`
 	Beta       float64    `yaml:"beta" help:"base of the width"`
 	Gamma      float64    `yaml:"gamma" help:"base of the resolution"`
-	Baseline   Baseline   `yaml:"baseline,omitempty" help:"what phi scales: efficientnet-b0 or efficientnet-lite0; in YAML also a stage table (default: efficientnet-b0)"`
+	Baseline   Baseline   `yaml:"baseline,omitempty" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnetv2-s, -m or -l; in YAML also a stage table (default: efficientnet-b0)"`
 	ImgSize    int        `yaml:"img-size" help:"side of the input in pixels; 0 for the network's own"`
 	Drop       float64    `yaml:"drop" help:"dropout before the classifier; -1 for the network's own"`
 	DropPath   float64    `yaml:"drop-path" help:"stochastic depth: the share of the last blocks that a step drops"`

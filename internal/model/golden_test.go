@@ -34,7 +34,14 @@ type golden struct {
 	Loss        float64          `json:"loss"`
 	Gradients   map[string]probe `json:"gradients"`
 	Running     map[string]probe `json:"running"`
-	Optimizers  []struct {
+	Frozen      []struct {
+		Stages      int
+		Body, Norms bool
+		Loss        float64
+		Gradients   map[string]probe
+		Running     map[string]probe
+	}
+	Optimizers []struct {
 		Name                     string
 		LR, Momentum, Alpha, Eps float64
 		WeightDecay              float64 `json:"weight_decay"`
@@ -180,8 +187,8 @@ func check(t *testing.T, what string, got []float32, whole []float32, p probe, n
 
 func TestAgainstPyTorch(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.json")
-	if len(files) != 6 {
-		t.Fatalf("%d fixtures, want 6", len(files))
+	if len(files) != 7 {
+		t.Fatalf("%d fixtures, want 7", len(files))
 	}
 	for _, set := range kernel.Available() {
 		for _, path := range files {

@@ -152,8 +152,11 @@ func (b *builder) classifier(x *G.Node) *G.Node {
 // excite, project, and the way round. The names are timm's, whose blocks
 // without an expansion number their normalisations from the depthwise one.
 func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
+	if blk.Fused {
+		return b.fusedMBConv(blk, x)
+	}
 	act := activations[b.arch.Activation]
-	name := fmt.Sprintf("blocks.%d.%d.", blk.Stage, blk.Index)
+	name := blk.Name() + "."
 	shortcut, project, bn := x, "conv_pw", 1
 	norm := func(x *G.Node, act backend.Activation) *G.Node {
 		bn++
@@ -171,10 +174,32 @@ func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
 	}
 	x = b.conv(name+project, x, 1, 1, blk.Out)
 	x = norm(x, backend.Identity)
+	return b.residual(blk, x, shortcut)
+}
+
+// fusedMBConv is EfficientNetV2's block: a whole convolution and the projection,
+// or without an expansion that convolution alone. The names are timm's.
+func (b *builder) fusedMBConv(blk scale.Block, x *G.Node) *G.Node {
+	act, name, shortcut := activations[b.arch.Activation], blk.Name()+".", x
+	if blk.Expand {
+		x = b.conv(name+"conv_exp", x, blk.Kernel, blk.Stride, blk.Expanded)
+		x = b.norm(name+"bn1", x, act)
+		x = b.conv(name+"conv_pwl", x, 1, 1, blk.Out)
+		x = b.norm(name+"bn2", x, backend.Identity)
+	} else {
+		x = b.conv(name+"conv", x, blk.Kernel, blk.Stride, blk.Out)
+		x = b.norm(name+"bn1", x, act)
+	}
+	return b.residual(blk, x, shortcut)
+}
+
+// residual adds a block's input to its branch, if it has a shortcut; training may
+// drop the branch.
+func (b *builder) residual(blk scale.Block, x, shortcut *G.Node) *G.Node {
 	if !blk.Residual {
 		return x
 	}
-	if !b.training || blk.Survival >= 1 || b.frozen.layer(name) {
+	if !b.training || blk.Survival >= 1 || b.frozen.layer(blk.Name()+".") {
 		return b.do(func() (*G.Node, error) { return ops.Add(x, shortcut) })
 	}
 	random := b.random()

@@ -30,11 +30,16 @@ const (
 // squeeze-and-excitation (absent when the ratio is 0) and a 1x1 projection.
 const MBConv = "mbconv"
 
+// Fused is EfficientNetV2's Fused-MBConv (Tan & Le, 2021, figure 2): a whole KxK
+// convolution does the expansion's and the depthwise one's work; the projection
+// follows, or nothing when the expansion is 1. It has no squeeze-and-excitation.
+const Fused = "fused"
+
 // Stage is one row of the paper's table 1: a block repeated. The first block
 // has the stage's stride, the others stride 1.
 type Stage struct {
-	Block     string  `json:"block" yaml:"block"`         // MBConv
-	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel
+	Block     string  `json:"block" yaml:"block"`         // MBConv or Fused
+	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of Fused's
 	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
 	Expansion int     `json:"expansion" yaml:"expansion"` // expanded channels = Expansion * input channels
 	Channels  int     `json:"channels" yaml:"channels"`   // output channels

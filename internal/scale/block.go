@@ -4,12 +4,13 @@ import "fmt"
 
 // Block is one block of an Arch, as it stands in the network.
 type Block struct {
-	Stage, Index   int // stage, and position within it: timm's blocks.STAGE.INDEX
-	Global         int // position among all blocks
+	Stage, Index   int  // stage, and position within it: timm's blocks.STAGE.INDEX
+	Global         int  // position among all blocks
+	Fused          bool // see Fused
 	Kernel, Stride int
 	In, Out        int     // channels
-	Expanded       int     // channels of the depthwise convolution: In * expansion
-	Expand         bool    // whether there is an expansion convolution
+	Expanded       int     // channels before the projection: In * expansion
+	Expand         bool    // whether the expansion is not 1
 	Squeeze        int     // SE's inner width; 0 for no SE
 	Residual       bool    // whether the input is added to the output
 	Survival       float64 // probability that training keeps the block's branch
@@ -35,6 +36,7 @@ func (a Arch) Blocks() []Block {
 				Stage:    stage,
 				Index:    i,
 				Global:   global,
+				Fused:    s.Block == Fused,
 				Kernel:   s.Kernel,
 				Stride:   stride,
 				In:       in,

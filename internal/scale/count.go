@@ -34,7 +34,7 @@ func Count(a Arch) Cost {
 		if b.Stage != stage {
 			stage = b.Stage
 			s := a.Stages[stage]
-			c.begin(fmt.Sprintf("MBConv%d, k%dx%d", s.Expansion, s.Kernel, s.Kernel), s.Channels, s.Repeats)
+			c.begin(fmt.Sprintf("%s%d, k%dx%d", blockNames[s.Block], s.Expansion, s.Kernel, s.Kernel), s.Channels, s.Repeats)
 		}
 		c.block(b)
 	}
@@ -66,7 +66,19 @@ func (c *counter) add(params, macs int) {
 	c.MACs += int64(macs)
 }
 
+// blockNames are the papers'.
+var blockNames = map[string]string{MBConv: "MBConv", Fused: "Fused-MBConv"}
+
 func (c *counter) block(b Block) {
+	switch {
+	case b.Fused && !b.Expand:
+		c.conv(b.Kernel, b.Stride, b.In, b.Out)
+		return
+	case b.Fused:
+		c.conv(b.Kernel, b.Stride, b.In, b.Expanded)
+		c.conv(1, 1, b.Expanded, b.Out)
+		return
+	}
 	if b.Expand {
 		c.conv(1, 1, b.In, b.Expanded)
 	}

@@ -52,13 +52,16 @@ func (a Arch) Validate() error {
 
 func (s Stage) check() []error {
 	errs := []error{
-		checkName("block", s.Block, MBConv),
+		checkName("block", s.Block, MBConv, Fused),
 		checkInt("kernel", s.Kernel, maxKernel),
 		checkInt("stride", s.Stride, maxStride),
 		checkInt("expansion", s.Expansion, maxExpansion),
 		checkInt("channels", s.Channels, maxChannels),
 		checkInt("repeats", s.Repeats, maxRepeats),
 		checkFloat("se-ratio", s.SERatio, 0, 1),
+	}
+	if s.Block == Fused && s.SERatio != 0 {
+		errs = append(errs, fmt.Errorf("se-ratio: %v in a block %q, which has no squeeze-and-excitation", s.SERatio, Fused))
 	}
 	if s.Kernel%2 == 0 {
 		errs = append(errs, fmt.Errorf("kernel: %d is even (an odd side has a centre)", s.Kernel))

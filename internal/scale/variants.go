@@ -38,7 +38,7 @@ func withSE(stages []Stage, ratio float64) []Stage {
 
 // LookupBaseline finds a baseline by its name.
 func LookupBaseline(name string) (Baseline, error) {
-	return lookup("baseline", []Baseline{efficientNetB0, efficientNetLite0}, func(b Baseline) string { return b.Name }, name)
+	return lookup("baseline", []Baseline{efficientNetB0, efficientNetLite0, efficientNetV2S, efficientNetV2M, efficientNetV2L}, func(b Baseline) string { return b.Name }, name)
 }
 
 // Published is one row of the released models' table. The coefficients were
@@ -69,6 +69,10 @@ var published = []Published{
 	{"lite2", efficientNetLite0, 1.1, 1.2, 260, 0.3},
 	{"lite3", efficientNetLite0, 1.2, 1.4, 280, 0.3},
 	{"lite4", efficientNetLite0, 1.4, 1.8, 300, 0.3},
+	// Dropout as in effnetv2_configs.py.
+	{"v2-s", efficientNetV2S, 1, 1, 384, 0.2},
+	{"v2-m", efficientNetV2M, 1, 1, 480, 0.3},
+	{"v2-l", efficientNetV2L, 1, 1, 480, 0.4},
 }
 
 // Variants lists the published variants, smallest first in each family.
@@ -79,7 +83,7 @@ func LookupVariant(name string) (Published, error) {
 	return lookup("variant", published, func(p Published) string { return p.Name }, name)
 }
 
-// Variant is the network of a published variant: b0 to b8, l2, lite0 to lite4.
+// Variant is the network of a published variant: b0 to b8, l2, lite0 to lite4, v2-s to v2-l.
 func Variant(name string) (Arch, error) {
 	p, err := LookupVariant(name)
 	if err != nil {

@@ -37,8 +37,6 @@ const (
 	projectNorm
 )
 
-const fusedBlock = "fused"
-
 // A blockKind says which layers a block has.
 type blockKind int
 
@@ -73,7 +71,7 @@ func parse(name string, arch scale.Arch, blocks map[[2]int]*scale.Block) (part, 
 			return p, fmt.Errorf("weights: %s: %w", name, err)
 		}
 		p.block = blocks[[2]int{stage, index}]
-		p.kind = kindOf(arch.Stages[stage], p.block)
+		p.kind = kindOf(p.block)
 		p.role, ok = inside[p.kind][layer]
 	} else {
 		p.role, ok = ends[layer]
@@ -88,11 +86,11 @@ func parse(name string, arch scale.Arch, blocks map[[2]int]*scale.Block) (part, 
 	return p, nil
 }
 
-func kindOf(stage scale.Stage, b *scale.Block) blockKind {
+func kindOf(b *scale.Block) blockKind {
 	switch {
-	case stage.Block == fusedBlock && b.Expand:
+	case b.Fused && b.Expand:
 		return fused
-	case stage.Block == fusedBlock:
+	case b.Fused:
 		return single
 	case b.Expand:
 		return inverted

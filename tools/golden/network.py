@@ -51,6 +51,8 @@ CASE.json holds
     gradients       {parameter: probe}, of loss
     running         {running statistic: probe}, after that one training forward pass
                     (PyTorch's: the variance that enters is the unbiased one, n/(n-1))
+    frozen          [{stages | body | norms, loss, gradients, running}]: the training pass with
+                    those layers in evaluation mode and their parameters without gradients
     optimizers      [{name, lr, momentum, alpha, eps, weight_decay, losses, norms}]: ten
                     steps on the same batch from the same start; losses[k] is before step
                     k; norms {tensor: L2 norm} after the tenth. Weight decay is added to
@@ -142,9 +144,10 @@ def center_scale(kind: str, shape) -> tuple[float, float]:
     }[kind]
 
 
-# The networks. A stage is (kernel, stride, expansion, channels, repeats).
+# The networks. A stage is (kernel, stride, expansion, channels, repeats), and "fused" for EfficientNetV2's block.
 
 TINY = [(3, 1, 1, 8, 1), (3, 2, 6, 16, 2), (5, 2, 6, 24, 2), (3, 1, 4, 32, 1)]
+TINY_V2 = [(3, 1, 1, 8, 2, "fused"), (3, 2, 4, 16, 2, "fused"), (3, 2, 4, 24, 2), (5, 1, 6, 32, 1)]
 B0 = [
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -158,21 +161,22 @@ B0 = [
 
 def make_arch(name, table, stem, head, classes, resolution, padding, activation="swish"):
     se = 0.25 if activation == "swish" else 0
+    block = lambda s: s[5] if len(s) > 5 else "mbconv"
     return {
         "name": name,
         "resolution": resolution,
         "stem": stem,
         "stages": [
             {
-                "block": "mbconv",
-                "kernel": k,
-                "stride": s,
-                "expansion": e,
-                "channels": c,
-                "repeats": r,
-                "se_ratio": se,
+                "block": block(s),
+                "kernel": s[0],
+                "stride": s[1],
+                "expansion": s[2],
+                "channels": s[3],
+                "repeats": s[4],
+                "se_ratio": se if block(s) == "mbconv" else 0,
             }
-            for k, s, e, c, r in table
+            for s in table
         ],
         "head": head,
         "classes": classes,
@@ -187,8 +191,8 @@ def make_arch(name, table, stem, head, classes, resolution, padding, activation=
     }
 
 
-def tiny(name, resolution, padding, activation="swish"):
-    return make_arch(name, TINY, 8, 64, 10, resolution, padding, activation)
+def tiny(name, resolution, padding, activation="swish", table=TINY):
+    return make_arch(name, table, 8, 64, 10, resolution, padding, activation)
 
 
 def full(name, padding, activation="swish"):
@@ -202,8 +206,9 @@ def batch_norm(arch):
 def timm_tiny(arch):
     stages = []
     for s in arch["stages"]:
-        block = "ds" if s["expansion"] == 1 else "ir"
-        se = f"_se{s['se_ratio']}" if s["se_ratio"] else ""
+        one, more = ("cn", "er") if s["block"] == "fused" else ("ds", "ir")
+        block = one if s["expansion"] == 1 else more
+        se = f"_se{s['se_ratio']}" if s["se_ratio"] else "_skip" if block == "cn" else ""
         stages.append(
             [f"{block}_r{s['repeats']}_k{s['kernel']}_s{s['stride']}_e{s['expansion']}_c{s['channels']}{se}"]
         )
@@ -241,10 +246,15 @@ CASES = {
     "tiny_same": (tiny("tiny_same", 33, "same"), timm_tiny),
     "tiny_symmetric": (tiny("tiny_symmetric", 32, "symmetric"), vision),
     "tiny_lite": (tiny("tiny_lite", 32, "same", "relu6"), timm_tiny),
+    "tiny_v2": (tiny("tiny_v2", 33, "same", table=TINY_V2), timm_tiny),
     "b0_symmetric": (full("b0_symmetric", "symmetric"), vision),
     "b0_same": (full("b0_same", "same"), functools.partial(timm_full, "tf_efficientnet_b0")),
     "lite0_same": (full("lite0_same", "same", "relu6"), functools.partial(timm_full, "tf_efficientnet_lite0")),
 }
+
+
+# What fine-tuning may leave as it is: the stem and some stages, all but the classifier, the normalisations.
+FROZEN = [{"stages": 2}, {"body": True}, {"norms": True}]
 
 
 def timm_name(name: str, stages: int) -> str:
@@ -367,15 +377,39 @@ class Case:
             "loss": rounded(loss),
             "gradients": {n: probe(n, t) for n, t in grads.items()},
             "running": {n: probe(n, t) for n, t in running.items()},
+            **({"frozen": [self.freeze(f) for f in FROZEN]} if self.name in ("tiny_same", "tiny_v2") else {}),
             "optimizers": [self.train(o) for o in self.optimizers()],
         }
         whole = {"grad." + n: t for n, t in grads.items()} | running
         return document, {n: t.detach().float().contiguous() for n, t in whole.items()}
 
+    def freeze(self, frozen):
+        """A training pass in which some layers stay as they are; see FROZEN."""
+        net = copy.deepcopy(self.net).train()
+        for name, module in net.named_modules():
+            if list(module.children()) and not isinstance(module, nn.BatchNorm2d):  # timm's has the activation inside
+                continue
+            part = name.split(".")
+            still = frozen.get("body", False) and part[0] != "classifier"
+            if frozen.get("stages"):
+                still = part[0] in ("conv_stem", "bn1") or part[0] == "blocks" and int(part[1]) < frozen["stages"]
+            if frozen.get("norms"):
+                still = isinstance(module, nn.BatchNorm2d)
+            if still:
+                module.eval().requires_grad_(False)
+        loss, _ = self.loss(net)
+        loss.backward()
+        tensors = self.tensors(net)
+        return frozen | {
+            "loss": rounded(loss),
+            "gradients": {n: probe(n, t.grad) for n, t in tensors.items() if t.grad is not None},
+            "running": {n: probe(n, t) for n, t in tensors.items() if not isinstance(t, nn.Parameter)},
+        }
+
     def optimizers(self):
         rmsprop = {"name": "rmsprop", "lr": 0.01, "momentum": 0.9, "alpha": 0.9, "eps": 1e-3, "weight_decay": 1e-5}
         sgd = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
-        return {"tiny_same": [rmsprop, sgd], "b0_symmetric": [], "lite0_same": []}.get(self.name, [rmsprop])
+        return {"tiny_v2": [], "tiny_same": [rmsprop, sgd], "b0_symmetric": [], "lite0_same": []}.get(self.name, [rmsprop])
 
     def train(self, optimizer):
         net = copy.deepcopy(self.net).train()
