@@ -61,7 +61,7 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 	}
 	for _, x := range tensors {
 		random(x.Name, x.Shape, x.Data, gains[arch.Activation])
-		soften(arch, x.Name, x.Data)
+		adjust(arch, x.Name, x.Data)
 		n.tensors = append(n.tensors, checkpoint.Tensor(x))
 	}
 	if err := net.Load(tensors); err != nil {
@@ -75,14 +75,19 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 // network does.
 var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU6: 1.5}
 
-// soften makes blocks add less to their shortcuts the more there are in a stage,
-// for the same reason.
-func soften(arch scale.Arch, name string, data []float32) {
+// adjust makes blocks add less to their shortcuts the more there are in a stage,
+// for the same reason, and lets some values of ReLU6 pass 6.
+func adjust(arch scale.Arch, name string, data []float32) {
+	factor := 1.
 	var stage, index int
 	if _, err := fmt.Sscanf(name, "blocks.%d.%d.bn3.weight", &stage, &index); err == nil && index > 0 {
-		for i := range data {
-			data[i] /= float32(arch.Stages[stage].Repeats)
-		}
+		factor = 1 / float64(arch.Stages[stage].Repeats)
+	}
+	if name == "bn1.weight" && arch.Activation == scale.ReLU6 {
+		factor = 5
+	}
+	for i := range data {
+		data[i] *= float32(factor)
 	}
 }
 
