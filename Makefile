@@ -25,11 +25,12 @@ test-full: ## test afresh, also on the generic kernels, and what needs files bes
 	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
 	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
-	@echo 'Where they are: EFFNET_PYTHON, a Python with tensorboard, and EFFNET_BROWSER,'
+	@echo 'Where they are: EFFNET_PYTHON, a Python with tensorboard, for internal/report, and'
+	@echo 'onnx, onnxruntime, keras and torch, for internal/weights; and EFFNET_BROWSER,'
 	@echo 'a Chromium (or one in PATH), for internal/report; without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	go vet ./...
-	EFFNET_FAULTS=30 go test -timeout 30m -count=1 ./...
+	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
 	GOEXPERIMENT= go vet ./...
 	GOEXPERIMENT= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
 

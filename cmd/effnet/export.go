@@ -10,6 +10,7 @@ import (
 
 	"effnet/internal/atomicfile"
 	"effnet/internal/checkpoint"
+	"effnet/internal/scale"
 	"effnet/internal/weights/npz"
 	"effnet/internal/weights/onnx"
 
@@ -132,5 +133,10 @@ func exportSafetensors(path string, f *checkpoint.File, _ exportOptions) (string
 
 func exportNPZ(path string, f *checkpoint.File, _ exportOptions) (string, error) {
 	err := atomicfile.Write(path, func(file *os.File) error { return npz.Write(file, f.Meta.Arch, f.Tensors) })
-	return fmt.Sprintf("npz, %d arrays in Keras' order", len(f.Tensors)), err
+	what := fmt.Sprintf("npz, %d arrays in Keras' order", len(f.Tensors))
+	if a := f.Meta.Arch; !npz.Exact(a) {
+		what += fmt.Sprintf("; Keras computes something else: it pads by the rule %q, not %q, at a batch norm eps of %g, not %g",
+			scale.Same, a.Padding, npz.BNEps, a.BNEps)
+	}
+	return what, err
 }

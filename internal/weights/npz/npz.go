@@ -13,8 +13,7 @@
 // [N,R,R,3], normalised as the checkpoint's preprocessing says. The model takes
 // pixels instead if that layer is given the same mean and standard deviation.
 //
-// Keras pads as TensorFlow does, at an eps of 1e-3: a network with symmetric
-// padding or another eps computes something else there.
+// A network that is not Exact computes something else there.
 package npz
 
 import (
@@ -29,6 +28,13 @@ import (
 	"effnet/internal/checkpoint"
 	"effnet/internal/scale"
 )
+
+// BNEps is what Keras' networks add to the variances.
+const BNEps = 1e-3
+
+// Exact says whether Keras' networks, which pad as TensorFlow does, compute what
+// this one does with the same weights.
+func Exact(a scale.Arch) bool { return a.Padding == scale.Same && a.BNEps == BNEps }
 
 // Write writes the network of a valid arch and tensors in timm's names and
 // PyTorch's layouts. A weight that Keras calls "block1a_bn/gamma" is the file's

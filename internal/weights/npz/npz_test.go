@@ -75,7 +75,7 @@ top_conv top_bn predictions`
 func TestOrder(t *testing.T) {
 	_, _, tensors := newNetwork(t, tiny())
 	var want []string
-	for _, layer := range strings.Fields(kerasOrder) {
+	for layer := range strings.FieldsSeq(kerasOrder) {
 		parts := []string{"kernel"}
 		switch {
 		case strings.HasSuffix(layer, "bn"):

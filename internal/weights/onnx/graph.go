@@ -165,10 +165,9 @@ func (b *builder) convNorm(conv, norm string, x value, f filter) value {
 	if b.opt.KeepBN {
 		b.constant(conv+".weight", dims...)
 		b.node("Conv", conv, in{x.name, conv + ".weight"}, attributes...)
-		inputs := in{conv}
-		for _, part := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
-			b.constant(norm+part, f.out)
-			inputs = append(inputs, norm+part)
+		inputs := in{conv, norm + ".weight", norm + ".bias", norm + ".running_mean", norm + ".running_var"}
+		for _, name := range inputs[1:] {
+			b.constant(name, f.out)
 		}
 		y.name = b.node("BatchNormalization", norm, inputs, attribute{"epsilon", float32(b.arch.BNEps)})
 		return y
