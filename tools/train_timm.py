@@ -1,29 +1,33 @@
 #!/usr/bin/env python3
-"""Trains timm's tf_efficientnet_b0 by the recipe of configs/small.yaml, for docs/results.md
-to compare with.
+"""Trains timm's networks by effnet's recipes, for docs/results.md to compare with.
 
-    pip install torch torchvision timm pillow
+    pip install torch torchvision timm safetensors pillow
     python3 tools/train_timm.py DIR --seed 1                  # one training
     python3 tools/train_timm.py DIR --compare bin/effnet      # three seeds of each, in turn, and a table
+    python3 tools/train_timm.py DIR --compare bin/effnet --finetune WEIGHTS [--shots 16]
 
 DIR is a folder as effnet takes it. The recipe is what `effnet train DIR --config
-configs/small.yaml` does: random resized crop and flip with Pillow's bicubic, RMSpropTF
+configs/small.yaml` does: random resized crop and flip, RMSpropTF
 with L2 in the gradient on all but batch normalisation, linear warm-up and cosine by the
-step, the gradient clipped by its norm, label smoothing, dropout, stochastic depth, EMA with the reference's warm-up over
-weights and running statistics, evaluated after each epoch. One line an epoch on stderr,
-one JSON object on stdout.
+step, the gradient clipped by its norm, label smoothing, dropout, stochastic depth, EMA
+with the reference's warm-up over weights and running statistics, evaluated after each
+epoch. With --finetune it is what `effnet finetune WEIGHTS DIR --epochs 3` does: WEIGHTS, a
+checkpoint of effnet (see effnet import), AdamW, a classifier that begins with zeros and
+has its own learning rate. One line an epoch on stderr, one JSON object on stdout.
 """
 
 import argparse
 import copy
 import json
 import math
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -31,33 +35,69 @@ from timm.optim import RMSpropTF
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-MEAN, STD = [123.675 / 255, 116.28 / 255, 103.53 / 255], [58.395 / 255, 57.12 / 255, 57.375 / 255]
+IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "interpolation": "bicubic"}
+
+
+def metadata(path):
+    """What a checkpoint of effnet says of itself."""
+    with safetensors.safe_open(path, "pt") as f:
+        return json.loads(f.metadata()["effnet"])
+
+
+def few(data, shots, seed):
+    """shots images of each class."""
+    chosen = []
+    for c in range(len(data.classes)):
+        of = [i for i, t in enumerate(data.targets) if t == c]
+        chosen += random.Random(seed).sample(of, shots)
+    return torch.utils.data.Subset(data, sorted(chosen))
 
 
 def loaders(args):
-    bicubic = transforms.InterpolationMode.BICUBIC
-    tail = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    prep = metadata(args.finetune)["preprocess"] if args.finetune else IMAGENET
+    mode = transforms.InterpolationMode(prep["interpolation"])
+    tail = [transforms.ToTensor(), transforms.Normalize([v / 255 for v in prep["mean"]], [v / 255 for v in prep["std"]])]
     train = ImageFolder(f"{args.dir}/train", transforms.Compose(
-        [transforms.RandomResizedCrop(args.img_size, (args.scale, 1), interpolation=bicubic), transforms.RandomHorizontalFlip(), *tail]))
+        [transforms.RandomResizedCrop(args.img_size, (args.scale, 1), interpolation=mode), transforms.RandomHorizontalFlip(), *tail]))
     padding = round(args.img_size * (1 / 0.875 - 1))
 
     def center(image):  # tensorflow/tpu, preprocessing.py, _decode_and_center_crop
         side = int(args.img_size / (args.img_size + padding) * min(image.size))
         x, y = (image.width - side + 1) // 2, (image.height - side + 1) // 2
-        return image.crop((x, y, x + side, y + side)).resize((args.img_size, args.img_size), 3)
+        return image.crop((x, y, x + side, y + side)).resize((args.img_size, args.img_size), {"bilinear": 2, "bicubic": 3}[prep["interpolation"]])
 
     val = ImageFolder(f"{args.dir}/val", transforms.Compose([center, *tail]))
     assert train.classes == val.classes
+    classes = len(train.classes)
+    if args.shots:
+        train = few(train, args.shots, args.seed)
     make = lambda s, **k: torch.utils.data.DataLoader(s, args.batch_size, num_workers=args.workers, persistent_workers=args.workers > 0, **k)
-    return make(train, shuffle=True, drop_last=True), make(val)
+    return make(train, shuffle=True, drop_last=True), make(val), classes
 
 
 def network(args, classes):
-    net = timm.create_model("tf_efficientnet_b0", num_classes=classes, drop_rate=0.2, drop_path_rate=args.drop_path)
+    name = "tf_efficientnet_" + (metadata(args.finetune)["arch"]["name"] if args.finetune else "b0")
+    net = timm.create_model(name, num_classes=classes, drop_rate=0.2, drop_path_rate=args.drop_path)
+    if args.finetune:
+        weights = safetensors.torch.load_file(args.finetune)
+        net.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier")}, strict=False)
+        torch.nn.init.zeros_(net.classifier.weight)
+        torch.nn.init.zeros_(net.classifier.bias)
     for m in net.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
             m.momentum = args.bn_momentum
     return net.to(memory_format=torch.channels_last)
+
+
+def optimizer_of(args, net):
+    """Groups: what decays, batch normalisation, and with --finetune the classifier; scale is of the learning rate."""
+    is_norm = lambda n: ".bn" in n or n.startswith("bn")
+    is_head = lambda n: args.finetune and n.startswith("classifier")
+    group = lambda has, decay, scale: {"params": [p for n, p in net.named_parameters() if has(n)], "weight_decay": decay, "scale": scale}
+    groups = [group(lambda n: not is_norm(n) and not is_head(n), args.weight_decay, 1), group(is_norm, 0, 1)]
+    if not args.finetune:
+        return RMSpropTF(groups, lr=args.lr, alpha=0.9, eps=1e-3, momentum=0.9)
+    return torch.optim.AdamW([*groups, group(is_head, args.weight_decay, args.head_lr)], lr=args.lr)
 
 
 def evaluate(net, batches):
@@ -76,12 +116,18 @@ def compare(args):
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as out:
             start = time.time()
-            command = [args.compare, "train", args.dir, "--config", "configs/small.yaml", "--seed", str(seed), "--out", out + "/run", "--json", "-q"]
+            if args.finetune:
+                command = [args.compare, "finetune", args.finetune, args.dir, "--epochs", str(args.epochs), "--shots", str(args.shots)]
+            else:
+                command = [args.compare, "train", args.dir, "--config", "configs/small.yaml"]
+            command += ["--seed", str(seed), "--out", out + "/run", "--json", "-q"]
             result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             last = result["epochs"][-1]
             rows["effnet"].append((last["val_top1"], last["ema_top1"], time.time() - start))
         start = time.time()
         command = [sys.executable, __file__, args.dir, "--seed", str(seed)]
+        if args.finetune:
+            command += ["--finetune", args.finetune, "--epochs", str(args.epochs), "--shots", str(args.shots)]
         result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         rows["timm"].append((result["top1"], result["top1_ema"], time.time() - start))
         print(seed, {name: values[-1] for name, values in rows.items()}, file=sys.stderr)
@@ -92,38 +138,34 @@ def compare(args):
         print(f"| {name} | {show(raw)} | {100 * statistics.mean(raw):.1f} | {show(ema)} | {100 * statistics.mean(ema):.1f} | {', '.join(f'{s:.0f}' for s in seconds)} |")
 
 
+# The settings of configs/small.yaml and configs/finetune.yaml.
+SMALL = dict(img_size=64, batch_size=32, lr=0.001, warmup_epochs=5, scale=0.35, drop_path=0.1, bn_momentum=0.1, weight_decay=1e-5, clip_grad=5, ema_decay=0.99)
+FINETUNE = dict(img_size=224, batch_size=16, lr=0.00003, head_lr=100, warmup_epochs=0.3, scale=0.7, drop_path=0, bn_momentum=0.01, weight_decay=0.05,
+                clip_grad=5, ema_decay=0.99)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dir")
-    parser.add_argument("--img-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.001)
-    parser.add_argument("--warmup-epochs", type=float, default=5)
-    parser.add_argument("--scale", type=float, default=0.35)
-    parser.add_argument("--drop-path", type=float, default=0.1)
-    parser.add_argument("--bn-momentum", type=float, default=0.1)
-    parser.add_argument("--weight-decay", type=float, default=1e-5)
-    parser.add_argument("--clip-grad", type=float, default=5)
-    parser.add_argument("--ema-decay", type=float, default=0.99)
+    parser.add_argument("--finetune", metavar="WEIGHTS", help="train this checkpoint of effnet")
+    parser.add_argument("--shots", type=int, default=0, help="train on so many images of each class")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that read images")
     parser.add_argument("--compare", metavar="EFFNET", help="train with this program too")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     args = parser.parse_args()
+    vars(args).update(FINETUNE if args.finetune else SMALL, epochs=args.epochs or (3 if args.finetune else 40))
     if args.compare:
         compare(args)
         return
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    train, val = loaders(args)
-    net = network(args, len(train.dataset.classes))
+    train, val, classes = loaders(args)
+    net = network(args, classes)
     ema = copy.deepcopy(net)
-    decayed = [p for n, p in net.named_parameters() if ".bn" not in n and not n.startswith("bn")]
-    others = [p for n, p in net.named_parameters() if ".bn" in n or n.startswith("bn")]
-    optimizer = RMSpropTF([{"params": decayed, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0}],
-                          lr=args.lr, alpha=0.9, eps=1e-3, momentum=0.9)
+    optimizer = optimizer_of(args, net)
     total, warmup, step = args.epochs * len(train), args.warmup_epochs * len(train), 0
     best = best_ema = 0
     start = time.time()
@@ -132,7 +174,7 @@ def main():
         for images, labels in train:
             lr = args.lr * (step / warmup if step < warmup else (1 + math.cos(math.pi * step / total)) / 2)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["scale"]
             loss = F.cross_entropy(net(images.to(memory_format=torch.channels_last)), labels, label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()

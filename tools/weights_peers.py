@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Writes networks with their own programs, and what those compute, for internal/weights to import.
+
+    pip install torch torchvision timm safetensors efficientnet_pytorch keras h5py
+    python3 tools/weights_peers.py OUT CASE...
+
+A case is PROGRAM:NETWORK:FORMAT, of
+
+    timm:tf_efficientnet_b0:safetensors    and any other of timm's EfficientNets; or pth, or legacy (old .pth)
+    torchvision:efficientnet_b0:pth        and b1 to b7, v2_s, v2_m, v2_l
+    lukemelas:efficientnet-b0:pth
+    keras:EfficientNetB0:keras             and B1 to B7, V2S, V2M, V2L; or h5
+
+Each writes OUT/N.weights, OUT/N.images (float32 [1,R,R,3], raw) and OUT/N.logits
+(float32 [1,classes], raw) for case number N, from 0, and prints "N RESOLUTION". Weights are
+random, and so are the running statistics: but near enough to 0 and 1, and residual branches
+small enough, that the networks do not amplify rounding. All is float32.
+"""
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import numpy as np
+import torch
+
+
+def randomise(net):
+    """Statistics and affine parameters of normalisations that a trained network could have."""
+    g = torch.Generator().manual_seed(1)
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            n = m.num_features
+            m.running_mean.copy_(0.1 * torch.randn(n, generator=g))
+            m.running_var.copy_(1 + 0.2 * torch.rand(n, generator=g))
+            m.weight.data.copy_(0.8 + 0.3 * torch.rand(n, generator=g))
+            m.bias.data.copy_(0.1 * torch.randn(n, generator=g))
+        elif isinstance(m, torch.nn.Linear):
+            m.weight.data.copy_(0.03 * torch.randn(m.weight.shape, generator=g))
+            m.bias.data.copy_(0.1 * torch.randn(m.bias.shape, generator=g))
+    return net.eval()
+
+
+def pytorch(program, network):
+    torch.manual_seed(0)
+    if program == "timm":
+        import timm
+
+        net = timm.create_model(network)
+        return randomise(net), net.default_cfg["input_size"][-1]
+    if program == "torchvision":
+        import torchvision
+
+        side = {"b0": 224, "b1": 240, "b2": 288, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7": 600, "s": 384, "m": 480, "l": 480}
+        return randomise(torchvision.models.get_model(network)), side[network.split("_")[-1]]
+    from efficientnet_pytorch import EfficientNet
+
+    net = EfficientNet.from_name(network)
+    return randomise(net), EfficientNet.get_image_size(network)
+
+
+def save_torch(net, form, path):
+    state = net.state_dict()
+    if form == "safetensors":
+        import safetensors.torch
+
+        safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "pth")
+
+
+def keras_case(network, form, path):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    build = getattr(keras.applications, "EfficientNet" + network.removeprefix("EfficientNet"))
+    # Without the layers that prepare pixels: images are normalised already.
+    kwargs = {"include_preprocessing": False} if "V2" in network else {}
+    net = build(weights=None, classifier_activation=None, **kwargs)
+    rng = np.random.default_rng(1)
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.gamma.shape[0]
+            layer.set_weights([0.8 + 0.3 * rng.random(n), 0.1 * rng.standard_normal(n), 0.1 * rng.standard_normal(n), 1 + 0.2 * rng.random(n)])
+        elif isinstance(layer, keras.layers.Dense):
+            layer.set_weights([0.03 * rng.standard_normal(w.shape) for w in layer.get_weights()])
+        elif isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([np.zeros(3), np.ones(3), np.array(0)])  # what remains: images/255
+    target = path.with_suffix("." + form)
+    net.save(target)
+    target.rename(path)
+    scale = 1 if "V2" in network else 255
+    return lambda images: net.predict(images * scale, verbose=0), net.input_shape[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("cases", nargs="+")
+    args = parser.parse_args()
+    for n, case in enumerate(args.cases):
+        program, network, form = case.split(":")
+        path = args.out / f"{n}.weights"
+        if program == "keras":
+            run, side = keras_case(network, form, path)
+        else:
+            with torch.no_grad():
+                net, side = pytorch(program, network)
+            save_torch(net, form, path)
+
+            def run(images, net=net):
+                with torch.no_grad():
+                    return net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+
+        images = np.random.default_rng(2).standard_normal((1, side, side, 3)).astype("<f4")
+        images.tofile(args.out / f"{n}.images")
+        np.ascontiguousarray(run(images), "<f4").tofile(args.out / f"{n}.logits")
+        print(n, side, flush=True)
+
+
+if __name__ == "__main__":
+    main()
