@@ -27,7 +27,8 @@ func identify(f *file, o Overrides) (*Imported, error) {
 		if err != nil {
 			return nil, err
 		}
-		if best == nil || m.found > best.found || m.problem == nil && best.problem != nil {
+		// A damaged b0 holds all of lite0: what explains the most tensors wins.
+		if best == nil || m.found > best.found || m.found == best.found && m.problem == nil {
 			best = m
 		}
 	}
