@@ -1,0 +1,146 @@
+// Package keras reads the weights in files that Keras writes:
+//
+//   - legacy HDF5, of save_weights("x.h5") or model.save("x.h5"): a group for each
+//     layer, with datasets by the variables' names;
+//   - Keras 3's x.weights.h5: a group for each layer by its class and a counter, in
+//     the order of the model's layers, with numbered datasets;
+//   - Keras 3's x.keras: a zip of such a file and of config.json, which says what the
+//     layers are called.
+//
+// The formats are those of Keras' src/legacy/saving/legacy_h5_format.py and
+// src/saving/saving_lib.py.
+package keras
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/weights/hdf5"
+)
+
+const (
+	resave = `load it with Keras and save the whole model: model.save("weights.keras")`
+	again  = "copy or download it again"
+)
+
+// foreign are files that are mistaken for Keras', by how they begin.
+var foreign = []struct{ magic, what, hint string }{
+	{"version https://git-lfs", "is a Git LFS pointer, not the file itself", "fetch it with: git lfs pull"},
+}
+
+// Read loads a model's weights as float32, in Keras' layouts and in the file's
+// order. They are called LAYER/VARIABLE: stem_conv/kernel, stem_bn/moving_mean,
+// normalization/variance; a model inside the model adds nothing to that. The state
+// of an optimizer is left out.
+//
+// Nothing is allocated before the file's size or a limit bounds it. Every fault
+// of the file is a *checkpoint.Error.
+func Read(path string) ([]checkpoint.Tensor, error) {
+	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	if err != nil {
+		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	}
+	defer func() { _ = f.Close() }()
+	tensors, err := decode(f, info.Size())
+	if e := (*checkpoint.Error)(nil); errors.As(err, &e) {
+		e.Path = path
+	}
+	return tensors, err
+}
+
+// decode reads a file of size bytes. Its errors are *checkpoint.Error without a
+// path.
+func decode(r io.ReaderAt, size int64) ([]checkpoint.Tensor, error) {
+	head := make([]byte, min(size, 32))
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
+		return nil, &checkpoint.Error{Reason: "cannot be read", Err: err}
+	}
+	for _, f := range foreign {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return nil, &checkpoint.Error{Reason: f.what, Hint: f.hint}
+		}
+	}
+	var found []variable
+	var err error
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		found, err = openArchive(r, size)
+	case bytes.HasPrefix(head, []byte(hdf5.Magic)):
+		found, err = openHDF5(r, size)
+	default:
+		err = faultf(resave, "is not a Keras file")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return load(found)
+}
+
+// A variable is a tensor that has not been read.
+type variable struct {
+	layer, name string
+	dataset     *hdf5.Dataset
+}
+
+// openHDF5 finds the variables of an HDF5 file.
+func openHDF5(r io.ReaderAt, size int64) ([]variable, error) {
+	root, err := hdf5.Read(r, size)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	if whole := root.Find("model_weights"); whole != nil {
+		return legacy(whole), nil
+	}
+	if root.Find("layers") != nil {
+		return numbered(root, nil)
+	}
+	return legacy(root), nil
+}
+
+// load reads the values of all variables.
+func load(found []variable) ([]checkpoint.Tensor, error) {
+	if len(found) == 0 {
+		return nil, faultf(resave, "holds no weights of a Keras model")
+	}
+	tensors := make([]checkpoint.Tensor, 0, len(found))
+	seen := map[string]bool{}
+	for _, v := range found {
+		t := checkpoint.Tensor{Name: v.layer + "/" + v.name, Shape: v.dataset.Shape}
+		if seen[t.Name] {
+			return nil, faultf("", "has %.80q twice", t.Name)
+		}
+		seen[t.Name] = true
+		var err error
+		if t.Data, err = v.dataset.Float32(); err != nil {
+			e := damaged(err)
+			e.Reason = fmt.Sprintf("tensor %.80q cannot be read", t.Name)
+			return nil, e
+		}
+		tensors = append(tensors, t)
+	}
+	return tensors, nil
+}
+
+// damaged makes an error of package hdf5 one of the file.
+func damaged(err error) *checkpoint.Error {
+	e := &checkpoint.Error{Reason: "is HDF5 that cannot be read", Hint: again, Err: err}
+	if u := hdf5.UnsupportedError(""); errors.As(err, &u) {
+		e.Hint = resave
+	}
+	return e
+}
+
+func faultf(hint, format string, args ...any) *checkpoint.Error {
+	return &checkpoint.Error{Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
