@@ -52,7 +52,10 @@ var mayImport = map[string]string{
 	"internal/jpeg":       "pixel",
 	"internal/pixel":      "simd/archsimd unsafe",
 
-	"internal/weights/torchfile": "checkpoint",
+	"internal/weights/keras":        "weights/hdf5 checkpoint",
+	"internal/weights/hdf5":         "",
+	"internal/weights/tfcheckpoint": "checkpoint google.golang.org/protobuf",
+	"internal/weights/torchfile":    "checkpoint",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
 	"internal/checkpoint": "atomicfile scale",
