@@ -48,6 +48,22 @@ def finetuned(k):
     return k.Sequential([k.Input((8, 8, 3)), network(k, top=False), k.layers.Dense(3, name="predictions")])
 
 
+def subclass():
+    """A model whose layers are its attributes."""
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.stem = network(keras, top=False).get_layer("stem_conv")
+            self.top = keras.layers.Dense(3, name="predictions")
+
+        def call(self, x):
+            return self.top(self.stem(x))
+
+    model = Own()
+    model(np.zeros((1, 10, 10, 3)))
+    return model
+
+
 def fill(model):
     """Values that tell all weights apart: n.25, -n.5, n.75, ... with n per weight."""
     model.compile("adam", "mse")
@@ -93,6 +109,12 @@ def models(folder):
         yield name, values(model)
     two.save_weights(folder + "nameless.weights.h5")
     yield "nameless.weights.h5", None
+    own = subclass()
+    own.save(folder + "keras3_subclass.keras")
+    yield "keras3_subclass.keras", values(own)
+    with h5py.File(folder + "other.weights.h5", "w") as f:
+        f["model/dense/vars/0"] = f["model/dense_1/vars/0"] = np.zeros(3)
+    yield "other.weights.h5", None
 
 
 def ramp(*shape, dtype="f4"):

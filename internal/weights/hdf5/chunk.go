@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
+
+const slackChunk = 1 << 10 // bytes by which a compressed chunk may be longer than twice its values
 
 // A filter is a step by which chunks were written.
 type filter int
@@ -85,8 +88,8 @@ type grid struct {
 	out     []byte
 }
 
-// grid checks the shape of the chunks. What it allocates is bounded by what
-// Float32 has taken from the file's limit, and what the chunks exceed that by.
+// grid checks the shape of the chunks. What it allocates, and what walk does, is
+// bounded by what it takes from the file's limit.
 func (d *Dataset) grid() (*grid, error) {
 	if len(d.layout.chunk) != len(d.Shape) || d.layout.size != uint64(d.kind.size) {
 		return nil, errors.New("chunks of another rank or type")
@@ -101,8 +104,11 @@ func (d *Dataset) grid() (*grid, error) {
 		g.counts = append(g.counts, (d.Shape[i]+size-1)/size)
 		total *= int64(g.counts[i])
 	}
-	if d.f.data -= 4 * chunk; d.f.data < 0 || total*chunk > 4*maxFloats {
-		return nil, errors.New("chunks that are far greater than the file")
+	if total*chunk > maxFloats {
+		return nil, errors.New("too many chunks")
+	}
+	if d.f.data -= 4 * total * chunk; d.f.data < 0 {
+		return nil, errors.New("chunks that make far more values than the file holds")
 	}
 	g.bytes = int(chunk) * d.kind.size
 	g.seen, g.missing = make([]bool, total), int(total)
@@ -147,6 +153,9 @@ func (g *grid) place(key []byte, at uint64) error {
 	}
 	g.seen[index] = true
 	g.missing--
+	if stored > 2*uint64(g.bytes)+slackChunk {
+		return errors.New("a chunk of too many bytes")
+	}
 	b, err := g.f.readData(at, stored)
 	if err == nil {
 		b, err = g.undo(b, mask)
@@ -179,11 +188,11 @@ func (g *grid) copy(b []byte, origin []int, dim, from, to int) {
 
 // undo takes a chunk's filters back, but those in mask, the last first.
 func (g *grid) undo(b []byte, mask uint64) ([]byte, error) {
-	for i := len(g.filters) - 1; i >= 0; i-- {
+	for i, f := range slices.Backward(g.filters) {
 		if mask>>i&1 != 0 {
 			continue
 		}
-		if g.filters[i] == shuffle {
+		if f == shuffle {
 			b = unshuffle(b, g.kind.size)
 			continue
 		}

@@ -5,7 +5,6 @@ import "io"
 // cursor takes values from the front of bytes. After an error it returns zeros.
 type cursor struct {
 	b   []byte
-	at  int // bytes taken
 	err error
 }
 
@@ -18,14 +17,10 @@ func (c *cursor) bytes(n int) []byte {
 	}
 	b := c.b[:n]
 	c.b = c.b[n:]
-	c.at += n
 	return b
 }
 
 func (c *cursor) skip(n int) { c.bytes(n) }
-
-// align skips to a multiple of 8 bytes.
-func (c *cursor) align() { c.skip(-c.at & 7) }
 
 // uint takes a little-endian number of at most 8 bytes.
 func (c *cursor) uint(n int) uint64 {

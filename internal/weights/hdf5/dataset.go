@@ -69,18 +69,19 @@ func (d *Dataset) parse(messages []message) (err error) {
 // dataspace returns a shape (IV.A.2.b); without values it has a zero.
 func dataspace(b []byte) ([]int, error) {
 	c := cursor{b: b}
-	version, rank, flags := c.uint(1), c.int(1), c.uint(1)
+	version, rank := c.uint(1), c.int(1)
+	c.skip(1) // whether the greatest sizes follow
+	const null = 2
 	switch version {
 	case 1:
 		c.skip(5)
 	case 2:
-		if const2 := c.uint(1); const2 == 2 { // no values
+		if c.uint(1) == null {
 			return []int{0}, c.err
 		}
 	default:
 		return nil, unsupportedf("a shape of version %d", version)
 	}
-	_ = flags // of the greatest sizes, which follow
 	if rank > maxRank {
 		return nil, fmt.Errorf("%d dimensions", rank)
 	}
@@ -132,7 +133,7 @@ func (d *Dataset) Float32() ([]float32, error) {
 		return nil, d.kindErr
 	}
 	if d.f.data -= 4 * d.n; d.f.data < 0 {
-		return nil, fmt.Errorf("it makes far more values than it holds")
+		return nil, errors.New("its shape makes far more values than the file holds")
 	}
 	if d.n == 0 {
 		return []float32{}, nil

@@ -45,10 +45,6 @@ func openArchive(r io.ReaderAt, size int64) ([]variable, error) {
 	if err := json.Unmarshal(doc, &model); err != nil {
 		return nil, &checkpoint.Error{Reason: "has a malformed " + configName, Hint: again, Err: err}
 	}
-	if len(model.Config.Layers) == 0 {
-		return nil, faultf("rebuild the network as a Functional or Sequential model and save that",
-			"holds a model of class %.80q, whose config does not list its layers", model.Class)
-	}
 	b, err := unpack(files[weightsName], maxRatio*size+slack)
 	if err != nil {
 		return nil, err

@@ -100,12 +100,12 @@ func openHDF5(r io.ReaderAt, size int64) ([]variable, error) {
 		return nil, damaged(err)
 	}
 	if whole := root.Find("model_weights"); whole != nil {
-		return legacy(whole), nil
+		return legacy(whole)
 	}
 	if root.Find("layers") != nil {
 		return numbered(root, nil)
 	}
-	return legacy(root), nil
+	return legacy(root)
 }
 
 // load reads the values of all variables.

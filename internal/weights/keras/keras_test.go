@@ -127,13 +127,14 @@ func TestReadRefuses(t *testing.T) {
 		reason, hint string
 	}{
 		"nameless":      {contents["nameless.weights.h5"], "does not say what its layers are called", "weights.keras"},
+		"no container":  {contents["other.weights.h5"], "does not say what its layers are called", "weights.keras"},
 		"empty":         {nil, "is not a Keras file", "model.save"},
 		"text":          {[]byte("version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer", "git lfs pull"},
 		"other zip":     {zipOf("archive/data.pkl", "x"), "is a zip without config.json", "model.save"},
 		"no weights":    {zipOf("config.json", "{}"), "is a zip without", "model.save"},
 		"twice":         {zipOf("config.json", "{}", "config.json", "{}"), `with "config.json" twice`, ""},
 		"config":        {zipOf("config.json", "{", "model.weights.h5", h5), "malformed config.json", ""},
-		"subclass":      {zipOf("config.json", `{"class_name": "Mine"}`, "model.weights.h5", h5), `a model of class "Mine"`, "Functional"},
+		"no config":     {zipOf("config.json", "{}", "model.weights.h5", string(contents["nameless.weights.h5"])), "does not say", "weights.keras"},
 		"other config":  {zipOf("config.json", `{"config": {"layers": [null, {"class_name": "Dense"}]}}`, "model.weights.h5", h5), "that its config.json lacks", ""},
 		"weights cut":   {zipOf("config.json", `{"config": {"layers": [{}]}}`, "model.weights.h5", h5[:9999]), "is HDF5 that cannot be read: it is truncated", "download"},
 		"weights large": {zipOf("config.json", `{"config": {"layers": [{}]}}`, "model.weights.h5", strings.Repeat("\x00", 4<<20)), "of 4194304 bytes, more than", ""},

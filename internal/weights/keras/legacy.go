@@ -9,12 +9,15 @@ import (
 // legacy lists the variables of legacy HDF5: LAYER/SCOPE/VARIABLE:0, where the
 // scope is mostly the layer's name once more. Where the layer is a model, its
 // layers' names are the scopes.
-func legacy(model *hdf5.Object) []variable {
+func legacy(model *hdf5.Object) ([]variable, error) {
 	var found []variable
 	for _, layer := range model.Objects {
 		inside := datasets(nil, layer.Name, layer)
 		scopes := map[string]bool{}
 		for _, v := range inside {
+			if v.layer == "vars" {
+				return nil, nameless(layer.Name)
+			}
 			scopes[v.layer] = true
 		}
 		for _, v := range inside {
@@ -24,7 +27,7 @@ func legacy(model *hdf5.Object) []variable {
 			found = append(found, v)
 		}
 	}
-	return found
+	return found, nil
 }
 
 // datasets appends those below a group, with the group that each lies in as

@@ -25,13 +25,14 @@ var variables = map[string]struct {
 var counter = regexp.MustCompile(`_\d+$`)
 
 // numbered lists the variables of a Keras 3 model: layers/CLASS_N/vars/I. Names
-// of layers come from the model's config, or for nil from the attributes that
-// Keras 3 has written of late.
+// of layers come from the model's config, or where it lists none (as for nil, or
+// for a model of a class of its own) from the attributes that Keras 3 has written
+// of late.
 func numbered(model *hdf5.Object, names *config) ([]variable, error) {
 	var found []variable
 	for _, layer := range model.Find("layers").Objects {
 		var known *config
-		if names != nil {
+		if names != nil && len(names.Config.Layers) > 0 {
 			if known = names.layer(layer.Name); known == nil {
 				return nil, faultf(again, "has a layer %.80q that its config.json lacks", layer.Name)
 			}
@@ -53,8 +54,7 @@ func numbered(model *hdf5.Object, names *config) ([]variable, error) {
 			name = known.Config.Name
 		}
 		if name == "" {
-			return nil, faultf(`save the whole model, model.save("weights.keras"), or legacy HDF5, "weights.h5"`,
-				"does not say what its layers are called: it has classes and numbers (%.80q)", "layers/"+layer.Name)
+			return nil, nameless("layers/" + layer.Name)
 		}
 		own, err := variablesOf(layer.Name, vars)
 		if err != nil {
@@ -66,6 +66,12 @@ func numbered(model *hdf5.Object, names *config) ([]variable, error) {
 		}
 	}
 	return found, nil
+}
+
+// nameless is the fault of a file whose layers have no names.
+func nameless(group string) error {
+	return faultf(`save the whole model, model.save("weights.keras"), or legacy HDF5, "weights.h5"`,
+		"does not say what its layers are called: it has classes and numbers (%.80q)", group)
 }
 
 // variablesOf names a layer's variables; with their numbers, where the class or

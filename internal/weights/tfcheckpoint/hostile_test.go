@@ -182,7 +182,7 @@ func TestReadDamaged(t *testing.T) {
 				}
 			}
 		}
-		for n := range len(whole) {
+		for n := range whole {
 			if n%5 == 0 {
 				try("cut", n, whole[:n], true)
 			}
