@@ -33,7 +33,7 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":      "weights/torchfile model checkpoint scale",
+	"internal/weights":      "weights/keras weights/tfcheckpoint weights/torchfile model checkpoint scale",
 	"internal/weights/onnx": "checkpoint scale google.golang.org/protobuf",
 	"internal/weights/npz":  "checkpoint scale",
 

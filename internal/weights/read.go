@@ -1,12 +1,17 @@
 package weights
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/weights/keras"
+	"effnet/internal/weights/tfcheckpoint"
 	"effnet/internal/weights/torchfile"
 )
 
@@ -27,6 +32,15 @@ func read(path string) (*file, error) {
 	}
 	f := &file{path: path}
 	switch {
+	case head == nil || strings.HasSuffix(path, ".index"): // no file, or a folder: a prefix
+		f.format = "TensorFlow checkpoint"
+		f.tensors, err = tfcheckpoint.Read(path)
+	case bytes.HasPrefix(head, []byte("\x89HDF")):
+		f.format = "Keras HDF5 weights"
+		f.tensors, err = keras.Read(path)
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")) && isKeras(path):
+		f.format = "Keras model"
+		f.tensors, err = keras.Read(path)
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80:
 		f.format = "PyTorch file"
 		err = f.readTorch()
@@ -82,4 +96,18 @@ func firstBytes(path string) ([]byte, error) {
 		return nil, &checkpoint.Error{Path: path, Reason: "is too short to hold weights"}
 	}
 	return head, nil
+}
+
+// isKeras tells a Keras model from the other zip file, PyTorch's.
+func isKeras(path string) bool {
+	if filepath.Ext(path) == ".keras" {
+		return true
+	}
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = z.Close() }()
+	_, err = z.Open("model.weights.h5")
+	return err == nil
 }
