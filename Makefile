@@ -26,7 +26,8 @@ test-full: ## test afresh, also on the generic kernels, and what needs files bes
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
 	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
 	@echo 'Where they are: EFFNET_PYTHON, a Python with tensorboard, for internal/report, and'
-	@echo 'onnx, onnxruntime, keras and torch, for internal/weights; and EFFNET_BROWSER,'
+	@echo 'torch, torchvision, timm, efficientnet_pytorch, keras, h5py, onnx and onnxruntime,'
+	@echo 'for internal/weights; and EFFNET_BROWSER,'
 	@echo 'a Chromium (or one in PATH), for internal/report; without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	go vet ./...
@@ -44,7 +45,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg || exit 1; \
 		done; \
 	done
 

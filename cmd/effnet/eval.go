@@ -61,9 +61,7 @@ func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Networ
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, b.Close())
 	}
-	if w.Findings != nil {
-		fmt.Fprintln(os.Stderr, w.Describe(path))
-	}
+	announce(path, w)
 	return b, net, &w.Meta, nil
 }
 

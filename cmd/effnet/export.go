@@ -11,6 +11,7 @@ import (
 	"effnet/internal/atomicfile"
 	"effnet/internal/checkpoint"
 	"effnet/internal/scale"
+	"effnet/internal/weights"
 	"effnet/internal/weights/npz"
 	"effnet/internal/weights/onnx"
 
@@ -55,7 +56,8 @@ func newExportCommand() *cobra.Command {
 
 A graph takes images at the network's resolution, any number at once: cropped,
 resized and normalised, float32 [batch,3,R,R] in RGB, called "input"; with
---preprocess, not yet normalised, uint8 [batch,R,R,3], called "pixels".`,
+--preprocess, not yet normalised, uint8 [batch,R,R,3], called "pixels". CHECKPOINT is
+a checkpoint or what effnet import takes.`,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
   effnet export runs/first/best.safetensors photos.onnx --preprocess`,
 		Args: usageArgs(cobra.ExactArgs(2)),
@@ -105,18 +107,14 @@ func runExport(w io.Writer, path, out string, opts exportOptions) error {
 	return err
 }
 
-// readNetwork reads a checkpoint of ours that holds a network.
+// readNetwork reads a checkpoint, or another program's weights.
 func readNetwork(path string) (*checkpoint.File, error) {
-	f, err := checkpoint.Read(path)
-	switch {
-	case err != nil:
+	w, err := weights.Open(path, weights.Overrides{})
+	if err != nil {
 		return nil, err
-	case f.Meta == nil:
-		return nil, &checkpoint.Error{Path: path, Reason: "not written by effnet: it does not say what network it holds"}
-	case f.Meta.State != nil:
-		return nil, &checkpoint.Error{Path: path, Reason: "is the state of a run", Hint: "use best.safetensors or last.safetensors, which hold a network"}
 	}
-	return f, nil
+	announce(path, w)
+	return &checkpoint.File{Meta: &w.Meta, Tensors: w.Tensors}, nil
 }
 
 func exportONNX(path string, f *checkpoint.File, opts exportOptions) (string, error) {

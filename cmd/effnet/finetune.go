@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -66,9 +65,7 @@ func (j *job) pretrained(path string) error {
 	if err != nil {
 		return err
 	}
-	if w.Findings != nil {
-		fmt.Fprintln(os.Stderr, w.Describe(path))
-	}
+	announce(path, w)
 	j.start = w
 	j.cfg = preparedAs(j.cfg, w.Meta)
 	return nil

@@ -140,6 +140,13 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 	return err
 }
 
+// announce says on stderr what another program's file was taken for.
+func announce(path string, w *weights.Imported) {
+	if w.Findings != nil {
+		fmt.Fprintln(os.Stderr, w.Describe(path))
+	}
+}
+
 // listed is the first few of a list, after a colon.
 func listed(names []string) string {
 	const few = 8

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "photos": photos, "same": same, "cut": cut, "evaluated": evaluated, "await": await,
+			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
 			"shards": shards, "flip": flip,
 		},
 	})
@@ -102,6 +103,40 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	if bytes.Equal(a, b) == neg {
 		ts.Fatalf("%s and %s: equal is %v", args[0], args[1], !neg)
 	}
+}
+
+// sameBody compares the tensors of two checkpoints but the classifier's, which must
+// differ: samebody FILE FILE.
+func sameBody(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := checkpoint.Read(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := checkpoint.Read(ts.MkAbs(args[1]))
+	ts.Check(err)
+	same := len(a.Tensors) == len(b.Tensors)
+	for i := range a.Tensors {
+		x, y := a.Tensors[i], b.Tensors[i]
+		equal := x.Name == y.Name && slices.Equal(x.Data, y.Data)
+		if strings.HasPrefix(x.Name, "classifier.") {
+			equal = !equal
+		}
+		same = same && equal
+	}
+	if same == neg {
+		ts.Fatalf("%s and %s: the same body is %v", args[0], args[1], !neg)
+	}
+}
+
+// bare writes a checkpoint without its metadata: bare FILE FILE.
+func bare(ts *testscript.TestScript, _ bool, args []string) {
+	file := []byte(ts.ReadFile(args[0]))
+	n := binary.LittleEndian.Uint64(file)
+	var header map[string]json.RawMessage
+	ts.Check(json.Unmarshal(file[8:8+n], &header))
+	delete(header, "__metadata__")
+	text, err := json.Marshal(header)
+	ts.Check(err)
+	out := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), append(out, file[8+n:]...), 0o666))
 }
 
 // evaluated checks that a training's best metrics are those of an evaluation:

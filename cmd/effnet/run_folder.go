@@ -126,7 +126,15 @@ func resumedConfig(flags *pflag.FlagSet, given config.Config, dir string) (confi
 	if err != nil {
 		return given, err
 	}
-	defaults, err := asMap(config.Default())
+	recipe, err := readRecipe(flags)
+	if err != nil {
+		return given, err
+	}
+	unsaid, err := config.Decode(recipe) // what given has where nothing was said
+	if err != nil {
+		return given, err
+	}
+	defaults, err := asMap(unsaid)
 	if err != nil {
 		return given, err
 	}

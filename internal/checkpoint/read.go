@@ -37,9 +37,9 @@ var dtypes = map[string]struct {
 
 // foreign are the first bytes of files that are mistaken for checkpoints.
 var foreign = []struct{ magic, what, hint string }{
-	{"PK\x03\x04", "a PyTorch .pth file (or another zip)", "save its state_dict with safetensors.torch.save_file"},
-	{"\x80\x02", "a pickle, such as an old PyTorch .pth file", "save its state_dict with safetensors.torch.save_file"},
-	{"\x89HDF", "an HDF5 file, such as Keras weights", "convert it to safetensors with timm's names"},
+	{"PK\x03\x04", "a zip file, such as PyTorch's .pth", "effnet import reads those"},
+	{"\x80\x02", "a pickle, such as an old .pth of PyTorch", "effnet import reads those"},
+	{"\x89HDF", "an HDF5 file, such as Keras weights", "effnet import reads those"},
 	{"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch it with: git lfs pull"},
 }
 

@@ -154,7 +154,7 @@ func (o *Optimizer) update(g Group) error {
 		wd = o.opt.WeightDecay
 	}
 	rates := o.rates.Slice(4*slices.Index(o.each, g.rate()), 4)
-	views := []backend.View{o.buffers[1].Slice(g.From, g.N), rates, o.buffers[0].Slice(g.From, g.N)}
+	views := append(make([]backend.View, 0, 5), o.buffers[1].Slice(g.From, g.N), rates, o.buffers[0].Slice(g.From, g.N))
 	for _, s := range o.slots {
 		views = append(views, s.Slice(g.From, g.N))
 	}

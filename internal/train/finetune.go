@@ -81,12 +81,12 @@ func (r *run) change(p phase) error {
 }
 
 // groups are the weights that are trained, with their share of the learning rate:
-// LayerDecay to the power of the layers that follow, where the stem, each block,
-// the last convolution and the classifier are layers
+// LayerDecay to the power of the layers that follow, where the stem, each block
+// and the classifier are layers, and the last convolution belongs to the last block
 // (timm.optim.param_groups_layer_decay).
 func (r *run) groups(frozen model.Frozen) []optim.Group {
 	blocks := r.Arch.Blocks()
-	last := len(blocks) + 2 // the classifier's
+	last := len(blocks) + 1 // the classifier's
 	layer := map[string]int{"conv_stem": 0, "bn1": 0, "conv_head": last - 1, "bn2": last - 1, "classifier": last}
 	for _, b := range blocks {
 		layer[b.Name()] = 1 + b.Global

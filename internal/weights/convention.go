@@ -64,7 +64,7 @@ func parse(name string, arch scale.Arch, blocks map[[2]int]*scale.Block) (part, 
 	dot := strings.LastIndexByte(name, '.')
 	p := part{timm: name, leaf: name[dot+1:], stages: len(arch.Stages)}
 	layer := name[:dot]
-	ok := false
+	var ok bool
 	if rest, inBlock := strings.CutPrefix(layer, "blocks."); inBlock {
 		var stage, index int
 		if _, err := fmt.Sscanf(rest, "%d.%d.%s", &stage, &index, &layer); err != nil {

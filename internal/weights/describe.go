@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"effnet/internal/checkpoint"
@@ -46,10 +47,10 @@ func describe(m *Imported, f *file, c convention, arch scale.Arch) {
 		{"format", f.format, "by its content", true},
 		{"names", c.program, "by the name of its stem", true},
 		{"variant", arch.Name, "by the names and shapes of its tensors", true},
-		{"classes", fmt.Sprint(arch.Classes), because, arch.Classes == len(imageNet)},
+		{"classes", strconv.Itoa(arch.Classes), because, arch.Classes == len(imageNet)},
 		{"padding", string(k.padding), k.because, k.sure},
 		{"bn-eps", fmt.Sprint(k.eps), k.because, k.sure},
-		{"img-size", fmt.Sprint(p.Resolution), k.prepBy, k.prepOK},
+		{"img-size", strconv.Itoa(p.Resolution), k.prepBy, k.prepOK},
 		{"crop", p.Crop, k.prepBy, k.prepOK},
 		{"crop-pct", fmt.Sprintf("%.4g", p.CropPct), k.prepBy, k.prepOK},
 		{"interpolation", p.Interpolation, k.prepBy, k.prepOK},

@@ -35,9 +35,7 @@ func identify(f *file, o Overrides) (*Imported, error) {
 	if best.problem != nil {
 		return nil, best.problem
 	}
-	for _, name := range f.unused {
-		best.unused = append(best.unused, name)
-	}
+	best.unused = append(best.unused, f.unused...)
 	imported := &Imported{Tensors: best.tensors, Unused: best.unused}
 	describe(imported, f, c, best.arch)
 	return imported, nil
@@ -222,9 +220,9 @@ func tensorFlowAxes(p part, rank int) []int {
 func transpose(src []float32, shape, axes []int) []float32 {
 	stride := make([]int, len(shape)) // of src, by the result's axis
 	step := 1
-	for i := len(axes) - 1; i >= 0; i-- {
-		stride[axes[i]] = step
-		step *= shape[axes[i]]
+	for _, axis := range slices.Backward(axes) {
+		stride[axis] = step
+		step *= shape[axis]
 	}
 	dst := make([]float32, len(src))
 	index := make([]int, len(shape))

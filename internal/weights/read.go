@@ -63,9 +63,7 @@ func (f *file) readTorch() error {
 	if t.Section != "" {
 		f.format += ", its " + t.Section
 	}
-	for _, key := range t.Others {
-		f.unused = append(f.unused, key)
-	}
+	f.unused = append(f.unused, t.Others...)
 	return nil
 }
 

@@ -53,6 +53,9 @@ func Open(path string, o Overrides) (*Imported, error) {
 		return nil, err
 	}
 	if file.meta != nil {
+		if file.meta.State != nil {
+			return nil, &checkpoint.Error{Path: path, Reason: "is the state of a run", Hint: "use best.safetensors or last.safetensors, which hold a network"}
+		}
 		m := &Imported{Meta: *file.meta, Tensors: file.tensors}
 		return m, finish(path, m, o)
 	}

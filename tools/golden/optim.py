@@ -1,5 +1,6 @@
 """Writes what PyTorch's and timm's optimizers make of 40 weights in 200 steps, and a
-running average of them, for the tests of internal/optim to equal.
+running average of them, for the tests of internal/optim to equal; and timm's layer-wise
+learning rates for internal/train's.
 
     python tools/golden/optim.py internal
 
@@ -11,7 +12,7 @@ import sys
 import numpy as np
 import timm
 import torch
-from timm.optim import RMSpropTF
+from timm.optim import RMSpropTF, param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 
@@ -85,7 +86,18 @@ def cosine():
     return rates[::50]
 
 
+def layer_decay():
+    """timm's share of the learning rate of each of B0's parameters, at a decay of 0.8 a layer."""
+    net = timm.create_model("tf_efficientnet_b0")
+    names = {id(p): n for n, p in net.named_parameters()}
+    groups = param_groups_layer_decay(net, layer_decay=0.8)
+    return {names[id(p)]: g["lr_scale"] for g in groups for p in g["params"]}
+
+
 def main(internal):
+    with open(internal + "/train/testdata/layer_decay.json", "w") as f:
+        json.dump(layer_decay(), f, indent=0)
+        f.write("\n")
     cases = []
     for name, (options, make) in CASES.items():
         keys = {k: options[k] for k in ("clip", "micro", "groups") if k in options}

@@ -62,7 +62,7 @@ func (b *builder) input(p checkpoint.Preprocess) value {
 // blocks are the kinds of scale.Stage.Block.
 var blocks = map[string]func(b *builder, name string, blk scale.Block, x value) value{
 	scale.MBConv: (*builder).mbconv,
-	"fused":      (*builder).fused,
+	scale.Fused:  (*builder).fused,
 }
 
 // block is one block, with the shortcut around it.

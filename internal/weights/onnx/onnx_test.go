@@ -19,7 +19,12 @@ func TestModelsComputeTheNetwork(t *testing.T) {
 		"same":      tiny(),
 		"odd":       changed(tiny(), func(a *scale.Arch) { a.Resolution = 37 }),
 		"symmetric": changed(tiny(), func(a *scale.Arch) { a.Padding = scale.Symmetric }),
-		"relu6":     changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
+		"fused": changed(tiny(), func(a *scale.Arch) {
+			for i := range a.Stages[:2] {
+				a.Stages[i].Block, a.Stages[i].SERatio = scale.Fused, 0
+			}
+		}),
+		"relu6": changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
 	} {
 		n := newNetwork(t, arch)
 		pixels := images(2, arch.Resolution)

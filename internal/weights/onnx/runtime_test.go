@@ -93,7 +93,7 @@ func TestVariantsInONNXRuntime(t *testing.T) {
 	if os.Getenv("EFFNET_VARIANTS") == "" {
 		t.Skip("EFFNET_VARIANTS is not set: make test-full sets it")
 	}
-	for name := range strings.FieldsSeq("b0 b1 b2 b3 b4 b5 b6 b7 lite0 lite1 lite2 lite3 lite4") {
+	for name := range strings.FieldsSeq("b0 b1 b2 b3 b4 b5 b6 b7 lite0 lite1 lite2 lite3 lite4 v2-s") {
 		t.Run(name, func(t *testing.T) { // each returns its memory before the next
 			r := newRuntime(t)
 			n := newNetwork(t, variant(t, name))

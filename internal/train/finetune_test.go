@@ -1,0 +1,97 @@
+package train
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/model"
+	"effnet/internal/optim"
+	"effnet/internal/scale"
+)
+
+func fineTuned(t *testing.T, f FineTune) *run {
+	t.Helper()
+	arch, err := scale.Variant("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	t.Cleanup(func() { b.Close() })
+	net, err := model.New(arch, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &run{Options: Options{Arch: arch, FineTune: f}, net: net}
+}
+
+// shareOf is the share of the learning rate that a parameter has; 0 if it is in no
+// group, NaN if it is in more than one.
+func shareOf(groups []optim.Group, p model.Param) float64 {
+	share := 0.0
+	for _, g := range groups {
+		switch {
+		case p.Offset+p.Len() <= g.From || p.Offset >= g.From+g.N:
+		case share != 0 || p.Offset < g.From || p.Offset+p.Len() > g.From+g.N || g.Decay != p.Decayed():
+			return math.NaN()
+		default:
+			share = g.Scale
+		}
+	}
+	return share
+}
+
+func TestLayerDecayIsTimms(t *testing.T) {
+	text, err := os.ReadFile("testdata/layer_decay.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{}
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	r := fineTuned(t, FineTune{LayerDecay: 0.8})
+	groups := r.groups(model.Frozen{})
+	if len(want) != len(r.net.Params) {
+		t.Errorf("%d parameters, want %d", len(r.net.Params), len(want))
+	}
+	for _, p := range r.net.Params {
+		if got := shareOf(groups, p); math.Abs(got-want[p.Name]) > 1e-12 {
+			t.Errorf("%s has %v of the learning rate, want %v", p.Name, got, want[p.Name])
+		}
+	}
+}
+
+// Frozen weights are in no group, the classifier has its multiple, and what thaws
+// counts its steps from there.
+func TestGroups(t *testing.T) {
+	f := FineTune{Frozen: model.Frozen{Stages: 2}, UnfreezeEpoch: 3, HeadLR: 10}
+	r := fineTuned(t, f)
+	for _, p := range r.net.Params {
+		want := 1.0
+		switch layer := layerName(p.Name); {
+		case layer == "classifier":
+			want = 10
+		case layer == "conv_stem" || layer == "bn1" || strings.HasPrefix(layer, "blocks.0.") || strings.HasPrefix(layer, "blocks.1."):
+			want = 0
+		}
+		if got := shareOf(r.groups(f.frozen(2)), p); got != want {
+			t.Errorf("%s has %v of the learning rate, want %v", p.Name, got, want)
+		}
+		if got := shareOf(r.groups(f.frozen(3)), p); got != max(want, 1) {
+			t.Errorf("thawed: %s has %v of the learning rate, want %v", p.Name, got, max(want, 1))
+		}
+	}
+	r.unfrozen = 70
+	for _, g := range r.groups(f.frozen(3)) {
+		for _, p := range r.net.Params {
+			if p.Offset == g.From && f.Frozen.Param(p) != (g.Since == 70) {
+				t.Errorf("%s counts its steps from %d", p.Name, g.Since)
+			}
+		}
+	}
+}
