@@ -10,6 +10,7 @@ A case is PROGRAM:NETWORK:FORMAT, of
     torchvision:efficientnet_b0:pth        and b1 to b7, v2_s, v2_m, v2_l
     lukemelas:efficientnet-b0:pth
     keras:EfficientNetB0:keras             and B1 to B7, V2S, V2M, V2L; or h5
+    tensorflow:EfficientNetB0:index        Keras' network by tensorflow/tpu's names; wants tensorflow
 
 Each writes OUT/N.weights, OUT/N.images (float32 [1,R,R,3], raw) and OUT/N.logits
 (float32 [1,classes], raw) for case number N, from 0, and prints "N RESOLUTION". Weights are
@@ -19,11 +20,15 @@ small enough, that the networks do not amplify rounding. All is float32.
 import argparse
 import os
 import pathlib
+import sys
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
+# Set before Keras is imported. Its networks compute the same with either.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow" if "tensorflow:" in " ".join(sys.argv) else "torch")
 
 import numpy as np
-import torch
+
+if os.environ["KERAS_BACKEND"] == "torch":
+    import torch
 
 
 def randomise(net):
@@ -87,11 +92,42 @@ def keras_case(network, form, path):
             layer.set_weights([0.03 * rng.standard_normal(w.shape) for w in layer.get_weights()])
         elif isinstance(layer, keras.layers.Normalization):
             layer.set_weights([np.zeros(3), np.ones(3), np.array(0)])  # what remains: images/255
-    target = path.with_suffix("." + form)
-    net.save(target)
-    target.rename(path)
+    if form == "index":
+        save_tensorflow(net, path)
+    else:
+        target = path.with_suffix("." + form)
+        net.save(target)
+        target.rename(path)
     scale = 1 if "V2" in network else 255
     return lambda images: net.predict(images * scale, verbose=0), net.input_shape[1]
+
+
+def save_tensorflow(net, prefix):
+    """A TensorFlow checkpoint with tensorflow/tpu's names, of weights and of averages: these are the network's."""
+    import tensorflow as tf
+
+    names = {"stem_conv": "stem/conv2d", "stem_bn": "stem/tpu_batch_normalization", "top_conv": "head/conv2d",
+             "top_bn": "head/tpu_batch_normalization", "predictions": "head/dense"}
+    inside = [{"dwconv": "depthwise_conv2d", "bn": "tpu_batch_normalization", "se_reduce": "se/conv2d", "se_expand": "se/conv2d_1",
+               "project_conv": "conv2d", "project_bn": "tpu_batch_normalization_1"},
+              {"expand_conv": "conv2d", "expand_bn": "tpu_batch_normalization", "dwconv": "depthwise_conv2d", "bn": "tpu_batch_normalization_1",
+               "se_reduce": "se/conv2d", "se_expand": "se/conv2d_1", "project_conv": "conv2d_1", "project_bn": "tpu_batch_normalization_2"}]
+    layers = [layer.name for layer in net.layers if layer.name.startswith("block")]
+    blocks = list(dict.fromkeys(name.split("_")[0] for name in layers))
+    tensors = {"global_step": tf.constant(218949, tf.int64)}
+    for layer in net.layers:
+        block, _, rest = layer.name.partition("_")
+        if block in blocks:
+            scope = f"blocks_{blocks.index(block)}/{inside[block + '_expand_conv' in layers].get(rest)}"
+        elif layer.name in names:
+            scope = names[layer.name]
+        else:
+            continue
+        for w in layer.weights:
+            leaf = "depthwise_kernel" if rest == "dwconv" else w.path.split("/")[-1]
+            name, value = f"efficientnet-b0/{scope}/{leaf}", tf.constant(np.asarray(w.numpy(), "<f4"))
+            tensors |= {name + "/ExponentialMovingAverage": value, name: value + 1}
+    tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=list(tensors), shape_and_slices=[""] * len(tensors), tensors=list(tensors.values()))
 
 
 def main():
@@ -102,7 +138,7 @@ def main():
     for n, case in enumerate(args.cases):
         program, network, form = case.split(":")
         path = args.out / f"{n}.weights"
-        if program == "keras":
+        if program in ("keras", "tensorflow"):
             run, side = keras_case(network, form, path)
         else:
             with torch.no_grad():

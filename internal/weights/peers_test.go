@@ -28,7 +28,7 @@ var peerCases = [2]string{
 		"timm:tf_efficientnet_lite3:safetensors timm:tf_efficientnet_lite4:safetensors timm:tf_efficientnetv2_s:safetensors " +
 		"torchvision:efficientnet_b1:pth torchvision:efficientnet_b2:pth torchvision:efficientnet_b3:pth torchvision:efficientnet_b4:pth " +
 		"torchvision:efficientnet_b5:pth torchvision:efficientnet_b6:pth torchvision:efficientnet_b7:pth torchvision:efficientnet_v2_s:pth " +
-		"lukemelas:efficientnet-b1:pth lukemelas:efficientnet-b4:pth keras:EfficientNetB4:keras keras:EfficientNetV2S:keras",
+		"tensorflow:EfficientNetB0:index lukemelas:efficientnet-b1:pth lukemelas:efficientnet-b4:pth keras:EfficientNetB4:keras keras:EfficientNetV2S:keras",
 }
 
 // What other programs compute with their weights, the imported ones compute too:
@@ -47,6 +47,9 @@ func TestPeers(t *testing.T) {
 		t.Run(c, func(t *testing.T) { // one at a time: each takes up to 2 GB
 			dir := t.TempDir()
 			out, err := exec.CommandContext(t.Context(), python, "../../tools/weights_peers.py", dir, c).CombinedOutput()
+			if bytes.Contains(out, []byte("No module named 'tensorflow'")) {
+				t.Skip("EFFNET_PYTHON has no tensorflow")
+			}
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -70,7 +73,7 @@ func peer(t *testing.T, name, path string, resolution int) {
 		t.Fatal(err)
 	}
 	for _, unused := range m.Unused {
-		if !strings.HasPrefix(unused, "normalization/") {
+		if !strings.HasPrefix(unused, "normalization/") && unused != "global_step" {
 			t.Errorf("%s is unused", unused)
 		}
 	}
