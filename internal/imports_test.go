@@ -53,14 +53,15 @@ var mayImport = map[string]string{
 	"internal/pixel":      "simd/archsimd unsafe",
 
 	"internal/weights/keras":        "weights/hdf5 checkpoint",
-	"internal/weights/hdf5":         "",
-	"internal/weights/tfcheckpoint": "checkpoint google.golang.org/protobuf",
-	"internal/weights/torchfile":    "checkpoint",
+	"internal/weights/hdf5":         "float16",
+	"internal/weights/tfcheckpoint": "checkpoint float16 google.golang.org/protobuf",
+	"internal/weights/torchfile":    "checkpoint float16",
 
 	"internal/config":     "scale go.yaml.in/yaml/v3",
-	"internal/checkpoint": "atomicfile scale",
+	"internal/checkpoint": "atomicfile float16 scale",
 	"internal/scale":      "",
 	"internal/atomicfile": "",
+	"internal/float16":    "",
 
 	"configs": "",
 

@@ -222,28 +222,6 @@ func TestReadDTypes(t *testing.T) {
 	}
 }
 
-func TestFloat16(t *testing.T) {
-	for h := range 1 << 16 {
-		exp, frac := h>>10&0x1f, float64(h&0x3ff)
-		want := math.Ldexp(1024+frac, exp-25)
-		switch {
-		case exp == 0:
-			want = math.Ldexp(frac, -24)
-		case exp == 0x1f && frac == 0:
-			want = math.Inf(1)
-		case exp == 0x1f:
-			want = math.NaN()
-		}
-		if h >= 0x8000 {
-			want = math.Copysign(want, -1)
-		}
-		got := float64(float16(uint16(h)))
-		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) || math.Signbit(got) != math.Signbit(want) {
-			t.Fatalf("%#04x: %v, want %v", h, got, want)
-		}
-	}
-}
-
 func TestReadPretrained(t *testing.T) {
 	shared := os.Getenv("EFFNET_SHARED")
 	if shared == "" {

@@ -13,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"effnet/internal/float16"
 )
 
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
@@ -30,7 +32,7 @@ var dtypes = map[string]struct {
 }{
 	"F64":  {8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }},
 	"F32":  {4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
-	"F16":  {2, func(b []byte) float32 { return float16(binary.LittleEndian.Uint16(b)) }},
+	"F16":  {2, func(b []byte) float32 { return float16.Float32(binary.LittleEndian.Uint16(b)) }},
 	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
 	"I64":  {8, func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) }},
 }
@@ -48,23 +50,31 @@ var foreign = []struct{ magic, what, hint string }{
 // out. Nothing is allocated before the header is found to agree with the file's
 // size. Every fault of the file is an *Error.
 func Read(path string) (*File, error) {
-	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	f, size, err := Open(path)
 	if err != nil {
-		return nil, &Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &Error{Path: path, Reason: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	file, err := decode(f, info.Size())
+	file, err := decode(f, size)
 	if e := (*Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}
 	return file, err
+}
+
+// Open opens a regular file of weights and returns its size. Its errors are *Error.
+func Open(path string) (f *os.File, size int64, err error) {
+	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	if err != nil {
+		return nil, 0, &Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, &Error{Path: path, Reason: "is not a regular file"}
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, &Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+	}
+	return f, info.Size(), nil
 }
 
 // decode reads a file of size bytes. Its errors are *Error without a path.
@@ -268,17 +278,4 @@ func parseMeta(metadata map[string]string) (*Meta, error) {
 		return nil, &Error{Reason: "has metadata that describes no network", Err: err}
 	}
 	return meta, nil
-}
-
-// float16 converts an IEEE 754 half, whose subnormals are float32 normals.
-func float16(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
-	switch exp {
-	case 0:
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }

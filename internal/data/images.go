@@ -50,10 +50,11 @@ func expand(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		found, _ := filepath.Glob(path) // a bad pattern is a file that is not there
+		found = slices.DeleteFunc(found, func(p string) bool { return !isImageExt(filepath.Ext(p)) })
 		if len(found) == 0 {
 			return nil, unreadable(path, err)
 		}
-		return slices.DeleteFunc(found, func(p string) bool { return !isImageExt(filepath.Ext(p)) }), nil
+		return found, nil
 	}
 	if !info.IsDir() {
 		return []string{path}, nil

@@ -3,7 +3,6 @@ package weights
 import (
 	"archive/zip"
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -70,23 +69,16 @@ func (f *file) readTorch() error {
 // firstBytes returns how a file begins, nil for a folder or a TensorFlow
 // checkpoint's prefix.
 func firstBytes(path string) ([]byte, error) {
-	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
-	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(path + ".index"); err == nil {
-			return nil, nil
-		}
-	}
-	switch {
-	case err != nil:
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
-	case info.IsDir():
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
 		return nil, nil
-	case !info.Mode().IsRegular():
-		return nil, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
 	}
-	f, err := os.Open(path)
+	if _, indexed := os.Stat(path + ".index"); err != nil && indexed == nil {
+		return nil, nil
+	}
+	f, _, err := checkpoint.Open(path)
 	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	head := make([]byte, 8)

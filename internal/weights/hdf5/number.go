@@ -1,6 +1,10 @@
 package hdf5
 
-import "math"
+import (
+	"math"
+
+	"effnet/internal/float16"
+)
 
 // A number is a format of a value, little-endian.
 type number struct {
@@ -25,7 +29,7 @@ const (
 var numbers = map[format]number{
 	{floating, false, 8, 52}: {8, func(b []byte) float32 { return float32(math.Float64frombits(le.Uint64(b))) }},
 	{floating, false, 4, 23}: {4, func(b []byte) float32 { return math.Float32frombits(le.Uint32(b)) }},
-	{floating, false, 2, 10}: {2, func(b []byte) float32 { return float16(le.Uint16(b)) }},
+	{floating, false, 2, 10}: {2, func(b []byte) float32 { return float16.Float32(le.Uint16(b)) }},
 	{floating, false, 2, 7}:  {2, func(b []byte) float32 { return math.Float32frombits(uint32(le.Uint16(b)) << 16) }},
 	{integer, true, 8, 0}:    {8, func(b []byte) float32 { return float32(int64(le.Uint64(b))) }},
 	{integer, true, 4, 0}:    {4, func(b []byte) float32 { return float32(int32(le.Uint32(b))) }},
@@ -64,17 +68,4 @@ func datatype(b []byte) (number, error) {
 		return number{}, unsupportedf("a dataset of class %d with values of %d bytes", f.class, f.size)
 	}
 	return n, nil
-}
-
-// float16 converts an IEEE 754 half, whose subnormals are float32 normals.
-func float16(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
-	switch exp {
-	case 0:
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }

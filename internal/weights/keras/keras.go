@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"effnet/internal/checkpoint"
 	"effnet/internal/weights/hdf5"
@@ -40,19 +39,12 @@ var foreign = []struct{ magic, what, hint string }{
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
 func Read(path string) ([]checkpoint.Tensor, error) {
-	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	f, size, err := checkpoint.Open(path)
 	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	tensors, err := decode(f, info.Size())
+	tensors, err := decode(f, size)
 	if e := (*checkpoint.Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}

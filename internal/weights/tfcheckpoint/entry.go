@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"effnet/internal/float16"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -167,20 +169,7 @@ var dtypes = map[uint64]dtype{
 	10: {1, func(b []byte) float32 { return float32(min(b[0], 1)) }},
 	14: {2, func(b []byte) float32 { return math.Float32frombits(uint32(le.Uint16(b)) << 16) }},
 	17: {2, func(b []byte) float32 { return float32(le.Uint16(b)) }},
-	19: {2, func(b []byte) float32 { return float16(le.Uint16(b)) }},
+	19: {2, func(b []byte) float32 { return float16.Float32(le.Uint16(b)) }},
 	22: {4, func(b []byte) float32 { return float32(le.Uint32(b)) }},
 	23: {8, func(b []byte) float32 { return float32(le.Uint64(b)) }},
-}
-
-// float16 converts an IEEE 754 half, whose subnormals are float32 normals.
-func float16(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
-	switch exp {
-	case 0:
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }

@@ -161,27 +161,13 @@ func parseIndex(b []byte) (entries []entry, shards int64, err error) {
 	return entries, shards, nil
 }
 
-// open opens a regular file, and says how long it is.
+// open opens one of a checkpoint's files, and says how long it is.
 func open(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
-	if err != nil {
-		return nil, 0, &checkpoint.Error{Path: path, Reason: "cannot be read", Hint: missing(err), Err: errors.Unwrap(err)}
+	f, size, err := checkpoint.Open(path)
+	if e := (*checkpoint.Error)(nil); errors.As(err, &e) && errors.Is(err, os.ErrNotExist) {
+		e.Hint = "a checkpoint is an .index file and all its .data files in one folder"
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
-	}
-	return f, info.Size(), nil
-}
-
-func missing(err error) string {
-	if errors.Is(err, os.ErrNotExist) {
-		return "a checkpoint is an .index file and all its .data files in one folder"
-	}
-	return ""
+	return f, size, err
 }
 
 // at gives an error the path that it is about, unless it has one.

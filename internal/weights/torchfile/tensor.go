@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/float16"
 )
 
 // dtype is a number format, little-endian.
@@ -21,7 +22,7 @@ var (
 
 	float64s  = dtype{"float64", 8, func(b []byte) float32 { return float32(math.Float64frombits(le.Uint64(b))) }}
 	float32s  = dtype{"float32", 4, func(b []byte) float32 { return math.Float32frombits(le.Uint32(b)) }}
-	float16s  = dtype{"float16", 2, func(b []byte) float32 { return float16(le.Uint16(b)) }}
+	float16s  = dtype{"float16", 2, func(b []byte) float32 { return float16.Float32(le.Uint16(b)) }}
 	bfloat16s = dtype{"bfloat16", 2, func(b []byte) float32 { return math.Float32frombits(uint32(le.Uint16(b)) << 16) }}
 	int64s    = dtype{"int64", 8, func(b []byte) float32 { return float32(int64(le.Uint64(b))) }}
 	int32s    = dtype{"int32", 4, func(b []byte) float32 { return float32(int32(le.Uint32(b))) }}
@@ -30,19 +31,6 @@ var (
 	uint8s    = dtype{"uint8", 1, func(b []byte) float32 { return float32(b[0]) }}
 	bools     = dtype{"bool", 1, func(b []byte) float32 { return float32(min(b[0], 1)) }}
 )
-
-// float16 converts an IEEE 754 half, whose subnormals are float32 normals.
-func float16(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
-	switch exp {
-	case 0:
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
-}
 
 // storage is an array of n values that tensors are views of.
 type storage struct {

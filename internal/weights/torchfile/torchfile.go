@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"effnet/internal/checkpoint"
 )
@@ -69,19 +68,12 @@ var foreign = []struct {
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
 func Read(path string) (*File, error) {
-	info, err := os.Stat(path) // before Open, which would wait for a pipe's writer
+	f, size, err := checkpoint.Open(path)
 	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &checkpoint.Error{Path: path, Reason: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: errors.Unwrap(err)}
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	file, err := decode(f, info.Size())
+	file, err := decode(f, size)
 	if e := (*checkpoint.Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}
