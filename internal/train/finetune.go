@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func (r *run) initialise(net *model.Network) error {
 		return err
 	}
 	start := modelTensors(r.Start)
-	if !slices.ContainsFunc(start, func(t model.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }) {
+	if !r.hasHead() {
 		for _, t := range tensors {
 			if strings.HasPrefix(t.Name, classifier) {
 				clear(t.Data)
@@ -55,6 +56,35 @@ func (r *run) initialise(net *model.Network) error {
 		}
 	}
 	return net.Load(start)
+}
+
+// hasHead says whether Start has a classifier.
+func (r *run) hasHead() bool {
+	return slices.ContainsFunc(r.Start, func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+}
+
+// beginning says what a training of pretrained weights begins with.
+func (r *run) beginning() string {
+	text := "pretrained weights with a new classifier"
+	if r.hasHead() {
+		text = "pretrained weights with their classifier"
+	}
+	f := r.FineTune
+	switch {
+	case f.CacheFeatures:
+		text += ", which alone is trained, on features"
+	case f.Frozen.Body:
+		text += ", which alone is trained"
+	case f.Frozen.Stages > 0:
+		text += fmt.Sprintf("; the stem and blocks.0 to blocks.%d stay as they are", f.Frozen.Stages-1)
+	}
+	if f.Frozen.Norms {
+		text += "; normalisations stay as they are"
+	}
+	if f.UnfreezeEpoch > 0 {
+		text += fmt.Sprintf(", for %d epochs", f.UnfreezeEpoch)
+	}
+	return text
 }
 
 // WithoutHead is a network's tensors but the classifier's.

@@ -306,6 +306,9 @@ func (r *run) describe(trainSet, evalSet *data.Set) {
 		r.Arch.Name, r.Arch.Resolution, r.backend.Name(), float64(cost.Params)/1e6, float64(cost.MACs)/1e6, r.training.ArenaBytes()>>20, r.BatchSize)
 	r.log.Printf("%d training images of %d classes, %s, %d epochs of %d steps, in %s",
 		trainSet.Len(), len(r.classes), eval, r.Epochs, r.loader.Batches(), r.Out)
+	if r.Start != nil {
+		r.log.Printf("%s", r.beginning())
+	}
 	if r.WarmupEpochs >= float64(r.Epochs) {
 		r.log.Printf("note: the warm-up of %g epochs is as long as the training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR)
 	}
