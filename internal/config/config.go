@@ -7,6 +7,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,7 +18,8 @@ import (
 )
 
 // Config holds every setting. The network is either a published Variant, or a
-// Baseline scaled by the formula with Phi, Alpha, Beta and Gamma.
+// Baseline scaled by the formula with Phi, Alpha, Beta and Gamma; a budget is
+// what chooses Phi.
 type Config struct {
 	Name string `yaml:"name,omitempty" help:"name of the run (default: the network's)"`
 	Out  string `yaml:"out,omitempty" help:"folder of the run (default: runs/NAME)"`
@@ -36,6 +38,11 @@ type Config struct {
 	Padding    string     `yaml:"padding" help:"same (TensorFlow's) or symmetric (PyTorch's)"`
 	Mean       [3]float64 `yaml:"mean,flow" help:"subtracted from red, green, blue of 0 to 255"`
 	Std        [3]float64 `yaml:"std,flow" help:"red, green and blue are divided by these after that"`
+
+	// What chooses Phi.
+	FLOPsBudget   string `yaml:"flops-budget,omitempty" help:"instead of phi: the largest with at most so many multiply-adds of one image, counted as effnet summary does; such as 1.5G, with K, M or G"`
+	ParamsBudget  string `yaml:"params-budget,omitempty" help:"instead of phi: the largest with at most so many parameters, such as 10M"`
+	LatencyBudget string `yaml:"latency-budget,omitempty" help:"instead of phi: the largest whose forward pass of one image takes at most this long, such as 20ms, as measured here and now"`
 
 	Interpolation string     `yaml:"interpolation" help:"of the resize to img-size: bicubic or bilinear"`
 	Crop          string     `yaml:"crop" help:"rule of the evaluation's centre crop: tf, timm or torchvision"`
@@ -167,13 +174,13 @@ func (c Config) Published() (name string, ok bool) {
 	switch {
 	case c.Variant != "":
 		return c.Variant, true
-	case c.Phi != nil || !c.Baseline.IsZero():
+	case c.Phi != nil || c.HasBudget() || !c.Baseline.IsZero():
 		return "", false
 	}
 	return "b0", true
 }
 
-// Arch is the network, for a number of classes.
+// Arch is the network, for a number of classes. A budget must have chosen Phi.
 func (c Config) Arch(classes int) (scale.Arch, error) {
 	a, err := c.scaled()
 	if err != nil {
@@ -193,6 +200,9 @@ func (c Config) Arch(classes int) (scale.Arch, error) {
 }
 
 func (c Config) scaled() (scale.Arch, error) {
+	if c.HasBudget() {
+		return scale.Arch{}, errors.New("scale: no phi was chosen for the budget")
+	}
 	if name, ok := c.Published(); ok {
 		return scale.Variant(name)
 	}

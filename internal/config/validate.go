@@ -15,6 +15,9 @@ func (c Config) Validate() error {
 		}
 	}
 	if problems == nil { // the rest of the network's numbers are good
+		if c.HasBudget() {
+			c = c.WithPhi(0)
+		}
 		if _, err := c.Arch(1); err != nil {
 			problems = strings.Split(err.Error(), "\n")
 		}
@@ -40,9 +43,26 @@ func (c Config) network() Error {
 	if c.CacheFeatures && (c.Mixup > 0 || c.CutMix > 0) {
 		problems = append(problems, "cache-features: images are not mixed (leave mixup and cutmix at 0)")
 	}
+	problems = append(problems, c.budgets()...)
 	d := Default()
-	if c.Phi == nil && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
+	if c.Phi == nil && !c.HasBudget() && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
 		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set it, to 1 for the coefficients as they are)")
+	}
+	return problems
+}
+
+// budgets reports texts that are none, and what contradicts them.
+func (c Config) budgets() (problems Error) {
+	if _, _, err := c.Budgets(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	for _, b := range [][2]string{{"flops-budget", c.FLOPsBudget}, {"params-budget", c.ParamsBudget}, {"latency-budget", c.LatencyBudget}} {
+		if b[1] != "" && c.Variant != "" {
+			problems = append(problems, fmt.Sprintf("variant and %s: both are set (a variant is a published network, a budget chooses phi for a baseline: choose one)", b[0]))
+		}
+		if b[1] != "" && c.Phi != nil {
+			problems = append(problems, fmt.Sprintf("phi and %s: both are set (a budget chooses phi: choose one)", b[0]))
+		}
 	}
 	return problems
 }
