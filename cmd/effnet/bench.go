@@ -109,9 +109,9 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	arch, err := cfg.Arch(1000)
+	cfg, arch, err := archWithin(ctx, cfg, 1000)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	b, err := openBackend(opts.Device, opts.Threads)
 	if err != nil {

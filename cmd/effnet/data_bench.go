@@ -68,9 +68,9 @@ func runDataBench(ctx context.Context, w io.Writer, dir string, cfg config.Confi
 	if err != nil {
 		return err
 	}
-	arch, err := cfg.Arch(len(set.Classes))
+	cfg, arch, err := archWithin(ctx, cfg, len(set.Classes))
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	options, err := trainSettings(cfg, arch, set)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"image/png"
 	"io"
@@ -42,7 +43,7 @@ epochs. With mixup or CutMix a column is mixed as a batch is.`,
 			if err != nil {
 				return err
 			}
-			return runDataPreview(cmd.OutOrStdout(), args[0], cfg, opts)
+			return runDataPreview(cmd.Context(), cmd.OutOrStdout(), args[0], cfg, opts)
 		},
 	}
 	addModelFlags(cmd.Flags())
@@ -51,7 +52,7 @@ epochs. With mixup or CutMix a column is mixed as a batch is.`,
 	return cmd
 }
 
-func runDataPreview(w io.Writer, dir string, cfg config.Config, opts previewOptions) error {
+func runDataPreview(ctx context.Context, w io.Writer, dir string, cfg config.Config, opts previewOptions) error {
 	if !strings.EqualFold(filepath.Ext(cfg.Out), ".png") { // a run's config.yaml has its folder
 		return usageError{fmt.Errorf("--out: want the name of the PNG file to write, such as sheet.png")}
 	}
@@ -59,9 +60,9 @@ func runDataPreview(w io.Writer, dir string, cfg config.Config, opts previewOpti
 	if err != nil {
 		return err
 	}
-	arch, err := cfg.Arch(len(set.Classes))
+	cfg, arch, err := archWithin(ctx, cfg, len(set.Classes))
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	cfg.BatchSize = 1 // not what is drawn
 	options, err := trainSettings(cfg, arch, set)

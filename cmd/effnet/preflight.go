@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,13 @@ func source(flags *pflag.FlagSet, key string) string {
 	if settings, err := readRecipe(flags); err == nil {
 		if _, ok := settings[key]; ok {
 			return "recipe " + flags.Lookup("recipe").Value.String()
+		}
+	}
+	if key == "phi" {
+		for _, budget := range budgetKeys {
+			if source(flags, budget) != "default" {
+				return budget
+			}
 		}
 	}
 	return "default"
@@ -200,13 +208,13 @@ func (p plan) write(w io.Writer, epochs int) {
 
 // dryRun prints what a training would do and measures how long its steps take,
 // if there are images to train on.
-func (j *job) dryRun(w io.Writer) error {
+func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	if err := writeSettings(w, j.flags, j.cfg); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
 	if j.dir == "" {
-		arch, err := j.arch(make([]string, 1000))
+		arch, err := j.arch(ctx, make([]string, 1000))
 		if err != nil {
 			return err
 		}
@@ -217,7 +225,7 @@ func (j *job) dryRun(w io.Writer) error {
 		p.write(w, j.cfg.Epochs)
 		return nil
 	}
-	options, err := j.open()
+	options, err := j.open(ctx)
 	if err != nil {
 		return err
 	}

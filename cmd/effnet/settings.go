@@ -43,7 +43,7 @@ func addTrainFlags(flags *pflag.FlagSet) {
 func addFineTuneFlags(flags *pflag.FlagSet) {
 	addConfigFlag(flags, "finetune")
 	addSettings(flags, func(key string) bool {
-		return key == "img-size" || !slices.Contains(modelKeys, key) && !slices.Contains(checkpointKeys, key)
+		return key == "img-size" || !slices.Contains(modelKeys, key) && !slices.Contains(budgetKeys, key) && !slices.Contains(checkpointKeys, key)
 	})
 }
 

@@ -38,6 +38,7 @@ The published variants were rounded by hand, so they are not the formula's: belo
 the stages stand the published coefficients and the formula's nearest to them.`,
 		Example: `  effnet summary --variant b4
   effnet summary --phi 1 --alpha 1.2 --beta 1.1 --gamma 1.15
+  effnet summary --flops-budget 1.5G --params-budget 10M
   effnet summary --config configs/fashion-mnist.yaml --classes 10 --json`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,10 +46,14 @@ the stages stand the published coefficients and the formula's nearest to them.`,
 			if err != nil {
 				return err
 			}
+			if cfg, _, err = archWithin(cmd.Context(), cfg, opts.Classes); err != nil {
+				return err
+			}
 			return runSummary(cmd.OutOrStdout(), cfg, opts)
 		},
 	}
 	addModelFlags(cmd.Flags())
+	addBudgetFlags(cmd.Flags())
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

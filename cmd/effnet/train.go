@@ -90,7 +90,7 @@ type job struct {
 func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 	cfg, err := loadConfig(flags)
 	if err == nil && opts.Resume != "" {
-		cfg, err = resumedConfig(flags, cfg, opts.Resume)
+		cfg, err = resumedConfig(flags, cfg.WithoutBudgets(), opts.Resume) // its phi is chosen
 	}
 	return &job{flags: flags, dir: dir, cfg: cfg, opts: opts}, err
 }
@@ -98,9 +98,9 @@ func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 // do trains, or prints what a training would do.
 func (j *job) do(ctx context.Context, w io.Writer) error {
 	if j.opts.DryRun {
-		return j.dryRun(w)
+		return j.dryRun(ctx, w)
 	}
-	options, err := j.open()
+	options, err := j.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ func (j *job) print(w io.Writer, options train.Options, result *train.Result) er
 }
 
 // open lists the images and turns the settings into what training takes.
-func (j *job) open() (options train.Options, err error) {
+func (j *job) open(ctx context.Context) (options train.Options, err error) {
 	if j.trainSet, j.evalSet, err = openSets(j.dir, j.cfg); err != nil {
 		return options, err
 	}
-	arch, err := j.arch(j.trainSet.Classes)
+	arch, err := j.arch(ctx, j.trainSet.Classes)
 	if err != nil {
 		return options, err
 	}
@@ -164,16 +164,13 @@ func (j *job) open() (options train.Options, err error) {
 	return options, nil
 }
 
-// arch is the network, for classes.
-func (j *job) arch(classes []string) (scale.Arch, error) {
+// arch is the network, for classes, and makes a budget's phi a setting.
+func (j *job) arch(ctx context.Context, classes []string) (arch scale.Arch, err error) {
 	if j.start != nil {
 		return pretrainedArch(j.cfg, j.start.Meta.Arch, len(classes))
 	}
-	arch, err := j.cfg.Arch(len(classes))
-	if err != nil {
-		return arch, usageError{err}
-	}
-	return arch, nil
+	j.cfg, arch, err = archWithin(ctx, j.cfg, len(classes))
+	return arch, err
 }
 
 // openSets lists the training images and, if there are any, the evaluation's,

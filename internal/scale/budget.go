@@ -11,8 +11,8 @@ import (
 // ErrOverBudget is the answer where not even the baseline fits.
 var ErrOverBudget = errors.New("the baseline alone is over the budget")
 
-// errUnbounded is the answer where the budget bounds nothing.
-var errUnbounded = errors.New("scale: the largest network that phi can give is within the budget (give phi, or less of a budget)")
+// ErrUnbounded is the answer where the budget bounds nothing.
+var ErrUnbounded = errors.New("scale: the largest network that phi can give is within the budget (give phi, or less of a budget)")
 
 // Budget is the most that a network may cost; 0 is any cost.
 type Budget struct{ MACs, Params int64 }
@@ -85,7 +85,7 @@ func LargestPhi(precision float64, arch func(phi float64) (Arch, error), fits fu
 	case p.failed != nil:
 		return 0, Arch{}, p.failed
 	case unbounded:
-		return 0, Arch{}, errUnbounded
+		return 0, Arch{}, ErrUnbounded
 	}
 	return shortest(low, arch)
 }
