@@ -35,6 +35,7 @@ wins over the environment, which wins over the file.`,
 		newDataCommand(),
 		newBenchCommand(),
 		newSummaryCommand(),
+		newSearchCommand(),
 		newVersionCommand(),
 	)
 	return cmd

@@ -71,7 +71,7 @@ func assertEdge(t *testing.T, arch func(float64) (Arch, error), budget Budget, p
 	}
 }
 
-// 992,648,720 multiply-adds are phi 1's, and no shorter number gives its network.
+// The budget of phi 1's network gives 1, not the greatest phi of its step.
 func TestLargestPhiIsShort(t *testing.T) {
 	arch := scaled(b0Baseline(t))
 	one, err := arch(1)
