@@ -126,7 +126,7 @@ func TestLargestPhiAsksLittle(t *testing.T) {
 		}
 	}
 	failure := errors.New("no device")
-	if _, _, err := LargestPhi(0.1, arch, func(a Arch) (bool, error) { return true, failure }); !errors.Is(err, failure) {
+	if _, _, err := LargestPhi(0.1, arch, func(Arch) (bool, error) { return true, failure }); !errors.Is(err, failure) {
 		t.Errorf("a failing measurement: %v", err)
 	}
 }
