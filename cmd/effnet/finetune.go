@@ -22,7 +22,7 @@ func newFinetuneCommand() *cobra.Command {
 		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does one from
 scratch. WEIGHTS is a checkpoint, or what effnet import takes: weights of timm,
 torchvision, Keras or TensorFlow. Its classifier is kept if its classes are those of
-the folder, and drawn anew otherwise. How images are prepared is WEIGHTS' too, but for
+the folder, and begins with zeros otherwise. How images are prepared is WEIGHTS' too, but for
 the resolution, which --img-size sets.
 
 The settings are those of --recipe finetune, unless a file, the environment or flags

@@ -122,6 +122,9 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 			Out      string            `json:"out"`
 		}{m.Findings, m.Unused, out})
 	}
+	if m.Findings == nil {
+		fmt.Fprintf(w, "%s is a checkpoint already\n", source)
+	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range m.Findings {
 		sure := "sure"

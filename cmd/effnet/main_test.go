@@ -261,13 +261,22 @@ func TestEverySettingIsAFlag(t *testing.T) {
 	addTrainFlags(flags)
 	fineTune := pflag.NewFlagSet("finetune", pflag.ContinueOnError)
 	addFineTuneFlags(fineTune)
-	for _, key := range config.Keys() {
+	fineTuneRecipe, err := readRecipe(fineTune)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := config.Decode(fineTuneRecipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fineTuneKeys := config.KeysOf(recipe)
+	for i, key := range config.Keys() {
 		f := flags.Lookup(key.Name)
 		if slices.Contains(finetuneKeys, key.Name) {
 			if f != nil {
 				t.Errorf("train has --%s", key.Name)
 			}
-			f = fineTune.Lookup(key.Name)
+			f, key = fineTune.Lookup(key.Name), fineTuneKeys[i]
 		}
 		if f == nil {
 			t.Errorf("--%s is missing", key.Name)

@@ -52,8 +52,18 @@ func addConfigFlag(flags *pflag.FlagSet, recipe string) {
 	flags.String("recipe", recipe, "settings under all others: a YAML file, or one that the program has: "+strings.Join(configs.Names(), ", "))
 }
 
+// addSettings registers settings, with the values of the command's recipe as
+// defaults.
 func addSettings(flags *pflag.FlagSet, has func(key string) bool) {
-	for _, key := range config.Keys() {
+	recipe, err := readRecipe(flags)
+	if err != nil {
+		panic(err) // one that the program has; a test reads them all
+	}
+	defaults, err := config.Decode(recipe)
+	if err != nil {
+		panic(err)
+	}
+	for _, key := range config.KeysOf(defaults) {
 		if has(key.Name) {
 			flag := flags.VarPF(&setting{key.Default, key.Kind}, key.Name, shorthands[key.Name], key.Help)
 			if key.Kind == "bool" {

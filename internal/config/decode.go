@@ -43,8 +43,11 @@ type Key struct {
 }
 
 // Keys lists every setting in the order of Config.
-func Keys() []Key {
-	c := reflect.ValueOf(Default())
+func Keys() []Key { return KeysOf(Default()) }
+
+// KeysOf is Keys with the values of a configuration as defaults.
+func KeysOf(config Config) []Key {
+	c := reflect.ValueOf(config)
 	keys := make([]Key, c.NumField())
 	for i := range keys {
 		field := c.Type().Field(i)
