@@ -255,7 +255,11 @@ func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.S
 	if err != nil {
 		return err
 	}
-	training, err := net.TrainingAt(model.Pass{Resolution: options.Arch.Resolution, Dropout: options.Arch.Dropout, Batch: options.BatchSize,
+	compile := net.TrainingAt
+	if options.FineTune.CacheFeatures {
+		compile = net.HeadTraining
+	}
+	training, err := compile(model.Pass{Resolution: options.Arch.Resolution, Dropout: options.Arch.Dropout, Batch: options.BatchSize,
 		Seed: options.Seed, Frozen: options.FineTune.Frozen}, gradients)
 	if err != nil {
 		return err
