@@ -79,7 +79,7 @@ func RemoveStates(dir string) error {
 
 // settings are the options that decide a run's numbers, as text.
 func (o Options) settings(images int) string {
-	o.Out, o.Resume, o.Keep, o.Every, o.Start = "", false, 0, Every{}, nil
+	o.Out, o.Resume, o.Until, o.Keep, o.Every, o.Start = "", false, 0, 0, Every{}, nil
 	o.LogInterval, o.Settings, o.Machine = 0, nil, nil
 	for _, l := range []*data.Options{&o.TrainLoader, &o.EvalLoader} {
 		l.Workers, l.Prefetch, l.Skipped = 0, 0, nil
@@ -234,5 +234,5 @@ func (r *run) due() bool {
 
 // dueAfter tells whether the state is to be saved after an epoch, from 1.
 func (r *run) dueAfter(epoch int) bool {
-	return epoch == r.Epochs || r.due() || r.Every == (Every{}) || r.Every.Epochs > 0 && epoch%r.Every.Epochs == 0
+	return epoch == r.until() || r.due() || r.Every == (Every{}) || r.Every.Epochs > 0 && epoch%r.Every.Epochs == 0
 }

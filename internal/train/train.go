@@ -48,6 +48,7 @@ type Options struct {
 	Machine     [][2]string      // for the report
 
 	Seed        uint64
+	Until       int    // epochs after which Run returns, for Resume to go on from; 0 for all
 	Out         string // folder of the checkpoints and metrics; it exists
 	Resume      bool   // go on from the newest state in Out
 	Patience    int    // epochs without improvement that end the training; 0 for any
@@ -129,7 +130,7 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 		return nil, err
 	}
 	r.describe(trainSet, evalSet)
-	for r.epoch < r.Epochs && !r.stalled() {
+	for r.epoch < r.until() && !r.stalled() {
 		err := r.trainEpoch(ctx)
 		if err == nil {
 			err = r.finishEpoch(ctx)
@@ -142,6 +143,14 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 		}
 	}
 	return &r.result, nil
+}
+
+// until is the epoch to end before.
+func (r *run) until() int {
+	if r.Until > 0 {
+		return min(r.Until, r.Epochs)
+	}
+	return r.Epochs
 }
 
 // stalled tells whether the best epoch is Patience epochs ago.
