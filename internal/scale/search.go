@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
 
 // Kind names what a Grid bounds.
@@ -14,6 +15,7 @@ const (
 	ByFormula Kind = "formula" // alpha * beta^2 * gamma^2, as the paper's section 3.3
 	ByMACs    Kind = "macs"    // counted multiply-adds over the baseline's
 	ByParams  Kind = "params"  // counted parameters over the baseline's
+	ByLatency Kind = "latency" // Grid.Measure's time over the baseline's
 )
 
 // Grid is the search for Alpha, Beta and Gamma of the paper's section 3.3: every
@@ -27,6 +29,9 @@ type Grid struct {
 	// Most are the greatest values; where one is 0, it is 4, for Gamma what alone
 	// meets the budget by the formula: parameters do not depend on it.
 	Most struct{ Alpha, Beta, Gamma float64 }
+	// Measure times a network, for ByLatency. It is asked once about each network
+	// that counts from half to twice the multiply-adds the budget would let it have.
+	Measure func(Arch) (time.Duration, error)
 }
 
 // PaperGrid is section 3.3's, with a step and a tolerance that the paper does not
@@ -38,7 +43,8 @@ type Candidate struct {
 	Coefficients
 	Network  Arch
 	Cost     Cost
-	Relative float64 // multiply-adds over the baseline's
+	Relative float64       // multiply-adds over the baseline's
+	Latency  time.Duration // by Grid.Measure; 0 without
 }
 
 // Limits of a Grid.
@@ -47,6 +53,7 @@ const (
 	leastStep       = 0.005
 	maxCoefficient  = 4    // Coefficients.Validate's
 	decimalRounding = 1e-9 // what floating point may add to a product of short decimals
+	latencyReach    = 2    // how far time per multiply-add is taken to differ between networks
 )
 
 // Validate reports every number that no search can have.
@@ -54,7 +61,7 @@ func (g Grid) Validate() error {
 	errs := []error{
 		checkFloat("phi", g.Phi, 0.01, 10),
 		checkFloat("step", g.Step, leastStep, 1),
-		checkName("budget", g.Budget, ByFormula, ByMACs, ByParams),
+		checkName("budget", g.Budget, ByFormula, ByMACs, ByParams, ByLatency),
 		checkFloat("target", g.Target, 1, 64),
 		checkFloat("tolerance", g.Tolerance, 0, 64),
 		checkFloat("most alpha", g.Most.Alpha, 0, maxCoefficient),
@@ -83,7 +90,11 @@ func (g Grid) Candidates(b Baseline, classes int) ([]Candidate, error) {
 	for _, alpha := range g.values(most.Alpha) {
 		for _, beta := range g.values(most.Beta) {
 			for _, gamma := range g.values(most.Gamma) {
-				if s.try(Coefficients{Phi: g.Phi, Alpha: alpha, Beta: beta, Gamma: gamma}) {
+				over, err := s.try(Coefficients{Phi: g.Phi, Alpha: alpha, Beta: beta, Gamma: gamma})
+				if err != nil {
+					return nil, err
+				}
+				if over {
 					break // as are all greater gammas
 				}
 			}
@@ -105,11 +116,16 @@ func (g Grid) begin(b Baseline, classes int) (*search, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
-	return &search{grid: g, baseline: b, classes: classes, base: Count(a), seen: map[string]bool{}}, nil
+	s := &search{grid: g, baseline: b, classes: classes, base: Count(a), seen: map[string]bool{}}
+	if g.Budget == ByLatency {
+		s.seen[a.key()] = true
+		s.baseLatency, err = g.Measure(a)
+	}
+	return s, err
 }
 
-// exponent is that of Phi in the cost: the formula's is of one unit.
-func (g Grid) exponent() float64 {
+// Exponent is that of Phi in the cost: the formula's is of one unit.
+func (g Grid) Exponent() float64 {
 	if g.Budget == ByFormula {
 		return 1
 	}
@@ -118,7 +134,7 @@ func (g Grid) exponent() float64 {
 
 // most is Most with its zeros replaced.
 func (g Grid) most() struct{ Alpha, Beta, Gamma float64 } {
-	most, p := g.Most, g.exponent()
+	most, p := g.Most, g.Exponent()
 	if most.Alpha == 0 {
 		most.Alpha = maxCoefficient
 	}
@@ -144,49 +160,60 @@ func (g Grid) values(most float64) []float64 {
 
 // search collects candidates.
 type search struct {
-	grid     Grid
-	baseline Baseline
-	classes  int
-	base     Cost
-	seen     map[string]bool // networks, by key
-	found    []Candidate
+	grid        Grid
+	baseline    Baseline
+	classes     int
+	base        Cost
+	baseLatency time.Duration   // ByLatency
+	seen        map[string]bool // networks that were costed, by key
+	found       []Candidate
 }
 
 // try adds k's network if it meets the budget and is new, and says whether it is
-// over the budget. A network too large to build is.
-func (s *search) try(k Coefficients) (over bool) {
-	target := math.Pow(s.grid.Target, s.grid.exponent())
-	most := target + s.grid.Tolerance + decimalRounding
+// over the budget by what is counted. A network too large to build is.
+func (s *search) try(k Coefficients) (over bool, err error) {
+	target := math.Pow(s.grid.Target, s.grid.Exponent())
+	least, most := target-s.grid.Tolerance-decimalRounding, target+s.grid.Tolerance+decimalRounding
 	if s.grid.Budget == ByFormula && k.Product() > most {
-		return true
+		return true, nil
 	}
 	a, err := s.baseline.Compound(k)
 	if err != nil {
-		return true
+		return true, nil //nolint:nilerr // too large
 	}
 	a.Classes = s.classes
 	c := Candidate{Coefficients: k, Network: a, Cost: Count(a)}
 	c.Relative = float64(c.Cost.MACs) / float64(s.base.MACs)
-	cost := s.cost(c)
-	if cost > most {
-		return true
+	cost := s.counted(c)
+	if s.grid.Budget == ByLatency {
+		least, most = least/latencyReach, most*latencyReach
 	}
-	if key := a.key(); cost >= target-s.grid.Tolerance-decimalRounding && !s.seen[key] {
-		s.seen[key] = true
-		s.found = append(s.found, c)
+	key := a.key()
+	if cost < least || cost > most || s.seen[key] {
+		return cost > most, nil
 	}
-	return false
+	s.seen[key] = true
+	if s.grid.Budget == ByLatency {
+		if c.Latency, err = s.grid.Measure(a); err != nil {
+			return false, err
+		}
+		if times := float64(c.Latency) / float64(s.baseLatency); math.Abs(times-target) > s.grid.Tolerance {
+			return false, nil
+		}
+	}
+	s.found = append(s.found, c)
+	return false, nil
 }
 
-// cost is what the budget bounds.
-func (s *search) cost(c Candidate) float64 {
+// counted is what the budget bounds, or for ByLatency what it grows with.
+func (s *search) counted(c Candidate) float64 {
 	switch s.grid.Budget {
-	case ByMACs:
-		return c.Relative
+	case ByFormula:
+		return c.Product()
 	case ByParams:
 		return float64(c.Cost.Params) / float64(s.base.Params)
 	}
-	return c.Product()
+	return c.Relative
 }
 
 // key is equal for networks of the same layers and input.

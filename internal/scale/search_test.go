@@ -62,7 +62,7 @@ func TestCandidatesByFormula(t *testing.T) {
 		relative := float64(cost.MACs) / float64(base.MACs)
 		least, most = min(least, relative), max(most, relative)
 		if !slices.ContainsFunc(want, func(c Candidate) bool { return sameNetwork(c.Network, a) }) {
-			want = append(want, Candidate{k, a, cost, relative})
+			want = append(want, Candidate{Coefficients: k, Network: a, Cost: cost, Relative: relative})
 		}
 	}
 	if math.Abs(least-1.93) > 0.005 || math.Abs(most-3.33) > 0.005 {
@@ -183,7 +183,7 @@ func TestBadGrids(t *testing.T) {
 		{"step: 0 ", func(g *Grid) { g.Step = 0 }},
 		{"step: NaN", func(g *Grid) { g.Step = math.NaN() }},
 		{"no multiple of 0.001", func(g *Grid) { g.Step = 0.0333 }},
-		{`budget: "flops" is unknown (have [formula macs params])`, func(g *Grid) { g.Budget = "flops" }},
+		{`budget: "flops" is unknown (have [formula macs params latency])`, func(g *Grid) { g.Budget = "flops" }},
 		{"target: 0.5", func(g *Grid) { g.Target = 0.5 }},
 		{"tolerance: -1", func(g *Grid) { g.Tolerance = -1 }},
 		{"most beta: 5", func(g *Grid) { g.Most.Beta = 5 }},

@@ -1,0 +1,87 @@
+package scale
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// No network that a method can make is nearer in multiply-adds than Match's.
+func TestMatchIsTheNearest(t *testing.T) {
+	b := tiny()
+	k := Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}
+	base := float64(Count(b.unscaled()).MACs)
+	for _, m := range Methods {
+		for _, times := range []float64{2, 4} {
+			x, a, err := b.Match(m, times, k, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := b.By(m, x, k)
+			if err != nil || !sameNetwork(again, a) {
+				t.Errorf("%s of %v gives %+v, not %+v (%v)", m, x, again, a, err)
+			}
+			got := math.Abs(float64(Count(a).MACs)/base - times)
+			for i := range 10_000 {
+				other, err := b.By(m, 1+float64(i)/1000, k)
+				if err != nil {
+					break
+				}
+				if d := math.Abs(float64(Count(other).MACs)/base - times); d < got-1e-9 {
+					t.Errorf("%s to %v times: %v away, and at %v %v", m, times, got, 1+float64(i)/1000, d)
+					break
+				}
+			}
+		}
+	}
+}
+
+func TestMatchOfOneDimension(t *testing.T) {
+	b := b0Baseline(t)
+	for _, m := range Methods[:3] {
+		_, a, err := b.Match(m, 2, Paper, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := b.unscaled()
+		deeper, wider, larger := a.Depth > 1, a.Stem > base.Stem, a.Resolution > base.Resolution
+		if deeper != (m == DepthOnly) || wider != (m == WidthOnly) || larger != (m == ResolutionOnly) {
+			t.Errorf("%s: %+v", m, a)
+		}
+	}
+	if _, _, err := b.Match("size", 2, Paper, 1000); !matches(err, `"size" is unknown`) {
+		t.Errorf("unknown method: %v", err)
+	}
+	if _, _, err := b.Match(AllThree, 2, Coefficients{Alpha: 5, Beta: 1, Gamma: 1}, 1000); err == nil {
+		t.Error("alpha 5 is allowed")
+	}
+	if _, _, err := b.Match(ResolutionOnly, 1e6, Paper, 1000); err == nil || !strings.Contains(err.Error(), "resolution of 1e+06 times") {
+		t.Errorf("more than any resolution: %v", err)
+	}
+}
+
+// Measured times decide, each network's once.
+func TestCandidatesByLatency(t *testing.T) {
+	b := b0Baseline(t)
+	asked := map[string]int{}
+	g := Grid{Phi: 1, Step: 0.1, Budget: ByLatency, Target: 2, Tolerance: 0.2, Measure: func(a Arch) (time.Duration, error) {
+		asked[a.key()]++
+		return time.Duration(Count(a).Params) * time.Nanosecond, nil // a machine whose time is all in weights
+	}}
+	all := candidates(t, g, b)
+	base := Count(b.unscaled())
+	for _, c := range all {
+		if times := float64(c.Cost.Params) / float64(base.Params); math.Abs(times-2) > 0.2 || c.Latency != time.Duration(c.Cost.Params) {
+			t.Errorf("%+v takes %v times as long", c.Coefficients, times)
+		}
+	}
+	if len(all) < 5 || len(asked) <= len(all) {
+		t.Errorf("%d candidates, %d measured", len(all), len(asked))
+	}
+	for key, n := range asked {
+		if n > 1 {
+			t.Errorf("%s was measured %d times", key, n)
+		}
+	}
+}
