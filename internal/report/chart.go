@@ -16,9 +16,9 @@ const (
 	lossOverTraining        float64 = 3   // a chart of losses goes so far above the highest of training
 )
 
-// Chart is curves over epochs, ready to be drawn.
+// Chart is curves, ready to be drawn.
 type Chart struct {
-	Title          string
+	Title, Over    string // Over what, the axis from left to right
 	Curves         []Curve
 	XTicks, YTicks []Tick
 }
@@ -28,8 +28,11 @@ type Curve struct {
 	Name string
 	Kind int    // its colour and dash
 	Last string // the last value
-	Path string // SVG's
+	Path string // SVG's; may be empty
+	Bars string // intervals about the dots, SVG's; may be empty
 	Dots []Dot
+
+	Alone bool // the dots are seen, not only where one hovers
 }
 
 // Tick is a mark on an axis.
@@ -82,7 +85,7 @@ var charts = []struct {
 func (p *Page) Charts() []Chart {
 	all := make([]Chart, 0, len(charts))
 	for _, c := range charts {
-		chart := Chart{Title: c.title}
+		chart := Chart{Title: c.title, Over: "epoch"}
 		var values [][]float64
 		var shown []series
 		for _, s := range c.series {
@@ -135,7 +138,7 @@ func (p *Page) curve(s series, values []float64, format string, x, y axis) Curve
 			c.Dots = append(c.Dots, d)
 		}
 	}
-	c.Path = path.String()
+	c.Path, c.Alone = path.String(), len(c.Dots) == 1
 	return c
 }
 

@@ -2,7 +2,7 @@ package report
 
 import (
 	"cmp"
-	_ "embed" // the page's template
+	"embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -38,16 +38,21 @@ type Thumbnail struct {
 // Setting is a setting's value and where it is from.
 type Setting struct{ Key, Value, Source string }
 
-//go:embed page.html
-var pageText string
+//go:embed *.html page.css
+var pageFiles embed.FS
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+// pageTemplates are the pages and what they share.
+var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
+	"style": func() (template.CSS, error) {
+		text, err := pageFiles.ReadFile("page.css")
+		return template.CSS(text), err //nolint:gosec // it is ours
+	},
 	"percent": func(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) },
 	"loss":    lossText,
 	"dataURI": func(jpeg []byte) template.URL {
 		return template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(jpeg)) //nolint:gosec // it is base64
 	},
-}).Parse(pageText))
+}).ParseFS(pageFiles, "*.html"))
 
 // What bounds a page's size, whatever the run.
 const (
@@ -68,7 +73,7 @@ func (p *Page) Write(path string) error {
 		}
 		q.Worst = append(q.Worst, t)
 	}
-	return write(path, func(f *os.File) error { return pageTemplate.Execute(f, &q) })
+	return write(path, func(f *os.File) error { return pageTemplates.ExecuteTemplate(f, "page.html", &q) })
 }
 
 // riseOfLoss is how far the loss of an evaluation is above its lowest when a
