@@ -25,9 +25,10 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
+	"cmd/effnet": "effnet/configs train trial report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel" + commands,
 
+	"internal/trial":   "scale gonum.org/v1/gonum",
 	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
