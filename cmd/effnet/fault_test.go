@@ -148,6 +148,45 @@ func TestKilledRunsEndInTheSameBits(t *testing.T) {
 	}
 }
 
+// Searches that are killed again and again, at any moment, end in the same table,
+// with as many trainings at a time as it comes.
+func TestKilledSearchesEndInTheSameTable(t *testing.T) {
+	dir := faultData(t)
+	args := []string{"search-coefficients", "d", "--config", "fault.yaml", "--budget", "macs", "--step", "0.3", "--tolerance", "0.4", "--minival", "0.4", "--epochs", "3", "--halving", "2", "-q"}
+	start := time.Now()
+	if out, err := effnetCommand(t.Context(), dir, append(args, "--out", "whole")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	long := time.Since(start)
+	want, err := withoutSeconds(filepath.Join(dir, "whole", "search.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 4))
+	for round := range (faultRounds() + 1) / 2 {
+		run := fmt.Sprintf("run%d", round)
+		kills := -1
+		for finished := false; !finished; kills++ {
+			now := append(slices.Clone(args), "--out", run)
+			if _, err := os.Stat(filepath.Join(dir, run, planFile)); err == nil {
+				now = []string{"search-coefficients", "d", "-q", "--resume=" + run}
+			}
+			now = append(now, "--jobs", strconv.Itoa(1+rng.IntN(3)))
+			ctx, cancel := context.WithTimeout(t.Context(), long/8+time.Duration(rng.Int64N(int64(long/3))))
+			out, err := effnetCommand(ctx, dir, now...).CombinedOutput()
+			finished = err == nil
+			if ctx.Err() == nil && err != nil {
+				t.Fatalf("round %d, after %d kills: %v\n%s", round, kills, err, out)
+			}
+			cancel()
+		}
+		if got, err := withoutSeconds(filepath.Join(dir, run, "search.csv")); err != nil || got != want {
+			t.Errorf("round %d: another table after %d kills, %v:\n%s\nwant\n%s", round, kills, err, got, want)
+		}
+		t.Logf("round %d: %d kills", round, kills)
+	}
+}
+
 // Two signals, the second at once, leave a state to go on from.
 func TestInterruptedTwice(t *testing.T) {
 	dir := faultData(t)

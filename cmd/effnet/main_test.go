@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
-			"shards": shards, "flip": flip,
+			"shards": shards, "flip": flip, "timeless": timeless,
 		},
 	})
 }
@@ -124,6 +125,36 @@ func sameBody(ts *testscript.TestScript, neg bool, args []string) {
 	if same == neg {
 		ts.Fatalf("%s and %s: the same body is %v", args[0], args[1], !neg)
 	}
+}
+
+// timeless compares two tables of trials, but for how long these took: timeless
+// FILE FILE.
+func timeless(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := withoutSeconds(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := withoutSeconds(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if (a == b) == neg {
+		ts.Fatalf("equal is %v:\n%s\n%s", !neg, a, b)
+	}
+}
+
+// withoutSeconds is a CSV file without its column of seconds.
+func withoutSeconds(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	column := slices.Index(rows[0], "seconds")
+	for i := range rows {
+		rows[i] = slices.Delete(rows[i], column, column+1)
+	}
+	return fmt.Sprint(rows), nil
 }
 
 // bare writes a checkpoint without its metadata: bare FILE FILE.

@@ -36,6 +36,9 @@ func source(flags *pflag.FlagSet, key string) string {
 	if env := envName(key); os.Getenv(env) != "" {
 		return env
 	}
+	if found, err := readCoefficients(flags); err == nil && found[key] != nil {
+		return flags.Lookup("coefficients").Value.String()
+	}
 	var settings map[string]any
 	if text, err := os.ReadFile(file); err == nil && yaml.Unmarshal(text, &settings) == nil {
 		if _, ok := settings[key]; ok {
@@ -82,6 +85,9 @@ func settingsTable(flags *pflag.FlagSet, cfg config.Config) ([]report.Setting, e
 			continue // of another command
 		}
 		text := fmt.Sprint(value)
+		if key.Name == "baseline" && cfg.Baseline.Own != nil {
+			text = cfg.Baseline.Own.Name + " (a stage table)"
+		}
 		if key.Name == "lr" && cfg.LR == 0 {
 			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
 		}
@@ -244,16 +250,28 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 
 // estimate times a few batches.
 func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.Set) error {
+	fastest, err := fastestStep(b, options)
+	if err != nil {
+		return err
+	}
+	batches := set.Len() / options.BatchSize * options.Epochs
+	fmt.Fprintf(w, "about %s: %.1f images/s, without evaluation and if reading keeps up\n",
+		(fastest * time.Duration(batches)).Round(time.Second), float64(options.BatchSize)/fastest.Seconds())
+	return nil
+}
+
+// fastestStep is the time of a batch's training, without reading it.
+func fastestStep(b backend.Backend, options train.Options) (time.Duration, error) {
 	net, err := model.New(options.Arch, b)
 	if err == nil {
 		err = net.Initialise(options.Seed)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	gradients, err := backend.NewView(b, net.Weights.Len)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	compile := net.TrainingAt
 	if options.FineTune.CacheFeatures {
@@ -262,18 +280,15 @@ func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.S
 	training, err := compile(model.Pass{Resolution: options.Arch.Resolution, Dropout: options.Arch.Dropout, Batch: options.BatchSize,
 		Seed: options.Seed, Frozen: options.FineTune.Frozen}, gradients)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	fastest := time.Duration(1<<63 - 1)
 	for step := range uint64(4) {
 		start := time.Now()
 		if err := training.Run(step); err != nil {
-			return err
+			return 0, err
 		}
 		fastest = min(fastest, time.Since(start))
 	}
-	batches := set.Len() / options.BatchSize * options.Epochs
-	fmt.Fprintf(w, "about %s: %.1f images/s, without evaluation and if reading keeps up\n",
-		(fastest * time.Duration(batches)).Round(time.Second), float64(options.BatchSize)/fastest.Seconds())
-	return nil
+	return fastest, nil
 }

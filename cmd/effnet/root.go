@@ -36,6 +36,7 @@ wins over the environment, which wins over the file.`,
 		newBenchCommand(),
 		newSummaryCommand(),
 		newSearchCommand(),
+		newStudyCommand(),
 		newVersionCommand(),
 	)
 	return cmd

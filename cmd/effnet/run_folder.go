@@ -27,9 +27,6 @@ const (
 // lets go of it.
 func openRunFolder(dir string, cfg config.Config, classes []string, opts trainOptions) (unlock func(), err error) {
 	resume := opts.Resume != ""
-	if resume && !train.HasState(dir) {
-		return nil, usageError{fmt.Errorf("--resume: no run to go on with in %s (leave it out to start one)", dir)}
-	}
 	if !resume && !opts.ExistOK {
 		if err := mustBeNew(dir); err != nil {
 			return nil, err
@@ -60,7 +57,7 @@ func mustBeNew(dir string) error {
 	for _, e := range entries {
 		if !slices.Contains([]string{configFile, classesFile, lockFile}, e.Name()) { // those alone are a run that never began
 			hint := "choose another --out, or --exist-ok to write into it"
-			if train.HasState(dir) {
+			if _, err := os.Stat(filepath.Join(dir, planFile)); err == nil || train.HasState(dir) {
 				hint = "--resume goes on with its run; otherwise " + hint
 			}
 			return usageError{fmt.Errorf("run folder %s exists and is not empty (%s)", dir, hint)}

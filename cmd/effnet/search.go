@@ -1,71 +1,129 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"effnet/internal/config"
-	"effnet/internal/data"
 	"effnet/internal/scale"
+	"effnet/internal/trial"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// searchKeys are the settings that the search for coefficients has.
-var searchKeys = []string{"phi", "baseline", "img-size"}
-
 type searchOptions struct {
-	Grid         scale.Grid
-	DryRun, JSON bool
+	trialOptions
+	Grid scale.Grid
 }
 
 // AddFlags registers the options.
 func (o *searchOptions) AddFlags(flags *pflag.FlagSet) {
-	o.Grid = scale.PaperGrid
+	o.Seeds, o.Halving, o.Grid = 2, 3, scale.PaperGrid
+	o.trialOptions.AddFlags(flags)
 	flags.Float64Var(&o.Grid.Step, "step", o.Grid.Step, "alpha, beta and gamma are 1 and multiples of this more")
 	flags.StringVar((*string)(&o.Grid.Budget), "budget", string(o.Grid.Budget),
-		"what has a target: formula (alpha * beta^2 * gamma^2), or counted and over the baseline's: macs, params")
+		"what has a target: formula (alpha * beta^2 * gamma^2), or over the baseline's: macs, params, latency (measured, of one image's forward pass)")
 	flags.Float64Var(&o.Grid.Target, "target", o.Grid.Target, "what one phi multiplies that by")
-	flags.Float64Var(&o.Grid.Tolerance, "tolerance", o.Grid.Tolerance, "how far it may be from the target; counted, from target^phi")
-	flags.BoolVar(&o.DryRun, "dry-run", false, "list the candidates; DIR may be left out")
-	flags.BoolVar(&o.JSON, "json", false, "print one JSON object")
+	flags.Float64Var(&o.Grid.Tolerance, "tolerance", o.Grid.Tolerance, "how far it may be from the target; all but the formula, from target^phi")
 }
+
+// searchFlags decide what is searched, beside the settings.
+var searchFlags = []string{"step", "budget", "target", "tolerance"}
 
 func newSearchCommand() *cobra.Command {
 	var opts searchOptions
 	cmd := &cobra.Command{
-		Use:   "search-coefficients [DIR] --dry-run",
-		Short: "List the candidates of a search for scaling coefficients",
-		Long: `List the candidates of a grid search for alpha, beta and gamma as Tan and Le (2019,
-section 3.3) made it: the networks of one phi, 1 unless --phi is given, whose cost is
-near a target. It only lists candidates, with --dry-run: it does not train them yet.
+		Use:   "search-coefficients DIR|PACK",
+		Short: "Search for scaling coefficients on a folder of images",
+		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did: of a grid, the
+networks of one phi, 1 unless --phi is given, whose cost is near a target, are trained,
+and the best by top-1 wins. Candidates that round to the same network are one.
+--img-size is the side of the baseline's input, which gamma scales.
 
-Candidates that round to the same network are listed once, by the least coefficients.
---img-size is the side of the baseline's input, which gamma scales. The parameters
-are for the classes of DIR; without, for 1000.`,
+All are trained on the same images with the same seeds and evaluated on images held out
+of training (--minival); those of val are not looked at. By successive halving, all are
+trained for a part of their epochs, the best third goes on, and so forth.
+
+The run folder receives coefficients.yaml, which train --coefficients takes, search.csv
+and search.jsonl, report.html, and each training's own folder under trials. An
+interrupted search goes on with --resume. The settings are those of --recipe search,
+unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet search-coefficients --dry-run
-  effnet search-coefficients photos --dry-run --budget macs --step 0.1 --json`,
-		Args: usageArgs(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if !opts.DryRun {
-				return usage(cmd, errors.New("the candidates cannot be trained yet: --dry-run lists them"))
+  effnet search-coefficients photos --config configs/mini.yaml --budget macs --step 0.1
+  effnet train photos --coefficients runs/search/coefficients.yaml --phi 3`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if opts.DryRun {
+				return usageArgs(cobra.MaximumNArgs(1))(cmd, args)
 			}
-			cfg, err := loadConfig(cmd.Flags())
+			return usageArgs(cobra.ExactArgs(1))(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newContest(cmd.Flags(), strings.Join(args, ""), "search", &opts.trialOptions, searchFlags...)
 			if err != nil {
 				return err
 			}
-			return runSearch(cmd.OutOrStdout(), strings.Join(args, ""), cfg, opts)
+			return runSearch(cmd.Context(), cmd.OutOrStdout(), c, &opts)
 		},
 	}
-	addConfigFlag(cmd.Flags(), "")
-	addSettings(cmd.Flags(), func(key string) bool { return slices.Contains(searchKeys, key) })
+	addConfigFlag(cmd.Flags(), "search")
+	addSettings(cmd.Flags(), func(key string) bool {
+		return !slices.Contains(budgetKeys, key) && !slices.Contains(finetuneKeys, key) && !slices.Contains([]string{"variant", "alpha", "beta", "gamma"}, key)
+	})
 	opts.AddFlags(cmd.Flags())
 	return cmd
+}
+
+// runSearch lists the candidates, trains them and writes what won.
+func runSearch(ctx context.Context, w io.Writer, c *contest, opts *searchOptions) error {
+	r, err := c.candidates(ctx, opts.Grid)
+	if err != nil {
+		return err
+	}
+	if !opts.JSON && !c.resumed() {
+		if err := r.print(w); err != nil {
+			return err
+		}
+	}
+	if opts.DryRun {
+		return c.printPlan(w, r)
+	}
+	if len(c.plan.Entries) == 0 {
+		return usageError{fmt.Errorf("no candidate has %s of %g times the baseline's, to %g (try a larger --tolerance or a smaller --step)",
+			opts.Grid.Budget, math.Pow(opts.Grid.Target, opts.Grid.Exponent()), opts.Grid.Tolerance)}
+	}
+	c.show = c.showSearch
+	standings, err := c.run(ctx)
+	if err != nil {
+		return err
+	}
+	verdict := trial.Judge(standings)
+	path := filepath.Join(c.cfg.Out, "coefficients.yaml")
+	found, err := c.winner(*verdict.Winner)
+	if err == nil {
+		err = found.write(path, append([]string{"effnet train DIR --coefficients " + path + " --phi 2"}, c.sentences(verdict)...)...)
+	}
+	if err != nil {
+		return err
+	}
+	if opts.JSON {
+		r.add(standings, verdict, path)
+		return json.NewEncoder(w).Encode(r)
+	}
+	if err := c.printStandings(w, standings); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\n%s\n%s\n%s\n", strings.Join(c.sentences(verdict), "\n"), path, filepath.Join(c.cfg.Out, "report.html"))
+	return err
 }
 
 // searchResult is what the command prints; its JSON keys are an interface.
@@ -77,6 +135,11 @@ type searchResult struct {
 	Params     int64       `json:"params"`
 	MACs       int64       `json:"macs"`
 	Candidates []candidate `json:"candidates"`
+
+	Winner       *contestant  `json:"winner,omitempty"`
+	Ties         []string     `json:"ties,omitempty"` // names of results
+	Results      []contestant `json:"results,omitempty"`
+	Coefficients string       `json:"coefficients,omitempty"` // file
 }
 
 // candidate is a line of the table.
@@ -88,70 +151,167 @@ type candidate struct {
 	Resolution int     `json:"resolution"`
 	Params     int64   `json:"params"`
 	MACs       int64   `json:"macs"`
-	Relative   float64 `json:"relative"` // macs over the baseline's
+	Relative   float64 `json:"relative"`             // macs over the baseline's
+	LatencyMS  float64 `json:"latency_ms,omitempty"` // if measured
 }
 
-func runSearch(w io.Writer, dir string, cfg config.Config, opts searchOptions) error {
-	if cfg.Variant != "" || cfg.HasBudget() {
-		return usageError{errors.New("search-coefficients: scales a baseline: leave variant and the budgets out of the settings (see --budget)")}
-	}
-	baseline, err := cfg.Baseline.Table()
-	if err != nil {
-		return usageError{err}
-	}
-	if cfg.ImgSize > 0 {
-		baseline.Resolution = cfg.ImgSize
-	}
-	if cfg.Phi != nil {
-		opts.Grid.Phi = *cfg.Phi
-	}
-	classes := 1000
-	if dir != "" {
-		set, err := data.OpenTrain(dir)
-		if err != nil {
-			return err
-		}
-		classes = len(set.Classes)
-	}
-	r, err := listCandidates(opts.Grid, baseline, classes)
-	if err != nil {
-		return usageError{err}
-	}
-	if opts.JSON {
-		return json.NewEncoder(w).Encode(r)
-	}
-	return r.print(w)
-}
-
-func listCandidates(g scale.Grid, baseline scale.Baseline, classes int) (*searchResult, error) {
-	found, err := g.Candidates(baseline, classes)
+// candidates lists them, and makes the plan unless a search goes on.
+func (c *contest) candidates(ctx context.Context, g scale.Grid) (*searchResult, error) {
+	baseline, err := c.baseline()
 	if err != nil {
 		return nil, err
 	}
-	a, err := baseline.Compound(scale.Coefficients{Alpha: 1, Beta: 1, Gamma: 1})
+	base, err := c.base()
 	if err != nil {
 		return nil, err
 	}
-	base := sizeOf(a, classes)
-	r := &searchResult{Baseline: baseline.Name, Classes: classes, Phi: g.Phi, Resolution: base.Resolution, Params: base.Params, MACs: base.MACs,
+	g.Phi = *c.cfg.Phi
+	r := &searchResult{Baseline: baseline.Name, Classes: c.classes(), Phi: g.Phi, Resolution: baseline.Resolution, Params: base.Params, MACs: base.MACs,
 		Candidates: []candidate{}}
-	for _, c := range found {
-		r.Candidates = append(r.Candidates, candidate{
-			Alpha: c.Alpha, Beta: c.Beta, Gamma: c.Gamma, Product: c.Product(),
-			Resolution: c.Network.Resolution, Params: c.Cost.Params, MACs: c.Cost.MACs, Relative: c.Relative,
-		})
+	if c.resumed() {
+		return r, nil
 	}
-	return r, nil
+	g.Measure = func(a scale.Arch) (time.Duration, error) { return latency(ctx, c.cfg, a) }
+	if err := g.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	found, err := g.Candidates(baseline, c.classes())
+	if err != nil {
+		return nil, err
+	}
+	var entries []trial.Entry
+	for _, f := range found {
+		r.Candidates = append(r.Candidates, candidate{
+			Alpha: f.Alpha, Beta: f.Beta, Gamma: f.Gamma, Product: f.Product(),
+			Resolution: f.Network.Resolution, Params: f.Cost.Params, MACs: f.Cost.MACs, Relative: f.Relative, LatencyMS: f.Latency.Seconds() * 1e3,
+		})
+		f.Network.Name = fmt.Sprintf("alpha%g-beta%g-gamma%g", f.Alpha, f.Beta, f.Gamma)
+		entries = append(entries, trial.Entry{Name: f.Network.Name, Arch: f.Network, Labels: []string{number(f.Alpha), number(f.Beta), number(f.Gamma)}})
+	}
+	return r, c.setPlan([]string{"alpha", "beta", "gamma"}, entries)
 }
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func (r *searchResult) print(w io.Writer) error {
 	p := &printer{w: w}
 	const row = "%-6v  %-6v  %-6v  %8v  %10v  %12v  %8v  %9v"
-	p.line(row, "alpha", "beta", "gamma", "product", "resolution", "params", "MACs", "MACs/base")
+	measured := len(r.Candidates) > 0 && r.Candidates[0].LatencyMS > 0
+	head := fmt.Sprintf(row, "alpha", "beta", "gamma", "product", "resolution", "params", "MACs", "MACs/base")
+	if measured {
+		head += "   latency"
+	}
+	p.line("%s", head)
 	for _, c := range r.Candidates {
-		p.line(row, c.Alpha, c.Beta, c.Gamma, fmt.Sprintf("%.3f", c.Product), c.Resolution, grouped(c.Params), short(c.MACs), fmt.Sprintf("%.3f", c.Relative))
+		line := fmt.Sprintf(row, c.Alpha, c.Beta, c.Gamma, fmt.Sprintf("%.3f", c.Product), c.Resolution, grouped(c.Params), short(c.MACs), fmt.Sprintf("%.3f", c.Relative))
+		if measured {
+			line += fmt.Sprintf("  %6.2fms", c.LatencyMS)
+		}
+		p.line("%s", line)
 	}
 	p.line("\n%d candidates for phi %v of %s: %d px, %s parameters, %s MACs, %d classes",
 		len(r.Candidates), r.Phi, r.Baseline, r.Resolution, grouped(r.Params), short(r.MACs), r.Classes)
 	return p.err
+}
+
+// printPlan ends a dry run.
+func (c *contest) printPlan(w io.Writer, result any) error {
+	if c.opts.JSON {
+		return json.NewEncoder(w).Encode(result)
+	}
+	if len(c.plan.Entries) == 0 {
+		return nil
+	}
+	p := &printer{w: w}
+	for i, r := range c.plan.Rungs() {
+		p.line("%s", c.rungText(i+1, r))
+	}
+	return p.err
+}
+
+// winner is what the best candidate's labels say, with the baseline.
+func (c *contest) winner(t trial.Standing) (f coefficients, err error) {
+	for i, v := range []*float64{&f.Alpha, &f.Beta, &f.Gamma} {
+		if *v, err = strconv.ParseFloat(t.Entry.Labels[i], 64); err != nil {
+			return f, err
+		}
+	}
+	f.Baseline = c.cfg.Baseline
+	if c.cfg.ImgSize > 0 || f.Baseline.IsZero() { // its size is a part of the table
+		own, err := c.baseline()
+		f.Baseline = config.Baseline{Own: &own}
+		return f, err
+	}
+	return f, nil
+}
+
+// sentences are a verdict in words.
+func (c *contest) sentences(v trial.Verdict) []string {
+	if v.Winner == nil {
+		return []string{"No training was finished."}
+	}
+	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", c.title(v.Winner.Entry), percentage(v.Winner.Mean()), c.evalSet.Len(), len(v.Winner.Top1))
+	if len(v.Winner.Top1) == 1 {
+		best += " seed"
+	} else {
+		best += fmt.Sprintf(" seeds, standard deviation %.2f points", 100*v.Winner.SD())
+	}
+	all := []string{"Best is " + best + "."}
+	least := 100 * v.Spread.Difference(len(v.Winner.Top1), len(v.Winner.Top1))
+	var ties []string
+	for _, t := range v.Ties {
+		ties = append(ties, fmt.Sprintf("%s (%s)", c.title(t.Entry), percentage(t.Mean())))
+	}
+	others := "the other network"
+	if v.Rivals > 1 {
+		others = fmt.Sprintf("the %d other networks", v.Rivals)
+	}
+	switch {
+	case v.Rivals == 0:
+		return append(all, "No other network was trained as long: nothing says how sure that is.")
+	case v.Spread.Freedom == 0:
+		return append(all, fmt.Sprintf("One seed each does not say what is chance: %s trained as long may be as good (--seeds 2 or more).", others))
+	case len(ties) == 0:
+		return append(all, fmt.Sprintf("It is ahead of %s trained as long by more than the %.2f points that seeds explain (95%%).", others, least))
+	}
+	return append(all, fmt.Sprintf("It ties with %s: among the networks trained as long, seeds explain differences of up to %.2f points (95%%).",
+		strings.Join(ties, " and "), least))
+}
+
+// add is what was trained.
+func (r *searchResult) add(standings []trial.Standing, v trial.Verdict, path string) {
+	r.Results, r.Coefficients = contestants(standings), path
+	r.Winner = &r.Results[0]
+	for _, t := range v.Ties {
+		r.Ties = append(r.Ties, t.Entry.Name)
+	}
+}
+
+// baseline is the table that is scaled, with --img-size.
+func (c *contest) baseline() (scale.Baseline, error) {
+	if c.cfg.Phi == nil || c.cfg.HasBudget() {
+		return scale.Baseline{}, usageError{errors.New("a baseline is scaled here: give phi, and leave the budgets out of the settings")}
+	}
+	b, err := c.cfg.Baseline.Table()
+	if err != nil {
+		return b, usageError{err}
+	}
+	if c.cfg.ImgSize > 0 {
+		b.Resolution = c.cfg.ImgSize
+	}
+	return b, nil
+}
+
+// base is what it costs before it is scaled.
+func (c *contest) base() (scale.Cost, error) {
+	b, err := c.baseline()
+	if err != nil {
+		return scale.Cost{}, err
+	}
+	a, err := b.Compound(scale.Coefficients{Alpha: 1, Beta: 1, Gamma: 1})
+	if err != nil {
+		return scale.Cost{}, usageError{err}
+	}
+	a.Classes = c.classes()
+	return scale.Count(a), nil
 }

@@ -28,9 +28,10 @@ var (
 // shorthands are the settings' one-letter flags.
 var shorthands = map[string]string{"batch-size": "b", "workers": "j"}
 
-// addModelFlags registers --config and the settings of the network.
+// addModelFlags registers --config, --coefficients and the settings of the network.
 func addModelFlags(flags *pflag.FlagSet) {
 	addConfigFlag(flags, "")
+	addCoefficientsFlag(flags)
 	addSettings(flags, func(key string) bool { return slices.Contains(modelKeys, key) })
 }
 
@@ -82,8 +83,8 @@ func (s *setting) Type() string          { return s.kind }
 func (s *setting) Set(text string) error { s.text = text; return nil }
 
 // loadConfig takes each setting from the flags, else from the environment's
-// EFFNET_*, else from the --config file, else from the recipe, else from
-// config.Default.
+// EFFNET_*, else from the --coefficients file, else from the --config file, else
+// from the recipe, else from config.Default.
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 	v := viper.New()
 	recipe, err := readRecipe(flags)
@@ -103,6 +104,13 @@ func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 		if _, err := config.Decode(v.AllSettings()); err != nil {
 			return config.Config{}, fmt.Errorf("%s: %w", file, err)
 		}
+	}
+	found, err := readCoefficients(flags)
+	if err == nil {
+		err = v.MergeConfigMap(found)
+	}
+	if err != nil {
+		return config.Config{}, err
 	}
 	for _, key := range config.Keys() {
 		if err := v.BindEnv(key.Name, envName(key.Name)); err != nil {

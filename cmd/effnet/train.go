@@ -117,6 +117,9 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	options.LogInterval, options.Machine = j.cfg.LogInterval, machine(b)
+	if options.Resume && !train.HasState(options.Out) {
+		return usageError{fmt.Errorf("--resume: no run to go on with in %s (leave it out to start one)", options.Out)}
+	}
 	unlock, err := openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
 	if err != nil {
 		return err

@@ -186,10 +186,16 @@ func (c Config) Arch(classes int) (scale.Arch, error) {
 	if err != nil {
 		return scale.Arch{}, err
 	}
-	a.Classes = classes
 	if c.ImgSize != 0 {
 		a.Resolution = c.ImgSize
 	}
+	return c.Apply(a, classes)
+}
+
+// Apply is a network for a number of classes, with the configuration's dropout,
+// normalisation and padding.
+func (c Config) Apply(a scale.Arch, classes int) (scale.Arch, error) {
+	a.Classes = classes
 	if c.Drop >= 0 {
 		a.Dropout = c.Drop
 	}

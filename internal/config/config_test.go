@@ -62,8 +62,8 @@ func TestShippedConfigs(t *testing.T) {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 		command := "#   effnet train --config configs/" + filepath.Base(file)
-		if filepath.Base(file) == "finetune.yaml" {
-			command = "#   effnet finetune"
+		if other, ok := map[string]string{"finetune": "finetune", "search": "search-coefficients", "study": "scale-study", "mini": "search-coefficients"}[strings.TrimSuffix(filepath.Base(file), ".yaml")]; ok {
+			command = "#   effnet " + other
 		}
 		if !strings.Contains(string(text), command) {
 			t.Errorf("%s: the header lacks the command %q", filepath.Base(file), command)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"effnet/internal/report"
+	"effnet/internal/scale"
+	"effnet/internal/trial"
+)
+
+// Kinds of lines in a contest's charts.
+const (
+	kindOut = iota
+	kindBest
+	kindTie
+	kindRival
+)
+
+// writePage writes report.html.
+func (c *contest) writePage(standings []trial.Standing) error {
+	p := report.Contest{Columns: append(slices.Clone(c.plan.Columns), "pixels", "parameters", "MACs", "MACs/base", "epochs", "top-1", "sd", "outcome")}
+	base, err := c.base()
+	if err != nil {
+		return err
+	}
+	for _, t := range standings {
+		cost := scale.Count(t.Entry.Arch)
+		row := append(slices.Clone(t.Entry.Labels), strconv.Itoa(t.Entry.Arch.Resolution), grouped(cost.Params), grouped(cost.MACs),
+			fmt.Sprintf("%.3f", float64(cost.MACs)/float64(base.MACs)), strconv.Itoa(t.Epochs), percentage(t.Mean()), percentage(t.SD()))
+		p.Rows = append(p.Rows, report.ContestRow{Cells: row})
+	}
+	if p.Settings, err = settingsTable(c.flags, c.cfg); err != nil {
+		return err
+	}
+	for _, name := range append(slices.Clone(c.own), "jobs") {
+		flag := c.flags.Lookup(name)
+		from := "default"
+		if flag.Changed {
+			from = "flag"
+		}
+		p.Settings = append(p.Settings, report.Setting{Key: name, Value: flag.Value.String(), Source: from})
+	}
+	p.Notes = append(p.Notes, c.uncertainty(standings))
+	p.Machine = c.machine
+	c.show(&p, standings)
+	return p.Write(filepath.Join(c.cfg.Out, "report.html"))
+}
+
+// percentage is a share; NaN is empty.
+func percentage(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return fmt.Sprintf("%.2f%%", 100*v)
+}
+
+// uncertainty is what the number of evaluation images does to a top-1: the normal
+// approximation of the binomial's 95% interval.
+func (c *contest) uncertainty(standings []trial.Standing) string {
+	p, n := standings[0].Mean(), c.evalSet.Len()
+	return fmt.Sprintf("All were evaluated on the same %d images. A top-1 of %s on so many is that of the population to ±%.1f points (95%%); how seeds differ does not include that.",
+		n, percentage(p), 100*1.96*math.Sqrt(p*(1-p)/float64(n)))
+}
+
+// progress is how far the trials are, where they are not done.
+func (c *contest) progress() (text string, done bool) {
+	finished, all := 0, 0
+	for _, r := range c.search.Records {
+		if r.Failed == "" {
+			finished++
+		}
+	}
+	for _, r := range c.plan.Rungs() {
+		all += r.Entries * len(c.plan.Seeds)
+	}
+	return fmt.Sprintf("%d of %d trials done.", finished, all), c.finished
+}
+
+// point is a standing in a chart over multiply-adds, with the interval of its mean.
+func (c *contest) point(t trial.Standing, spread trial.Spread) report.Point {
+	macs := t.Entry.MACs()
+	return report.Point{X: float64(macs) / 1e6, Y: 100 * t.Mean(), Interval: 100 * spread.Interval(len(t.Top1)),
+		Text: fmt.Sprintf("%s: %s after %d epochs, %s multiply-adds", c.title(t.Entry), percentage(t.Mean()), t.Epochs, short(macs))}
+}
+
+// curve is a standing's mean top-1 over epochs.
+func (c *contest) curve(t trial.Standing, name string, kind int) report.Line {
+	l := report.Line{Name: name, Kind: kind, Joined: true}
+	for i, v := range t.Curve {
+		l.Points = append(l.Points, report.Point{X: float64(i + 1), Y: 100 * v})
+	}
+	return l
+}
