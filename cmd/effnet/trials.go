@@ -79,7 +79,7 @@ func newContest(flags *pflag.FlagSet, dir, name string, opts *trialOptions, own 
 	}
 	c := &contest{job: j, opts: opts, name: name, own: append(own, "seeds", "halving", "trial-budget")}
 	if c.cfg.Out == "" {
-		c.cfg.Out = filepath.Join("runs", name)
+		c.cfg.Out = filepath.Join("runs", cmp.Or(c.cfg.Name, name))
 	}
 	if dir == "" {
 		return c, nil
