@@ -152,7 +152,7 @@ func (b *builder) classifier(x *G.Node) *G.Node {
 // excite, project, and the way round. The names are timm's, whose blocks
 // without an expansion number their normalisations from the depthwise one.
 func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
-	if blk.Fused {
+	if blk.Kind == scale.Fused {
 		return b.fusedMBConv(blk, x)
 	}
 	act := activations[b.arch.Activation]
@@ -163,7 +163,7 @@ func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
 		return b.norm(fmt.Sprintf("%sbn%d", name, bn-1), x, act)
 	}
 	if blk.Expand {
-		x = b.conv(name+"conv_pw", x, 1, 1, blk.Expanded)
+		x = b.conv(name+"conv_pw", x, 1, 1, blk.Inner)
 		x = norm(x, act)
 		project = "conv_pwl"
 	}
@@ -182,7 +182,7 @@ func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
 func (b *builder) fusedMBConv(blk scale.Block, x *G.Node) *G.Node {
 	act, name, shortcut := activations[b.arch.Activation], blk.Name()+".", x
 	if blk.Expand {
-		x = b.conv(name+"conv_exp", x, blk.Kernel, blk.Stride, blk.Expanded)
+		x = b.conv(name+"conv_exp", x, blk.Kernel, blk.Stride, blk.Inner)
 		x = b.norm(name+"bn1", x, act)
 		x = b.conv(name+"conv_pwl", x, 1, 1, blk.Out)
 		x = b.norm(name+"bn2", x, backend.Identity)

@@ -47,20 +47,20 @@ func (l *list) mbconv(blk scale.Block) {
 		bn++
 	}
 	if blk.Expand {
-		l.conv(timm+"conv_pw", keras+"expand_conv", 1, blk.In, blk.Expanded)
-		norm("expand_bn", blk.Expanded)
+		l.conv(timm+"conv_pw", keras+"expand_conv", 1, blk.In, blk.Inner)
+		norm("expand_bn", blk.Inner)
 		project = "conv_pwl"
 	}
 	k := blk.Kernel
-	l.add(timm+"conv_dw.weight", keras+"dwconv/kernel", []int{blk.Expanded, 1, k, k}, []int{k, k, blk.Expanded, 1})
-	norm("bn", blk.Expanded)
+	l.add(timm+"conv_dw.weight", keras+"dwconv/kernel", []int{blk.Inner, 1, k, k}, []int{k, k, blk.Inner, 1})
+	norm("bn", blk.Inner)
 	if blk.Squeeze > 0 {
-		l.conv(timm+"se.conv_reduce", keras+"se_reduce", 1, blk.Expanded, blk.Squeeze)
+		l.conv(timm+"se.conv_reduce", keras+"se_reduce", 1, blk.Inner, blk.Squeeze)
 		l.vector(timm+"se.conv_reduce.bias", keras+"se_reduce/bias", blk.Squeeze)
-		l.conv(timm+"se.conv_expand", keras+"se_expand", 1, blk.Squeeze, blk.Expanded)
-		l.vector(timm+"se.conv_expand.bias", keras+"se_expand/bias", blk.Expanded)
+		l.conv(timm+"se.conv_expand", keras+"se_expand", 1, blk.Squeeze, blk.Inner)
+		l.vector(timm+"se.conv_expand.bias", keras+"se_expand/bias", blk.Inner)
 	}
-	l.conv(timm+project, keras+"project_conv", 1, blk.Expanded, blk.Out)
+	l.conv(timm+project, keras+"project_conv", 1, blk.Inner, blk.Out)
 	norm("project_bn", blk.Out)
 }
 

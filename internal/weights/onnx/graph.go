@@ -86,10 +86,10 @@ func (b *builder) block(blk scale.Block, x value) value {
 func (b *builder) mbconv(name string, blk scale.Block, x value) value {
 	dw, project := "bn1", [2]string{"conv_pw", "bn2"}
 	if blk.Expand {
-		x = b.activate(b.convNorm(name+"conv_pw", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Expanded}))
+		x = b.activate(b.convNorm(name+"conv_pw", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Inner}))
 		dw, project = "bn2", [2]string{"conv_pwl", "bn3"}
 	}
-	x = b.activate(b.convNorm(name+"conv_dw", name+dw, x, filter{blk.Kernel, blk.Stride, blk.Expanded, true}))
+	x = b.activate(b.convNorm(name+"conv_dw", name+dw, x, filter{blk.Kernel, blk.Stride, blk.Inner, true}))
 	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
 	return b.convNorm(name+project[0], name+project[1], x, filter{kernel: 1, stride: 1, out: blk.Out})
 }
@@ -101,7 +101,7 @@ func (b *builder) fused(name string, blk scale.Block, x value) value {
 	if !blk.Expand {
 		return b.activate(b.convNorm(name+"conv", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Out}))
 	}
-	x = b.activate(b.convNorm(name+"conv_exp", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Expanded}))
+	x = b.activate(b.convNorm(name+"conv_exp", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Inner}))
 	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
 	return b.convNorm(name+"conv_pwl", name+"bn2", x, filter{kernel: 1, stride: 1, out: blk.Out})
 }
