@@ -20,8 +20,8 @@ type graph struct {
 	targets *G.Node // [N,classes], training only
 	step    *G.Node // [2], training only: see backend.StepValues
 	small   *G.Node // [N,H,W,C], the first map of the smallest size
-	maps    *G.Node // [N,H,W,Head], what is pooled
-	pooled  *G.Node // [N,Head], what the classifier reads
+	maps    *G.Node // [N,H,W,Features], what is pooled
+	pooled  *G.Node // [N,Features], what the classifier reads
 	logits  *G.Node // [N,classes]
 	loss    *G.Node // scalar, training only
 
@@ -79,7 +79,7 @@ func buildBack(arch scale.Arch, n int, front *graph) (*graph, error) {
 
 func buildClassifier(arch scale.Arch, n int) (*graph, error) {
 	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
-	b.pooled = b.input("pooled", n, arch.Head)
+	b.pooled = b.input("pooled", n, arch.Features())
 	b.logits = b.classifier(b.pooled)
 	return b.graph, b.err
 }
@@ -89,7 +89,7 @@ func buildHead(arch scale.Arch, n int, seed uint64) (*graph, error) {
 	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: true, seed: seed}
 	b.targets = b.input("targets", n, arch.Classes)
 	b.step = b.input("step", 2)
-	b.pooled = b.input("pooled", n, arch.Head)
+	b.pooled = b.input("pooled", n, arch.Features())
 	b.logits = b.classifier(b.pooled)
 	b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
 	b.gradients()
@@ -109,11 +109,15 @@ type builder struct {
 
 // front is the paper's table 1 as far as maps get smaller: stem and blocks.
 func (b *builder) front(x *G.Node) *G.Node {
-	x = b.conv("conv_stem", x, 3, 2, b.arch.Stem)
+	x = b.conv("conv_stem", x, b.arch.StemSide(), 2, b.arch.Stem)
 	x = b.norm("bn1", x, activations[b.arch.Activation])
+	if b.arch.StemPool {
+		stem := x
+		x = b.do(func() (*G.Node, error) { return ops.MaxPool(stem, 3, 2, paddings[b.arch.Padding]) })
+	}
 	blocks, last := b.arch.Blocks(), lastStride(b.arch)
 	for _, block := range blocks[:last] {
-		x = b.mbconv(block, x)
+		x = b.block(block, x)
 	}
 	return x
 }
@@ -122,11 +126,13 @@ func (b *builder) front(x *G.Node) *G.Node {
 func (b *builder) back(x *G.Node) *G.Node {
 	blocks, last := b.arch.Blocks(), lastStride(b.arch)
 	for _, block := range blocks[last:] {
-		x = b.mbconv(block, x)
+		x = b.block(block, x)
 	}
-	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
-	b.maps = b.norm("bn2", x, activations[b.arch.Activation])
-	x = b.maps
+	if b.arch.Head > 0 {
+		x = b.conv("conv_head", x, 1, 1, b.arch.Head)
+		x = b.norm("bn2", x, activations[b.arch.Activation])
+	}
+	b.maps = x
 	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
 }
 
@@ -148,13 +154,29 @@ func (b *builder) classifier(x *G.Node) *G.Node {
 	return b.dense("classifier", Linear, x, b.arch.Classes)
 }
 
+// blocks are the kinds of scale.Stage.Block.
+var blocks = map[string]func(*builder, scale.Block, *G.Node) *G.Node{
+	scale.MBConv:     (*builder).mbconv,
+	scale.Fused:      (*builder).fusedMBConv,
+	scale.Separable:  (*builder).separable,
+	scale.Bottleneck: (*builder).bottleneck,
+}
+
+func (b *builder) block(blk scale.Block, x *G.Node) *G.Node {
+	build, ok := blocks[blk.Kind]
+	if !ok && b.err == nil {
+		b.err = fmt.Errorf("model: %s is of an unknown kind, %q", blk.Name(), blk.Kind)
+	}
+	if b.err != nil {
+		return nil
+	}
+	return build(b, blk, x)
+}
+
 // mbconv is a mobile inverted bottleneck: expand, depthwise, squeeze and
 // excite, project, and the way round. The names are timm's, whose blocks
 // without an expansion number their normalisations from the depthwise one.
 func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
-	if blk.Kind == scale.Fused {
-		return b.fusedMBConv(blk, x)
-	}
 	act := activations[b.arch.Activation]
 	name := blk.Name() + "."
 	shortcut, project, bn := x, "conv_pw", 1
@@ -193,7 +215,34 @@ func (b *builder) fusedMBConv(blk scale.Block, x *G.Node) *G.Node {
 	return b.residual(blk, x, shortcut)
 }
 
-// residual adds a block's input to its branch, if it has a shortcut; training may
+// separable is MobileNetV1's block: depthwise and 1x1, both activated. The names are
+// timm's.
+func (b *builder) separable(blk scale.Block, x *G.Node) *G.Node {
+	act, name := activations[b.arch.Activation], blk.Name()+"."
+	x = b.depthwise(name+"conv_dw", x, blk.Kernel, blk.Stride)
+	x = b.norm(name+"bn1", x, act)
+	x = b.conv(name+"conv_pw", x, 1, 1, blk.Out)
+	return b.norm(name+"bn2", x, act)
+}
+
+// bottleneck is ResNet's block: reduce, filter, restore, add, activate. The names
+// within the block are torchvision's.
+func (b *builder) bottleneck(blk scale.Block, x *G.Node) *G.Node {
+	act, name, shortcut := activations[b.arch.Activation], blk.Name()+".", x
+	x = b.conv(name+"conv1", x, 1, 1, blk.Inner)
+	x = b.norm(name+"bn1", x, act)
+	x = b.conv(name+"conv2", x, blk.Kernel, blk.Stride, blk.Inner)
+	x = b.norm(name+"bn2", x, act)
+	x = b.conv(name+"conv3", x, 1, 1, blk.Out)
+	x = b.norm(name+"bn3", x, backend.Identity)
+	if blk.Project {
+		shortcut = b.conv(name+"downsample.0", shortcut, 1, blk.Stride, blk.Out)
+		shortcut = b.norm(name+"downsample.1", shortcut, backend.Identity)
+	}
+	return b.activate(b.residual(blk, x, shortcut), act)
+}
+
+// residual adds the shortcut to a block's branch, if the block has one; training may
 // drop the branch.
 func (b *builder) residual(blk scale.Block, x, shortcut *G.Node) *G.Node {
 	if !blk.Residual {
@@ -220,7 +269,7 @@ func (b *builder) squeezeExcite(name string, x *G.Node, squeeze int) *G.Node {
 	return b.do(func() (*G.Node, error) { return ops.ChannelScale(x, s) })
 }
 
-var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU6: backend.ReLU6}
+var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU: backend.ReLU, scale.ReLU6: backend.ReLU6}
 
 var paddings = map[scale.Padding]ops.Padding{scale.Same: ops.Same, scale.Symmetric: ops.Symmetric}
 
