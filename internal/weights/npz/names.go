@@ -17,6 +17,9 @@ type list struct {
 // network takes every tensor of an architecture, by the names that
 // keras/src/applications/efficientnet.py gives the layers.
 func (l *list) network(a scale.Arch) error {
+	if a.StemSide() != 3 || a.StemPool || a.Head == 0 {
+		return fmt.Errorf("npz: %s has another stem or head than Keras' EfficientNetB0 to B7", a.Name)
+	}
 	l.conv("conv_stem", "stem_conv", 3, 3, a.Stem)
 	l.norm("bn1", "stem_bn", a.Stem)
 	for _, blk := range a.Blocks() {
