@@ -31,6 +31,8 @@ func TestCost(t *testing.T) {
 		{backend.DepthwiseGradWeight{ConvShape: deep}, 2 * 2 * 5 * 4 * 24 * 9, 2*9*8*24 + 9*24 + 2*5*4*24},
 		{backend.ExpandGrad{M: 5, N: 7, K: 11}, 2 * 2 * 5 * 7 * 11, 2*5*11 + 2*11*7 + 2*5*7 + 6*7},
 		{pool, 0, 2*9*5 + 2*5},
+		{backend.MaxPool{ConvShape: deep}, 0, 2*9*8*24 + 2*5*4*24},
+		{backend.MaxPoolGrad{MaxPool: backend.MaxPool{ConvShape: deep}}, 0, 2*2*9*8*24 + 2*5*4*24},
 		{backend.FoldedConv{ConvShape: dense}, 2 * 2 * 5 * 4 * 10 * 9 * 3, 2*9*8*3 + 9*3*10 + 4*10 + 2*5*4*10},
 		{backend.FoldedMatMul{M: 6, N: 7, K: 11, Area: 3, Gated: true, Pool: true}, 2 * 6 * 7 * 11, 6*11 + 2*11 + 11*7 + 4*7 + 2*7},
 		{backend.Add{N: 6}, 0, 18},

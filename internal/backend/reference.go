@@ -38,6 +38,11 @@ func Reference(spec Spec, v [][]float32) error {
 		s.eachDepthwise(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
 	case DepthwiseGradWeight:
 		s.eachDepthwise(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
+	case MaxPool:
+		s.eachLargest(v[0], func(x, y int) { v[1][y] = v[0][x] })
+	case MaxPoolGrad:
+		clear(v[2])
+		s.eachLargest(v[0], func(x, y int) { v[2][x] += v[1][y] })
 	case BatchStats:
 		refBatchStats(s, v[0], v[1])
 	case NormAct:
@@ -295,6 +300,26 @@ func (c ConvShape) eachDepthwise(f func(x, w, y int), out []float32) {
 	})
 }
 
+// eachLargest calls f for every output value and the first of the largest values
+// of its window of x.
+func (s MaxPool) eachLargest(x []float32, f func(x, y int)) {
+	largest := make([]int, s.output())
+	for i := range largest {
+		largest[i] = -1
+	}
+	s.eachPixel(func(at, _, out int) {
+		for c := range s.In {
+			k, o := at*s.In+c, out*s.In+c
+			if l := largest[o]; l < 0 || x[k] > x[l] || x[k] != x[k] && x[l] == x[l] {
+				largest[o] = k
+			}
+		}
+	})
+	for o, l := range largest {
+		f(l, o)
+	}
+}
+
 func refBatchStats(s BatchStats, x, stats []float32) {
 	for c := range s.C {
 		var mean, variance float64
@@ -376,6 +401,8 @@ func act(a Activation, z float64) float64 {
 	switch a {
 	case Swish:
 		return z / (1 + math.Exp(-z))
+	case ReLU:
+		return max(z, 0)
 	case ReLU6:
 		return min(max(z, 0), 6)
 	case Sigmoid:
@@ -390,6 +417,11 @@ func actGrad(a Activation, z float64) float64 {
 	switch a {
 	case Swish:
 		return s * (1 + z*(1-s))
+	case ReLU:
+		if z > 0 {
+			return 1
+		}
+		return 0
 	case ReLU6:
 		if z > 0 && z < 6 {
 			return 1

@@ -41,12 +41,13 @@ type Activation uint8
 const (
 	Identity Activation = iota
 	Swish               // x * sigmoid(x)
+	ReLU                // max(x, 0)
 	ReLU6               // min(max(x, 0), 6)
 	Sigmoid             // 1 / (1 + exp(-x))
 )
 
 func (a Activation) String() string {
-	return [...]string{"identity", "swish", "relu6", "sigmoid"}[a]
+	return [...]string{"identity", "swish", "relu", "relu6", "sigmoid"}[a]
 }
 
 // MatMul is C = A·B (+ bias), each operand possibly transposed in memory. It
@@ -114,6 +115,22 @@ type DepthwiseGradWeight struct{ ConvShape }
 func (s Depthwise) Sizes() []int           { return []int{s.input(), s.deep(), s.output()} }
 func (s DepthwiseGradInput) Sizes() []int  { return []int{s.output(), s.deep(), s.input()} }
 func (s DepthwiseGradWeight) Sizes() []int { return []int{s.input(), s.output(), s.deep()} }
+
+// MaxPool is the largest of the values of each channel that a filter would meet;
+// nothing is around the image. Out is In, and every window meets a pixel.
+//
+//	y[n,i,j,c] = max over a, b < Kernel of x[n, i*Stride-Top+a, j*Stride-Left+b, c]
+//
+// A NaN is the largest. Operands: x, y.
+type MaxPool struct{ ConvShape }
+
+// MaxPoolGrad is the gradient with respect to x: each output's goes to the largest
+// value of its window, to the first in row-major order where there are several.
+// Operands: x, dy, dx.
+type MaxPoolGrad struct{ MaxPool }
+
+func (s MaxPool) Sizes() []int     { return []int{s.input(), s.output()} }
+func (s MaxPoolGrad) Sizes() []int { return []int{s.input(), s.output(), s.input()} }
 
 // BatchStats gathers the statistics of a batch normalisation.
 //

@@ -109,6 +109,13 @@ func decode(r io.ReaderAt, size int64) (*File, error) {
 	return file, nil
 }
 
+// IsSafetensors says whether a file with these first bytes, nine or more, can be a
+// safetensors file: a header's length and its brace. A length may begin with the
+// bytes of a pickle; of a file of another kind the eight make a far larger number.
+func IsSafetensors(head []byte) bool {
+	return len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader
+}
+
 // readHeader returns the header's JSON.
 func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
 	prefix := make([]byte, min(size, 32))
@@ -116,7 +123,7 @@ func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, &Error{Reason: "cannot be read", Err: err}
 	}
 	for _, f := range foreign {
-		if bytes.HasPrefix(prefix, []byte(f.magic)) {
+		if bytes.HasPrefix(prefix, []byte(f.magic)) && !IsSafetensors(prefix) {
 			return nil, &Error{Reason: "is " + f.what, Hint: f.hint}
 		}
 	}

@@ -29,7 +29,7 @@ type Config struct {
 	Alpha      float64    `yaml:"alpha" help:"base of the depth"`
 	Beta       float64    `yaml:"beta" help:"base of the width"`
 	Gamma      float64    `yaml:"gamma" help:"base of the resolution"`
-	Baseline   Baseline   `yaml:"baseline,omitempty" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnetv2-s, -m or -l; in YAML also a stage table (default: efficientnet-b0)"`
+	Baseline   Baseline   `yaml:"baseline,omitempty" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnetv2-s, -m or -l, mobilenetv1, mobilenetv2, resnet50; in YAML also a stage table (default: efficientnet-b0)"`
 	ImgSize    int        `yaml:"img-size" help:"side of the input in pixels; 0 for the network's own"`
 	Drop       float64    `yaml:"drop" help:"dropout before the classifier; -1 for the network's own"`
 	DropPath   float64    `yaml:"drop-path" help:"stochastic depth: the share of the last blocks that a step drops"`

@@ -29,6 +29,21 @@ baseline:
   fixed-ends: true
 `
 
+const resNetTable = `
+phi: 0
+baseline:
+  name: small resnet
+  resolution: 64
+  stem: 8
+  stem-kernel: 7
+  stem-pool: true
+  head: 0
+  stages:
+    - {block: bottleneck, kernel: 3, stride: 1, expansion: 4, channels: 32, repeats: 2}
+    - {block: separable, kernel: 3, stride: 2, expansion: 1, channels: 40, repeats: 1}
+  activation: relu
+`
+
 func TestDefaultIsValid(t *testing.T) {
 	c := Default()
 	if err := c.Validate(); err != nil {
@@ -77,6 +92,8 @@ func TestRoundTrip(t *testing.T) {
 		"variant": "variant: lite3\nlr: 0.1\nmean: [1, 2, 3]\nname: \"5\"",
 		"formula": "phi: 0\nalpha: 1.25\nbaseline: efficientnet-lite0",
 		"table":   ownTable,
+		"resnet":  resNetTable,
+		"named":   "phi: 1\nbaseline: resnet50",
 	} {
 		want, err := Parse([]byte(text))
 		if err != nil {
@@ -106,6 +123,20 @@ func TestOwnTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.Name != "tiny-phi1" || a.Resolution != 37 || a.Stem != 8 || a.Stages[1].Repeats != 2 || a.Classes != 7 || a.Activation != scale.ReLU6 {
+		t.Errorf("the network is %+v", a)
+	}
+}
+
+func TestTableOfOtherBlocks(t *testing.T) {
+	c, err := Parse([]byte(resNetTable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Arch(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.StemKernel != 7 || !a.StemPool || a.Head != 0 || a.Features() != 40 || a.Stages[0].Block != scale.Bottleneck || a.Activation != scale.ReLU {
 		t.Errorf("the network is %+v", a)
 	}
 }

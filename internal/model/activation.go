@@ -3,7 +3,7 @@ package model
 import "effnet/internal/backend"
 
 // ClassActivation is how much each place of an image speaks for a class: the maps
-// that the head pools, weighted as the classifier weighs their means (Zhou et al.
+// that are pooled, weighted as the classifier weighs their means (Zhou et al.
 // 2016, "Learning Deep Features for Discriminative Localization"; the paper's
 // figure 7). The image is [R,R,3], the result [side,side]; its mean, with the
 // class's bias, is the logit.
@@ -23,19 +23,19 @@ func (n *Network) ClassActivation(image []float32, class int) (activation []floa
 	if err := p.machine.RunPrepared(); err != nil {
 		return nil, 0, err
 	}
-	side = g.maps.Shape()[1]
-	maps := make([]float32, side*side*n.Arch.Head)
+	side, features := g.maps.Shape()[1], n.Arch.Features()
+	maps := make([]float32, side*side*features)
 	if err := p.machine.Read(g.maps, maps); err != nil {
 		return nil, 0, err
 	}
-	weights, err := n.download(n.param("classifier.weight")) // [Head,Classes]
+	weights, err := n.download(n.param("classifier.weight")) // [Features,Classes]
 	if err != nil {
 		return nil, 0, err
 	}
 	activation = make([]float32, side*side)
 	for i := range activation {
 		var sum float64
-		for c, v := range maps[i*n.Arch.Head:][:n.Arch.Head] {
+		for c, v := range maps[i*features:][:features] {
 			sum += float64(v) * float64(weights[c*n.Arch.Classes+class])
 		}
 		activation[i] = float32(sum)

@@ -13,7 +13,7 @@ import (
 // statistics, and nothing written where there is no gradient.
 func TestFrozenEqualsPyTorch(t *testing.T) {
 	for _, set := range kernel.Available() {
-		for _, name := range []string{"tiny_same", "tiny_v2"} {
+		for _, name := range []string{"tiny_same", "tiny_v2", "tiny_mobilenetv1", "tiny_resnet"} {
 			g := readGolden(t, "testdata/"+name+".json")
 			if len(g.Frozen) != 3 {
 				t.Fatalf("%s: %d cases, want 3", name, len(g.Frozen))
@@ -97,7 +97,12 @@ func runFrozen(t *testing.T, b backend.Backend, g *golden, frozen Frozen) (*Netw
 // The classifier alone, on features that were computed before, has the gradients
 // that it has in the whole network with the rest frozen.
 func TestHeadTrainingEqualsFrozenBody(t *testing.T) {
-	g := readGolden(t, "testdata/tiny_same.json")
+	for _, name := range []string{"tiny_same", "tiny_mobilenetv1", "tiny_resnet"} {
+		t.Run(name, func(t *testing.T) { testHeadTraining(t, readGolden(t, "testdata/"+name+".json")) })
+	}
+}
+
+func testHeadTraining(t *testing.T, g *golden) {
 	b := cpu.NewWith(kernel.Available()[0], 2)
 	defer b.Close()
 	net, whole := runFrozen(t, b, g, Frozen{Body: true})
@@ -108,7 +113,7 @@ func TestHeadTrainingEqualsFrozenBody(t *testing.T) {
 	if err == nil {
 		err = eval.Run()
 	}
-	features := make([]float32, g.Batch*g.Arch.Head)
+	features := make([]float32, g.Batch*g.Arch.Features())
 	if err == nil {
 		err = eval.Features(features)
 	}
@@ -170,7 +175,12 @@ func TestHeadTrainingEqualsFrozenBody(t *testing.T) {
 
 // The mean of an activation map and the class's bias are the class's logit.
 func TestClassActivationSumsToTheLogit(t *testing.T) {
-	g := readGolden(t, "testdata/tiny_same.json")
+	for _, name := range []string{"tiny_same", "tiny_mobilenetv1", "tiny_resnet"} {
+		t.Run(name, func(t *testing.T) { testClassActivation(t, readGolden(t, "testdata/"+name+".json")) })
+	}
+}
+
+func testClassActivation(t *testing.T, g *golden) {
 	b := cpu.NewWith(kernel.Available()[0], 2)
 	defer b.Close()
 	net, _ := g.load(t, b)

@@ -149,7 +149,7 @@ func (g *golden) load(t *testing.T, b backend.Backend) (*Network, *Training) {
 }
 
 // Gradients can be held to gradientTol only where rounding cannot move a value
-// across a bend of ReLU6; the fixtures' Moved biases see to that.
+// across a bend of ReLU or ReLU6; the fixtures' Moved biases see to that.
 const (
 	logitsTol   = 1e-4
 	gradientTol = 1e-3
@@ -187,8 +187,8 @@ func check(t *testing.T, what string, got []float32, whole []float32, p probe, n
 
 func TestAgainstPyTorch(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.json")
-	if len(files) != 7 {
-		t.Fatalf("%d fixtures, want 7", len(files))
+	if len(files) != 10 {
+		t.Fatalf("%d fixtures, want 10", len(files))
 	}
 	for _, set := range kernel.Available() {
 		for _, path := range files {

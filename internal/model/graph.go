@@ -20,8 +20,8 @@ type graph struct {
 	targets *G.Node // [N,classes], training only
 	step    *G.Node // [2], training only: see backend.StepValues
 	small   *G.Node // [N,H,W,C], the first map of the smallest size
-	maps    *G.Node // [N,H,W,Head], what is pooled
-	pooled  *G.Node // [N,Head], what the classifier reads
+	maps    *G.Node // [N,H,W,Features], what is pooled
+	pooled  *G.Node // [N,Features], what the classifier reads
 	logits  *G.Node // [N,classes]
 	loss    *G.Node // scalar, training only
 
@@ -79,7 +79,7 @@ func buildBack(arch scale.Arch, n int, front *graph) (*graph, error) {
 
 func buildClassifier(arch scale.Arch, n int) (*graph, error) {
 	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch}
-	b.pooled = b.input("pooled", n, arch.Head)
+	b.pooled = b.input("pooled", n, arch.Features())
 	b.logits = b.classifier(b.pooled)
 	return b.graph, b.err
 }
@@ -89,7 +89,7 @@ func buildHead(arch scale.Arch, n int, seed uint64) (*graph, error) {
 	b := &builder{graph: &graph{g: G.NewGraph()}, arch: arch, training: true, seed: seed}
 	b.targets = b.input("targets", n, arch.Classes)
 	b.step = b.input("step", 2)
-	b.pooled = b.input("pooled", n, arch.Head)
+	b.pooled = b.input("pooled", n, arch.Features())
 	b.logits = b.classifier(b.pooled)
 	b.loss = b.node(ops.SoftmaxCrossEntropy(b.logits, b.targets))
 	b.gradients()
@@ -109,11 +109,15 @@ type builder struct {
 
 // front is the paper's table 1 as far as maps get smaller: stem and blocks.
 func (b *builder) front(x *G.Node) *G.Node {
-	x = b.conv("conv_stem", x, 3, 2, b.arch.Stem)
+	x = b.conv("conv_stem", x, b.arch.StemSide(), 2, b.arch.Stem)
 	x = b.norm("bn1", x, activations[b.arch.Activation])
+	if b.arch.StemPool {
+		stem := x
+		x = b.do(func() (*G.Node, error) { return ops.MaxPool(stem, 3, 2, paddings[b.arch.Padding]) })
+	}
 	blocks, last := b.arch.Blocks(), lastStride(b.arch)
 	for _, block := range blocks[:last] {
-		x = b.mbconv(block, x)
+		x = b.block(block, x)
 	}
 	return x
 }
@@ -122,11 +126,13 @@ func (b *builder) front(x *G.Node) *G.Node {
 func (b *builder) back(x *G.Node) *G.Node {
 	blocks, last := b.arch.Blocks(), lastStride(b.arch)
 	for _, block := range blocks[last:] {
-		x = b.mbconv(block, x)
+		x = b.block(block, x)
 	}
-	x = b.conv("conv_head", x, 1, 1, b.arch.Head)
-	b.maps = b.norm("bn2", x, activations[b.arch.Activation])
-	x = b.maps
+	if b.arch.Head > 0 {
+		x = b.conv("conv_head", x, 1, 1, b.arch.Head)
+		x = b.norm("bn2", x, activations[b.arch.Activation])
+	}
+	b.maps = x
 	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
 }
 
@@ -148,79 +154,7 @@ func (b *builder) classifier(x *G.Node) *G.Node {
 	return b.dense("classifier", Linear, x, b.arch.Classes)
 }
 
-// mbconv is a mobile inverted bottleneck: expand, depthwise, squeeze and
-// excite, project, and the way round. The names are timm's, whose blocks
-// without an expansion number their normalisations from the depthwise one.
-func (b *builder) mbconv(blk scale.Block, x *G.Node) *G.Node {
-	if blk.Fused {
-		return b.fusedMBConv(blk, x)
-	}
-	act := activations[b.arch.Activation]
-	name := blk.Name() + "."
-	shortcut, project, bn := x, "conv_pw", 1
-	norm := func(x *G.Node, act backend.Activation) *G.Node {
-		bn++
-		return b.norm(fmt.Sprintf("%sbn%d", name, bn-1), x, act)
-	}
-	if blk.Expand {
-		x = b.conv(name+"conv_pw", x, 1, 1, blk.Expanded)
-		x = norm(x, act)
-		project = "conv_pwl"
-	}
-	x = b.depthwise(name+"conv_dw", x, blk.Kernel, blk.Stride)
-	x = norm(x, act)
-	if blk.Squeeze > 0 {
-		x = b.squeezeExcite(name+"se.", x, blk.Squeeze)
-	}
-	x = b.conv(name+project, x, 1, 1, blk.Out)
-	x = norm(x, backend.Identity)
-	return b.residual(blk, x, shortcut)
-}
-
-// fusedMBConv is EfficientNetV2's block: a whole convolution and the projection,
-// or without an expansion that convolution alone. The names are timm's.
-func (b *builder) fusedMBConv(blk scale.Block, x *G.Node) *G.Node {
-	act, name, shortcut := activations[b.arch.Activation], blk.Name()+".", x
-	if blk.Expand {
-		x = b.conv(name+"conv_exp", x, blk.Kernel, blk.Stride, blk.Expanded)
-		x = b.norm(name+"bn1", x, act)
-		x = b.conv(name+"conv_pwl", x, 1, 1, blk.Out)
-		x = b.norm(name+"bn2", x, backend.Identity)
-	} else {
-		x = b.conv(name+"conv", x, blk.Kernel, blk.Stride, blk.Out)
-		x = b.norm(name+"bn1", x, act)
-	}
-	return b.residual(blk, x, shortcut)
-}
-
-// residual adds a block's input to its branch, if it has a shortcut; training may
-// drop the branch.
-func (b *builder) residual(blk scale.Block, x, shortcut *G.Node) *G.Node {
-	if !blk.Residual {
-		return x
-	}
-	if !b.training || blk.Survival >= 1 || b.frozen.layer(blk.Name()+".") {
-		return b.do(func() (*G.Node, error) { return ops.Add(x, shortcut) })
-	}
-	random := b.random()
-	return b.do(func() (*G.Node, error) { return ops.ResidualAdd(x, shortcut, b.step, blk.Survival, random) })
-}
-
-// squeezeExcite scales each channel by a gate computed from the channels'
-// means (Hu et al., 2018).
-func (b *builder) squeezeExcite(name string, x *G.Node, squeeze int) *G.Node {
-	s := b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
-	s = b.dense(name+"conv_reduce", Pointwise, s, squeeze)
-	s = b.activate(s, activations[b.arch.Activation])
-	if b.err != nil {
-		return nil
-	}
-	s = b.dense(name+"conv_expand", Pointwise, s, x.Shape()[3])
-	s = b.activate(s, backend.Sigmoid)
-	return b.do(func() (*G.Node, error) { return ops.ChannelScale(x, s) })
-}
-
-var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU6: backend.ReLU6}
+var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU: backend.ReLU, scale.ReLU6: backend.ReLU6}
 
 var paddings = map[scale.Padding]ops.Padding{scale.Same: ops.Same, scale.Symmetric: ops.Symmetric}
 

@@ -26,7 +26,7 @@ type Inference struct {
 	lots       int
 	each       func(worker, lot int)
 	classifier *part
-	pooled     backend.View // [N,Head], what the classifier reads
+	pooled     backend.View // [N,Features], what the classifier reads
 	arena      int64
 }
 
@@ -88,7 +88,7 @@ func (n *Network) whole(f *Inference, batch int) error {
 }
 
 // HeadInference compiles the classifier alone, for batches of n images' features:
-// they are Inference.Images, [N,Head].
+// they are Inference.Images, [N,Features].
 func (n *Network) HeadInference(batch int) (*Inference, error) {
 	g, err := buildClassifier(n.Arch, batch)
 	if err != nil {
@@ -110,7 +110,7 @@ func (n *Network) split(f *Inference, batch, group, groups int) error {
 	if f.Images, err = backend.NewView(n.backend, batch*n.Arch.Resolution*n.Arch.Resolution*3); err != nil {
 		return err
 	}
-	pooled, err := backend.NewView(n.backend, batch*n.Arch.Head)
+	pooled, err := backend.NewView(n.backend, batch*n.Arch.Features())
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (f *Inference) Logits(dst []float32) error {
 	return f.classifier.machine.Read(f.classifier.graph.logits, dst)
 }
 
-// Features copies what the classifier read in the last Run, [N,Head].
+// Features copies what the classifier read in the last Run, [N,Features].
 func (f *Inference) Features(dst []float32) error {
 	return f.workers[0].backend.Download(dst, f.pooled)
 }

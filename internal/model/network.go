@@ -237,7 +237,7 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 }
 
 // HeadTraining compiles the training of the classifier alone, on features that
-// Inference.Features gave: they are Training.Images, [N,Head].
+// Inference.Features gave: they are Training.Images, [N,Features].
 func (n *Network) HeadTraining(p Pass, gradients backend.View) (*Training, error) {
 	arch := n.Arch
 	arch.Dropout = p.Dropout

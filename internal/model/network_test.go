@@ -26,6 +26,33 @@ func tinyArch() scale.Arch {
 	}
 }
 
+// tinyMobileNet and tinyResNet are MobileNetV1's and ResNet's blocks in small; they
+// drop much too.
+func tinyMobileNet() scale.Arch {
+	a := tinyArch()
+	a.Name, a.Head, a.Activation = "tiny MobileNetV1", 0, scale.ReLU6
+	a.Stages = []scale.Stage{
+		{Block: scale.Separable, Kernel: 3, Stride: 1, Expansion: 1, Channels: 16, Repeats: 1},
+		{Block: scale.Separable, Kernel: 5, Stride: 2, Expansion: 1, Channels: 24, Repeats: 2},
+		{Block: scale.Separable, Kernel: 3, Stride: 2, Expansion: 1, Channels: 40, Repeats: 1},
+	}
+	return a
+}
+
+func tinyResNet() scale.Arch {
+	a := tinyArch()
+	a.Name, a.Head, a.Activation, a.StemKernel, a.StemPool = "tiny ResNet", 0, scale.ReLU, 7, true
+	a.Stages = []scale.Stage{
+		{Block: scale.Bottleneck, Kernel: 3, Stride: 1, Expansion: 4, Channels: 32, Repeats: 2},
+		{Block: scale.Bottleneck, Kernel: 3, Stride: 2, Expansion: 2, Channels: 40, Repeats: 2},
+		{Block: scale.Bottleneck, Kernel: 5, Stride: 2, Expansion: 1, Channels: 24, Repeats: 1},
+	}
+	return a
+}
+
+// tinyArchs have every kind of block.
+func tinyArchs() []scale.Arch { return []scale.Arch{tinyArch(), tinyMobileNet(), tinyResNet()} }
+
 func newCPU(t *testing.T, threads int) *cpu.Backend {
 	t.Helper()
 	b := cpu.NewWith(kernel.Available()[0], threads)
@@ -254,9 +281,34 @@ func TestNamesOfB0(t *testing.T) {
 	}
 }
 
+// ResNet's layers: torchvision's names within a block, and no head.
+func TestNamesOfResNet(t *testing.T) {
+	layout, err := Layout(tinyResNet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes := map[string][]int{}
+	for _, x := range layout {
+		shapes[x.Name] = x.Shape
+		if strings.HasPrefix(x.Name, "conv_head") || strings.HasPrefix(x.Name, "bn2") {
+			t.Errorf("there is a %s", x.Name)
+		}
+	}
+	for name, want := range map[string][]int{
+		"conv_stem.weight": {8, 3, 7, 7}, "blocks.0.0.conv1.weight": {8, 8, 1, 1}, "blocks.0.0.conv2.weight": {8, 8, 3, 3},
+		"blocks.0.0.conv3.weight": {32, 8, 1, 1}, "blocks.0.0.bn3.running_var": {32}, "blocks.0.0.downsample.0.weight": {32, 8, 1, 1},
+		"blocks.0.0.downsample.1.bias": {32}, "blocks.0.1.conv1.weight": {8, 32, 1, 1}, "blocks.0.1.downsample.0.weight": nil,
+		"blocks.1.0.conv2.weight": {20, 20, 3, 3}, "blocks.1.0.downsample.1.running_mean": {40}, "classifier.weight": {7, 24},
+	} {
+		if !slices.Equal(shapes[name], want) {
+			t.Errorf("%s has the shape %v, want %v", name, shapes[name], want)
+		}
+	}
+}
+
 // What the scale package counts is what gets built.
 func TestParameterCount(t *testing.T) {
-	archs := []scale.Arch{tinyArch()}
+	archs := tinyArchs()
 	for _, name := range []string{"b0", "b1", "lite0"} {
 		archs = append(archs, variant(t, name))
 	}

@@ -84,27 +84,32 @@ func TestStepIsDeterministic(t *testing.T) {
 		one, two := cpu.NewWith(set, 1), cpu.NewWith(set, 2)
 		defer one.Close()
 		defer two.Close()
-		arch := tinyArch()
-		want := trainOnce(t, arch, one, 7, 100)
-		if math.IsNaN(want.loss) || want.loss <= 0 {
-			t.Fatalf("%s: loss %g", set.Name, want.loss)
+		for _, arch := range tinyArchs() {
+			t.Run(set.Name+"/"+arch.Name, func(t *testing.T) { testDeterministic(t, arch, one, two) })
 		}
-		for range 3 {
-			if !trainOnce(t, arch, two, 7, 100).same(want) {
-				t.Errorf("%s: 2 threads give other bits than 1", set.Name)
-			}
+	}
+}
+
+func testDeterministic(t *testing.T, arch scale.Arch, one, two *cpu.Backend) {
+	want := trainOnce(t, arch, one, 7, 100)
+	if math.IsNaN(want.loss) || want.loss <= 0 {
+		t.Fatalf("loss %g", want.loss)
+	}
+	for range 3 {
+		if !trainOnce(t, arch, two, 7, 100).same(want) {
+			t.Error("2 threads give other bits than 1")
 		}
-		if !trainOnce(t, arch, one, 7, 100).same(want) {
-			t.Errorf("%s: another run gives other bits", set.Name)
-		}
-		for name, got := range map[string]result{
-			"step 101":        trainOnce(t, arch, one, 7, 101),
-			"step 100 + 2^24": trainOnce(t, arch, one, 7, 100+1<<24),
-			"seed 8":          trainOnce(t, arch, one, 8, 100),
-		} {
-			if equalBits(got.logits, want.logits) || got.loss == want.loss {
-				t.Errorf("%s: %s drops what step 100 of seed 7 does", set.Name, name)
-			}
+	}
+	if !trainOnce(t, arch, one, 7, 100).same(want) {
+		t.Error("another run gives other bits")
+	}
+	for name, got := range map[string]result{
+		"step 101":        trainOnce(t, arch, one, 7, 101),
+		"step 100 + 2^24": trainOnce(t, arch, one, 7, 100+1<<24),
+		"seed 8":          trainOnce(t, arch, one, 8, 100),
+	} {
+		if equalBits(got.logits, want.logits) || got.loss == want.loss {
+			t.Errorf("%s drops what step 100 of seed 7 does", name)
 		}
 	}
 }
@@ -208,15 +213,22 @@ func evaluate(t *testing.T, net *Network, nan int) []float32 {
 	return logits
 }
 
+// withReLU6 is tinyArch with Lite's activation.
+func withReLU6() scale.Arch {
+	a := tinyArch()
+	a.Activation = scale.ReLU6
+	return a
+}
+
 // A NaN must reach the loss, where training looks for it, and the logits of its
 // image; no activation may hide it.
 func TestNaNIsNotHidden(t *testing.T) {
 	for _, set := range kernel.Available() {
-		for _, act := range []scale.Activation{scale.Swish, scale.ReLU6} {
+		for _, arch := range append(tinyArchs(), withReLU6()) {
+			act := arch.Activation
 			b := cpu.NewWith(set, 2)
 			defer b.Close()
-			arch := tinyArch()
-			arch.Activation, arch.Dropout, arch.StochasticDepth = act, 0, 0
+			arch.Dropout, arch.StochasticDepth = 0, 0
 			net := initialised(t, arch, b, 1)
 
 			clean, dirty := evaluate(t, net, -1), evaluate(t, net, 2)
@@ -250,6 +262,8 @@ func TestMemory(t *testing.T) {
 		func(*scale.Arch) {},
 		func(a *scale.Arch) { a.Dropout, a.StochasticDepth = 0, 0 },
 		func(a *scale.Arch) { a.Activation, a.Resolution = scale.ReLU6, 48 },
+		func(a *scale.Arch) { *a = tinyMobileNet() },
+		func(a *scale.Arch) { *a = tinyResNet() },
 	} {
 		arch := tinyArch()
 		change(&arch)
@@ -280,15 +294,16 @@ func TestMemory(t *testing.T) {
 func TestTrainingAllocatesNothing(t *testing.T) {
 	for _, threads := range []int{1, 2} {
 		b := newCPU(t, threads)
-		arch := tinyArch()
-		train, err := initialised(t, arch, b, 1).Training(batch, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill(t, b, arch, train)
-		step := uint64(0)
-		if a := testing.AllocsPerRun(5, func() { step++; _ = train.Run(step) }); a != 0 {
-			t.Errorf("%d threads: %g allocations a step", threads, a)
+		for _, arch := range tinyArchs() {
+			train, err := initialised(t, arch, b, 1).Training(batch, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, b, arch, train)
+			step := uint64(0)
+			if a := testing.AllocsPerRun(5, func() { step++; _ = train.Run(step) }); a != 0 {
+				t.Errorf("%s, %d threads: %g allocations a step", arch.Name, threads, a)
+			}
 		}
 	}
 }

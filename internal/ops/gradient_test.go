@@ -30,12 +30,23 @@ func uniform(low, high float64, shape ...int) input {
 	return input{shape: shape, values: x}
 }
 
-// offKinks moves values away from where ReLU6 bends.
+// offKinks moves values away from where ReLU and ReLU6 bend.
 func offKinks(in input) input {
 	for i, v := range in.values {
 		if math.Abs(float64(v)) < .1 || math.Abs(float64(v)-6) < .1 {
 			in.values[i] += .3
 		}
+	}
+	return in
+}
+
+// distinct draws values that lie a twentieth apart, so that no difference changes
+// which of them is larger, and none near 0 or 6.
+func distinct(shape ...int) input {
+	in := uniform(-1, 1, shape...)
+	n := len(in.values)
+	for i, at := range rand.New(rand.NewPCG(5, uint64(n))).Perm(n) {
+		in.values[i] = (float32(at-n/2) + .5) / 20
 	}
 	return in
 }
@@ -53,7 +64,7 @@ type gradientCase struct {
 	build func(in []*G.Node) (*G.Node, error)
 }
 
-var activations = []backend.Activation{backend.Identity, backend.Swish, backend.ReLU6, backend.Sigmoid}
+var activations = []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid}
 
 func gradientCases() []gradientCase {
 	var all []gradientCase
@@ -76,7 +87,7 @@ func gradientCases() []gradientCase {
 	}
 	for _, act := range activations {
 		x, gamma, beta := uniform(-2, 2, 2, 3, 2, 3), uniform(.2, .5, 3), uniform(-1, 1, 3)
-		if act == backend.ReLU6 { // one channel below the kinks, one between, one above
+		if act == backend.ReLU || act == backend.ReLU6 { // one channel below the kinks, one between, one above
 			copy(beta.values, []float32{-3, 3, 9})
 		}
 		add("NormAct/batch/"+act.String(), func(n []*G.Node) (*G.Node, error) {
@@ -91,6 +102,19 @@ func gradientCases() []gradientCase {
 		}, x, gamma, beta, fixed(uniform(.5, 1.5, 2, 3)))
 		add("Activate/"+act.String(), func(n []*G.Node) (*G.Node, error) { return Activate(n[0], act) },
 			offKinks(uniform(-8, 10, 3, 17)))
+		add("Activate/map/"+act.String(), func(n []*G.Node) (*G.Node, error) {
+			sum, err := Add(n[0], n[1])
+			if err != nil {
+				return nil, err
+			}
+			return Activate(sum, act)
+		}, distinct(2, 3, 2, 3), fixed(input{shape: tensor.Shape{2, 3, 2, 3}, values: make([]float32, 36)}))
+	}
+	for _, p := range []Padding{Same, Symmetric} {
+		for _, k := range [][2]int{{3, 2}, {3, 1}, {2, 2}, {1, 2}} {
+			add(fmt.Sprintf("MaxPool/k%d/s%d/padding%d", k[0], k[1], p), func(n []*G.Node) (*G.Node, error) { return MaxPool(n[0], k[0], k[1], p) },
+				distinct(2, 5, 4, 3))
+		}
 	}
 	add("GlobalAvgPool", func(n []*G.Node) (*G.Node, error) { return GlobalAvgPool(n[0]) }, uniform(-1, 1, 2, 3, 2, 3))
 	add("ChannelScale", func(n []*G.Node) (*G.Node, error) { return ChannelScale(n[0], n[1]) },

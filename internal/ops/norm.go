@@ -81,6 +81,26 @@ func GlobalAvgPool(x *G.Node) (*G.Node, error) {
 	}, x)
 }
 
+// MaxPool is the largest value of each channel that a window of kernel x kernel
+// pixels meets: x [N,H,W,C] to [N,H',W',C], of a convolution's sizes. What pads the
+// image is never the largest. The gradient goes to the first of equal values.
+func MaxPool(x *G.Node, kernel, stride int, p Padding) (*G.Node, error) {
+	xs := x.Shape()
+	if xs.Dims() != 4 {
+		return nil, fmt.Errorf("ops: MaxPool: input %v is not [N,H,W,C]", xs)
+	}
+	if stride < 1 || kernel < 1 {
+		return nil, fmt.Errorf("ops: MaxPool: kernel %d, stride %d", kernel, stride)
+	}
+	s := backend.MaxPool{ConvShape: convShape(xs, xs[3], kernel, stride, p)}
+	return apply(Op{
+		name: "MaxPool", spec: s, shape: tensor.Shape{s.N, s.OutH, s.OutW, s.Out}, diff: []bool{true},
+		gradient: func(in G.Nodes, dy *G.Node) (G.Nodes, error) {
+			return nodes(later(Op{name: "MaxPoolGrad", spec: backend.MaxPoolGrad{MaxPool: s}, shape: xs}, in[0], dy))
+		},
+	}, x)
+}
+
 // ChannelScale multiplies each channel of each image: x [N,H,W,C] by s [N,C].
 func ChannelScale(x, s *G.Node) (*G.Node, error) {
 	xs := x.Shape()

@@ -84,6 +84,7 @@ func TestEqualOpsAreNotMerged(t *testing.T) {
 		"DepthwiseConv2D": func() (*G.Node, error) { return DepthwiseConv2D(x, deep, 1, Same) },
 		"BatchStats":      func() (*G.Node, error) { return BatchStats(x) },
 		"Activate":        func() (*G.Node, error) { return Activate(x, backend.Swish) },
+		"MaxPool":         func() (*G.Node, error) { return MaxPool(x, 3, 2, Same) },
 		"Add":             func() (*G.Node, error) { return Add(x, x) },
 		"ResidualAdd":     func() (*G.Node, error) { return ResidualAdd(x, x, step, .5, random) },
 		"Dropout":         func() (*G.Node, error) { return Dropout(x, step, .5, random) },

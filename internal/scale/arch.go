@@ -13,6 +13,7 @@ type Activation string
 // The activations the baselines use.
 const (
 	Swish Activation = "swish" // x * sigmoid(x)
+	ReLU  Activation = "relu"  // max(x, 0)
 	ReLU6 Activation = "relu6" // min(max(x, 0), 6)
 )
 
@@ -35,13 +36,25 @@ const MBConv = "mbconv"
 // follows, or nothing when the expansion is 1. It has no squeeze-and-excitation.
 const Fused = "fused"
 
+// Separable is MobileNetV1's depthwise separable convolution (Howard et al., 2017,
+// figure 3): a depthwise convolution and a 1x1 one, each with normalisation and
+// activation. It has no expansion and no shortcut.
+const Separable = "separable"
+
+// Bottleneck is ResNet's (He et al., 2016, figure 5): a 1x1 convolution to
+// 1/Expansion of the output channels, a whole KxK one, which has the stride
+// (torchvision's place of it, "v1.5"), and a 1x1 one to the output channels. The
+// input is always added, where the shapes differ through a 1x1 convolution of its
+// own, and the activation comes after the addition.
+const Bottleneck = "bottleneck"
+
 // Stage is one row of the paper's table 1: a block repeated. The first block
 // has the stage's stride, the others stride 1.
 type Stage struct {
-	Block     string  `json:"block" yaml:"block"`         // MBConv or Fused
-	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of Fused's
+	Block     string  `json:"block" yaml:"block"`         // MBConv, Fused, Separable or Bottleneck
+	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of the block's only one over 1x1
 	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
-	Expansion int     `json:"expansion" yaml:"expansion"` // expanded channels = Expansion * input channels
+	Expansion int     `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels; of Bottleneck output channels / Expansion
 	Channels  int     `json:"channels" yaml:"channels"`   // output channels
 	Repeats   int     `json:"repeats" yaml:"repeats"`     // number of blocks
 	SERatio   float64 `json:"se_ratio" yaml:"se-ratio"`   // squeeze width / block input channels; 0 for none
@@ -51,10 +64,12 @@ type Stage struct {
 // what Count counts and what a checkpoint stores.
 type Arch struct {
 	Name            string     `json:"name"`
-	Resolution      int        `json:"resolution"` // side of the square input, pixels
-	Stem            int        `json:"stem"`       // output channels of the 3x3 stride-2 convolution
+	Resolution      int        `json:"resolution"`            // side of the square input, pixels
+	Stem            int        `json:"stem"`                  // output channels of the first convolution, of stride 2
+	StemKernel      int        `json:"stem_kernel,omitempty"` // its side; 0 for 3
+	StemPool        bool       `json:"stem_pool,omitempty"`   // whether a 3x3 max pool of stride 2 follows it
 	Stages          []Stage    `json:"stages"`
-	Head            int        `json:"head"` // output channels of the last 1x1 convolution
+	Head            int        `json:"head"` // output channels of the last 1x1 convolution; 0 for none
 	Classes         int        `json:"classes"`
 	Activation      Activation `json:"activation"`
 	Padding         Padding    `json:"padding"`
@@ -64,4 +79,24 @@ type Arch struct {
 	BNMomentum      float64    `json:"bn_momentum"` // share of the new batch statistic in the running one
 	Width           float64    `json:"width"`       // multipliers the baseline was scaled by
 	Depth           float64    `json:"depth"`
+}
+
+// defaultStemKernel is the papers' but for ResNet's.
+const defaultStemKernel = 3
+
+// StemSide is the side of the stem's kernel.
+func (a Arch) StemSide() int {
+	if a.StemKernel == 0 {
+		return defaultStemKernel
+	}
+	return a.StemKernel
+}
+
+// Features is how many values the classifier reads: the head's channels, or the
+// last stage's where there is no head.
+func (a Arch) Features() int {
+	if a.Head > 0 {
+		return a.Head
+	}
+	return a.Stages[len(a.Stages)-1].Channels
 }

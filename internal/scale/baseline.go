@@ -24,10 +24,12 @@ const channelUnit = 8
 // Baseline is a stage table before scaling, such as the paper's table 1.
 type Baseline struct {
 	Name       string     `yaml:"name"`
-	Resolution int        `yaml:"resolution"` // side of the square input, pixels
-	Stem       int        `yaml:"stem"`       // output channels of the 3x3 stride-2 convolution
+	Resolution int        `yaml:"resolution"`            // side of the square input, pixels
+	Stem       int        `yaml:"stem"`                  // output channels of the first convolution, of stride 2
+	StemKernel int        `yaml:"stem-kernel,omitempty"` // its side; 0 for 3
+	StemPool   bool       `yaml:"stem-pool,omitempty"`   // whether a 3x3 max pool of stride 2 follows it
 	Stages     []Stage    `yaml:"stages"`
-	Head       int        `yaml:"head"` // output channels of the last 1x1 convolution
+	Head       int        `yaml:"head"` // output channels of the last 1x1 convolution; 0 for none
 	Activation Activation `yaml:"activation"`
 	// FixedEnds is the Lite rule: stem and head keep their channels, the first
 	// and the last stage their repeats.
@@ -47,7 +49,9 @@ func (b Baseline) Scale(width, depth float64, resolution int) (Arch, error) {
 	a.Width, a.Depth, a.Resolution = width, depth, resolution
 	if !b.FixedEnds {
 		a.Stem = roundChannels(a.Stem, width)
-		a.Head = roundChannels(a.Head, width)
+		if a.Head > 0 {
+			a.Head = roundChannels(a.Head, width)
+		}
 	}
 	last := len(a.Stages) - 1
 	for i := range a.Stages {
@@ -70,6 +74,8 @@ func (b Baseline) unscaled() Arch {
 		Name:            b.Name,
 		Resolution:      b.Resolution,
 		Stem:            b.Stem,
+		StemKernel:      b.StemKernel,
+		StemPool:        b.StemPool,
 		Stages:          slices.Clone(b.Stages),
 		Head:            b.Head,
 		Classes:         defaultClasses,

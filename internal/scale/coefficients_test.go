@@ -147,9 +147,17 @@ func TestBadBaselines(t *testing.T) {
 	}{
 		{"resolution: 0", func(b *Baseline) { b.Resolution = 0 }},
 		{"stem: -8", func(b *Baseline) { b.Stem = -8 }},
-		{"head: 0", func(b *Baseline) { b.Head = 0 }},
+		{"head: -1", func(b *Baseline) { b.Head = -1 }},
+		{"stem-kernel: 4 is even", func(b *Baseline) { b.StemKernel = 4 }},
+		{"stem-kernel: -3", func(b *Baseline) { b.StemKernel = -3 }},
+		{`stage 1: expansion: 2 in a block "separable"`, func(b *Baseline) { b.Stages[0].Block, b.Stages[0].Expansion = Separable, 2 }},
+		{`stage 2: se-ratio: 0.5 in a block "bottleneck"`, func(b *Baseline) { b.Stages[1].Block = Bottleneck }},
+		{"stage 2: channels: 16 are not a multiple of the expansion, 3", func(b *Baseline) {
+			b.Stages[1] = Stage{Block: Bottleneck, Kernel: 3, Stride: 1, Expansion: 3, Channels: 16, Repeats: 1}
+		}},
+		{"stage 2: expansion: 0", func(b *Baseline) { b.Stages[1].Block, b.Stages[1].Expansion = Bottleneck, 0 }},
 		{"number of stages: 0", func(b *Baseline) { b.Stages = nil }},
-		{`activation: "tanh" is unknown (have [swish relu6])`, func(b *Baseline) { b.Activation = "tanh" }},
+		{`activation: "tanh" is unknown (have [swish relu relu6])`, func(b *Baseline) { b.Activation = "tanh" }},
 		{`stage 1: block: "resnet" is unknown`, func(b *Baseline) { b.Stages[0].Block = "resnet" }},
 		{"stage 2: kernel: 4 is even", func(b *Baseline) { b.Stages[1].Kernel = 4 }},
 		{"stage 2: stride: 0", func(b *Baseline) { b.Stages[1].Stride = 0 }},

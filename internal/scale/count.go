@@ -1,6 +1,9 @@
 package scale
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Row is what one row of the paper's table 1 costs.
 type Row struct {
@@ -26,23 +29,26 @@ type Cost struct {
 // Count counts a valid architecture row by row: stem, stages, head.
 func Count(a Arch) Cost {
 	c := counter{side: a.Resolution}
-	c.begin("Conv3x3", a.Stem, 1)
-	c.conv(3, 2, 3, a.Stem)
+	c.stem(a)
 
 	stage := -1
 	for _, b := range a.Blocks() {
 		if b.Stage != stage {
 			stage = b.Stage
 			s := a.Stages[stage]
-			c.begin(fmt.Sprintf("%s%d, k%dx%d", blockNames[s.Block], s.Expansion, s.Kernel, s.Kernel), s.Channels, s.Repeats)
+			c.begin(s.label(), s.Channels, s.Repeats)
 		}
 		c.block(b)
 	}
 
-	c.begin("Conv1x1 & Pooling & FC", a.Head, 1)
-	c.conv(1, 1, a.Stages[stage].Channels, a.Head)
+	if a.Head > 0 {
+		c.begin("Conv1x1 & Pooling & FC", a.Head, 1)
+		c.conv(1, 1, a.Stages[stage].Channels, a.Head)
+	} else {
+		c.begin("Pooling & FC", a.Features(), 1)
+	}
 	c.side = 1
-	c.dense(a.Head, a.Classes)
+	c.dense(a.Features(), a.Classes)
 	return c.Cost
 }
 
@@ -67,27 +73,61 @@ func (c *counter) add(params, macs int) {
 }
 
 // blockNames are the papers'.
-var blockNames = map[string]string{MBConv: "MBConv", Fused: "Fused-MBConv"}
+var blockNames = map[string]string{MBConv: "MBConv", Fused: "Fused-MBConv", Separable: "Separable", Bottleneck: "Bottleneck"}
+
+// label is the stage in the papers' words: MBConv6, k3x3.
+func (s Stage) label() string {
+	name := blockNames[s.Block]
+	if s.Block != Separable { // which has no expansion
+		name += strconv.Itoa(s.Expansion)
+	}
+	return fmt.Sprintf("%s, k%dx%d", name, s.Kernel, s.Kernel)
+}
+
+func (c *counter) stem(a Arch) {
+	k := a.StemSide()
+	name := fmt.Sprintf("Conv%dx%d", k, k)
+	if a.StemPool {
+		name += " & MaxPool3x3"
+	}
+	c.begin(name, a.Stem, 1)
+	c.conv(k, 2, 3, a.Stem)
+	if a.StemPool {
+		c.side = (c.side + 1) / 2 // as conv's
+	}
+}
 
 func (c *counter) block(b Block) {
 	switch {
-	case b.Fused && !b.Expand:
+	case b.Kind == Bottleneck:
+		c.bottleneck(b)
+		return
+	case b.Kind == Fused && !b.Expand:
 		c.conv(b.Kernel, b.Stride, b.In, b.Out)
 		return
-	case b.Fused:
-		c.conv(b.Kernel, b.Stride, b.In, b.Expanded)
-		c.conv(1, 1, b.Expanded, b.Out)
+	case b.Kind == Fused:
+		c.conv(b.Kernel, b.Stride, b.In, b.Inner)
+		c.conv(1, 1, b.Inner, b.Out)
 		return
 	}
 	if b.Expand {
-		c.conv(1, 1, b.In, b.Expanded)
+		c.conv(1, 1, b.In, b.Inner)
 	}
-	c.conv(b.Kernel, b.Stride, 1, b.Expanded) // depthwise: one input channel each
+	c.conv(b.Kernel, b.Stride, 1, b.Inner) // depthwise: one input channel each
 	if b.Squeeze > 0 {
-		c.dense(b.Expanded, b.Squeeze)
-		c.dense(b.Squeeze, b.Expanded)
+		c.dense(b.Inner, b.Squeeze)
+		c.dense(b.Squeeze, b.Inner)
 	}
-	c.conv(1, 1, b.Expanded, b.Out)
+	c.conv(1, 1, b.Inner, b.Out)
+}
+
+func (c *counter) bottleneck(b Block) {
+	c.conv(1, 1, b.In, b.Inner)
+	c.conv(b.Kernel, b.Stride, b.Inner, b.Inner)
+	c.conv(1, 1, b.Inner, b.Out)
+	if b.Project {
+		c.conv(1, 1, b.In, b.Out) // with the block's stride: on as many pixels
+	}
 }
 
 // conv counts a convolution without bias and its batch normalisation's scale

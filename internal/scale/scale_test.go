@@ -78,7 +78,7 @@ func channels(a Arch) []int {
 	for _, s := range a.Stages {
 		c = append(c, s.Channels)
 	}
-	return append(c, a.Head)
+	return append(c, a.Features())
 }
 
 func repeats(a Arch) []int {
@@ -137,11 +137,11 @@ func TestBlocksOfB0(t *testing.T) {
 		t.Fatalf("%d blocks, want 16", len(blocks))
 	}
 	for i, want := range map[int]Block{
-		0:  {Stage: 0, Index: 0, Global: 0, Kernel: 3, Stride: 1, In: 32, Out: 16, Expanded: 32, Squeeze: 8, Survival: 1},
-		1:  {Stage: 1, Index: 0, Global: 1, Kernel: 3, Stride: 2, In: 16, Out: 24, Expanded: 96, Expand: true, Squeeze: 4, Survival: 1 - 0.2/16},
-		2:  {Stage: 1, Index: 1, Global: 2, Kernel: 3, Stride: 1, In: 24, Out: 24, Expanded: 144, Expand: true, Squeeze: 6, Residual: true, Survival: 1 - 0.4/16},
-		8:  {Stage: 4, Index: 0, Global: 8, Kernel: 5, Stride: 1, In: 80, Out: 112, Expanded: 480, Expand: true, Squeeze: 20, Survival: 0.9},
-		15: {Stage: 6, Index: 0, Global: 15, Kernel: 3, Stride: 1, In: 192, Out: 320, Expanded: 1152, Expand: true, Squeeze: 48, Survival: 1 - 3./16},
+		0:  {Stage: 0, Index: 0, Global: 0, Kind: MBConv, Kernel: 3, Stride: 1, In: 32, Out: 16, Inner: 32, Squeeze: 8, Survival: 1},
+		1:  {Stage: 1, Index: 0, Global: 1, Kind: MBConv, Kernel: 3, Stride: 2, In: 16, Out: 24, Inner: 96, Expand: true, Squeeze: 4, Survival: 1 - 0.2/16},
+		2:  {Stage: 1, Index: 1, Global: 2, Kind: MBConv, Kernel: 3, Stride: 1, In: 24, Out: 24, Inner: 144, Expand: true, Squeeze: 6, Residual: true, Survival: 1 - 0.4/16},
+		8:  {Stage: 4, Index: 0, Global: 8, Kind: MBConv, Kernel: 5, Stride: 1, In: 80, Out: 112, Inner: 480, Expand: true, Squeeze: 20, Survival: 0.9},
+		15: {Stage: 6, Index: 0, Global: 15, Kind: MBConv, Kernel: 3, Stride: 1, In: 192, Out: 320, Inner: 1152, Expand: true, Squeeze: 48, Survival: 1 - 3./16},
 	} {
 		got := blocks[i]
 		if math.Abs(got.Survival-want.Survival) > 1e-15 {

@@ -25,10 +25,12 @@ func (a Arch) Validate() error {
 	errs := []error{
 		checkInt("resolution", a.Resolution, maxResolution),
 		checkInt("stem", a.Stem, maxChannels),
-		checkInt("head", a.Head, maxChannels),
+		checkFrom(0, "stem-kernel", a.StemKernel, maxKernel),
+		checkOdd("stem-kernel", a.StemSide()),
+		checkFrom(0, "head", a.Head, maxChannels),
 		checkInt("classes", a.Classes, maxClasses),
 		checkInt("number of stages", len(a.Stages), maxStages),
-		checkName("activation", a.Activation, Swish, ReLU6),
+		checkName("activation", a.Activation, Swish, ReLU, ReLU6),
 		checkName("padding", a.Padding, Same, Symmetric),
 		checkFloat("dropout", a.Dropout, 0, 0.99),
 		checkFloat("stochastic depth", a.StochasticDepth, 0, 0.99),
@@ -52,26 +54,39 @@ func (a Arch) Validate() error {
 
 func (s Stage) check() []error {
 	errs := []error{
-		checkName("block", s.Block, MBConv, Fused),
+		checkName("block", s.Block, MBConv, Fused, Separable, Bottleneck),
 		checkInt("kernel", s.Kernel, maxKernel),
+		checkOdd("kernel", s.Kernel),
 		checkInt("stride", s.Stride, maxStride),
 		checkInt("expansion", s.Expansion, maxExpansion),
 		checkInt("channels", s.Channels, maxChannels),
 		checkInt("repeats", s.Repeats, maxRepeats),
 		checkFloat("se-ratio", s.SERatio, 0, 1),
 	}
-	if s.Block == Fused && s.SERatio != 0 {
-		errs = append(errs, fmt.Errorf("se-ratio: %v in a block %q, which has no squeeze-and-excitation", s.SERatio, Fused))
+	if s.Block != MBConv && s.SERatio != 0 {
+		errs = append(errs, fmt.Errorf("se-ratio: %v in a block %q, which has no squeeze-and-excitation", s.SERatio, s.Block))
 	}
-	if s.Kernel%2 == 0 {
-		errs = append(errs, fmt.Errorf("kernel: %d is even (an odd side has a centre)", s.Kernel))
+	if s.Block == Separable && s.Expansion != 1 {
+		errs = append(errs, fmt.Errorf("expansion: %d in a block %q, which has none: it is 1", s.Expansion, s.Block))
+	}
+	if s.Block == Bottleneck && s.Expansion > 0 && s.Channels%s.Expansion != 0 {
+		errs = append(errs, fmt.Errorf("channels: %d are not a multiple of the expansion, %d, as a block %q needs", s.Channels, s.Expansion, s.Block))
 	}
 	return errs
 }
 
-func checkInt(name string, v, most int) error {
-	if v < 1 || v > most {
-		return fmt.Errorf("%s: %d is outside 1 to %d", name, v, most)
+func checkInt(name string, v, most int) error { return checkFrom(1, name, v, most) }
+
+func checkFrom(least int, name string, v, most int) error {
+	if v < least || v > most {
+		return fmt.Errorf("%s: %d is outside %d to %d", name, v, least, most)
+	}
+	return nil
+}
+
+func checkOdd(name string, v int) error {
+	if v%2 == 0 {
+		return fmt.Errorf("%s: %d is even (an odd side has a centre)", name, v)
 	}
 	return nil
 }

@@ -36,9 +36,15 @@ func withSE(stages []Stage, ratio float64) []Stage {
 	return stages
 }
 
+// baselines are those that have a name.
+var baselines = []Baseline{
+	efficientNetB0, efficientNetLite0, efficientNetV2S, efficientNetV2M, efficientNetV2L,
+	mobileNetV1, mobileNetV2, resNet50,
+}
+
 // LookupBaseline finds a baseline by its name.
 func LookupBaseline(name string) (Baseline, error) {
-	return lookup("baseline", []Baseline{efficientNetB0, efficientNetLite0, efficientNetV2S, efficientNetV2M, efficientNetV2L}, func(b Baseline) string { return b.Name }, name)
+	return lookup("baseline", baselines, func(b Baseline) string { return b.Name }, name)
 }
 
 // Published is one row of the released models' table. The coefficients were

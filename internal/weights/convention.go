@@ -88,9 +88,9 @@ func parse(name string, arch scale.Arch, blocks map[[2]int]*scale.Block) (part, 
 
 func kindOf(b *scale.Block) blockKind {
 	switch {
-	case b.Fused && b.Expand:
+	case b.Kind == scale.Fused && b.Expand:
 		return fused
-	case b.Fused:
+	case b.Kind == scale.Fused:
 		return single
 	case b.Expand:
 		return inverted

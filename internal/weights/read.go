@@ -40,7 +40,7 @@ func read(path string) (*file, error) {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) && isKeras(path):
 		f.format = "Keras model"
 		f.tensors, err = keras.Read(path)
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80:
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80 && !checkpoint.IsSafetensors(head):
 		f.format = "PyTorch file"
 		err = f.readTorch()
 	default:
@@ -81,7 +81,7 @@ func firstBytes(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	head := make([]byte, 8)
+	head := make([]byte, 9)
 	if _, err := io.ReadFull(f, head); err != nil {
 		return nil, &checkpoint.Error{Path: path, Reason: "is too short to hold weights"}
 	}

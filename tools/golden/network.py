@@ -4,8 +4,9 @@
     pip install torch torchvision timm safetensors
     python3 tools/golden/network.py [--out internal/model/testdata] [CASE...]
 
-Every value comes from PyTorch in float64, on networks that timm (SAME padding)
-or torchvision (symmetric padding) built. Weights and images are not stored:
+Every value comes from PyTorch in float64, on networks that timm (SAME padding, and
+the MobileNets) or torchvision (symmetric padding) built, or that are put together
+here of torchvision's blocks (ResNet). Weights and images are not stored:
 both sides compute them. Element i, in C order of the PyTorch layout, of the
 tensor called `name` (timm's name, or "input") is
 
@@ -24,9 +25,9 @@ with center and scale by the tensor's kind:
     running_var   1, 0.3
     input         0, 1.7                    [N,H,W,3], NHWC
 
-ReLU6's derivative jumps at 0 and 6, and float32 may round a pre-activation to the
+ReLU's derivative jumps at 0, ReLU6's at 6 too, and float32 may round a pre-activation to the
 wrong side: one such value of lite0's last map changes most gradients by a per cent,
-in PyTorch as well. So the cases with ReLU6 move a few of the bn_bias before it: by
+in PyTorch as well. So the cases with these move a few of the bn_bias before them: by
 the least steps that leave no pre-activation of the training pass nearer to a kink
 than MARGIN/n, where n is the number of values that the channel is normalized over
 (the fewer, the larger is float32's error). That is at least seven times the largest
@@ -44,7 +45,7 @@ CASE.json holds
     labels          [batch]
     label_smoothing
     tensors         [{name, kind, shape}]: the parameters and running statistics
-    moved           {bn_bias: {element: value}}, instead of the formula's; ReLU6 only
+    moved           {bn_bias: {element: value}}, instead of the formula's; ReLU and ReLU6 only
     eval_logits     [batch][classes], with the running statistics above
     train_logits    [batch][classes], with the batch's statistics
     loss            of train_logits
@@ -86,6 +87,7 @@ from timm.optim import RMSpropTF
 from torch import nn
 from torchvision.models.efficientnet import EfficientNet as VisionEfficientNet
 from torchvision.models.efficientnet import MBConvConfig
+from torchvision.models.resnet import Bottleneck
 
 GAIN = 2.4  # logits of all cases O(1), and different for different images
 SMOOTHING = 0.1
@@ -126,7 +128,7 @@ def kind_of(name: str, shape) -> str:
     module, leaf = name.split(".")[-2:]
     if leaf.startswith("running_"):
         return leaf
-    if module.startswith("bn"):
+    if module.startswith("bn") or ".downsample.1." in name:
         return "bn_" + leaf
     assert leaf == ("weight" if len(shape) > 1 else "bias"), name
     return leaf
@@ -144,10 +146,13 @@ def center_scale(kind: str, shape) -> tuple[float, float]:
     }[kind]
 
 
-# The networks. A stage is (kernel, stride, expansion, channels, repeats), and "fused" for EfficientNetV2's block.
+# The networks. A stage is (kernel, stride, expansion, channels, repeats), and the block's kind unless it is MBConv.
 
 TINY = [(3, 1, 1, 8, 1), (3, 2, 6, 16, 2), (5, 2, 6, 24, 2), (3, 1, 4, 32, 1)]
 TINY_V2 = [(3, 1, 1, 8, 2, "fused"), (3, 2, 4, 16, 2, "fused"), (3, 2, 4, 24, 2), (5, 1, 6, 32, 1)]
+TINY_MOBILENETV1 = [(3, 1, 1, 16, 1, "separable"), (3, 2, 1, 24, 2, "separable"), (5, 2, 1, 40, 2, "separable")]
+TINY_MOBILENETV2 = [(3, 1, 1, 8, 1), (3, 2, 6, 16, 2), (3, 2, 6, 24, 2), (3, 1, 6, 32, 1)]
+TINY_RESNET = [(3, 1, 4, 32, 2, "bottleneck"), (3, 2, 4, 48, 2, "bottleneck"), (3, 2, 4, 64, 1, "bottleneck")]
 B0 = [
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -191,8 +196,8 @@ def make_arch(name, table, stem, head, classes, resolution, padding, activation=
     }
 
 
-def tiny(name, resolution, padding, activation="swish", table=TINY):
-    return make_arch(name, table, 8, 64, 10, resolution, padding, activation)
+def tiny(name, resolution, padding, activation="swish", table=TINY, head=64):
+    return make_arch(name, table, 8, head, 10, resolution, padding, activation)
 
 
 def full(name, padding, activation="swish"):
@@ -206,7 +211,7 @@ def batch_norm(arch):
 def timm_tiny(arch):
     stages = []
     for s in arch["stages"]:
-        one, more = ("cn", "er") if s["block"] == "fused" else ("ds", "ir")
+        one, more = {"mbconv": ("ds", "ir"), "fused": ("cn", "er"), "separable": ("dsa", None)}[s["block"]]
         block = one if s["expansion"] == 1 else more
         se = f"_se{s['se_ratio']}" if s["se_ratio"] else "_skip" if block == "cn" else ""
         stages.append(
@@ -217,7 +222,7 @@ def timm_tiny(arch):
         num_classes=arch["classes"],
         num_features=arch["head"],
         stem_size=arch["stem"],
-        pad_type="same",
+        pad_type="same" if arch["padding"] == "same" else "",
         act_layer={"swish": nn.SiLU, "relu6": nn.ReLU6}[arch["activation"]],
         norm_layer=batch_norm(arch),
     )
@@ -242,11 +247,51 @@ def vision(arch):
     )
 
 
+class ResNet(nn.Module):
+    """torchvision's Bottleneck blocks, by this project's names."""
+
+    def __init__(self, arch):
+        super().__init__()
+        norm, channels = batch_norm(arch), arch["stem"]
+        side = arch["stem_kernel"]
+        self.conv_stem = nn.Conv2d(3, channels, side, 2, side // 2, bias=False)
+        self.bn1 = norm(channels)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        stages = []
+        for s in arch["stages"]:
+            assert s["expansion"] == Bottleneck.expansion
+            blocks = []
+            for stride in [s["stride"]] + [1] * (s["repeats"] - 1):
+                downsample = None
+                if stride != 1 or channels != s["channels"]:
+                    conv = nn.Conv2d(channels, s["channels"], 1, stride, bias=False)
+                    downsample = nn.Sequential(conv, norm(s["channels"]))
+                blocks.append(Bottleneck(channels, s["channels"] // 4, stride, downsample, norm_layer=norm))
+                channels = s["channels"]
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.classifier = nn.Linear(channels, arch["classes"])
+
+    def forward(self, x):
+        x = self.blocks(self.pool(self.relu(self.bn1(self.conv_stem(x)))))
+        return self.classifier(x.mean((2, 3)))
+
+
 CASES = {
     "tiny_same": (tiny("tiny_same", 33, "same"), timm_tiny),
     "tiny_symmetric": (tiny("tiny_symmetric", 32, "symmetric"), vision),
     "tiny_lite": (tiny("tiny_lite", 32, "same", "relu6"), timm_tiny),
     "tiny_v2": (tiny("tiny_v2", 33, "same", table=TINY_V2), timm_tiny),
+    "tiny_mobilenetv1": (
+        tiny("tiny_mobilenetv1", 33, "symmetric", "relu6", TINY_MOBILENETV1, head=0),
+        timm_tiny,
+    ),
+    "tiny_mobilenetv2": (tiny("tiny_mobilenetv2", 32, "symmetric", "relu6", TINY_MOBILENETV2), timm_tiny),
+    "tiny_resnet": (
+        tiny("tiny_resnet", 63, "symmetric", "relu", TINY_RESNET, head=0) | {"stem_kernel": 7, "stem_pool": True},
+        ResNet,
+    ),
     "b0_symmetric": (full("b0_symmetric", "symmetric"), vision),
     "b0_same": (full("b0_same", "same"), functools.partial(timm_full, "tf_efficientnet_b0")),
     "lite0_same": (full("lite0_same", "same", "relu6"), functools.partial(timm_full, "tf_efficientnet_lite0")),
@@ -255,6 +300,7 @@ CASES = {
 
 # What fine-tuning may leave as it is: the stem and some stages, all but the classifier, the normalisations.
 FROZEN = [{"stages": 2}, {"body": True}, {"norms": True}]
+FROZEN_CASES = ("tiny_same", "tiny_v2", "tiny_mobilenetv1", "tiny_resnet")
 
 
 def timm_name(name: str, stages: int) -> str:
@@ -292,7 +338,7 @@ class Case:
         self.arch, build = CASES[name]
         self.batch = 2 if self.arch["classes"] == 1000 else 4
         self.net = build(self.arch).double()
-        builder = torchvision if build is vision else timm
+        builder = torchvision if build in (vision, ResNet) else timm
         self.source = f"{builder.__name__} {builder.__version__}, torch {torch.__version__}"
         self.check_batch_norms()
         with torch.no_grad():
@@ -304,26 +350,26 @@ class Case:
         self.moved = self.avoid_kinks()
 
     def avoid_kinks(self):
-        """Moves biases before ReLU6, layer by layer in one training pass; {bias: {element: value}}."""
+        """Moves biases before ReLU and ReLU6, layer by layer in one training pass; {bias: {element: value}}."""
         moved = {}
+        kinks = {"relu": [0], "relu6": [0, 6]}.get(self.arch["activation"])
 
-        def before_relu6(name, bn, x):
+        def before(name, bn, x):
             margin = MARGIN / (x.numel() / x.shape[1])
-            for c in (kink_distance(x) < margin).nonzero().flatten().tolist():
+            for c in (kink_distance(x, kinks) < margin).nonzero().flatten().tolist():
                 start = bn.bias[c].item()
                 for step in itertools.count(2):  # margin, -margin, 2 margin, ...
                     bias = float(np.float32(start + margin * (step // 2) * (-1) ** step))
-                    if kink_distance(x[:, c : c + 1] + (bias - start)) >= margin:
+                    if kink_distance(x[:, c : c + 1] + (bias - start), kinks) >= margin:
                         break
                 x[:, c] += bias - start
                 moved.setdefault(name, {})[c] = float(f"{bias:.9g}")
             return (x,)
 
         net = copy.deepcopy(self.net).train()
-        for name, m in net.named_modules():
-            if isinstance(getattr(m, "act", None), nn.ReLU6):
-                hook = functools.partial(before_relu6, name + ".bias", m)
-                m.act.register_forward_pre_hook(lambda act, args, hook=hook: hook(args[0]))
+        for act, norms in normed_activations(net) if kinks else []:
+            turns = itertools.cycle(functools.partial(before, name + ".bias", m) for name, m in norms)
+            act.register_forward_pre_hook(lambda act, args, turns=turns: next(turns)(args[0]))
         with torch.no_grad():
             net(self.images)
             for name, elements in moved.items():
@@ -377,7 +423,7 @@ class Case:
             "loss": rounded(loss),
             "gradients": {n: probe(n, t) for n, t in grads.items()},
             "running": {n: probe(n, t) for n, t in running.items()},
-            **({"frozen": [self.freeze(f) for f in FROZEN]} if self.name in ("tiny_same", "tiny_v2") else {}),
+            **({"frozen": [self.freeze(f) for f in FROZEN]} if self.name in FROZEN_CASES else {}),
             "optimizers": [self.train(o) for o in self.optimizers()],
         }
         whole = {"grad." + n: t for n, t in grads.items()} | running
@@ -409,7 +455,8 @@ class Case:
     def optimizers(self):
         rmsprop = {"name": "rmsprop", "lr": 0.01, "momentum": 0.9, "alpha": 0.9, "eps": 1e-3, "weight_decay": 1e-5}
         sgd = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
-        return {"tiny_v2": [], "tiny_same": [rmsprop, sgd], "b0_symmetric": [], "lite0_same": []}.get(self.name, [rmsprop])
+        without = ("tiny_v2", "tiny_mobilenetv1", "tiny_mobilenetv2", "tiny_resnet", "b0_symmetric", "lite0_same")
+        return {"tiny_same": [rmsprop, sgd]}.get(self.name, [] if self.name in without else [rmsprop])
 
     def train(self, optimizer):
         net = copy.deepcopy(self.net).train()
@@ -432,9 +479,19 @@ class Case:
         return optimizer | {"losses": losses, "norms": norms}
 
 
-def kink_distance(x: torch.Tensor) -> torch.Tensor:
-    """Each channel's least distance from where ReLU6 bends."""
-    return torch.minimum(x.abs(), (x - 6).abs()).amin((0, 2, 3))
+def normed_activations(net):
+    """The activations, and by which normalisations' biases their inputs are moved, in turn; by name."""
+    for name, m in net.named_modules():
+        if isinstance(getattr(m, "act", None), (nn.ReLU, nn.ReLU6)):  # timm's normalisation with an activation
+            yield m.act, [(name, m)]
+        elif isinstance(getattr(m, "relu", None), nn.ReLU):  # one module in several places
+            norms = ("bn1", "bn2", "bn3") if isinstance(m, Bottleneck) else ("bn1",)
+            yield m.relu, [(f"{name}.{n}".lstrip("."), getattr(m, n)) for n in norms]
+
+
+def kink_distance(x: torch.Tensor, kinks) -> torch.Tensor:
+    """Each channel's least distance from where the activation bends."""
+    return torch.stack([(x - k).abs() for k in kinks]).amin((0, 1, 3, 4))
 
 
 def probe(name: str, t: torch.Tensor) -> dict:

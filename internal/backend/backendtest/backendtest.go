@@ -46,12 +46,13 @@ func Specs() []backend.Spec {
 					d := conv(2, size[0], size[1], 24, 24, kernel, stride, same)
 					c := conv(2, size[0], size[1], 3, 10, kernel, stride, same)
 					specs = append(specs, backend.Depthwise{ConvShape: d}, backend.DepthwiseGradInput{ConvShape: d}, backend.DepthwiseGradWeight{ConvShape: d},
-						backend.Conv{ConvShape: c}, backend.ConvGradInput{ConvShape: c}, backend.ConvGradWeight{ConvShape: c})
+						backend.Conv{ConvShape: c}, backend.ConvGradInput{ConvShape: c}, backend.ConvGradWeight{ConvShape: c},
+						backend.MaxPool{ConvShape: d}, backend.MaxPoolGrad{MaxPool: backend.MaxPool{ConvShape: d}})
 				}
 			}
 		}
 	}
-	for _, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU6, backend.Sigmoid} {
+	for _, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid} {
 		for _, s := range [][2]int{{1, 1}, {5, 7}, {300, 24}, {2100, 40}} {
 			n := backend.NormAct{Rows: s[0], C: s[1], Eps: 1e-3, Act: act}
 			specs = append(specs, n, backend.NormActGradSums{NormAct: n},
@@ -85,7 +86,7 @@ func Specs() []backend.Spec {
 // backend's rows and ones smaller than a filter.
 func fusedSpecs() []backend.Spec {
 	var specs []backend.Spec
-	for _, act := range []backend.Activation{backend.Swish, backend.ReLU6, backend.Identity} {
+	for _, act := range []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, backend.Identity} {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}} {
 			m := s.images * s.area
@@ -120,7 +121,7 @@ func fusedSpecs() []backend.Spec {
 // backend's blocks, and channels that fill no vector.
 func foldedSpecs() []backend.Spec {
 	var specs []backend.Spec
-	for _, act := range []backend.Activation{backend.Swish, backend.ReLU6, backend.Identity} {
+	for _, act := range []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, backend.Identity} {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}, {5, 9, 130, 70}} {
 			for _, gated := range []bool{false, true} {
@@ -160,7 +161,7 @@ func foldedSpecs() []backend.Spec {
 }
 
 // Operands returns random operands of a Spec that satisfy its conditions: targets,
-// variances and mean squares above zero.
+// variances and mean squares above zero. A MaxPool's windows have ties.
 func Operands(spec backend.Spec, seed uint64) [][]float32 {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var v [][]float32
@@ -189,6 +190,11 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		}
 	}
 	stats := func(i int) { positive(v[i][len(v[i])/2:]) }
+	whole := func(x []float32) { // values of which many are equal
+		for i, v := range x {
+			x[i] = float32(math.Round(float64(v)))
+		}
+	}
 	step := func(x []float32) { s := backend.StepValues(1<<24 + 5); copy(x, s[:]) }
 	switch s := spec.(type) {
 	case backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.NormPool, backend.ProjectGrad:
@@ -223,6 +229,10 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		if s.Before.Kernel > 0 {
 			stats(6)
 		}
+	case backend.MaxPool:
+		whole(v[0])
+	case backend.MaxPoolGrad:
+		whole(v[0])
 	case backend.RMSProp:
 		positive(v[3])
 	case backend.Adam:

@@ -16,6 +16,10 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 		return b.activate(s, v), nil
 	case backend.ActivateGrad:
 		return b.activateGrad(s, v), nil
+	case backend.MaxPool:
+		return b.maxPool(s, v), nil
+	case backend.MaxPoolGrad:
+		return b.maxPoolGrad(s, v), nil
 	case backend.GlobalAvgPool:
 		return b.images(s.N, func(n int) {
 			y := v[1][n*s.C:][:s.C]

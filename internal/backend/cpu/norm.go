@@ -10,6 +10,7 @@ import (
 var kernelAct = [...]kernel.Act{
 	backend.Identity: kernel.Identity,
 	backend.Swish:    kernel.Swish,
+	backend.ReLU:     kernel.ReLU,
 	backend.ReLU6:    kernel.ReLU6,
 	backend.Sigmoid:  kernel.Sigmoid,
 }

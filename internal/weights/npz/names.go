@@ -17,6 +17,9 @@ type list struct {
 // network takes every tensor of an architecture, by the names that
 // keras/src/applications/efficientnet.py gives the layers.
 func (l *list) network(a scale.Arch) error {
+	if a.StemSide() != 3 || a.StemPool || a.Head == 0 {
+		return fmt.Errorf("npz: %s has another stem or head than Keras' EfficientNetB0 to B7", a.Name)
+	}
 	l.conv("conv_stem", "stem_conv", 3, 3, a.Stem)
 	l.norm("bn1", "stem_bn", a.Stem)
 	for _, blk := range a.Blocks() {
@@ -47,20 +50,20 @@ func (l *list) mbconv(blk scale.Block) {
 		bn++
 	}
 	if blk.Expand {
-		l.conv(timm+"conv_pw", keras+"expand_conv", 1, blk.In, blk.Expanded)
-		norm("expand_bn", blk.Expanded)
+		l.conv(timm+"conv_pw", keras+"expand_conv", 1, blk.In, blk.Inner)
+		norm("expand_bn", blk.Inner)
 		project = "conv_pwl"
 	}
 	k := blk.Kernel
-	l.add(timm+"conv_dw.weight", keras+"dwconv/kernel", []int{blk.Expanded, 1, k, k}, []int{k, k, blk.Expanded, 1})
-	norm("bn", blk.Expanded)
+	l.add(timm+"conv_dw.weight", keras+"dwconv/kernel", []int{blk.Inner, 1, k, k}, []int{k, k, blk.Inner, 1})
+	norm("bn", blk.Inner)
 	if blk.Squeeze > 0 {
-		l.conv(timm+"se.conv_reduce", keras+"se_reduce", 1, blk.Expanded, blk.Squeeze)
+		l.conv(timm+"se.conv_reduce", keras+"se_reduce", 1, blk.Inner, blk.Squeeze)
 		l.vector(timm+"se.conv_reduce.bias", keras+"se_reduce/bias", blk.Squeeze)
-		l.conv(timm+"se.conv_expand", keras+"se_expand", 1, blk.Squeeze, blk.Expanded)
-		l.vector(timm+"se.conv_expand.bias", keras+"se_expand/bias", blk.Expanded)
+		l.conv(timm+"se.conv_expand", keras+"se_expand", 1, blk.Squeeze, blk.Inner)
+		l.vector(timm+"se.conv_expand.bias", keras+"se_expand/bias", blk.Inner)
 	}
-	l.conv(timm+project, keras+"project_conv", 1, blk.Expanded, blk.Out)
+	l.conv(timm+project, keras+"project_conv", 1, blk.Inner, blk.Out)
 	norm("project_bn", blk.Out)
 }
 

@@ -186,6 +186,16 @@ func TestErrors(t *testing.T) {
 	if want := `npz: tiny has a block of the kind "fused": Keras' EfficientNetB0 to B7 have "mbconv" only`; err == nil || err.Error() != want {
 		t.Error(err)
 	}
+	for _, change := range []func(*scale.Arch){
+		func(a *scale.Arch) { a.Head = 0 }, func(a *scale.Arch) { a.StemKernel = 7 }, func(a *scale.Arch) { a.StemPool = true },
+	} {
+		arch := tiny()
+		change(&arch)
+		err := Write(io.Discard, arch, tensors)
+		if want := "npz: tiny has another stem or head than Keras' EfficientNetB0 to B7"; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 // Keras computes our own logits.

@@ -31,14 +31,19 @@ type value struct {
 // network is the whole graph, as internal/model's graph.go has it.
 func (b *builder) network(p checkpoint.Preprocess) {
 	x := b.input(p)
-	x = b.activate(b.convNorm("conv_stem", "bn1", x, filter{kernel: 3, stride: 2, out: b.arch.Stem}))
+	x = b.activate(b.convNorm("conv_stem", "bn1", x, filter{kernel: b.arch.StemSide(), stride: 2, out: b.arch.Stem}))
+	if b.arch.StemPool {
+		x = b.maxPool("stem_pool", x, filter{kernel: 3, stride: 2})
+	}
 	for _, block := range b.arch.Blocks() {
 		x = b.block(block, x)
 	}
-	x = b.activate(b.convNorm("conv_head", "bn2", x, filter{kernel: 1, stride: 1, out: b.arch.Head}))
+	if b.arch.Head > 0 {
+		x = b.activate(b.convNorm("conv_head", "bn2", x, filter{kernel: 1, stride: 1, out: b.arch.Head}))
+	}
 	b.node("GlobalAveragePool", "pool", in{x.name})
 	b.node("Flatten", "features", in{"pool"}, attribute{"axis", 1})
-	b.constant("classifier.weight", b.arch.Classes, b.arch.Head)
+	b.constant("classifier.weight", b.arch.Classes, b.arch.Features())
 	b.constant("classifier.bias", b.arch.Classes)
 	b.node("Gemm", output, in{"features", "classifier.weight", "classifier.bias"}, attribute{"transB", 1})
 }
@@ -61,8 +66,10 @@ func (b *builder) input(p checkpoint.Preprocess) value {
 
 // blocks are the kinds of scale.Stage.Block.
 var blocks = map[string]func(b *builder, name string, blk scale.Block, x value) value{
-	scale.MBConv: (*builder).mbconv,
-	scale.Fused:  (*builder).fused,
+	scale.MBConv:     (*builder).mbconv,
+	scale.Fused:      (*builder).fused,
+	scale.Separable:  (*builder).separable,
+	scale.Bottleneck: (*builder).bottleneck,
 }
 
 // block is one block, with the shortcut around it.
@@ -75,8 +82,14 @@ func (b *builder) block(blk scale.Block, x value) value {
 	}
 	name := fmt.Sprintf("blocks.%d.%d", blk.Stage, blk.Index)
 	y := build(b, name+".", blk, x)
+	if blk.Project {
+		x = b.convNorm(name+".downsample.0", name+".downsample.1", x, filter{kernel: 1, stride: blk.Stride, out: blk.Out})
+	}
 	if blk.Residual {
 		y.name = b.node("Add", name, in{y.name, x.name})
+	}
+	if kind == scale.Bottleneck {
+		y = b.activate(y)
 	}
 	return y
 }
@@ -86,10 +99,10 @@ func (b *builder) block(blk scale.Block, x value) value {
 func (b *builder) mbconv(name string, blk scale.Block, x value) value {
 	dw, project := "bn1", [2]string{"conv_pw", "bn2"}
 	if blk.Expand {
-		x = b.activate(b.convNorm(name+"conv_pw", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Expanded}))
+		x = b.activate(b.convNorm(name+"conv_pw", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Inner}))
 		dw, project = "bn2", [2]string{"conv_pwl", "bn3"}
 	}
-	x = b.activate(b.convNorm(name+"conv_dw", name+dw, x, filter{blk.Kernel, blk.Stride, blk.Expanded, true}))
+	x = b.activate(b.convNorm(name+"conv_dw", name+dw, x, filter{blk.Kernel, blk.Stride, blk.Inner, true}))
 	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
 	return b.convNorm(name+project[0], name+project[1], x, filter{kernel: 1, stride: 1, out: blk.Out})
 }
@@ -101,9 +114,22 @@ func (b *builder) fused(name string, blk scale.Block, x value) value {
 	if !blk.Expand {
 		return b.activate(b.convNorm(name+"conv", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Out}))
 	}
-	x = b.activate(b.convNorm(name+"conv_exp", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Expanded}))
+	x = b.activate(b.convNorm(name+"conv_exp", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Inner}))
 	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
 	return b.convNorm(name+"conv_pwl", name+"bn2", x, filter{kernel: 1, stride: 1, out: blk.Out})
+}
+
+// separable is MobileNetV1's block.
+func (b *builder) separable(name string, blk scale.Block, x value) value {
+	x = b.activate(b.convNorm(name+"conv_dw", name+"bn1", x, filter{blk.Kernel, blk.Stride, blk.In, true}))
+	return b.activate(b.convNorm(name+"conv_pw", name+"bn2", x, filter{kernel: 1, stride: 1, out: blk.Out}))
+}
+
+// bottleneck is ResNet's block up to the addition.
+func (b *builder) bottleneck(name string, blk scale.Block, x value) value {
+	x = b.activate(b.convNorm(name+"conv1", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Inner}))
+	x = b.activate(b.convNorm(name+"conv2", name+"bn2", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Inner}))
+	return b.convNorm(name+"conv3", name+"bn3", x, filter{kernel: 1, stride: 1, out: blk.Out})
 }
 
 // squeezeExcite scales each channel by a gate computed from the channels' means.
@@ -134,6 +160,8 @@ func (b *builder) activate(x value) value {
 	case scale.Swish:
 		gate := b.node("Sigmoid", x.name+".sigmoid", in{x.name})
 		x.name = b.node("Mul", x.name+".swish", in{x.name, gate})
+	case scale.ReLU:
+		x.name = b.node("Relu", x.name+".relu", in{x.name})
 	case scale.ReLU6:
 		x.name = b.node("Clip", x.name+".relu6", in{x.name, b.scalar("zero", 0), b.scalar("six", 6)})
 	default:
@@ -177,6 +205,15 @@ func (b *builder) convNorm(conv, norm string, x value, f filter) value {
 	b.add(initializer{name: conv + ".bias", dims: []int{f.out}, data: bias})
 	b.node("Conv", conv, in{x.name, conv + ".weight", conv + ".bias"}, attributes...)
 	return y
+}
+
+// maxPool is the largest value of each window; what pads the map is none.
+func (b *builder) maxPool(name string, x value, f filter) value {
+	pads, side := b.pads(x.side, f)
+	x.name = b.node("MaxPool", name, in{x.name}, attribute{"kernel_shape", []int{f.kernel, f.kernel}},
+		attribute{"strides", []int{f.stride, f.stride}}, attribute{"pads", pads})
+	x.side = side
+	return x
 }
 
 // pads are the zeros around a map, [top,left,bottom,right], and the side of the

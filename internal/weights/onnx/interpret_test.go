@@ -123,6 +123,10 @@ func (n node) run() array {
 		return each(x, func(v float64) float64 { return 1 / (1 + math.Exp(-v)) })
 	case "Clip":
 		return each(x, func(v float64) float64 { return min(max(v, n.in[1].v[0]), n.in[2].v[0]) })
+	case "Relu":
+		return each(x, func(v float64) float64 { return max(v, 0) })
+	case "MaxPool":
+		return n.maxPool()
 	case "Add":
 		return with(x, n.in[1], func(a, b float64) float64 { return a + b })
 	case "Sub":
@@ -202,6 +206,22 @@ func (n node) norm() array {
 	for i, v := range x.v {
 		c := i / area % x.dims[1]
 		y.v[i] = (v-mean.v[c])/math.Sqrt(variance.v[c]+n.floats["epsilon"])*gamma.v[c] + beta.v[c]
+	}
+	return y
+}
+
+func (n node) maxPool() array {
+	x, k, stride, pads := n.in[0], n.ints["kernel_shape"][0], n.ints["strides"][0], n.ints["pads"]
+	h, wide := (x.dims[2]+pads[0]+pads[2]-k)/stride+1, (x.dims[3]+pads[1]+pads[3]-k)/stride+1
+	y := newArray(x.dims[0], x.dims[1], h, wide)
+	for i := range y.v {
+		plane, row, col := i/(h*wide)*x.dims[2]*x.dims[3], i/wide%h*stride-pads[0], i%wide*stride-pads[1]
+		y.v[i] = math.Inf(-1)
+		for r := max(0, row); r < min(row+k, x.dims[2]); r++ {
+			for s := max(0, col); s < min(col+k, x.dims[3]); s++ {
+				y.v[i] = max(y.v[i], x.v[plane+r*x.dims[3]+s])
+			}
+		}
 	}
 	return y
 }

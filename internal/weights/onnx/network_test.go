@@ -29,6 +29,28 @@ func tiny() scale.Arch {
 	}
 }
 
+// mobileNet is MobileNetV1's blocks in small.
+func mobileNet() scale.Arch {
+	a := tiny()
+	a.Name, a.Head, a.Activation = "mobilenet", 0, scale.ReLU6
+	a.Stages = []scale.Stage{
+		{Block: scale.Separable, Kernel: 3, Stride: 1, Expansion: 1, Channels: 16, Repeats: 2},
+		{Block: scale.Separable, Kernel: 5, Stride: 2, Expansion: 1, Channels: 24, Repeats: 1},
+	}
+	return a
+}
+
+// resNet is ResNet's blocks in small.
+func resNet() scale.Arch {
+	a := tiny()
+	a.Name, a.Head, a.Activation, a.StemKernel, a.StemPool = "resnet", 0, scale.ReLU, 7, true
+	a.Stages = []scale.Stage{
+		{Block: scale.Bottleneck, Kernel: 3, Stride: 1, Expansion: 4, Channels: 16, Repeats: 2},
+		{Block: scale.Bottleneck, Kernel: 3, Stride: 2, Expansion: 2, Channels: 24, Repeats: 1},
+	}
+	return a
+}
+
 // changed is tiny or another network with something else.
 func changed(a scale.Arch, change func(*scale.Arch)) scale.Arch {
 	change(&a)
@@ -73,7 +95,7 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 // gains are of weights: with less, a deep network computes the same for every
 // image, and with more, it multiplies rounding from block to block, as no trained
 // network does.
-var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU6: 1.5}
+var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU: 1.5, scale.ReLU6: 1.5}
 
 // adjust makes blocks add less to their shortcuts the more there are in a stage,
 // for the same reason, and lets some values of ReLU6 pass 6.
@@ -94,7 +116,7 @@ func adjust(arch scale.Arch, name string, data []float32) {
 // random fills a tensor; the scales are tools/golden/network.py's.
 func random(name string, shape []int, data []float32, gain float64) {
 	center, spread := 0., .2 // a normalisation's shift or running mean
-	norm := strings.Contains(name, "bn")
+	norm := strings.Contains(name, "bn") || strings.Contains(name, "downsample.1")
 	switch {
 	case norm && (strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, ".running_var")):
 		center, spread = 1, .3

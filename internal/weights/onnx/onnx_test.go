@@ -24,7 +24,10 @@ func TestModelsComputeTheNetwork(t *testing.T) {
 				a.Stages[i].Block, a.Stages[i].SERatio = scale.Fused, 0
 			}
 		}),
-		"relu6": changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
+		"relu6":             changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
+		"mobilenet":         mobileNet(),
+		"resnet":            resNet(),
+		"resnet, symmetric": changed(resNet(), func(a *scale.Arch) { a.Padding, a.Resolution = scale.Symmetric, 37 }),
 	} {
 		n := newNetwork(t, arch)
 		pixels := images(2, arch.Resolution)

@@ -74,6 +74,7 @@ func TestONNXRuntime(t *testing.T) {
 		{"b0", 65, scale.Same, []int{1, 3}}, {"b0", 96, scale.Same, []int{1}}, {"b0", 224, scale.Same, []int{1}},
 		{"b0", 64, scale.Symmetric, []int{3}}, {"b0", 65, scale.Symmetric, []int{1}},
 		{"lite0", 64, scale.Same, []int{1, 3}}, {"lite0", 65, scale.Symmetric, []int{1}},
+		{"mobilenetv1", 65, scale.Symmetric, []int{3}}, {"resnet50", 65, scale.Same, []int{1}}, {"resnet50", 64, scale.Symmetric, []int{3}},
 	} {
 		n := newNetwork(t, changed(variant(t, c.variant), func(a *scale.Arch) {
 			a.Resolution, a.Padding, a.Classes = c.resolution, c.padding, 20
@@ -104,9 +105,13 @@ func TestVariantsInONNXRuntime(t *testing.T) {
 	}
 }
 
+// variant is a published variant, or a baseline as it stands.
 func variant(t *testing.T, name string) scale.Arch {
 	t.Helper()
 	arch, err := scale.Variant(name)
+	if b, e := scale.LookupBaseline(name); e == nil {
+		arch, err = b.Scale(1, 1, b.Resolution)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ func biasActAVX2(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c 
 		biasSwishAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case Sigmoid:
 		biasSigmoidAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case ReLU:
+		biasReLUAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case ReLU6:
 		biasReLU6AVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
@@ -60,6 +62,24 @@ func biasSigmoidAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, 
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX2(x, i).Add(b)
 			v := one.Div(expMinusAVX2(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasReLUAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	zero := archsimd.BroadcastFloat32x8(0)
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := reluAVX2(loadAVX2(x, i).Add(b), zero)
 			storeAVX2(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

@@ -20,6 +20,8 @@ func biasActAVX512(sum, y []float32, ldy int, x, bias []float32, act Act, cols, 
 		biasSwishAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case Sigmoid:
 		biasSigmoidAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case ReLU:
+		biasReLUAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case ReLU6:
 		biasReLU6AVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
@@ -58,6 +60,24 @@ func biasSigmoidAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c
 		for n, i, j := rows, c, c; n > 0; n-- {
 			z := loadAVX512(x, i).Add(b)
 			v := one.Div(expMinusAVX512(z, minusLog2e, one, c1, c2, c3, c4, c5).Add(one))
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasReLUAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	zero := archsimd.BroadcastFloat32x16(0)
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := reluAVX512(loadAVX512(x, i).Add(b), zero)
 			storeAVX512(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

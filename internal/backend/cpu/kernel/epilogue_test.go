@@ -11,7 +11,7 @@ func TestBiasAct(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	each(t, func(t *testing.T, s *Set) {
 		for _, sh := range shapes {
-			for _, act := range []Act{Identity, Swish, ReLU6, Sigmoid} {
+			for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
 				for _, ldy := range []int{sh.cols, sh.cols + 5} {
 					name := fmt.Sprint(sh, act, ldy)
 					_, x := guarded(r, sh.rows*sh.cols)

@@ -102,7 +102,7 @@ func TestNormKernels(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	each(t, func(t *testing.T, s *Set) {
 		for _, sh := range shapes {
-			for _, act := range []Act{Identity, Swish, ReLU6, Sigmoid} {
+			for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
 				testNorm(t, s, r, sh.rows, sh.cols, act)
 			}
 		}
@@ -362,7 +362,7 @@ func TestNaNStaysNaN(t *testing.T) {
 		for i := range x {
 			x[i], one[i] = nan, 1
 		}
-		for _, act := range []Act{Identity, Swish, ReLU6, Sigmoid} {
+		for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
 			s.NormAct(y, x, &Norm{Scale: one, Shift: zero, Mean: zero}, act, 16, 0)
 			for i, v := range y {
 				if v == v {

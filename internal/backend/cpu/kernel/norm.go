@@ -16,6 +16,7 @@ type Act uint8
 const (
 	Identity Act = iota
 	Swish
+	ReLU
 	ReLU6
 	Sigmoid
 )
@@ -166,6 +167,8 @@ func activate(act Act, z float32) float32 {
 	switch act {
 	case Swish:
 		return z * sigmoid(z)
+	case ReLU:
+		return max(z, 0)
 	case ReLU6:
 		return min(max(z, 0), 6)
 	case Sigmoid:
@@ -181,6 +184,11 @@ func derivative(act Act, z float32) float32 {
 	case Swish:
 		s := sigmoid(z)
 		return s * (1 + z*(1-s))
+	case ReLU:
+		if z > 0 {
+			return 1
+		}
+		return 0
 	case ReLU6:
 		if z > 0 && z < 6 {
 			return 1

@@ -14,6 +14,11 @@ func relu6AVX2(z, zero, six archsimd.Float32x8) archsimd.Float32x8 {
 	return six.Merge(zero.Merge(z, z.Less(zero)), z.Greater(six))
 }
 
+// reluAVX2 is max(z, 0), and NaN where z is.
+func reluAVX2(z, zero archsimd.Float32x8) archsimd.Float32x8 {
+	return zero.Merge(z, z.Less(zero))
+}
+
 func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
 	if act == Swish || act == Sigmoid {
@@ -52,7 +57,10 @@ func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	for row := 0; row < len(x); row += cols {
 		for i := c; i < whole; i += lanesAVX2 {
 			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
-			if act == ReLU6 {
+			switch act {
+			case ReLU:
+				z = reluAVX2(z, zero)
+			case ReLU6:
 				z = relu6AVX2(z, zero, six)
 			}
 			storeAVX2(py, row+i, z)
@@ -76,6 +84,8 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 		for i := c; i < whole; i += lanesAVX2 {
 			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
 			switch act {
+			case ReLU:
+				z = reluAVX2(z, zero)
 			case ReLU6:
 				z = relu6AVX2(z, zero, six)
 			case Sigmoid:
@@ -92,7 +102,10 @@ func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 // slopeAVX2 is the derivative of the activations that need no sigmoid.
 func slopeAVX2(act Act, z archsimd.Float32x8) archsimd.Float32x8 {
 	one := archsimd.BroadcastFloat32x8(1)
-	if act == ReLU6 {
+	switch act {
+	case ReLU:
+		return one.Masked(z.Greater(archsimd.BroadcastFloat32x8(0)))
+	case ReLU6:
 		return one.Masked(z.Greater(archsimd.BroadcastFloat32x8(0)).And(z.Less(archsimd.BroadcastFloat32x8(6))))
 	}
 	return one
@@ -181,6 +194,9 @@ func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 			z := loadAVX2(px, row+i).MulAdd(loadAVX2(ps, i), loadAVX2(pb, i))
 			slope := one
 			switch act {
+			case ReLU:
+				slope = slopeAVX2(act, z)
+				z = reluAVX2(z, zero)
 			case ReLU6:
 				slope = slopeAVX2(act, z)
 				z = relu6AVX2(z, zero, six)

@@ -12,6 +12,11 @@ func relu6AVX512(z, zero, six archsimd.Float32x16) archsimd.Float32x16 {
 	return six.Merge(zero.Merge(z, z.Less(zero)), z.Greater(six))
 }
 
+// reluAVX512 is max(z, 0), and NaN where z is.
+func reluAVX512(z, zero archsimd.Float32x16) archsimd.Float32x16 {
+	return zero.Merge(z, z.Less(zero))
+}
+
 func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
 	if act == Swish || act == Sigmoid {
@@ -50,7 +55,10 @@ func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 	for row := 0; row < len(x); row += cols {
 		for i := c; i < whole; i += lanesAVX512 {
 			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
-			if act == ReLU6 {
+			switch act {
+			case ReLU:
+				z = reluAVX512(z, zero)
+			case ReLU6:
 				z = relu6AVX512(z, zero, six)
 			}
 			storeAVX512(py, row+i, z)
@@ -74,6 +82,8 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 		for i := c; i < whole; i += lanesAVX512 {
 			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
 			switch act {
+			case ReLU:
+				z = reluAVX512(z, zero)
 			case ReLU6:
 				z = relu6AVX512(z, zero, six)
 			case Sigmoid:
@@ -90,7 +100,10 @@ func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 // slopeAVX512 is the derivative of the activations that need no sigmoid.
 func slopeAVX512(act Act, z archsimd.Float32x16) archsimd.Float32x16 {
 	one := archsimd.BroadcastFloat32x16(1)
-	if act == ReLU6 {
+	switch act {
+	case ReLU:
+		return one.Masked(z.Greater(archsimd.BroadcastFloat32x16(0)))
+	case ReLU6:
 		return one.Masked(z.Greater(archsimd.BroadcastFloat32x16(0)).And(z.Less(archsimd.BroadcastFloat32x16(6))))
 	}
 	return one
@@ -179,6 +192,9 @@ func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 			z := loadAVX512(px, row+i).MulAdd(loadAVX512(ps, i), loadAVX512(pb, i))
 			slope := one
 			switch act {
+			case ReLU:
+				slope = slopeAVX512(act, z)
+				z = reluAVX512(z, zero)
 			case ReLU6:
 				slope = slopeAVX512(act, z)
 				z = relu6AVX512(z, zero, six)
