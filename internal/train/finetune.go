@@ -179,7 +179,7 @@ func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []da
 	if err != nil {
 		return nil, nil, err
 	}
-	n := r.Arch.Head
+	n := r.Arch.Features()
 	m := &data.Memory{Floats: n, Rows: make([]float32, set.Len()*n)}
 	batchRows := make([]float32, opt.BatchSize*n)
 	for batch, err := range loader.Epoch(ctx, 0, 0) {
