@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -165,7 +164,9 @@ func (c *contest) candidates(ctx context.Context, g scale.Grid) (*searchResult, 
 	if err != nil {
 		return nil, err
 	}
-	g.Phi = *c.cfg.Phi
+	if c.cfg.Phi != nil {
+		g.Phi = *c.cfg.Phi
+	}
 	r := &searchResult{Baseline: baseline.Name, Classes: c.classes(), Phi: g.Phi, Resolution: baseline.Resolution, Params: base.Params, MACs: base.MACs,
 		Candidates: []candidate{}}
 	if c.resumed() {
@@ -214,21 +215,6 @@ func (r *searchResult) print(w io.Writer) error {
 	return p.err
 }
 
-// printPlan ends a dry run.
-func (c *contest) printPlan(w io.Writer, result any) error {
-	if c.opts.JSON {
-		return json.NewEncoder(w).Encode(result)
-	}
-	if len(c.plan.Entries) == 0 {
-		return nil
-	}
-	p := &printer{w: w}
-	for i, r := range c.plan.Rungs() {
-		p.line("%s", c.rungText(i+1, r))
-	}
-	return p.err
-}
-
 // winner is what the best candidate's labels say, with the baseline.
 func (c *contest) winner(t trial.Standing) (f coefficients, err error) {
 	for i, v := range []*float64{&f.Alpha, &f.Beta, &f.Gamma} {
@@ -245,39 +231,6 @@ func (c *contest) winner(t trial.Standing) (f coefficients, err error) {
 	return f, nil
 }
 
-// sentences are a verdict in words.
-func (c *contest) sentences(v trial.Verdict) []string {
-	if v.Winner == nil {
-		return []string{"No training was finished."}
-	}
-	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", c.title(v.Winner.Entry), percentage(v.Winner.Mean()), c.evalSet.Len(), len(v.Winner.Top1))
-	if len(v.Winner.Top1) == 1 {
-		best += " seed"
-	} else {
-		best += fmt.Sprintf(" seeds, standard deviation %.2f points", 100*v.Winner.SD())
-	}
-	all := []string{"Best is " + best + "."}
-	least := 100 * v.Spread.Difference(len(v.Winner.Top1), len(v.Winner.Top1))
-	var ties []string
-	for _, t := range v.Ties {
-		ties = append(ties, fmt.Sprintf("%s (%s)", c.title(t.Entry), percentage(t.Mean())))
-	}
-	others := "the other network"
-	if v.Rivals > 1 {
-		others = fmt.Sprintf("the %d other networks", v.Rivals)
-	}
-	switch {
-	case v.Rivals == 0:
-		return append(all, "No other network was trained as long: nothing says how sure that is.")
-	case v.Spread.Freedom == 0:
-		return append(all, fmt.Sprintf("One seed each does not say what is chance: %s trained as long may be as good (--seeds 2 or more).", others))
-	case len(ties) == 0:
-		return append(all, fmt.Sprintf("It is ahead of %s trained as long by more than the %.2f points that seeds explain (95%%).", others, least))
-	}
-	return append(all, fmt.Sprintf("It ties with %s: among the networks trained as long, seeds explain differences of up to %.2f points (95%%).",
-		strings.Join(ties, " and "), least))
-}
-
 // add is what was trained.
 func (r *searchResult) add(standings []trial.Standing, v trial.Verdict, path string) {
 	r.Results, r.Coefficients = contestants(standings), path
@@ -285,33 +238,4 @@ func (r *searchResult) add(standings []trial.Standing, v trial.Verdict, path str
 	for _, t := range v.Ties {
 		r.Ties = append(r.Ties, t.Entry.Name)
 	}
-}
-
-// baseline is the table that is scaled, with --img-size.
-func (c *contest) baseline() (scale.Baseline, error) {
-	if c.cfg.Phi == nil || c.cfg.HasBudget() {
-		return scale.Baseline{}, usageError{errors.New("a baseline is scaled here: give phi, and leave the budgets out of the settings")}
-	}
-	b, err := c.cfg.Baseline.Table()
-	if err != nil {
-		return b, usageError{err}
-	}
-	if c.cfg.ImgSize > 0 {
-		b.Resolution = c.cfg.ImgSize
-	}
-	return b, nil
-}
-
-// base is what it costs before it is scaled.
-func (c *contest) base() (scale.Cost, error) {
-	b, err := c.baseline()
-	if err != nil {
-		return scale.Cost{}, err
-	}
-	a, err := b.Compound(scale.Coefficients{Alpha: 1, Beta: 1, Gamma: 1})
-	if err != nil {
-		return scale.Cost{}, usageError{err}
-	}
-	a.Classes = c.classes()
-	return scale.Count(a), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"effnet/internal/report"
 	"effnet/internal/trial"
@@ -119,16 +120,45 @@ func (c *contest) parallel(standings []trial.Standing, kinds map[string]int) *re
 	if rows == nil {
 		return nil
 	}
-	key := []report.Curve{{Name: "best", Kind: kindBest}, {Name: "tie", Kind: kindTie}, {Name: "worse", Kind: kindRival}, {Name: "out", Kind: kindOut}}
+	var key []report.Curve
+	for kind, name := range []string{"out", "best", "tie", "worse"} {
+		if slices.ContainsFunc(rows, func(r report.ParallelRow) bool { return r.Kind == kind }) {
+			key = append(key, report.Curve{Name: name, Kind: kind})
+		}
+	}
 	return report.NewParallel([]string{"alpha (depth)", "beta (width)", "gamma (resolution)", "million multiply-adds", "top-1"},
 		[]string{"%g", "%g", "%g", "%.3g", "%.1f%%"}, rows, key)
 }
 
-// rungText is a line of the plan.
-func (c *contest) rungText(n int, r trial.Rung) string {
-	most := 0
-	for _, e := range c.plan.Entries {
-		most = max(most, e.EpochsAfter(r))
+// sentences are a verdict in words.
+func (c *contest) sentences(v trial.Verdict) []string {
+	if v.Winner == nil {
+		return []string{"No training was finished."}
 	}
-	return fmt.Sprintf("rung %d of %d: %d networks, %d seeds each, up to epoch %d", n, len(c.plan.Rungs()), r.Entries, len(c.plan.Seeds), most)
+	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", c.title(v.Winner.Entry), percentage(v.Winner.Mean()), c.evalSet.Len(), len(v.Winner.Top1))
+	if len(v.Winner.Top1) == 1 {
+		best += " seed"
+	} else {
+		best += fmt.Sprintf(" seeds, standard deviation %.2f points", 100*v.Winner.SD())
+	}
+	all := []string{"Best is " + best + "."}
+	least := 100 * v.Spread.Difference(len(v.Winner.Top1), len(v.Winner.Top1))
+	var ties []string
+	for _, t := range v.Ties {
+		ties = append(ties, fmt.Sprintf("%s (%s)", c.title(t.Entry), percentage(t.Mean())))
+	}
+	others := "the other network"
+	if v.Rivals > 1 {
+		others = fmt.Sprintf("the %d other networks", v.Rivals)
+	}
+	switch {
+	case v.Rivals == 0:
+		return append(all, "No other network was trained as long: nothing says how sure that is.")
+	case v.Spread.Freedom == 0:
+		return append(all, fmt.Sprintf("One seed each does not say what is chance: %s trained as long may be as good (--seeds 2 or more).", others))
+	case len(ties) == 0:
+		return append(all, fmt.Sprintf("It is ahead of %s trained as long by more than the %.2f points that seeds explain (95%%).", others, least))
+	}
+	return append(all, fmt.Sprintf("It ties with %s: among the networks trained as long, seeds explain differences of up to %.2f points (95%%).",
+		strings.Join(ties, " and "), least))
 }

@@ -2,22 +2,14 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"effnet/internal/atomicfile"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/train"
@@ -170,332 +162,55 @@ func (c *contest) share(threads int) int {
 	return max(1, threads/c.opts.Jobs)
 }
 
-// planFile is what a contest that goes on reads, in its folder.
-const planFile = "plan.json"
-
-// planDocument is its content.
-type planDocument struct {
-	Flags map[string]string `json:"flags"` // contest.own
-	Plan  trial.Plan        `json:"plan"`
-}
-
-func (c *contest) writePlan() error {
-	doc := planDocument{map[string]string{}, c.plan}
-	for _, name := range c.own {
-		doc.Flags[name] = c.flags.Lookup(name).Value.String()
+// baseline is the table that is scaled, with --img-size.
+func (c *contest) baseline() (scale.Baseline, error) {
+	if c.cfg.Variant != "" || c.cfg.HasBudget() {
+		return scale.Baseline{}, usageError{errors.New("a baseline is scaled here: leave variant and the budgets out of the settings")}
 	}
-	text, err := json.MarshalIndent(doc, "", " ")
+	b, err := c.cfg.Baseline.Table()
 	if err != nil {
-		return err
+		return b, usageError{err}
 	}
-	return writeFile(filepath.Join(c.cfg.Out, planFile), text)
+	if c.cfg.ImgSize > 0 {
+		b.Resolution = c.cfg.ImgSize
+	}
+	return b, nil
 }
 
-// readPlan takes the plan of the folder, and its flags; one that was given and
-// differs is an error.
-func (c *contest) readPlan() error {
-	path := filepath.Join(c.cfg.Out, planFile)
-	text, err := os.ReadFile(path)
+// base is what it costs before it is scaled.
+func (c *contest) base() (scale.Cost, error) {
+	b, err := c.baseline()
 	if err != nil {
-		return usageError{fmt.Errorf("--resume: nothing to go on with in %s: %w", c.cfg.Out, err)}
+		return scale.Cost{}, err
 	}
-	var doc planDocument
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return usageError{fmt.Errorf("--resume: %s: %w", path, err)}
-	}
-	for _, name := range c.own {
-		flag := c.flags.Lookup(name)
-		is, was := flag.Value.String(), doc.Flags[name]
-		if is == was {
-			continue
-		}
-		if flag.Changed {
-			return usageError{fmt.Errorf("--resume: --%s was %s and is %s (start another %s for that)", name, was, is, c.name)}
-		}
-		if err := flag.Value.Set(strings.Trim(was, "[]")); err != nil { // a list's String has brackets
-			return usageError{fmt.Errorf("--resume: %s: %s: %w", path, name, err)}
-		}
-	}
-	c.plan = doc.Plan
-	if err := c.plan.Validate(); err != nil {
-		return usageError{fmt.Errorf("--resume: %s: %w", path, err)}
-	}
-	return nil
-}
-
-// run trains, and returns where each network stands, the best first.
-func (c *contest) run(ctx context.Context) ([]trial.Standing, error) {
-	for _, e := range c.plan.Entries {
-		if err := mustFit(c.cfg, e.Arch, c.trainSet.Len(), totalMemory()/int64(c.opts.Jobs)); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := trainSettings(c.cfg, c.plan.Entries[0].Arch, c.trainSet); err != nil {
-		return nil, err
-	}
-	b, err := openBackend(c.cfg.Device, c.share(c.cfg.Threads))
+	a, err := b.Compound(scale.Coefficients{Alpha: 1, Beta: 1, Gamma: 1})
 	if err != nil {
-		return nil, err
+		return scale.Cost{}, usageError{err}
 	}
-	c.machine = machine(b)
-	if err := b.Close(); err != nil {
-		return nil, err
-	}
-	unlock, err := openRunFolder(c.cfg.Out, c.cfg, c.trainSet.Classes, c.opts.trainOptions)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	c.search = &trial.Search{Plan: c.plan, Jobs: c.opts.Jobs, Train: c.train, Save: c.save, Began: c.began, Done: c.done, Dropped: c.dropped,
-		Certain: func(err error) bool { return errors.As(err, new(*train.Diverged)) }}
-	if c.resumed() {
-		err = c.readRecords()
-	} else {
-		err = c.begin()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := c.search.Run(ctx); err != nil {
-		if ctx.Err() != nil {
-			c.log("stopped; --resume=%s goes on", c.cfg.Out)
-		}
-		return nil, err
-	}
-	standings := c.search.Standings()
-	if standings[0].Failed != "" {
-		return nil, fmt.Errorf("every training failed: %w", cmp.Or(c.search.Failure, errors.New(standings[0].Failed)))
-	}
-	c.finished = true
-	return standings, c.save(c.search.Records)
+	a.Classes = c.classes()
+	return scale.Count(a), nil
 }
 
-// contestant is a network in a contest's result; its JSON keys are an interface.
-type contestant struct {
-	Name       string    `json:"name"`
-	Resolution int       `json:"resolution"`
-	Params     int64     `json:"params"`
-	MACs       int64     `json:"macs"`
-	Rung       int       `json:"rung"` // the last that it was in, from 1
-	Epochs     int       `json:"epochs"`
-	Top1       []float64 `json:"top1"` // of each seed, after them
-	Mean       float64   `json:"mean"`
-	Failed     string    `json:"failed,omitempty"`
-}
-
-func contestants(standings []trial.Standing) []contestant {
-	all := make([]contestant, len(standings))
-	for i, t := range standings {
-		cost := scale.Count(t.Entry.Arch)
-		all[i] = contestant{t.Entry.Name, t.Entry.Arch.Resolution, cost.Params, cost.MACs, t.Rung, t.Epochs, t.Top1, t.Mean(), t.Failed}
+// printPlan ends a dry run.
+func (c *contest) printPlan(w io.Writer, result any) error {
+	if c.opts.JSON {
+		return json.NewEncoder(w).Encode(result)
 	}
-	return all
-}
-
-// printStandings prints them, the best first.
-func (c *contest) printStandings(w io.Writer, standings []trial.Standing) error {
+	if len(c.plan.Entries) == 0 {
+		return nil
+	}
 	p := &printer{w: w}
-	var head strings.Builder
-	for _, column := range c.plan.Columns {
-		fmt.Fprintf(&head, "%-10s  ", column)
-	}
-	p.line("%s%10s  %8s  %6s  %8s  %6s", head.String(), "resolution", "MACs", "epochs", "top-1", "sd")
-	for _, t := range standings {
-		var row strings.Builder
-		for _, label := range t.Entry.Labels {
-			fmt.Fprintf(&row, "%-10s  ", label)
-		}
-		outcome := fmt.Sprintf("%6d  %8s  %6s", t.Epochs, percentage(t.Mean()), percentage(t.SD()))
-		if t.Failed != "" {
-			outcome = "failed: " + t.Failed
-		}
-		p.line("%s%10d  %8s  %s", row.String(), t.Entry.Arch.Resolution, short(t.Entry.MACs()), outcome)
+	for i, r := range c.plan.Rungs() {
+		p.line("%s", c.rungText(i+1, r))
 	}
 	return p.err
 }
 
-// begin writes the plan, and removes what an older contest in the folder would go
-// on from.
-func (c *contest) begin() error {
+// rungText is a line of the plan.
+func (c *contest) rungText(n int, r trial.Rung) string {
+	most := 0
 	for _, e := range c.plan.Entries {
-		c.dropped(e)
+		most = max(most, e.EpochsAfter(r))
 	}
-	if err := os.Remove(c.path(".jsonl")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return c.writePlan()
-}
-
-// path is that of one of the contest's files.
-func (c *contest) path(extension string) string {
-	return filepath.Join(c.cfg.Out, c.name+extension)
-}
-
-// readRecords reads NAME.jsonl.
-func (c *contest) readRecords() error {
-	f, err := os.Open(c.path(".jsonl"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // stopped before the first
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for d := json.NewDecoder(f); ; {
-		var r trial.Record
-		if err := d.Decode(&r); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return usageError{fmt.Errorf("--resume: %s: %w", f.Name(), err)}
-		}
-		c.search.Records = append(c.search.Records, r)
-	}
-}
-
-// train is the trial.Trainer.
-func (c *contest) train(ctx context.Context, t trial.Trial) (out trial.Outcome, err error) {
-	cfg := c.cfg
-	cfg.Seed, cfg.Epochs, cfg.Out = int(t.Seed), t.Entry.Epochs, filepath.Join(c.cfg.Out, filepath.FromSlash(t.Folder()))
-	cfg.Threads, cfg.Workers = c.share(cfg.Threads), c.share(cfg.Workers)
-	o, err := trainSettings(cfg, t.Entry.Arch, c.trainSet)
-	if err != nil {
-		return out, err
-	}
-	o.Until, o.Resume, o.LogInterval = t.Until, train.HasState(o.Out), cfg.LogInterval
-	b, err := openBackend(cfg.Device, cfg.Threads)
-	if err != nil {
-		return out, err
-	}
-	defer b.Close()
-	o.Machine = c.machine
-	if o.Settings, err = settingsTable(c.flags, cfg); err != nil {
-		return out, err
-	}
-	if err := os.MkdirAll(o.Out, 0o777); err != nil {
-		return out, err
-	}
-	result, err := train.Run(ctx, b, o, c.trainSet, c.evalSet, newLog(cfg.LogInterval, true))
-	if err != nil {
-		return out, err
-	}
-	for _, e := range result.Epochs {
-		out.Curve = append(out.Curve, max(e.ValTop1, e.EMATop1))
-		out.Seconds += e.Seconds
-	}
-	return out, nil
-}
-
-// dropped removes what an entry's trials would go on from; the rest of their
-// folders stays.
-func (c *contest) dropped(e trial.Entry) {
-	for _, seed := range c.plan.Seeds {
-		dir := filepath.Join(c.cfg.Out, filepath.FromSlash(trial.Trial{Entry: e, Seed: seed}.Folder()))
-		if err := train.RemoveStates(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.log("note: %v", err)
-		}
-	}
-}
-
-// save writes all that can be read of the trials so far.
-func (c *contest) save(records []trial.Record) error {
-	var lines []byte
-	for _, r := range records {
-		line, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		lines = append(append(lines, line...), '\n')
-	}
-	if err := writeFile(c.path(".jsonl"), lines); err != nil {
-		return err
-	}
-	standings := c.search.Standings()
-	if err := c.writeTable(standings); err != nil {
-		return err
-	}
-	return c.writePage(standings)
-}
-
-// writeTable writes NAME.csv.
-func (c *contest) writeTable(standings []trial.Standing) error {
-	header := append(slices.Clone(c.plan.Columns), "resolution", "params", "macs", "rung", "epochs", "seeds", "top1", "sd", "seconds", "failed")
-	rows := append(make([][]string, 0, len(standings)+1), header)
-	decimal := func(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
-	for _, t := range standings {
-		cost := scale.Count(t.Entry.Arch)
-		rows = append(rows, append(slices.Clone(t.Entry.Labels), strconv.Itoa(t.Entry.Arch.Resolution), strconv.FormatInt(cost.Params, 10), strconv.FormatInt(cost.MACs, 10),
-			strconv.Itoa(t.Rung), strconv.Itoa(t.Epochs), strconv.Itoa(len(t.Top1)), decimal(t.Mean(), 6), decimal(t.SD(), 6), decimal(t.Seconds, 1), t.Failed))
-	}
-	return atomicfile.Write(c.path(".csv"), func(f *os.File) error { return csv.NewWriter(f).WriteAll(rows) })
-}
-
-func writeFile(path string, text []byte) error {
-	return atomicfile.Write(path, func(f *os.File) error {
-		_, err := f.Write(text)
-		return err
-	})
-}
-
-// title is what an entry is called in text: alpha 1.2, beta 1.1, gamma 1.15.
-func (c *contest) title(e trial.Entry) string {
-	parts := make([]string, len(c.plan.Columns))
-	for i, column := range c.plan.Columns {
-		parts[i] = column + " " + e.Labels[i]
-	}
-	return strings.Join(parts, ", ")
-}
-
-func (c *contest) log(format string, args ...any) {
-	newLog(1, c.opts.Quiet).Printf(format, args...)
-}
-
-// began says what a rung trains.
-func (c *contest) began(n int, r trial.Rung) {
-	c.log("%s", c.rungText(n, r))
-}
-
-// done says what a trial came to.
-func (c *contest) done(r trial.Record, finished, all int) {
-	e := c.plan.Entries[slices.IndexFunc(c.plan.Entries, func(e trial.Entry) bool { return e.Name == r.Name })]
-	outcome := fmt.Sprintf("top-1 %.2f%% after %d epochs", 100*r.Top1, r.Epochs)
-	if r.Failed != "" {
-		outcome = "failed: " + r.Failed
-	}
-	c.log("%*d/%d  %s, seed %d: %s%s", len(strconv.Itoa(all)), finished, all, c.title(e), r.Seed, outcome, c.left())
-}
-
-// left is how long the rest may take, by what multiply-adds took so far.
-func (c *contest) left() string {
-	work := func(e trial.Entry, epochs int) float64 { return float64(e.MACs()) * float64(epochs) }
-	var seconds, done, all float64
-	rungs := c.plan.Rungs()
-	behind := trial.Rung{}
-	for i, r := range rungs {
-		mean := 0.
-		for _, e := range c.plan.Entries {
-			more := work(e, e.EpochsAfter(r))
-			if i > 0 {
-				more -= work(e, e.EpochsAfter(behind))
-			}
-			mean += more / float64(len(c.plan.Entries))
-		}
-		all += mean * float64(r.Entries*len(c.plan.Seeds))
-		behind = r
-	}
-	for _, e := range c.plan.Entries {
-		for _, seed := range c.plan.Seeds {
-			var last trial.Record
-			for _, r := range c.search.Records {
-				if r.Name == e.Name && r.Seed == seed {
-					last = r
-				}
-			}
-			seconds, done = seconds+last.Seconds, done+work(e, last.Epochs)
-		}
-	}
-	left := time.Duration((all/done - 1) * seconds / float64(c.opts.Jobs) * float64(time.Second))
-	if left < time.Second {
-		return ""
-	}
-	return fmt.Sprintf(" (about %s left)", left.Round(time.Second))
+	return fmt.Sprintf("rung %d of %d: %d networks, %d seeds each, up to epoch %d", n, len(c.plan.Rungs()), r.Entries, len(c.plan.Seeds), most)
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"effnet/internal/report"
 	"effnet/internal/scale"
@@ -94,4 +96,57 @@ func (c *contest) curve(t trial.Standing, name string, kind int) report.Line {
 		l.Points = append(l.Points, report.Point{X: float64(i + 1), Y: 100 * v})
 	}
 	return l
+}
+
+// contestant is a network in a contest's result; its JSON keys are an interface.
+type contestant struct {
+	Name       string    `json:"name"`
+	Resolution int       `json:"resolution"`
+	Params     int64     `json:"params"`
+	MACs       int64     `json:"macs"`
+	Rung       int       `json:"rung"` // the last that it was in, from 1
+	Epochs     int       `json:"epochs"`
+	Top1       []float64 `json:"top1"` // of each seed, after them
+	Mean       float64   `json:"mean"`
+	Failed     string    `json:"failed,omitempty"`
+}
+
+func contestants(standings []trial.Standing) []contestant {
+	all := make([]contestant, len(standings))
+	for i, t := range standings {
+		cost := scale.Count(t.Entry.Arch)
+		all[i] = contestant{t.Entry.Name, t.Entry.Arch.Resolution, cost.Params, cost.MACs, t.Rung, t.Epochs, t.Top1, t.Mean(), t.Failed}
+	}
+	return all
+}
+
+// printStandings prints them, the best first.
+func (c *contest) printStandings(w io.Writer, standings []trial.Standing) error {
+	p := &printer{w: w}
+	var head strings.Builder
+	for _, column := range c.plan.Columns {
+		fmt.Fprintf(&head, "%-10s  ", column)
+	}
+	p.line("%s%10s  %8s  %6s  %8s  %6s", head.String(), "resolution", "MACs", "epochs", "top-1", "sd")
+	for _, t := range standings {
+		var row strings.Builder
+		for _, label := range t.Entry.Labels {
+			fmt.Fprintf(&row, "%-10s  ", label)
+		}
+		outcome := fmt.Sprintf("%6d  %8s  %6s", t.Epochs, percentage(t.Mean()), percentage(t.SD()))
+		if t.Failed != "" {
+			outcome = "failed: " + t.Failed
+		}
+		p.line("%s%10d  %8s  %s", row.String(), t.Entry.Arch.Resolution, short(t.Entry.MACs()), outcome)
+	}
+	return p.err
+}
+
+// title is what an entry is called in text: alpha 1.2, beta 1.1, gamma 1.15.
+func (c *contest) title(e trial.Entry) string {
+	parts := make([]string, len(c.plan.Columns))
+	for i, column := range c.plan.Columns {
+		parts[i] = column + " " + e.Labels[i]
+	}
+	return strings.Join(parts, ", ")
 }
