@@ -114,7 +114,7 @@ func (p *prober) fitsAt(phi float64) bool {
 	return fits && err == nil
 }
 
-// shortest walks back from phi, at most 20, to the Phi of fewest decimals with the
+// shortest is the Phi of fewest decimals, below or above phi, at most 20, with the
 // same network.
 func shortest(phi float64, arch func(phi float64) (Arch, error)) (float64, Arch, error) {
 	a, err := arch(phi)
@@ -124,13 +124,14 @@ func shortest(phi float64, arch func(phi float64) (Arch, error)) (float64, Arch,
 	const most = 12 // decimals beyond any precision asked for
 	for n := range most {
 		unit := math.Pow10(n)
-		text := strconv.FormatFloat(math.Floor(phi*unit)/unit, 'f', n, 64)
-		short, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return 0, Arch{}, err
-		}
-		if b, err := arch(short); err == nil && b.key() == a.key() {
-			return short, b, nil
+		for _, whole := range []float64{math.Floor(phi * unit), math.Ceil(phi * unit)} {
+			short, err := strconv.ParseFloat(strconv.FormatFloat(whole/unit, 'f', n, 64), 64)
+			if err != nil {
+				return 0, Arch{}, err
+			}
+			if b, err := arch(short); err == nil && b.key() == a.key() {
+				return short, b, nil
+			}
 		}
 	}
 	return phi, a, nil
