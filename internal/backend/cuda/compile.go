@@ -1,0 +1,286 @@
+package cuda
+
+import (
+	"fmt"
+
+	"effnet/internal/backend"
+)
+
+// Compile implements backend.Backend.
+func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Program, error) {
+	if err := backend.Check(spec, operands); err != nil {
+		return backend.Program{}, err
+	}
+	c := &compiler{Backend: b}
+	if err := c.compile(spec, places(operands)); err != nil {
+		return backend.Program{}, err
+	}
+	run, err := c.launch(fmt.Sprintf("%T", spec))
+	return backend.Program{Run: run}, err
+}
+
+// compile adds the launches of a Spec.
+func (c *compiler) compile(spec backend.Spec, v []place) error {
+	switch s := spec.(type) {
+	case backend.MatMul:
+		return c.matMul(s, v)
+	case backend.Conv:
+		return c.conv(s, v)
+	case backend.ConvGradInput:
+		return c.convGradInput(s, v)
+	case backend.ConvGradWeight:
+		return c.convGradWeight(s, v)
+	case backend.Depthwise, backend.DepthwiseGradInput, backend.DepthwiseGradWeight, backend.MaxPool, backend.MaxPoolGrad:
+		return c.windows(spec, v)
+	case backend.BatchStats, backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.GateGrads, backend.GatedGradSums:
+		return c.norms(spec, v)
+	case backend.RMSProp, backend.SGD, backend.Adam, backend.ClipNorm, backend.Average, backend.RunningStats:
+		return c.updates(spec, v)
+	case backend.NormPool:
+		return c.normPool(s, v)
+	case backend.SqueezeExcite:
+		if s.Squeeze <= maxSqueeze {
+			return c.kernel("squeezeExcite", geometry{[3]uint32{uint32(s.N), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}},
+				v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
+		}
+		return c.unfused(s, v)
+	case backend.Fused:
+		return c.unfused(s, v)
+	}
+	return c.elementwise(spec, v)
+}
+
+// maxSqueeze is MaxSqueeze of the kernel squeezeExcite.
+const maxSqueeze = 1024
+
+// unfused compiles what a fused Spec stands for, with its temporaries in the
+// scratch. Steps end before the next begin, so all may use what lies beyond them.
+func (c *compiler) unfused(s backend.Fused, v []place) error {
+	before := c.used
+	defer c.release(before)
+	steps, all := s.Unfused(), map[int]place{}
+	for i, p := range v {
+		all[i] = p
+	}
+	for _, step := range steps {
+		for k, n := range step.Operands {
+			if _, ok := all[n]; !ok {
+				all[n] = c.temporary(step.Spec.Sizes()[k])
+			}
+		}
+	}
+	for _, step := range steps {
+		operands := make([]place, len(step.Operands))
+		for k, n := range step.Operands {
+			operands[k] = all[n]
+		}
+		after := c.used
+		if err := c.compile(step.Spec, operands); err != nil {
+			return err
+		}
+		c.release(after)
+	}
+	return nil
+}
+
+// elementwise compiles what goes value by value, and the loss.
+func (c *compiler) elementwise(spec backend.Spec, v []place) error {
+	switch s := spec.(type) {
+	case backend.Copy:
+		bytes := 4 * int64(s.N)
+		c.steps = append(c.steps, func() error { return c.device.Copy(c.where(v[1]), c.where(v[0]), bytes) })
+		return nil
+	case backend.Activate:
+		w := vec(s.N, v...)
+		return c.kernel("activateEach", c.flat(s.N, w), v[0], v[1], s.N, int32(s.Act), w)
+	case backend.ActivateGrad:
+		w := vec(s.N, v...)
+		return c.kernel("activateGrad", c.flat(s.N, w), v[0], v[1], v[2], s.N, int32(s.Act), w)
+	case backend.Add:
+		w := vec(s.N, v...)
+		return c.kernel("add", c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
+	case backend.ColumnSum:
+		return c.sum("sumRows", 1, s.Rows, s.Cols, 1, 1, v[1], v[0])
+	case backend.GlobalAvgPool:
+		return c.sum("sumRows", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[1], v[0])
+	case backend.GlobalAvgPoolGrad:
+		w := vec(s.C, v...)
+		return c.kernel("spread", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], int32(s.N), int32(s.Area), int32(s.C), w)
+	case backend.ChannelScale:
+		w := vec(s.C, v...)
+		return c.kernel("channelScale", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], v[2], int32(s.N), int32(s.Area), int32(s.C), w)
+	case backend.ChannelScaleGrad:
+		return c.sum("sumProducts", s.N, s.Area, s.C, 1, 1, v[2], v[0], v[1])
+	case backend.DropPath:
+		return c.dropPath(s, v[0], place{}, v[1], v[2])
+	case backend.ResidualAdd:
+		return c.dropPath(s.DropPath, v[0], v[1], v[2], v[3])
+	case backend.Dropout:
+		w := vec(s.N, v[0], v[2])
+		return c.kernel("dropout", c.flat(s.N, w), v[0], v[1], v[2], s.N, int(s.Seed), int32(s.Layer), s.P, 1-s.P, w)
+	case backend.SoftmaxCrossEntropy:
+		losses := c.temporary(s.N)
+		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {
+			return err
+		}
+		return c.sum("sumRows", 1, s.N, 1, 1, 1, v[2], losses)
+	case backend.SoftmaxCrossEntropyGrad:
+		return c.kernel("crossEntropyGrad", c.rows(s.N), v[0], v[1], v[2], v[3], int32(s.N), int32(s.K))
+	}
+	return fmt.Errorf("cuda: no kernel for %T", spec)
+}
+
+// rows is the launch of a block a row.
+func (c *compiler) rows(n int) geometry {
+	return geometry{[3]uint32{uint32(n), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}}
+}
+
+// dropPath compiles stochastic depth, with a shortcut unless that is nowhere.
+func (c *compiler) dropPath(s backend.DropPath, x, shortcut, step, y place) error {
+	w := vec(s.Size, x, shortcut, y)
+	g := c.flat(s.Size, w)
+	g.grid[1] = uint32(min(s.N, 65535))
+	return c.kernel("dropPath", g, x, shortcut, step, y, int32(s.N), s.Size, int(s.Seed), int32(s.Layer), s.Survival, 1/s.Survival, w)
+}
+
+// sum compiles a kernel of reduce: quantities sums of each of the segments of rows,
+// times scale. Its arguments are the inputs, the output, segments, rows, parts,
+// channels, scale, then more and vec.
+func (c *compiler) sum(kernel string, segments, rows, channels, quantities int, scale float32, out place, inputs ...place) error {
+	return c.sumWith(kernel, segments, rows, channels, quantities, scale, out, inputs)
+}
+
+func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities int, scale float32, out place, inputs []place, more ...any) error {
+	w := vec(channels, append([]place{out}, inputs...)...)
+	parts, g := c.reduction(segments, rows, channels, w)
+	to, factor := out, scale
+	if parts > 1 {
+		to, factor = c.temporary(parts*quantities*segments*channels), 1
+	}
+	args := make([]any, 0, len(inputs)+len(more)+7)
+	for _, p := range inputs {
+		args = append(args, p)
+	}
+	args = append(args, to, int32(segments), rows, int32(parts), int32(channels), factor)
+	if err := c.kernel(kernel, g, append(append(args, more...), w)...); err != nil || parts == 1 {
+		return err
+	}
+	return c.sum("sumRows", 1, parts, quantities*segments*channels, 1, scale, out, to)
+}
+
+// windows compiles depthwise convolutions and pooling.
+func (c *compiler) windows(spec backend.Spec, v []place) error {
+	byOutput := func(s backend.ConvShape, w int32) geometry { return c.byChannels(s.N*s.OutH*s.OutW, s.In, w) }
+	byInput := func(s backend.ConvShape, w int32) geometry { return c.byChannels(s.N*s.H*s.W, s.In, w) }
+	switch s := spec.(type) {
+	case backend.Depthwise:
+		w := vec(s.In, v...)
+		return c.kernel("depthwise", byOutput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
+	case backend.DepthwiseGradInput:
+		w := vec(s.In, v...)
+		return c.kernel("depthwiseGradInput", byInput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
+	case backend.DepthwiseGradWeight:
+		return c.depthwiseGradWeight(s, v)
+	case backend.MaxPool:
+		return c.kernel("maxPool", byOutput(s.ConvShape, 1), v[0], v[1], shapeOf(s.ConvShape))
+	case backend.MaxPoolGrad:
+		return c.kernel("maxPoolGrad", byInput(s.ConvShape, 1), v[0], v[1], v[2], shapeOf(s.ConvShape))
+	}
+	return fmt.Errorf("cuda: no kernel for %T", spec)
+}
+
+func (c *compiler) depthwiseGradWeight(s backend.DepthwiseGradWeight, v []place) error {
+	taps, group := s.Kernel*s.Kernel, 1
+	if s.Kernel == 3 || s.Kernel == 5 { // the sums that a thread keeps
+		group = s.Kernel
+	}
+	w := vec(s.In, v...)
+	parts, g := c.reduction(1, s.N*s.OutH*s.OutW, s.In, w)
+	g.grid[2] = uint32(taps / group)
+	to := v[2]
+	if parts > 1 {
+		to = c.temporary(parts * taps * s.In)
+	}
+	if err := c.kernel("depthwiseGradWeight", g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
+		return err
+	}
+	return c.sum("sumRows", taps/group, parts, group*s.In, 1, 1, v[2], to)
+}
+
+// norms compiles normalisation.
+func (c *compiler) norms(spec backend.Spec, v []place) error {
+	switch s := spec.(type) {
+	case backend.BatchStats:
+		return c.batchStats(s, v)
+	case backend.NormAct:
+		w := vec(s.C, v...)
+		return c.kernel("normAct", c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
+	case backend.NormActGradSums:
+		return c.sumWith("normActGradSums", 1, s.Rows, s.C, 2, 1, v[5], v[:5], s.Eps, int32(s.Act))
+	case backend.NormActGradInput:
+		sums := v[5]
+		if !s.BatchStats {
+			sums = place{}
+		}
+		w := vec(s.C, v...)
+		return c.kernel("normActGradInput", c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], sums, v[6], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
+	case backend.GateGrads:
+		return c.sumWith("gateGrads", s.N, s.Area, s.C, 5, 1, v[5], v[:5], s.Norm.Eps, int32(s.Norm.Act))
+	case backend.GatedGradSums:
+		return c.sumWith("gatedGradSums", 1, s.N, s.C, 2, 1, v[3], v[:3], float32(s.Area))
+	}
+	return fmt.Errorf("cuda: no kernel for %T", spec)
+}
+
+func (c *compiler) normPool(s backend.NormPool, v []place) error {
+	return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
+}
+
+func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
+	w := vec(s.C, v...)
+	parts, g := c.reduction(1, s.Rows, s.C, w)
+	moments := c.temporary(parts * 2 * s.C)
+	if err := c.kernel("batchMoments", g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
+		return err
+	}
+	g.grid[0] = 1
+	return c.kernel("joinMoments", g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
+}
+
+// updates compiles update rules and averages.
+func (c *compiler) updates(spec backend.Spec, v []place) error {
+	flag := func(b bool) int32 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	switch s := spec.(type) {
+	case backend.RMSProp:
+		w := vec(s.N, v[0], v[2], v[3], v[4])
+		return c.kernel("rmsprop", c.flat(s.N, w), v[0], v[1], v[2], v[3], v[4], s.N, s.Rho, s.Momentum, s.Eps, s.WeightDecay, flag(s.Decoupled), w)
+	case backend.SGD:
+		w := vec(s.N, v[0], v[2], v[3])
+		return c.kernel("sgd", c.flat(s.N, w), v[0], v[1], v[2], v[3], s.N, s.Momentum, s.WeightDecay, flag(s.Decoupled), w)
+	case backend.Adam:
+		w := vec(s.N, v[0], v[2], v[3], v[4])
+		return c.kernel("adam", c.flat(s.N, w), v[0], v[1], v[2], v[3], v[4], s.N,
+			float32(s.Beta1), float32(1-s.Beta1), float32(s.Beta2), float32(1-s.Beta2), s.Eps, s.WeightDecay, flag(s.Decoupled), w)
+	case backend.ClipNorm:
+		g := c.flat(s.N, 1)
+		blocks := min(int(g.grid[0]), partBlocks)
+		g.grid[0] = uint32(blocks)
+		parts := c.temporary(2 * blocks) // float64
+		if err := c.kernel("sumSquares", g, v[0], parts, s.N); err != nil {
+			return err
+		}
+		return c.kernel("clipNorm", c.rows(1), parts, v[1], v[2], int32(blocks), s.Max)
+	case backend.Average:
+		w := vec(s.N, v[0], v[2])
+		return c.kernel("average", c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
+	case backend.RunningStats:
+		w := vec(s.N, v...)
+		return c.kernel("runningStats", c.flat(s.N, w), v[0], v[1], v[2], s.N, s.Momentum, w)
+	}
+	return fmt.Errorf("cuda: no kernel for %T", spec)
+}

@@ -1,0 +1,184 @@
+// Package cuda runs backend Specs on an NVIDIA GPU.
+//
+// Kernels are CUDA C++ (kernels/*.cu), compiled for the GPU that is found; matrix
+// products are cuBLASLt's. All work goes through one stream, in order. Sums are in
+// an order that shapes alone give, so a GPU's results are the same bits every time.
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// device is what a Backend needs of a GPU. driver.Device is one.
+type device interface {
+	Name() string         // "NVIDIA H100 80GB HBM3"
+	Architecture() string // "sm_90"
+	Memory() (free, total int64, err error)
+	Alloc(bytes int64) (driver.Pointer, error)
+	Free(p driver.Pointer) error
+	Upload(dst driver.Pointer, src []byte) error   // src may change when it returns
+	Download(dst []byte, src driver.Pointer) error // waits for what was queued before
+	Clear(dst driver.Pointer, bytes int64) error
+	Copy(dst, src driver.Pointer, bytes int64) error
+	Load(image []byte) error
+	Function(name string) (driver.Function, error)
+	// Launch queues a kernel. args point to the arguments' values, which are read
+	// before it returns.
+	Launch(f driver.Function, grid, block [3]uint32, shared uint32, args []unsafe.Pointer) error
+	Matmul(m driver.Matmul) (driver.Product, error)
+	Record(run func() error) (driver.Graph, error) // what run queues, as one graph
+	Sync() error
+	Close() error
+}
+
+// Backend is a GPU. It is used by one goroutine at a time.
+type Backend struct {
+	device    device
+	precision driver.Precision
+	threads   int // of a block: MaxThreads of the kernels, or fewer
+	functions map[string]driver.Function
+	products  []driver.Product
+	graphs    []driver.Graph
+	memory    []driver.Pointer
+	scratch   driver.Pointer // for what a launch keeps no longer than it runs
+	room      int64          // bytes of scratch
+	failed    error          // the first launch that failed
+}
+
+// maxThreads is MaxThreads of the kernels.
+const maxThreads = 256
+
+// newBackend takes a device whose kernels are loaded.
+func newBackend(d device, precision driver.Precision) *Backend {
+	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}}
+}
+
+// Name is "cuda" and the GPU's name.
+func (b *Backend) Name() string { return "cuda/" + b.device.Name() }
+
+type buffer struct {
+	at driver.Pointer
+	n  int
+}
+
+func (b buffer) Len() int { return b.n }
+
+// address of a view's first value.
+func address(v backend.View) driver.Pointer {
+	return v.Buffer.(buffer).at + driver.Pointer(4*v.Offset)
+}
+
+// Alloc implements backend.Backend.
+func (b *Backend) Alloc(n int) (backend.Buffer, error) {
+	at, err := b.alloc(4 * int64(n))
+	if err == nil {
+		err = b.device.Clear(at, 4*int64(n))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return buffer{at, n}, nil
+}
+
+// alloc allocates bytes that are freed by Close.
+func (b *Backend) alloc(bytes int64) (driver.Pointer, error) {
+	bytes = max(bytes, 4)
+	free, _, err := b.device.Memory()
+	if err == nil && bytes > free {
+		err = fmt.Errorf("only %.2f GiB are free (lower --batch-size or --img-size)", gib(free))
+	}
+	var at driver.Pointer
+	if err == nil {
+		at, err = b.device.Alloc(bytes)
+	}
+	if err != nil {
+		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
+	}
+	b.memory = append(b.memory, at)
+	return at, nil
+}
+
+func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
+
+func (b *Backend) error(op string, err error) error {
+	return &backend.Error{Device: b.Name(), Op: op, Err: err}
+}
+
+// Upload implements backend.Backend.
+func (b *Backend) Upload(dst backend.View, src []float32) error {
+	if len(src) != dst.Len {
+		return fmt.Errorf("cuda: upload of %d values to %d", len(src), dst.Len)
+	}
+	if len(src) == 0 {
+		return b.failed
+	}
+	if err := b.device.Upload(address(dst), asBytes(src)); err != nil {
+		return b.error("upload", err)
+	}
+	return b.failed
+}
+
+// Download implements backend.Backend.
+func (b *Backend) Download(dst []float32, src backend.View) error {
+	if len(dst) != src.Len {
+		return fmt.Errorf("cuda: download of %d values from %d", len(dst), src.Len)
+	}
+	if b.failed != nil || len(dst) == 0 {
+		return b.failed
+	}
+	if err := b.device.Download(asBytes(dst), address(src)); err != nil {
+		return b.error("download", err)
+	}
+	return nil
+}
+
+func asBytes(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
+}
+
+// fail keeps the first error of a launch.
+func (b *Backend) fail(op string, err error) {
+	if err != nil && b.failed == nil {
+		b.failed = b.error(op, err)
+	}
+}
+
+// Sync implements backend.Backend.
+func (b *Backend) Sync() error {
+	b.fail("wait", b.device.Sync())
+	return b.failed
+}
+
+// Record implements backend.Recorder.
+func (b *Backend) Record(run func()) (backend.Launch, error) {
+	graph, err := b.device.Record(func() error { run(); return b.failed })
+	if err != nil {
+		return nil, b.error("record a graph", err)
+	}
+	b.graphs = append(b.graphs, graph)
+	return func() { b.fail("launch a graph", graph.Launch()) }, nil
+}
+
+// Close frees everything.
+func (b *Backend) Close() error {
+	err := b.device.Sync()
+	for _, g := range b.graphs {
+		err = errors.Join(err, g.Close())
+	}
+	for _, p := range b.products {
+		err = errors.Join(err, p.Close())
+	}
+	for _, at := range b.memory {
+		err = errors.Join(err, b.device.Free(at))
+	}
+	b.graphs, b.products, b.memory = nil, nil, nil
+	if err = errors.Join(err, b.device.Close()); err != nil {
+		return b.error("close", err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+// Package driver talks to NVIDIA's GPUs: memory, kernels, graphs and matrix
+// products. It opens NVIDIA's libraries when asked (libcuda for the device,
+// libnvrtc to compile kernels, libcublasLt for products), so that one binary
+// runs on machines with and without them, and needs no C compiler.
+//
+// The names, signatures and numbers are those of the headers cuda.h, nvrtc.h,
+// cublasLt.h, cublas_api.h and library_types.h of CUDA 13.2; what is used of
+// them is the same in CUDA 12.0.
+package driver
+
+import "unsafe"
+
+// Pointer is an address in a device's memory.
+type Pointer uint64
+
+// Function is a kernel of a loaded module.
+type Function uintptr
+
+// Precision is what a product multiplies in. Operands and results are float32
+// in memory whatever it is, and sums are float32.
+type Precision string
+
+// The precisions: float32; TF32, with 10 bits of mantissa; bfloat16, with 7.
+const (
+	FP32 Precision = "fp32"
+	TF32 Precision = "tf32"
+	BF16 Precision = "bf16"
+)
+
+// Matmul describes a product of row-major float32 matrices,
+// C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set.
+type Matmul struct {
+	M, N, K int
+	TransA  bool // A is [K,M] in memory, not [M,K]
+	TransB  bool // B is [N,K] in memory, not [K,N]
+	Bias    bool
+
+	Precision Precision
+}
+
+// Product is a Matmul made ready on a device.
+type Product interface {
+	// Run queues the product. bias is not read where Matmul.Bias is not set.
+	Run(a, b, bias, c Pointer) error
+	Close() error
+}
+
+// Graph is a recorded sequence of launches.
+type Graph interface {
+	// Launch queues all of them, in their order and with their arguments.
+	Launch() error
+	Close() error
+}
+
+// entry is a function of a library, ready to be called.
+type entry struct {
+	name    string
+	address uintptr
+	status  func(code int32) string // the library's name for a result
+}
+
+// call calls the function and returns its result, 0 or an error code, as an
+// error.
+//
+// A pointer to Go memory may be an argument if it is written
+// uintptr(unsafe.Pointer(p)) right in the call: the directive then keeps what
+// it points to alive, and on the heap, where it does not move. That holds until
+// call returns, and no longer: C must not keep the address.
+//
+//go:uintptrescapes
+func (e *entry) call(args ...uintptr) error {
+	if code := int32(call(e.address, args...)); code != 0 {
+		return &Error{Call: e.name, Name: e.status(code), Code: code}
+	}
+	return nil
+}
+
+// text is a C string as a Go one; nil is "".
+func text(p *byte) string {
+	if p == nil {
+		return ""
+	}
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(p), n)) != 0 {
+		n++
+	}
+	return string(unsafe.Slice(p, n))
+}
+
+// textAt is text for an address that a C function returned. Reading the address
+// as a pointer, rather than converting it, is what vet accepts: C's memory is
+// none that Go could move.
+func textAt(address uintptr) string {
+	return text(*(**byte)(unsafe.Pointer(&address)))
+}
+
+// cString is s with the zero byte that C ends strings with.
+func cString(s string) *byte {
+	return unsafe.SliceData(append([]byte(s), 0))
+}

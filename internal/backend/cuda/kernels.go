@@ -1,0 +1,92 @@
+package cuda
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"effnet/internal/atomicfile"
+)
+
+//go:embed kernels
+var kernelFiles embed.FS
+
+// source is all kernels as one: common.cuh, then the others by name, which may use
+// those before.
+func source() (string, error) {
+	var all strings.Builder
+	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range append([]string{"kernels/common.cuh"}, order(names)...) {
+		text, err := kernelFiles.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&all, "#line 1 \"%s\"\n%s\n", strings.TrimPrefix(name, "kernels/"), text)
+	}
+	return all.String(), nil
+}
+
+// order puts what others use first.
+func order(names []string) []string {
+	first := []string{"kernels/reduce.cu"}
+	for _, name := range names {
+		if name != first[0] {
+			first = append(first, name)
+		}
+	}
+	return first
+}
+
+// options are NVRTC's.
+func options(architecture string) []string {
+	return []string{"--gpu-architecture=" + architecture, "--std=c++17", "--fmad=true"}
+}
+
+// image is the kernels compiled for an architecture, from the cache folder if they
+// are there: a file named by the hash of all that decides its content, which begins
+// with the hash of the rest. One that is cut short or was changed is made again; a
+// folder that cannot be used is none.
+func image(folder, architecture, compiler string, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
+	text, err := source()
+	if err != nil {
+		return nil, err
+	}
+	opts := options(architecture)
+	key := sha256.Sum256([]byte(strings.Join(append([]string{compiler, text}, opts...), "\x00")))
+	path := filepath.Join(folder, hex.EncodeToString(key[:])+".cubin")
+	if cached, err := os.ReadFile(path); folder != "" && err == nil && len(cached) > sha256.Size {
+		content := cached[sha256.Size:]
+		if sum := sha256.Sum256(content); string(sum[:]) == string(cached[:sha256.Size]) {
+			return content, nil
+		}
+	}
+	content, err := compile(text, opts)
+	if err != nil {
+		return nil, err
+	}
+	if folder != "" && os.MkdirAll(folder, 0o777) == nil {
+		sum := sha256.Sum256(content)
+		_ = atomicfile.Write(path, func(f *os.File) error { // compiling again is all that a lost cache costs
+			_, err := f.Write(append(sum[:], content...))
+			return err
+		})
+	}
+	return content, nil
+}
+
+// cacheFolder is where images are kept; "" where the system has no such place.
+func cacheFolder() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "effnet")
+}

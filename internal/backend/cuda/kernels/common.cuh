@@ -1,0 +1,180 @@
+// What all kernels share. The files of this folder are put after each other,
+// this one first, and compiled as one source; they include nothing.
+//
+// Tensors are float32, row-major, images NHWC: channels are fastest. Kernels
+// work on 4 channels a thread where vec is 4, which needs a multiple of 4
+// channels and operands on 16 bytes, and on 1 where it is 1.
+
+typedef long long Size; // a number of values: maps may have more than 2^31
+typedef unsigned long long Bits;
+
+// Vec is V neighbouring values.
+template <int V>
+struct Vec {
+    float v[V];
+};
+
+// Width says how many values a thread works on: a number as a type.
+template <int N>
+struct Width {
+    static constexpr int V = N;
+};
+
+template <int V>
+__device__ inline Vec<V> load(const float* p) {
+    Vec<V> r;
+    if constexpr (V == 4) {
+        float4 f = *reinterpret_cast<const float4*>(p);
+        r.v[0] = f.x, r.v[1] = f.y, r.v[2] = f.z, r.v[3] = f.w;
+    } else {
+        r.v[0] = p[0];
+    }
+    return r;
+}
+
+template <int V>
+__device__ inline void store(float* p, Vec<V> x) {
+    if constexpr (V == 4) {
+        *reinterpret_cast<float4*>(p) = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+    } else {
+        p[0] = x.v[0];
+    }
+}
+
+template <int V>
+__device__ inline Vec<V> zero() {
+    Vec<V> r;
+    for (int i = 0; i < V; i++) r.v[i] = 0;
+    return r;
+}
+
+// The non-linearities, numbered as backend.Activation. A NaN stays one.
+enum Activation { Identity, Swish, ReLU, ReLU6, Sigmoid };
+
+__device__ inline float sigmoid(float z) { return __fdividef(1.0f, 1.0f + __expf(-z)); }
+
+__device__ inline float activate(int act, float z) {
+    switch (act) {
+    case Swish: return z * sigmoid(z);
+    case ReLU: return z < 0 ? 0 : z;
+    case ReLU6: return z < 0 ? 0 : z > 6 ? 6 : z;
+    case Sigmoid: return sigmoid(z);
+    default: return z;
+    }
+}
+
+// slope is the derivative of activate.
+__device__ inline float slope(int act, float z) {
+    switch (act) {
+    case Swish: {
+        float s = sigmoid(z);
+        return s * (1 + z * (1 - s));
+    }
+    case ReLU: return z > 0 ? 1 : 0;
+    case ReLU6: return z > 0 && z < 6 ? 1 : 0;
+    case Sigmoid: {
+        float s = sigmoid(z);
+        return s * (1 - s);
+    }
+    default: return 1;
+    }
+}
+
+// Norm is a normalisation's constants of V channels:
+// xhat = (x-mean)*inv, z = gamma*xhat + beta.
+template <int V>
+struct Norm {
+    Vec<V> mean, inv, gamma, beta;
+
+    __device__ float xhat(int i, float x) const { return (x - mean.v[i]) * inv.v[i]; }
+    __device__ float z(int i, float x) const { return xhat(i, x) * gamma.v[i] + beta.v[i]; }
+};
+
+// loadNorm reads channels c... of stats [2,C], gamma [C] and beta [C].
+template <int V>
+__device__ inline Norm<V> loadNorm(const float* stats, const float* gamma, const float* beta, int C, int c, float eps) {
+    Norm<V> n;
+    n.mean = load<V>(stats + c);
+    n.inv = load<V>(stats + C + c);
+    n.gamma = load<V>(gamma + c);
+    n.beta = load<V>(beta + c);
+    for (int i = 0; i < V; i++) n.inv.v[i] = 1.0f / sqrtf(n.inv.v[i] + eps);
+    return n;
+}
+
+// each calls f(i, width) for every run of width values of n, in a flat launch:
+// blocks of threads along x, as many as there are or fewer.
+template <class F>
+__device__ inline void each(int vec, Size n, F f) {
+    Size at = (Size)blockIdx.x * blockDim.x + threadIdx.x, step = (Size)gridDim.x * blockDim.x;
+    if (vec == 4) {
+        for (Size i = at * 4; i < n; i += step * 4) f(i, Width<4>());
+    } else {
+        for (Size i = at; i < n; i += step) f(i, Width<1>());
+    }
+}
+
+// channels calls f(c, width) with a thread's first channel of C, in a launch of
+// blocks of channels (x) by rows (y). blockIdx.y is the block of channels; the
+// rest of the launch is f's. Threads beyond the last channel do nothing.
+template <class F>
+__device__ inline void channels(int vec, int C, F f) {
+    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    if (c >= C) return;
+    if (vec == 4) {
+        f(c, Width<4>());
+    } else {
+        f(c, Width<1>());
+    }
+}
+
+// The rows of a thread of a channels launch: from firstRow every rowStep.
+__device__ inline Size firstRow() { return (Size)blockIdx.x * blockDim.y + threadIdx.y; }
+__device__ inline Size rowStep() { return (Size)gridDim.x * blockDim.y; }
+
+const int MaxThreads = 256; // of a block
+
+// columnTotals sums each of Q*V values over threadIdx.y, in a fixed order: a tree.
+// The sums are right in the threads of threadIdx.y == 0. All threads of the block
+// must call it.
+template <int V, int Q>
+__device__ inline void columnTotals(Vec<V>* sums) {
+    __shared__ float parts[V][MaxThreads];
+    int at = threadIdx.y * blockDim.x + threadIdx.x;
+    for (int q = 0; q < Q; q++) {
+        for (int i = 0; i < V; i++) parts[i][at] = sums[q].v[i];
+        __syncthreads();
+        for (int n = blockDim.y; n > 1;) {
+            int half = (n + 1) / 2;
+            if ((int)threadIdx.y + half < n) {
+                for (int i = 0; i < V; i++) parts[i][at] += parts[i][at + half * blockDim.x];
+            }
+            __syncthreads();
+            n = half;
+        }
+        for (int i = 0; i < V; i++) sums[q].v[i] = parts[i][at];
+        __syncthreads();
+    }
+}
+
+// blockTotal combines one value of each thread of a block of one dimension, a
+// multiple of 32 threads, by op: in a warp by shuffles, then warp by warp in
+// order. Every thread gets the result.
+template <class T, class Op>
+__device__ inline T blockTotal(T value, Op op) {
+    __shared__ T parts[MaxThreads / 32];
+    for (int offset = 16; offset > 0; offset /= 2) value = op(value, __shfl_down_sync(0xffffffffu, value, offset));
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+    __syncthreads();
+    T total = parts[0];
+    for (int w = 1; w < (int)blockDim.x / 32; w++) total = op(total, parts[w]);
+    __syncthreads();
+    return total;
+}
+
+__device__ inline float largest(float a, float b) { return a > b || a != a ? a : b; }
+
+// Shape is backend.ConvShape.
+struct Shape {
+    int N, H, W, In, Kernel, Stride, Top, Left, OutH, OutW, Out;
+};

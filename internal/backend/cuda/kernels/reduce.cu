@@ -1,0 +1,247 @@
+// Sums over rows: of a map's channels, of an image's, and what else has their
+// form.
+//
+// x is S segments of L rows of C channels; a segment's rows are cut into parts
+// of equal length. Launch: blocks of channels (x) by rows (y); blockIdx.x is
+// segment*parts + part, blockIdx.y the block of channels. A thread adds every
+// blockDim.y-th row of its part, then the block adds its threads. Out is
+// [parts,Q,S,C]; with several parts a second launch, of sumRows, adds them.
+
+// reduce sums Q values of a row: f(c, width) gives a function that adds row r's
+// to its second argument.
+template <int Q, class F>
+__device__ inline void reduce(int vec, int S, Size L, int parts, int C, float scale, float* out, F f) {
+    Size segment = blockIdx.x / parts, part = blockIdx.x % parts;
+    Size from = segment * L + L * part / parts, to = segment * L + L * (part + 1) / parts;
+    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    auto run = [&](auto width) {
+        constexpr int V = decltype(width)::V;
+        Vec<V> sums[Q];
+        for (int q = 0; q < Q; q++) sums[q] = zero<V>();
+        if (c < C) {
+            auto add = f(c, width);
+            for (Size r = from + threadIdx.y; r < to; r += blockDim.y) add(r, sums);
+        }
+        columnTotals<V, Q>(sums);
+        if (threadIdx.y > 0 || c >= C) return;
+        for (int q = 0; q < Q; q++) {
+            for (int i = 0; i < V; i++) sums[q].v[i] *= scale;
+            store<V>(out + ((part * Q + q) * S + segment) * C + c, sums[q]);
+        }
+    };
+    if (vec == 4) {
+        run(Width<4>());
+    } else {
+        run(Width<1>());
+    }
+}
+
+// sumRows: out[s,c] = scale * sum of x[s,l,c].
+extern "C" __global__ void sumRows(const float* x, float* out, int S, Size L, int parts, int C, float scale, int vec) {
+    reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        return [=](Size r, Vec<V>* sums) {
+            Vec<V> a = load<V>(x + r * C + c);
+            for (int i = 0; i < V; i++) sums[0].v[i] += a.v[i];
+        };
+    });
+}
+
+// sumProducts: out[s,c] = sum of x[s,l,c]*y[s,l,c].
+extern "C" __global__ void sumProducts(const float* x, const float* y, float* out, int S, Size L, int parts, int C, float scale, int vec) {
+    reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        return [=](Size r, Vec<V>* sums) {
+            Vec<V> a = load<V>(x + r * C + c), b = load<V>(y + r * C + c);
+            for (int i = 0; i < V; i++) sums[0].v[i] += a.v[i] * b.v[i];
+        };
+    });
+}
+
+// sumNormAct: out[s,c] = scale * sum of act(z), as in NormAct.
+extern "C" __global__ void sumNormAct(const float* x, const float* stats, const float* gamma, const float* beta, float* out,
+                                      int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
+    reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        Norm<V> n = loadNorm<V>(stats, gamma, beta, C, c, eps);
+        return [=](Size r, Vec<V>* sums) {
+            Vec<V> a = load<V>(x + r * C + c);
+            for (int i = 0; i < V; i++) sums[0].v[i] += activate(act, n.z(i, a.v[i]));
+        };
+    });
+}
+
+// normActGradSums: out[0,c] = sum of dz, out[1,c] = sum of dz*xhat, with
+// dz = dy*act'(z).
+extern "C" __global__ void normActGradSums(const float* x, const float* stats, const float* gamma, const float* beta, const float* dy, float* out,
+                                           int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
+    reduce<2>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        Norm<V> n = loadNorm<V>(stats, gamma, beta, C, c, eps);
+        return [=](Size r, Vec<V>* sums) {
+            Vec<V> a = load<V>(x + r * C + c), d = load<V>(dy + r * C + c);
+            for (int i = 0; i < V; i++) {
+                float dz = d.v[i] * slope(act, n.z(i, a.v[i]));
+                sums[0].v[i] += dz;
+                sums[1].v[i] += dz * n.xhat(i, a.v[i]);
+            }
+        };
+    });
+}
+
+// gateGrads: out [5,S,C], sums over an image's pixels of
+// a*da, da*act'(z), act'(z), da*act'(z)*xhat, act'(z)*xhat, with a = act(z).
+extern "C" __global__ void gateGrads(const float* x, const float* stats, const float* gamma, const float* beta, const float* da, float* out,
+                                     int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
+    reduce<5>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        Norm<V> n = loadNorm<V>(stats, gamma, beta, C, c, eps);
+        return [=](Size r, Vec<V>* sums) {
+            Vec<V> a = load<V>(x + r * C + c), d = load<V>(da + r * C + c);
+            for (int i = 0; i < V; i++) {
+                float xhat = n.xhat(i, a.v[i]), z = n.z(i, a.v[i]), s = slope(act, z);
+                sums[0].v[i] += activate(act, z) * d.v[i];
+                sums[1].v[i] += d.v[i] * s;
+                sums[2].v[i] += s;
+                sums[3].v[i] += d.v[i] * s * xhat;
+                sums[4].v[i] += s * xhat;
+            }
+        };
+    });
+}
+
+// gatedGradSums: with rows of one image each, g = gate and d = dpool/area,
+// out[0,c] = sum of g*parts[1] + d*parts[2], out[1,c] = sum of g*parts[3] + d*parts[4].
+extern "C" __global__ void gatedGradSums(const float* grads, const float* gate, const float* dpool, float* out,
+                                         int S, Size L, int parts, int C, float scale, float area, int vec) {
+    reduce<2>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        return [=](Size r, Vec<V>* sums) {
+            Size at = r * C + c;
+            Vec<V> g = load<V>(gate + at), d = load<V>(dpool + at);
+            Vec<V> p1 = load<V>(grads + L * C + at), p2 = load<V>(grads + 2 * L * C + at);
+            Vec<V> p3 = load<V>(grads + 3 * L * C + at), p4 = load<V>(grads + 4 * L * C + at);
+            for (int i = 0; i < V; i++) {
+                float spread = d.v[i] / area;
+                sums[0].v[i] += g.v[i] * p1.v[i] + spread * p2.v[i];
+                sums[1].v[i] += g.v[i] * p3.v[i] + spread * p4.v[i];
+            }
+        };
+    });
+}
+
+// Moments are those of count values: their mean and the sum of the squared
+// differences from it.
+template <int V>
+struct Moments {
+    float count;
+    Vec<V> mean, squares;
+};
+
+// join combines two by Chan, Golub & LeVeque's formula (1983).
+template <int V>
+__device__ inline void join(Moments<V>& a, const Moments<V>& b) {
+    float n = a.count + b.count;
+    if (b.count == 0) return;
+    float share = b.count / n, both = a.count * share;
+    for (int i = 0; i < V; i++) {
+        float d = b.mean.v[i] - a.mean.v[i];
+        a.mean.v[i] += d * share;
+        a.squares.v[i] += b.squares.v[i] + d * d * both;
+    }
+    a.count = n;
+}
+
+// joinColumns joins the moments of a block's threads over threadIdx.y, by a tree.
+template <int V>
+__device__ inline void joinColumns(Moments<V>& m) {
+    __shared__ float mean[V][MaxThreads], squares[V][MaxThreads], count[MaxThreads];
+    int at = threadIdx.y * blockDim.x + threadIdx.x;
+    auto put = [&] {
+        count[at] = m.count;
+        for (int i = 0; i < V; i++) mean[i][at] = m.mean.v[i], squares[i][at] = m.squares.v[i];
+    };
+    put();
+    __syncthreads();
+    for (int n = blockDim.y; n > 1;) {
+        int half = (n + 1) / 2;
+        if ((int)threadIdx.y + half < n) {
+            Moments<V> b;
+            int other = at + half * blockDim.x;
+            b.count = count[other];
+            for (int i = 0; i < V; i++) b.mean.v[i] = mean[i][other], b.squares.v[i] = squares[i][other];
+            join(m, b);
+            put();
+        }
+        __syncthreads();
+        n = half;
+    }
+}
+
+// batchMoments: the mean and the sum of squared differences of each part of x's
+// rows, out [parts,2,C]. A thread sums differences from its first value and their
+// squares, which loses no digits as long as its values are near each other.
+// Launch: as reduce's, of one segment.
+extern "C" __global__ void batchMoments(const float* x, float* out, Size rows, int parts, int C, int vec) {
+    Size part = blockIdx.x, from = rows * part / parts, to = rows * (part + 1) / parts;
+    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    auto run = [&](auto width) {
+        constexpr int V = decltype(width)::V;
+        Moments<V> m = {0, zero<V>(), zero<V>()};
+        Size first = from + threadIdx.y;
+        if (c < C && first < to) {
+            Vec<V> shift = load<V>(x + first * C + c);
+            for (Size r = first; r < to; r += blockDim.y) {
+                Vec<V> a = load<V>(x + r * C + c);
+                for (int i = 0; i < V; i++) {
+                    float d = a.v[i] - shift.v[i];
+                    m.mean.v[i] += d;
+                    m.squares.v[i] += d * d;
+                }
+                m.count += 1;
+            }
+            for (int i = 0; i < V; i++) {
+                float d = m.mean.v[i] / m.count;
+                m.squares.v[i] -= d * m.mean.v[i];
+                if (m.squares.v[i] < 0) m.squares.v[i] = 0; // by rounding
+                m.mean.v[i] = shift.v[i] + d;
+            }
+        }
+        joinColumns(m);
+        if (threadIdx.y > 0 || c >= C) return;
+        store<V>(out + part * 2 * C + c, m.mean);
+        store<V>(out + part * 2 * C + C + c, m.squares);
+    };
+    if (vec == 4) {
+        run(Width<4>());
+    } else {
+        run(Width<1>());
+    }
+}
+
+// joinMoments: stats [2,C], means and variances, of what batchMoments left.
+// Launch: blocks of channels (x) by parts (y), one for each block of channels.
+extern "C" __global__ void joinMoments(const float* moments, float* stats, Size rows, int parts, int C, int vec) {
+    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    auto run = [&](auto width) {
+        constexpr int V = decltype(width)::V;
+        Moments<V> m = {0, zero<V>(), zero<V>()};
+        for (Size p = threadIdx.y; c < C && p < parts; p += blockDim.y) {
+            Moments<V> b;
+            b.count = (float)(rows * (p + 1) / parts - rows * p / parts);
+            b.mean = load<V>(moments + p * 2 * C + c);
+            b.squares = load<V>(moments + p * 2 * C + C + c);
+            join(m, b);
+        }
+        joinColumns(m);
+        if (threadIdx.y > 0 || c >= C) return;
+        for (int i = 0; i < V; i++) m.squares.v[i] /= rows;
+        store<V>(stats + c, m.mean);
+        store<V>(stats + C + c, m.squares);
+    };
+    if (vec == 4) {
+        run(Width<4>());
+    } else {
+        run(Width<1>());
+    }
+}

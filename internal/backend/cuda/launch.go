@@ -1,0 +1,188 @@
+package cuda
+
+import (
+	"fmt"
+	"unsafe"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// place is where an operand lies: in device memory, or so many bytes into the
+// scratch, whose address is known when all is compiled.
+type place struct {
+	at      driver.Pointer
+	scratch bool
+}
+
+func (p place) plus(values int) place { return place{p.at + driver.Pointer(4*values), p.scratch} }
+
+// where is a place's address.
+func (b *Backend) where(p place) driver.Pointer {
+	if p.scratch {
+		return b.scratch + p.at
+	}
+	return p.at
+}
+
+// places of views.
+func places(views []backend.View) []place {
+	all := make([]place, len(views))
+	for i, v := range views {
+		all[i] = place{at: address(v)}
+	}
+	return all
+}
+
+// compiler compiles one Spec, and those it is made of.
+type compiler struct {
+	*Backend
+	used, most int64 // bytes of scratch
+	steps      []func() error
+}
+
+// alignment of what the scratch holds, in bytes.
+const alignment = 256
+
+// temporary takes values of the scratch.
+func (c *compiler) temporary(values int) place {
+	p := place{driver.Pointer(c.used), true}
+	c.used += (4*int64(values) + alignment - 1) / alignment * alignment
+	c.most = max(c.most, c.used)
+	return p
+}
+
+// release gives back what was taken since used.
+func (c *compiler) release(used int64) { c.used = used }
+
+// launch is the launches so far as one, with the scratch they need.
+func (c *compiler) launch(name string) (backend.Launch, error) {
+	b := c.Backend
+	if c.most > b.room { // launches compiled before may be recorded with the old one: it stays
+		at, err := b.alloc(c.most)
+		if err != nil {
+			return nil, err
+		}
+		b.scratch, b.room = at, c.most
+	}
+	steps := c.steps
+	return func() {
+		for _, run := range steps {
+			if err := run(); err != nil {
+				b.fail(name, err)
+				return
+			}
+		}
+	}, nil
+}
+
+// shape is backend.ConvShape as the kernels' Shape.
+type shape [11]int32
+
+func shapeOf(s backend.ConvShape) shape {
+	return shape{int32(s.N), int32(s.H), int32(s.W), int32(s.In), int32(s.Kernel), int32(s.Stride), int32(s.Top), int32(s.Left), int32(s.OutH), int32(s.OutW), int32(s.Out)}
+}
+
+// geometry is a launch's blocks and threads.
+type geometry struct{ grid, block [3]uint32 }
+
+// kernel adds a launch of a kernel. Arguments are places, int (Size), int32,
+// float32 or shape, as the kernel's signature has them; their values are fixed now,
+// but for the scratch's address.
+func (c *compiler) kernel(name string, g geometry, args ...any) error {
+	f, ok := c.functions[name]
+	if !ok {
+		var err error
+		if f, err = c.device.Function(name); err != nil {
+			return c.error("find a kernel", err)
+		}
+		c.functions[name] = f
+	}
+	values := make([]shape, len(args)) // the largest: each argument's bytes are at the start of one
+	pointers := make([]unsafe.Pointer, len(args))
+	for i, arg := range args {
+		pointers[i] = unsafe.Pointer(&values[i])
+		switch v := arg.(type) {
+		case place:
+			*(*driver.Pointer)(pointers[i]) = v.at
+		case int:
+			*(*int64)(pointers[i]) = int64(v)
+		case int32:
+			*(*int32)(pointers[i]) = v
+		case float32:
+			*(*float32)(pointers[i]) = v
+		case shape:
+			values[i] = v
+		default:
+			return fmt.Errorf("cuda: argument %d of %s is of type %T", i, name, arg)
+		}
+	}
+	c.steps = append(c.steps, func() error {
+		for i, arg := range args {
+			if p, ok := arg.(place); ok && p.scratch {
+				*(*driver.Pointer)(pointers[i]) = c.Backend.scratch + p.at
+			}
+		}
+		return c.device.Launch(f, g.grid, g.block, 0, pointers)
+	})
+	return nil
+}
+
+// Blocks of a launch: enough to fill any GPU many times over.
+const (
+	flatBlocks = 1 << 14
+	rowBlocks  = 1 << 10
+	partBlocks = 512
+)
+
+// vec is 4 if channels and operands allow loads of 16 bytes, else 1.
+func vec(channels int, operands ...place) int32 {
+	if channels%4 != 0 {
+		return 1
+	}
+	for _, p := range operands {
+		if p.at%16 != 0 {
+			return 1
+		}
+	}
+	return 4
+}
+
+// flat is the launch of each: a thread for vec values of n.
+func (c *compiler) flat(n int, vec int32) geometry {
+	blocks := min((n+int(vec)*c.threads-1)/(int(vec)*c.threads), flatBlocks)
+	return geometry{[3]uint32{uint32(max(blocks, 1)), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}}
+}
+
+// columns divides a block's threads: across for vec channels each, down for rows.
+func (c *compiler) columns(channels int, vec int32) (across, down int) {
+	across = 1
+	for across < c.threads/8 && across*int(vec) < channels {
+		across *= 2
+	}
+	return across, c.threads / across
+}
+
+// byChannels is the launch of channels over rows of them.
+func (c *compiler) byChannels(rows, channels int, vec int32) geometry {
+	across, down := c.columns(channels, vec)
+	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	blocks := min((rows+down-1)/down, rowBlocks)
+	return geometry{[3]uint32{uint32(max(blocks, 1)), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
+}
+
+// images makes of it the launch of one over an image's rows, for n images.
+func (g geometry) images(n int) geometry {
+	g.grid[2] = uint32(min(n, 65535))
+	return g
+}
+
+// reduction is the launch of reduce: how many parts each of the segments' rows are
+// cut into, and the blocks.
+func (c *compiler) reduction(segments, rows, channels int, vec int32) (parts int, g geometry) {
+	across, down := c.columns(channels, vec)
+	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	const rowsOfThread = 16 // at least, before rows are cut into more parts
+	parts = max(1, min((rows+down*rowsOfThread-1)/(down*rowsOfThread), partBlocks/segments))
+	return parts, geometry{[3]uint32{uint32(segments * parts), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
+}

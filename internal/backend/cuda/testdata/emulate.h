@@ -1,0 +1,118 @@
+// CUDA C++ as C++17, to run kernels on a processor: what nvrtc knows by itself
+// and the kernels use. A grid's blocks run one after the other; the threads of a
+// block are fibers that change places at each __syncthreads.
+#include <math.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#define __global__
+#define __device__
+#define __shared__ static
+
+struct uint3 {
+    unsigned x, y, z;
+};
+static uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+static inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
+
+#define __expf expf // math.h has the name for something else
+static inline float __fdividef(float a, float b) { return a / b; }
+
+const int MostThreads = 1024;
+const int StackBytes = 64 << 10;
+
+// Fibers: each has a stack, and where it goes on.
+static struct Fiber {
+    jmp_buf at;
+    ucontext_t context;
+    bool begun, done;
+} fibers[MostThreads];
+static char* stacks;
+static jmp_buf scheduler;
+static ucontext_t home;
+static int current;
+static void (*body)(void**);
+static void** bodyArgs;
+
+static uint3 place(int t) {
+    return uint3{t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+}
+
+static void fiber() {
+    body(bodyArgs);
+    fibers[current].done = true;
+    _longjmp(scheduler, 1);
+}
+
+// __syncthreads lets the others come as far.
+static inline void __syncthreads() {
+    int t = current;
+    if (!_setjmp(fibers[t].at)) _longjmp(scheduler, 1);
+}
+
+// resume runs a fiber until it waits or ends.
+static void resume(int t) {
+    current = t;
+    threadIdx = place(t);
+    if (_setjmp(scheduler)) return;
+    if (fibers[t].begun) _longjmp(fibers[t].at, 1);
+    fibers[t].begun = true;
+    getcontext(&fibers[t].context);
+    fibers[t].context.uc_stack.ss_sp = stacks + (size_t)t * StackBytes;
+    fibers[t].context.uc_stack.ss_size = StackBytes;
+    fibers[t].context.uc_link = &home;
+    makecontext(&fibers[t].context, fiber, 0);
+    setcontext(&fibers[t].context);
+}
+
+static float warpF[MostThreads];
+static double warpD[MostThreads];
+
+// __shfl_down_sync of all threads of a block: lanes that read past their warp keep
+// their own value.
+static inline float __shfl_down_sync(unsigned, float v, int offset) {
+    int t = current;
+    warpF[t] = v;
+    __syncthreads();
+    float r = t % 32 + offset < 32 ? warpF[t + offset] : v;
+    __syncthreads();
+    return r;
+}
+static inline double __shfl_down_sync(unsigned, double v, int offset) {
+    int t = current;
+    warpD[t] = v;
+    __syncthreads();
+    double r = t % 32 + offset < 32 ? warpD[t + offset] : v;
+    __syncthreads();
+    return r;
+}
+
+// run runs a kernel over a grid. A kernel that never waits needs no fibers.
+static void run(void (*kernel)(void**), bool waits, const unsigned* grid, const unsigned* block, void** args) {
+    if (!stacks) stacks = (char*)malloc((size_t)MostThreads * StackBytes);
+    gridDim = uint3{grid[0], grid[1], grid[2]};
+    blockDim = uint3{block[0], block[1], block[2]};
+    body = kernel, bodyArgs = args;
+    int threads = block[0] * block[1] * block[2];
+    for (unsigned z = 0; z < grid[2]; z++)
+        for (unsigned y = 0; y < grid[1]; y++)
+            for (unsigned x = 0; x < grid[0]; x++) {
+                blockIdx = uint3{x, y, z};
+                if (!waits) {
+                    for (int t = 0; t < threads; t++) threadIdx = place(t), kernel(args);
+                    continue;
+                }
+                for (int t = 0; t < threads; t++) fibers[t].begun = fibers[t].done = false;
+                for (bool left = true; left;) {
+                    left = false;
+                    for (int t = 0; t < threads; t++)
+                        if (!fibers[t].done) resume(t), left = left || !fibers[t].done;
+                }
+            }
+}
