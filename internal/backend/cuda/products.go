@@ -9,7 +9,10 @@ import (
 
 // product adds C = op(A)·op(B) (+ bias) by cuBLASLt.
 func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
-	m.Precision = c.precision
+	m.Precision, m.Align = c.precision, 4
+	if vec(4, a, b, bias, out) == 4 {
+		m.Align = 16
+	}
 	p, err := c.device.Matmul(m)
 	if err != nil {
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)

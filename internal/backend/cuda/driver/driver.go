@@ -34,6 +34,7 @@ type Matmul struct {
 	TransA  bool // A is [K,M] in memory, not [M,K]
 	TransB  bool // B is [N,K] in memory, not [K,N]
 	Bias    bool
+	Align   int // what all operands' addresses are a multiple of, in bytes: 4 or more
 
 	Precision Precision
 }

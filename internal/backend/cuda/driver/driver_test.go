@@ -1,0 +1,359 @@
+//go:build linux && (amd64 || arm64) && !static
+
+package driver
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// fake is a set of libraries, and what controls them.
+type fake struct {
+	*Libraries
+	fail       func(name string, code, after int32)
+	left, blas func() int32 // handles that did not come back
+}
+
+// newFake compiles the libraries to a folder of their own, the driver with flags
+// too. It skips the test where there is no gcc.
+func newFake(t *testing.T, flags ...string) *fake {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("no gcc: the driver package is not tested (install gcc)")
+	}
+	dir, major := t.TempDir(), "13"
+	if strings.Contains(strings.Join(flags, " "), "-DVERSION") {
+		major = "12"
+	} else {
+		flags = append(flags, "-DVERSION=13000")
+	}
+	for name, define := range map[string]string{"libcuda.so.1": "-DDRIVER", "libcublasLt.so." + major: "-DCUBLASLT", "libnvrtc.so." + major: "-DNVRTC"} {
+		args := append([]string{"-shared", "-fPIC", "-w", define, "-o", filepath.Join(dir, name), "testdata/fakecuda.c"}, flags...)
+		if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+			t.Fatalf("gcc: %v\n%s", err, out)
+		}
+	}
+	f := &fake{Libraries: find([]string{dir})}
+	for _, l := range []*Library{&f.Driver, &f.NVRTC, &f.CublasLt} {
+		if err := l.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purego.RegisterLibFunc(&f.fail, f.Driver.handle, "fake_fail")
+	purego.RegisterLibFunc(&f.left, f.Driver.handle, "fake_left")
+	purego.RegisterLibFunc(&f.blas, f.CublasLt.handle, "fake_left")
+	return f
+}
+
+// open opens the device, and checks at the end that all handles came back.
+func (f *fake) open(t *testing.T) *Device {
+	t.Helper()
+	d, err := Open(f.Libraries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = d.Close()
+		if f.left() != 0 || f.blas() != 0 {
+			t.Errorf("%d handles of the driver and %d of cuBLASLt did not come back", f.left(), f.blas())
+		}
+	})
+	return d
+}
+
+func alloc(t *testing.T, d *Device, bytes int) Pointer {
+	t.Helper()
+	p, err := d.Alloc(int64(bytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Free(p) })
+	return p
+}
+
+func TestDevice(t *testing.T) {
+	d := newFake(t).open(t)
+	free, total, err := d.Memory()
+	if d.Name() != "Fake GPU" || d.Architecture() != "sm_90" || free != 1<<30 || total != 2<<30 || err != nil {
+		t.Errorf("%s, %s, %d of %d, %v", d.Name(), d.Architecture(), free, total, err)
+	}
+}
+
+// What goes up comes down, at sizes about those of the staging memory.
+func TestCopies(t *testing.T) {
+	d := newFake(t).open(t)
+	for _, n := range []int{1, 5, stageBytes - 1, stageBytes, stageBytes + 1, 3*stageBytes + 7} {
+		src := make([]byte, n)
+		for i := range src {
+			src[i] = byte(i*7 + i>>8)
+		}
+		p, q := alloc(t, d, n+1), alloc(t, d, n+1)
+		want := bytes.Clone(src)
+		if err := d.Upload(p+1, src); err != nil {
+			t.Fatal(err)
+		}
+		clear(src) // it may change
+		if err := d.Copy(q, p+1, int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, n)
+		if err := d.Download(got, q); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: another content, %v", n, err)
+		}
+		if err := d.Clear(q, int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Download(got, q); err != nil || !bytes.Equal(got, make([]byte, n)) {
+			t.Errorf("%d bytes: not cleared, %v", n, err)
+		}
+	}
+}
+
+// launch adds v to n values with the fake's kernel.
+func launch(d *Device, f Function, p Pointer, v float32, n int32) error {
+	return d.Launch(f, [3]uint32{2, 3, 4}, [3]uint32{5, 6, 7}, 8, []unsafe.Pointer{unsafe.Pointer(&p), unsafe.Pointer(&v), unsafe.Pointer(&n)})
+}
+
+func floats(t *testing.T, d *Device, p Pointer, n int) []float32 {
+	t.Helper()
+	b := make([]byte, 4*n)
+	if err := d.Download(b, p); err != nil {
+		t.Fatal(err)
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n)
+}
+
+func TestKernelsAndGraphs(t *testing.T) {
+	fake := newFake(t)
+	d := fake.open(t)
+	image, err := Compile(fake.Libraries, "k.cu", "add scale", "--gpu-architecture=sm_90")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Load(image); err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.Function("scale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := alloc(t, d, 12)
+	if err := d.Clear(p, 12); err != nil {
+		t.Fatal(err)
+	}
+	if err := launch(d, f, p, 1.5, 3); err != nil {
+		t.Fatal(err)
+	}
+	g, err := d.Record(func() error {
+		for _, v := range []float32{1, 10} {
+			if err := launch(d, f, p, v, 2); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(floats(t, d, p, 3)); got != "[1.5 1.5 1.5]" {
+		t.Errorf("recording did %s", got)
+	}
+	for range 2 {
+		if err := g.Launch(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(floats(t, d, p, 3)); got != "[23.5 23.5 1.5]" {
+		t.Errorf("two launches of a graph give %s", got)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Function("nothing"); err == nil || err.Error() != "no kernel nothing is loaded" {
+		t.Errorf("a kernel that is not there: %v", err)
+	}
+	if err := d.Load([]byte("text")); err == nil || !strings.HasPrefix(err.Error(), "cuModuleLoadData: CUDA_ERROR_INVALID_IMAGE") {
+		t.Errorf("a bad image: %v", err)
+	}
+}
+
+// Row-major products by a column-major library.
+func TestMatmul(t *testing.T) {
+	d := newFake(t).open(t)
+	for i := range 16 {
+		m := Matmul{M: 3, N: 4, K: 5, TransA: i&1 > 0, TransB: i&2 > 0, Bias: i&4 > 0, Align: 4, Precision: []Precision{FP32, TF32, BF16, FP32}[i>>2]}
+		if i&8 > 0 {
+			m.Align = 16
+		}
+		values := func(n int) []float32 {
+			v := make([]float32, n)
+			for k := range v {
+				v[k] = float32((k*7+i)%11) - 5
+			}
+			return v
+		}
+		a, b, bias := values(m.M*m.K), values(m.K*m.N), values(m.N)
+		place := func(v []float32) Pointer {
+			p := alloc(t, d, 4*len(v))
+			if err := d.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))); err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		c := alloc(t, d, 4*m.M*m.N)
+		product, err := d.Matmul(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := product.Run(place(a), place(b), place(bias), c); err != nil {
+			t.Fatal(err)
+		}
+		got := floats(t, d, c, m.M*m.N)
+		for r := range m.M {
+			for s := range m.N {
+				want := float32(0)
+				if m.Bias {
+					want = bias[s]
+				}
+				for k := range m.K {
+					x, y := a[r*m.K+k], b[k*m.N+s]
+					if m.TransA {
+						x = a[k*m.M+r]
+					}
+					if m.TransB {
+						y = b[s*m.K+k]
+					}
+					want += x * y
+				}
+				if math.Abs(float64(got[r*m.N+s]-want)) > 1e-5 {
+					t.Fatalf("%+v: [%d,%d] is %v, want %v", m, r, s, got[r*m.N+s], want)
+				}
+			}
+		}
+		if err := product.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Precision: "fp8"}); err == nil {
+		t.Error("fp8 is allowed")
+	}
+}
+
+// Whatever fails is named, and nothing is left behind.
+func TestFailures(t *testing.T) {
+	fake := newFake(t)
+	for _, c := range []struct {
+		name  string
+		code  int32
+		after int32
+		want  string
+	}{
+		{"cuInit", 100, 0, "the driver finds no GPU"},
+		{"cuDevicePrimaryCtxRetain", 2, 0, "cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY"},
+		{"cuStreamCreate", 2, 0, "cuStreamCreate: CUDA_ERROR_OUT_OF_MEMORY"},
+		{"cuMemHostAlloc", 2, 1, "cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY"},
+		{"cuEventCreate", 999, 0, "cuEventCreate: error 999"},
+		{"cuMemAlloc_v2", 2, 0, "cuMemAlloc_v2: CUDA_ERROR_OUT_OF_MEMORY"},
+	} {
+		fake.fail(c.name, c.code, c.after)
+		if _, err := Open(fake.Libraries); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+		fake.fail("", 0, 0) // a lost device is found again
+		if fake.left() != 0 || fake.blas() != 0 {
+			t.Fatalf("%s: %d and %d handles are left", c.name, fake.left(), fake.blas())
+		}
+	}
+	d := fake.open(t)
+	if _, err := d.Alloc(2 << 30); err == nil || err.Error() != "cuMemAlloc_v2: CUDA_ERROR_OUT_OF_MEMORY" {
+		t.Errorf("too much memory: %v", err)
+	}
+	p := alloc(t, d, 4)
+	fake.fail("cuStreamEndCapture", 719, 0)
+	if _, err := d.Record(func() error { return nil }); err == nil || !strings.Contains(err.Error(), "cuStreamEndCapture: CUDA_ERROR_LAUNCH_FAILED") {
+		t.Errorf("a recording that fails: %v", err)
+	}
+	fake.fail("cuStreamSynchronize", 700, 0)
+	if err := d.Sync(); err == nil || !strings.HasPrefix(err.Error(), "cuStreamSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS (the GPU's work was lost") {
+		t.Errorf("a device that is lost: %v", err)
+	}
+	if err := d.Upload(p, []byte{1, 2}); err == nil || !strings.Contains(err.Error(), "CUDA_ERROR_ILLEGAL_ADDRESS") {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+func TestOldDriversAndMissingFunctions(t *testing.T) {
+	if _, err := Open(newFake(t, "-DVERSION=11080").Libraries); err == nil || !strings.Contains(err.Error(), "the driver is for CUDA 11.8: 12.0 or later is needed") {
+		t.Errorf("an old driver: %v", err)
+	}
+	if _, err := Open(newFake(t, "-DWITHOUT_cuGraphLaunch").Libraries); err == nil || !strings.Contains(err.Error(), "libcuda.so.1 has no cuGraphLaunch: CUDA 12.0 or later is needed") {
+		t.Errorf("a driver without a function: %v", err)
+	}
+	if l := newFake(t, "-DVERSION=12040"); strings.Contains(strings.Join(l.NVRTC.Files, " "), ".13") {
+		t.Errorf("for a driver of CUDA 12, %v are looked for", l.NVRTC.Files)
+	}
+}
+
+func TestNoLibraries(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "libcuda.so.1"), []byte("text"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	l := find([]string{dir, filepath.Join(dir, "none")})
+	_, err := Open(l)
+	for _, want := range []string{"libcuda.so.1 not found (looked in " + dir, "could not open " + filepath.Join(dir, "libcuda.so.1"), "install NVIDIA's driver", LibrariesEnv} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestCompile(t *testing.T) {
+	l := newFake(t).Libraries
+	if image, err := Compile(l, "k.cu", "x", "--gpu-architecture=sm_90"); err != nil || string(image) != "kernels:x" {
+		t.Errorf("%q, %v", image, err)
+	}
+	if image, err := Compile(l, "k.cu", "x", "--gpu-architecture=compute_90"); err != nil || string(image) != "ptx\x00" {
+		t.Errorf("%q, %v", image, err)
+	}
+	if _, err := Compile(l, "k.cu", "#error", "--gpu-architecture=sm_90"); err == nil || err.Error() != "k.cu: nvrtcCompileProgram: NVRTC_ERROR_COMPILATION\nline 1: #error" {
+		t.Errorf("%v", err)
+	}
+	if _, err := Compile(l, "k.cu", "x"); err == nil {
+		t.Error("no architecture is allowed")
+	}
+}
+
+// The tag "static" leaves out what makes a binary need a loader.
+func TestStatic(t *testing.T) {
+	for tags, want := range map[string]bool{"": true, "static": false} {
+		file := filepath.Join(t.TempDir(), "effnet")
+		cmd := exec.Command("go", "build", "-tags", tags, "-o", file, "effnet/cmd/effnet")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		f, err := elf.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		interpreter := false
+		for _, p := range f.Progs {
+			interpreter = interpreter || p.Type == elf.PT_INTERP
+		}
+		f.Close()
+		if interpreter != want {
+			t.Errorf("tags %q: needs a loader is %v, want %v", tags, interpreter, want)
+		}
+	}
+}

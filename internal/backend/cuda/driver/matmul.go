@@ -1,0 +1,165 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// Numbers of cublasLt.h, cublas_api.h and library_types.h.
+const (
+	float32Type    = 0 // CUDA_R_32F
+	descTransA     = 3 // CUBLASLT_MATMUL_DESC_TRANSA
+	descTransB     = 4
+	descEpilogue   = 7
+	descBias       = 8 // CUBLASLT_MATMUL_DESC_BIAS_POINTER
+	epilogueBias   = 4 // CUBLASLT_EPILOGUE_BIAS
+	prefWorkspace  = 1 // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+	prefAlignment  = 5 // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; those of B, C and D follow
+	algorithmWords = 8 // cublasLtMatmulAlgo_t
+)
+
+// computeTypes are cublasComputeType_t's: CUBLAS_COMPUTE_32F, _32F_FAST_TF32,
+// _32F_FAST_16BF.
+var computeTypes = map[Precision]uintptr{FP32: 68, TF32: 77, BF16: 75}
+
+// workspaceBytes is NVIDIA's advice for cuBLAS on its newest GPUs.
+const workspaceBytes = 32 << 20
+
+// heuristic is cublasLtMatmulHeuristicResult_t.
+type heuristic struct {
+	algorithm [algorithmWords]uint64
+	workspace uint64
+	state     int32
+	waves     float32
+	_         [4]int32
+}
+
+// ltProduct is a Product by cuBLASLt.
+type ltProduct struct {
+	d       *Device
+	m       Matmul
+	desc    uintptr
+	x, y, z uintptr // layouts of the left factor, the right one and the result
+	best    heuristic
+	alpha   float32
+	beta    float32
+	bias    uint64 // where the bias lies
+}
+
+// Matmul makes a product ready: its descriptions, and the algorithm that cuBLASLt
+// thinks best. cuBLASLt's matrices are column-major, which is what a row-major matrix
+// is if its rows are called columns: so it is asked for C' = op(B)'·op(A)', and B is
+// the left factor.
+func (d *Device) Matmul(m Matmul) (_ Product, err error) {
+	compute, ok := computeTypes[m.Precision]
+	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < 4 {
+		return nil, fmt.Errorf("no such product: %+v", m)
+	}
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	p := &ltProduct{d: d, m: m, alpha: 1}
+	if err = p.describe(compute); err == nil {
+		err = p.choose()
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// describe makes the descriptions.
+func (p *ltProduct) describe(compute uintptr) error {
+	lt, m := p.d.lt, p.m
+	if err := lt.descCreate.call(uintptr(unsafe.Pointer(&p.desc)), compute, float32Type); err != nil {
+		return err
+	}
+	set := func(attribute uintptr, value int32) error {
+		return lt.descSet.call(p.desc, attribute, uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value))
+	}
+	flag := map[bool]int32{true: 1} // CUBLAS_OP_T
+	if err := set(descTransA, flag[m.TransB]); err != nil {
+		return err
+	}
+	if err := set(descTransB, flag[m.TransA]); err != nil {
+		return err
+	}
+	if m.Bias {
+		if err := set(descEpilogue, epilogueBias); err != nil {
+			return err
+		}
+	}
+	// A row-major [R,C] is a column-major C x R, with columns C apart.
+	layout := func(at *uintptr, rows, columns int, transposed bool) error {
+		if transposed {
+			rows, columns = columns, rows
+		}
+		return lt.layoutCreate.call(uintptr(unsafe.Pointer(at)), float32Type, uintptr(columns), uintptr(rows), uintptr(columns))
+	}
+	if err := layout(&p.x, m.K, m.N, m.TransB); err != nil {
+		return err
+	}
+	if err := layout(&p.y, m.M, m.K, m.TransA); err != nil {
+		return err
+	}
+	return layout(&p.z, m.M, m.N, false)
+}
+
+// choose asks for the best algorithm.
+func (p *ltProduct) choose() (err error) {
+	lt := p.d.lt
+	var preference uintptr
+	if err := lt.preferenceCreate.call(uintptr(unsafe.Pointer(&preference))); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lt.preferenceDestroy.call(preference)) }()
+	most := uint64(workspaceBytes)
+	if err := lt.preferenceSet.call(preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
+		return err
+	}
+	align := uint32(p.m.Align)
+	for operand := range uintptr(4) {
+		if err := lt.preferenceSet.call(preference, prefAlignment+operand, uintptr(unsafe.Pointer(&align)), unsafe.Sizeof(align)); err != nil {
+			return err
+		}
+	}
+	var found int32
+	err = lt.algoGetHeuristic.call(p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, 1, uintptr(unsafe.Pointer(&p.best)), uintptr(unsafe.Pointer(&found)))
+	if err == nil && found < 1 {
+		err = fmt.Errorf("cuBLASLt has no algorithm for %+v", p.m)
+	}
+	return err
+}
+
+// Run implements Product.
+func (p *ltProduct) Run(a, b, bias, c Pointer) error {
+	if err := p.d.enter(); err != nil {
+		return err
+	}
+	if p.m.Bias {
+		p.bias = uint64(bias)
+		if err := p.d.lt.descSet.call(p.desc, descBias, uintptr(unsafe.Pointer(&p.bias)), unsafe.Sizeof(p.bias)); err != nil {
+			return err
+		}
+	}
+	return p.d.lt.product.call(p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
+		uintptr(unsafe.Pointer(&p.beta)), uintptr(c), p.z, uintptr(c), p.z,
+		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), workspaceBytes, p.d.stream)
+}
+
+// Close implements Product.
+func (p *ltProduct) Close() (err error) {
+	for _, h := range []struct {
+		handle  *uintptr
+		destroy *entry
+	}{
+		{&p.x, &p.d.lt.layoutDestroy}, {&p.y, &p.d.lt.layoutDestroy}, {&p.z, &p.d.lt.layoutDestroy}, {&p.desc, &p.d.lt.descDestroy},
+	} {
+		if *h.handle != 0 {
+			err = errors.Join(err, h.destroy.call(*h.handle))
+			*h.handle = 0
+		}
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+// What the driver package calls of libcuda, libcublasLt and libnvrtc, on the
+// processor: device memory is malloc's, work is done at once, and every handle that
+// is given out is counted until it comes back. It is compiled three times, as the
+// three libraries, and by the test with -DWITHOUT_NAME to lack a function.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long u64;
+
+#ifdef DRIVER
+
+static const char* failing = "";
+static int failCode, failAfter, lost, left, captured;
+static long alignOf;
+
+// fake_fail makes the call of a name after so many fail with a code; every call
+// after it too, if the code is one that loses the device.
+void fake_fail(const char* name, int code, int after) { failing = strdup(name), failCode = code, failAfter = after, lost = 0; }
+
+// fake_left is how many handles are still out.
+int fake_left(void) { return left; }
+
+static int fails(const char* name) {
+    if (lost) return lost;
+    if (strcmp(name, failing) || failAfter-- > 0) return 0;
+    failing = "";
+    if (failCode >= 700) lost = failCode;
+    return failCode;
+}
+#define CALL \
+    do { \
+        int code = fails(__func__); \
+        if (code) return code; \
+    } while (0)
+
+int cuDriverGetVersion(int* v) { *v = VERSION; return 0; }
+int cuGetErrorName(int code, const char** name) {
+    *name = code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == 100 ? "CUDA_ERROR_NO_DEVICE" : code == 200 ? "CUDA_ERROR_INVALID_IMAGE"
+          : code == 500 ? "CUDA_ERROR_NOT_FOUND" : code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : 0;
+    return *name ? 0 : 1;
+}
+int cuInit(unsigned flags) { CALL; return 0; }
+int cuDeviceGetCount(int* n) { CALL; *n = 1; return 0; }
+int cuDeviceGet(int* d, int i) { CALL; *d = i; return 0; }
+int cuDeviceGetName(char* name, int n, int d) { CALL; snprintf(name, n, "Fake GPU"); return 0; }
+int cuDeviceGetAttribute(int* v, int a, int d) { CALL; *v = a == 75 ? 9 : a == 76 ? 0 : -1; return 0; }
+int cuDevicePrimaryCtxRetain(void** c, int d) { CALL; left++; *c = (void*)1; return 0; }
+int cuDevicePrimaryCtxRelease_v2(int d) { left--; CALL; return 0; }
+int cuCtxSetCurrent(void* c) { return c == (void*)1 ? 0 : 201; }
+int cuMemGetInfo_v2(size_t* free, size_t* total) { CALL; *free = 1 << 30, *total = 2l << 30; return 0; }
+int cuMemAlloc_v2(u64* p, size_t n) { CALL; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); return 0; }
+int cuMemFree_v2(u64 p) { left--; free((void*)p); CALL; return 0; }
+int cuMemHostAlloc(void** p, size_t n, unsigned flags) { CALL; left++; *p = malloc(n); return 0; }
+int cuMemFreeHost(void* p) { left--; free(p); CALL; return 0; }
+int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { CALL; memcpy((void*)d, s, n); return 0; }
+int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { CALL; memcpy(d, (void*)s, n); return 0; }
+int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { CALL; memmove((void*)d, (void*)s, n); return 0; }
+int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { CALL; memset((void*)d, v, n); return 0; }
+int cuStreamCreate(void** s, unsigned flags) { CALL; if (flags != 1) return 1; left++; *s = (void*)2; return 0; }
+int cuStreamDestroy_v2(void* s) { left--; CALL; return 0; }
+int cuStreamSynchronize(void* s) { CALL; return 0; }
+int cuEventCreate(void** e, unsigned flags) { CALL; left++; *e = (void*)3; return 0; }
+int cuEventDestroy_v2(void* e) { left--; CALL; return 0; }
+int cuEventRecord(void* e, void* s) { CALL; return 0; }
+int cuEventSynchronize(void* e) { CALL; return 0; }
+int cuModuleLoadData(void** m, const void* image) { CALL; if (strncmp(image, "kernels:", 8)) return 200; left++; *m = strdup(image); return 0; }
+int cuModuleUnload(void* m) { left--; free(m); CALL; return 0; }
+int cuModuleGetFunction(void** f, void* m, const char* name) {
+    CALL;
+    *f = strstr(m, name);
+    return *f ? 0 : 500;
+}
+
+// The one kernel: p[i] += v for i < n.
+typedef struct { float* p; float v; int n; } Launched;
+static Launched graph[100];
+static void add(Launched l) { for (int i = 0; i < l.n; i++) l.p[i] += l.v; }
+
+int cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** args, void** extra) {
+    CALL;
+    if (gx != 2 || gy != 3 || gz != 4 || bx != 5 || by != 6 || bz != 7 || shared != 8 || stream != (void*)2 || extra) return 1;
+    Launched l = {*(float**)args[0], *(float*)args[1], *(int*)args[2]};
+    if (captured) graph[captured++ - 1] = l; else add(l);
+    return 0;
+}
+int cuStreamBeginCapture_v2(void* s, int mode) { CALL; captured = 1; return 0; }
+int cuStreamEndCapture(void* s, void** g) { int n = captured - 1; captured = 0; CALL; left++; *g = (void*)(size_t)(n + 1); return 0; }
+int cuGraphInstantiateWithFlags(void** e, void* g, u64 flags) { CALL; left++; *e = g; return 0; }
+#ifndef WITHOUT_cuGraphLaunch
+int cuGraphLaunch(void* e, void* s) { CALL; for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
+#endif
+int cuGraphExecDestroy(void* e) { left--; CALL; return 0; }
+int cuGraphDestroy(void* g) { left--; CALL; return 0; }
+
+#elif defined(CUBLASLT)
+
+typedef struct { int compute, transA, transB, epilogue; float* bias; } Desc;
+typedef struct { u64 rows, columns; int64_t ld; } Layout;
+static int left;
+int fake_left(void) { return left; }
+
+size_t cublasLtGetVersion(void) { return 130100; }
+const char* cublasLtGetStatusName(int code) { return code == 7 ? "CUBLAS_STATUS_INVALID_VALUE" : code == 15 ? "CUBLAS_STATUS_NOT_SUPPORTED" : "?"; }
+int cublasLtCreate(void** h) { left++; *h = malloc(1); return 0; }
+int cublasLtDestroy(void* h) { left--; free(h); return 0; }
+int cublasLtMatmulDescCreate(void** d, int compute, int type) {
+    if (type != 0) return 7;
+    left++;
+    Desc* p = calloc(1, sizeof *p);
+    p->compute = compute, p->epilogue = 1;
+    *d = p;
+    return 0;
+}
+int cublasLtMatmulDescDestroy(void* d) { left--; free(d); return 0; }
+int cublasLtMatmulDescSetAttribute(Desc* d, int a, const void* v, size_t n) {
+    if (a == 8 ? n != 8 : n != 4) return 7;
+    if (a == 3) d->transA = *(int*)v; else if (a == 4) d->transB = *(int*)v; else if (a == 7) d->epilogue = *(int*)v; else if (a == 8) d->bias = *(float**)v; else return 7;
+    return 0;
+}
+int cublasLtMatrixLayoutCreate(void** l, int type, u64 rows, u64 columns, int64_t ld) {
+    if (type != 0 || ld < (int64_t)rows) return 7;
+    left++;
+    Layout* p = malloc(sizeof *p);
+    *p = (Layout){rows, columns, ld};
+    *l = p;
+    return 0;
+}
+int cublasLtMatrixLayoutDestroy(void* l) { left--; free(l); return 0; }
+int cublasLtMatmulPreferenceCreate(void** p) { left++; *p = calloc(16, 8); return 0; }
+int cublasLtMatmulPreferenceDestroy(void* p) { left--; free(p); return 0; }
+int cublasLtMatmulPreferenceSetAttribute(u64* p, int a, const void* v, size_t n) {
+    if (a == 1 && n == 8) p[1] = *(u64*)v; else if (a >= 5 && a <= 8 && n == 4) p[a] = *(unsigned*)v; else return 7;
+    return 0;
+}
+int cublasLtMatmulAlgoGetHeuristic(void* h, Desc* d, Layout* a, Layout* b, Layout* c, Layout* e, u64* p, int asked, void* results, int* found) {
+    if (asked != 1 || p[1] != 32 << 20 || !p[5] || p[5] != p[8]) return 7;
+    if (d->compute != 68 && d->compute != 75 && d->compute != 77) { *found = 0; return 15; }
+    memset(results, 0x5a, 64);
+    *found = 1;
+    return 0;
+}
+
+// D = op(A)·op(B) + bias, all column-major; the bias is one value a row of D.
+int cublasLtMatmul(void* h, Desc* d, const float* alpha, const float* A, Layout* a, const float* B, Layout* b, const float* beta, const float* C, Layout* c,
+                   float* D, Layout* e, const unsigned char* algorithm, void* workspace, size_t bytes, void* stream) {
+    if (*alpha != 1 || *beta != 0 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || stream != (void*)2 || C != D) return 7;
+    u64 k = d->transA ? a->rows : a->columns;
+    if (e->rows != (d->transA ? a->columns : a->rows) || e->columns != (d->transB ? b->rows : b->columns) || k != (d->transB ? b->columns : b->rows)) return 7;
+    for (u64 i = 0; i < e->rows; i++)
+        for (u64 j = 0; j < e->columns; j++) {
+            double sum = d->epilogue == 4 ? d->bias[i] : 0;
+            for (u64 t = 0; t < k; t++) sum += (double)(d->transA ? A[i * a->ld + t] : A[t * a->ld + i]) * (d->transB ? B[t * b->ld + j] : B[j * b->ld + t]);
+            D[j * e->ld + i] = (float)sum;
+        }
+    return 0;
+}
+
+#else // NVRTC
+
+typedef struct { char* source; char log[100]; } Program;
+int nvrtcVersion(int* major, int* minor) { *major = 13, *minor = 1; return 0; }
+const char* nvrtcGetErrorString(int code) { return code == 6 ? "NVRTC_ERROR_COMPILATION" : "?"; }
+int nvrtcCreateProgram(Program** p, const char* source, const char* name, int n, void* a, void* b) {
+    *p = calloc(1, sizeof **p);
+    (*p)->source = strdup(source);
+    return 0;
+}
+int nvrtcDestroyProgram(Program** p) { free((*p)->source), free(*p); return 0; }
+int nvrtcCompileProgram(Program* p, int n, const char** options) {
+    if (strstr(p->source, "#error")) { snprintf(p->log, 100, "line 1: #error"); return 6; }
+    snprintf(p->log, 100, "%s", options[n - 1]);
+    return 0;
+}
+int nvrtcGetProgramLogSize(Program* p, size_t* n) { *n = strlen(p->log) + 1; return 0; }
+int nvrtcGetProgramLog(Program* p, char* log) { strcpy(log, p->log); return 0; }
+int nvrtcGetPTXSize(Program* p, size_t* n) { *n = 4; return 0; }
+int nvrtcGetPTX(Program* p, char* out) { memcpy(out, "ptx", 4); return 0; }
+int nvrtcGetCUBINSize(Program* p, size_t* n) { *n = 8 + strlen(p->source); return 0; }
+int nvrtcGetCUBIN(Program* p, char* out) { memcpy(out, "kernels:", 8), memcpy(out + 8, p->source, strlen(p->source)); return 0; }
+
+#endif

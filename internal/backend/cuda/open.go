@@ -1,0 +1,45 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// Open opens the GPU that driver.DeviceEnv names, and compiles the kernels for it
+// unless that was done before. precision is of matrix products.
+func Open(precision driver.Precision) (*Backend, error) {
+	wrap := func(err error) error { return &backend.Error{Device: "cuda", Op: "open", Err: err} }
+	libraries := driver.Find()
+	d, err := driver.Open(libraries)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	compile := func(source string, options []string) ([]byte, error) {
+		return driver.Compile(libraries, "effnet.cu", source, options...)
+	}
+	kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, compile)
+	if err == nil {
+		err = d.Load(kernels)
+	}
+	if err != nil {
+		return nil, wrap(errors.Join(err, d.Close()))
+	}
+	return newBackend(d, precision), nil
+}
+
+// Libraries says what was found of CUDA, and what to do about the rest: lines for
+// people.
+func Libraries() (found, missing []string) {
+	all := driver.Find()
+	for _, l := range []*driver.Library{&all.Driver, &all.NVRTC, &all.CublasLt} {
+		if err := l.Err(); err != nil {
+			missing = append(missing, err.Error())
+		} else {
+			found = append(found, fmt.Sprintf("%s for CUDA %s, %s", l.Name, l.Version, l.Path))
+		}
+	}
+	return found, missing
+}
