@@ -26,7 +26,7 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs train trial report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
-		"backend backend/cpu backend/cpu/kernel" + commands,
+		"backend backend/cpu backend/cpu/kernel backend/cuda" + commands,
 
 	"internal/trial":   "scale gonum.org/v1/gonum",
 	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
@@ -43,6 +43,8 @@ var mayImport = map[string]string{
 	"internal/ops":   "backend github.com/chewxy/hm" + gorgonia,
 
 	"internal/backend/backendtest": "backend",
+	"internal/backend/cuda":        "backend backend/cuda/driver atomicfile unsafe",
+	"internal/backend/cuda/driver": "github.com/ebitengine/purego unsafe",
 	"internal/backend/cpu":         "backend backend/cpu/kernel unsafe",
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
 	"internal/backend":             "",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -113,7 +114,7 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	if err != nil {
 		return err
 	}
-	b, err := openBackend(opts.Device, opts.Threads)
+	b, err := openBackend(opts.Device, opts.Precision, opts.Threads)
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,8 @@ func (s *benchmark) infer() error {
 	if s.inference, err = s.net.Inference(s.batch); err != nil {
 		return err
 	}
-	s.step, s.arena = s.inference.Run, s.inference.ArenaBytes()
+	s.arena = s.inference.ArenaBytes()
+	s.step = func() error { return errors.Join(s.inference.Run(), s.backend.Sync()) }
 	return s.backend.Upload(s.inference.Images, randomImages(s.inference.Images.Len))
 }
 
@@ -218,7 +220,7 @@ func (s *benchmark) train(seed uint64, smoothing float64) error {
 			return err
 		}
 		_, err := s.update.Step(learningRate)
-		return err
+		return errors.Join(err, s.backend.Sync())
 	}
 	if err := s.backend.Upload(t.Images, randomImages(t.Images.Len)); err != nil {
 		return err

@@ -140,7 +140,7 @@ func rounded(d time.Duration) string {
 // latency is the time of one image's forward pass, with random weights: the median
 // of a few.
 func latency(ctx context.Context, cfg config.Config, a scale.Arch) (time.Duration, error) {
-	b, err := openBackend(cfg.Device, cfg.Threads)
+	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
 	if err != nil {
 		return 0, err
 	}

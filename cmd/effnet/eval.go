@@ -30,14 +30,15 @@ import (
 // deviceOptions say where a network runs; every command that takes a checkpoint
 // has them.
 type deviceOptions struct {
-	Device  string
-	Threads int
-	JSON    bool
+	Device, Precision string
+	Threads           int
+	JSON              bool
 }
 
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Device, "device", "cpu", "cpu or cuda")
+	flags.StringVar(&o.Precision, "precision", "fp32", "of matrix products on cuda: fp32, tf32 or bf16")
 	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }
@@ -53,7 +54,7 @@ func (o *deviceOptions) Validate() error {
 // openNetwork loads a checkpoint, or another program's weights, on the device, and
 // says on stderr what it took those for. The caller closes the backend.
 func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Network, *checkpoint.Meta, error) {
-	b, err := openBackend(o.Device, o.Threads)
+	b, err := openBackend(o.Device, o.Precision, o.Threads)
 	if err != nil {
 		return nil, nil, nil, err
 	}

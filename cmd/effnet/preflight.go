@@ -169,7 +169,11 @@ func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, er
 	}
 	limit := int64(cfg.Memory * (1 << 30))
 	if limit == 0 {
-		limit = totalMemory() / 4 * 3
+		memory, err := deviceMemory(cfg.Device)
+		if err != nil {
+			return cfg, err
+		}
+		limit = memory / 4 * 3
 	}
 	if limit == 0 {
 		return cfg, usageError{errors.New("--memory: this system does not say how much it has (give the GiB that a batch may fill)")}
@@ -240,7 +244,7 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	p.write(w, j.cfg.Epochs)
-	b, err := openBackend(j.cfg.Device, j.cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Threads)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ wins over the environment, which wins over the file.`,
 		newSummaryCommand(),
 		newSearchCommand(),
 		newStudyCommand(),
+		newDoctorCommand(),
 		newVersionCommand(),
 	)
 	return cmd

@@ -104,10 +104,14 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := mustFit(j.cfg, options.Arch, j.trainSet.Len(), totalMemory()); err != nil {
+	memory, err := deviceMemory(j.cfg.Device)
+	if err == nil {
+		err = mustFit(j.cfg, options.Arch, j.trainSet.Len(), memory)
+	}
+	if err != nil {
 		return err
 	}
-	b, err := openBackend(j.cfg.Device, j.cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Threads)
 	if err != nil {
 		return err
 	}

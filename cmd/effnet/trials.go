@@ -146,7 +146,7 @@ func (c *contest) stepTime(a scale.Arch) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	b, err := openBackend(c.cfg.Device, c.share(c.cfg.Threads))
+	b, err := openBackend(c.cfg.Device, c.cfg.Precision, c.share(c.cfg.Threads))
 	if err != nil {
 		return 0, err
 	}

@@ -18,15 +18,19 @@ import (
 
 // run trains, and returns where each network stands, the best first.
 func (c *contest) run(ctx context.Context) ([]trial.Standing, error) {
+	memory, err := deviceMemory(c.cfg.Device)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range c.plan.Entries {
-		if err := mustFit(c.cfg, e.Arch, c.trainSet.Len(), totalMemory()/int64(c.opts.Jobs)); err != nil {
+		if err := mustFit(c.cfg, e.Arch, c.trainSet.Len(), memory/int64(c.opts.Jobs)); err != nil {
 			return nil, err
 		}
 	}
 	if _, err := trainSettings(c.cfg, c.plan.Entries[0].Arch, c.trainSet); err != nil {
 		return nil, err
 	}
-	b, err := openBackend(c.cfg.Device, c.share(c.cfg.Threads))
+	b, err := openBackend(c.cfg.Device, c.cfg.Precision, c.share(c.cfg.Threads))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +77,7 @@ func (c *contest) train(ctx context.Context, t trial.Trial) (out trial.Outcome, 
 		return out, err
 	}
 	o.Until, o.Resume, o.LogInterval = t.Until, train.HasState(o.Out), cfg.LogInterval
-	b, err := openBackend(cfg.Device, cfg.Threads)
+	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
 	if err != nil {
 		return out, err
 	}

@@ -57,6 +57,14 @@ type Splitter interface {
 	Each(n int, task func(worker, i int))
 }
 
+// Recorder is a Backend that can keep a sequence of launches and do all of it at
+// once, which costs less than one by one.
+type Recorder interface {
+	Backend
+	// Record returns what run launches, without doing it. run does nothing else.
+	Record(run func()) (Launch, error)
+}
+
 // Buffer is device memory.
 type Buffer interface {
 	Len() int // float32 values

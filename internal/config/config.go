@@ -107,6 +107,7 @@ type Config struct {
 
 	Seed        int    `yaml:"seed" help:"of every random number"`
 	Device      string `yaml:"device" help:"cpu or cuda"`
+	Precision   string `yaml:"precision" help:"of matrix products on cuda: fp32, tf32 or bf16; values in memory and sums are float32"`
 	Workers     int    `yaml:"workers" help:"goroutines that read images; 0 for one a core"`
 	Prefetch    int    `yaml:"prefetch" help:"batches that are read while one is computed"`
 	Threads     int    `yaml:"threads" help:"threads that compute; 0 for one a core"`
@@ -132,7 +133,7 @@ func Default() Config {
 		GradAccum: 1, Opt: "rmsprop", Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Decay: 0.9, OptEps: 1e-3, WeightDecay: 1e-5,
 		Sched: "exponential", DecayEpochs: 2.4, DecayRate: 0.97, WarmupEpochs: 5, Smoothing: 0.1,
 		Freeze: "none", LayerDecay: 1, HeadLR: 1,
-		Seed: 42, Device: "cpu", Prefetch: 2, LogInterval: 50, SaveEvery: "1epoch", Keep: 1,
+		Seed: 42, Device: "cpu", Precision: "fp32", Prefetch: 2, LogInterval: 50, SaveEvery: "1epoch", Keep: 1,
 	}
 }
 

@@ -144,6 +144,7 @@ func (c Config) checks() []check {
 
 		{"seed", c.Seed, c.Seed >= 0, "0 or more"},
 		name("device", c.Device, "cpu", "cuda"),
+		name("precision", c.Precision, "fp32", "tf32", "bf16"),
 		number("workers", c.Workers, 0, 1024),
 		number("prefetch", c.Prefetch, 0, 1024),
 		number("threads", c.Threads, 0, 1024),

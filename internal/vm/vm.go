@@ -28,6 +28,9 @@ type Machine struct {
 	feeds    []feed
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
+
+	ran    bool           // once
+	replay backend.Launch // all programs, where the backend can record them
 }
 
 // feed is an input whose value comes from gorgonia.Let.
@@ -111,10 +114,32 @@ func (m *Machine) RunAll() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	for _, p := range m.programs {
-		p.All()
+	m.Prepare()
+	return m.launch()
+}
+
+// launch runs the programs. The second time and later, they are one launch if the
+// backend is a Recorder.
+func (m *Machine) launch() (err error) {
+	if r, ok := m.backend.(backend.Recorder); ok && m.ran && m.replay == nil {
+		if m.replay, err = r.Record(m.each); err != nil {
+			return fmt.Errorf("vm: %w", err)
+		}
+	}
+	m.ran = true
+	if m.replay != nil {
+		m.replay()
+	} else {
+		m.each()
 	}
 	return nil
+}
+
+// each runs the programs one by one.
+func (m *Machine) each() {
+	for _, p := range m.programs {
+		p.Run()
+	}
 }
 
 // Prepare makes what the launches need of weights and statistics that are bound:
@@ -133,10 +158,7 @@ func (m *Machine) RunPrepared() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	for _, p := range m.programs {
-		p.Run()
-	}
-	return nil
+	return m.launch()
 }
 
 // upload takes the inputs' values from gorgonia.Let.

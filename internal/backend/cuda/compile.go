@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"runtime"
 
 	"effnet/internal/backend"
 )
@@ -15,8 +16,11 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if err := c.compile(spec, places(operands)); err != nil {
 		return backend.Program{}, err
 	}
-	run, err := c.launch(fmt.Sprintf("%T", spec))
-	return backend.Program{Run: run}, err
+	launch, err := c.launch(fmt.Sprintf("%T", spec))
+	return backend.Program{Run: func() {
+		launch()
+		runtime.KeepAlive(operands) // the launch has their addresses alone
+	}}, err
 }
 
 // compile adds the launches of a Spec.

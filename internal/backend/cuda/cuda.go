@@ -8,6 +8,8 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -44,7 +46,8 @@ type Backend struct {
 	functions map[string]driver.Function
 	products  []driver.Product
 	graphs    []driver.Graph
-	memory    []driver.Pointer
+	memory    map[driver.Pointer]bool // what is allocated
+	unused    unused
 	scratch   driver.Pointer // for what a launch keeps no longer than it runs
 	room      int64          // bytes of scratch
 	failed    error          // the first launch that failed
@@ -55,22 +58,43 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}}
 }
 
 // Name is "cuda" and the GPU's name.
 func (b *Backend) Name() string { return "cuda/" + b.device.Name() }
 
+// buffer is memory that is freed some time after nothing refers to it any more.
 type buffer struct {
 	at driver.Pointer
 	n  int
 }
 
-func (b buffer) Len() int { return b.n }
+func (b *buffer) Len() int { return b.n }
+
+// unused is memory whose buffers are gone. Go's collector adds to it.
+type unused struct {
+	sync.Mutex
+	list []driver.Pointer
+}
+
+func (u *unused) add(at driver.Pointer) {
+	u.Lock()
+	defer u.Unlock()
+	u.list = append(u.list, at)
+}
+
+func (u *unused) take() []driver.Pointer {
+	u.Lock()
+	defer u.Unlock()
+	list := u.list
+	u.list = nil
+	return list
+}
 
 // address of a view's first value.
 func address(v backend.View) driver.Pointer {
-	return v.Buffer.(buffer).at + driver.Pointer(4*v.Offset)
+	return v.Buffer.(*buffer).at + driver.Pointer(4*v.Offset)
 }
 
 // Alloc implements backend.Backend.
@@ -82,25 +106,56 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return buffer{at, n}, nil
+	buf := &buffer{at, n}
+	runtime.AddCleanup(buf, b.unused.add, at)
+	return buf, nil
 }
 
-// alloc allocates bytes that are freed by Close.
-func (b *Backend) alloc(bytes int64) (driver.Pointer, error) {
+// alloc allocates bytes that are freed by Close, if not before.
+func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 	bytes = max(bytes, 4)
-	free, _, err := b.device.Memory()
-	if err == nil && bytes > free {
-		err = fmt.Errorf("only %.2f GiB are free (lower --batch-size or --img-size)", gib(free))
+	if err = b.reclaim(); err == nil {
+		at, err = b.allocate(bytes)
 	}
-	var at driver.Pointer
-	if err == nil {
-		at, err = b.device.Alloc(bytes)
+	if err != nil { // what the collector has not found yet may be enough
+		runtime.GC()
+		if err = b.reclaim(); err == nil {
+			at, err = b.allocate(bytes)
+		}
 	}
 	if err != nil {
 		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
 	}
-	b.memory = append(b.memory, at)
+	b.memory[at] = true
 	return at, nil
+}
+
+// allocate allocates if there is room for so many bytes.
+func (b *Backend) allocate(bytes int64) (driver.Pointer, error) {
+	free, _, err := b.device.Memory()
+	if err != nil {
+		return 0, err
+	}
+	if bytes > free {
+		return 0, fmt.Errorf("only %.2f GiB are free (lower --batch-size or --img-size)", gib(free))
+	}
+	return b.device.Alloc(bytes)
+}
+
+// reclaim frees the memory of buffers that are gone.
+func (b *Backend) reclaim() error {
+	list := b.unused.take()
+	if len(list) == 0 {
+		return nil
+	}
+	err := b.device.Sync()
+	for _, at := range list {
+		if b.memory[at] {
+			delete(b.memory, at)
+			err = errors.Join(err, b.device.Free(at))
+		}
+	}
+	return err
 }
 
 func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
@@ -173,7 +228,7 @@ func (b *Backend) Close() error {
 	for _, p := range b.products {
 		err = errors.Join(err, p.Close())
 	}
-	for _, at := range b.memory {
+	for at := range b.memory {
 		err = errors.Join(err, b.device.Free(at))
 	}
 	b.graphs, b.products, b.memory = nil, nil, nil

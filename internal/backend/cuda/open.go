@@ -9,8 +9,8 @@ import (
 )
 
 // Open opens the GPU that driver.DeviceEnv names, and compiles the kernels for it
-// unless that was done before. precision is of matrix products.
-func Open(precision driver.Precision) (*Backend, error) {
+// unless that was done before. precision is of matrix products: fp32, tf32 or bf16.
+func Open(precision string) (*Backend, error) {
 	wrap := func(err error) error { return &backend.Error{Device: "cuda", Op: "open", Err: err} }
 	libraries := driver.Find()
 	d, err := driver.Open(libraries)
@@ -27,7 +27,17 @@ func Open(precision driver.Precision) (*Backend, error) {
 	if err != nil {
 		return nil, wrap(errors.Join(err, d.Close()))
 	}
-	return newBackend(d, precision), nil
+	return newBackend(d, driver.Precision(precision)), nil
+}
+
+// Memory is the bytes of the GPU that are free.
+func Memory() (int64, error) {
+	d, err := driver.Open(driver.Find())
+	if err != nil {
+		return 0, &backend.Error{Device: "cuda", Op: "open", Err: err}
+	}
+	free, _, err := d.Memory()
+	return free, errors.Join(err, d.Close())
 }
 
 // Libraries says what was found of CUDA, and what to do about the rest: lines for
@@ -37,6 +47,9 @@ func Libraries() (found, missing []string) {
 	for _, l := range []*driver.Library{&all.Driver, &all.NVRTC, &all.CublasLt} {
 		if err := l.Err(); err != nil {
 			missing = append(missing, err.Error())
+			if l == &all.Driver {
+				break // without it, the others are of no use
+			}
 		} else {
 			found = append(found, fmt.Sprintf("%s for CUDA %s, %s", l.Name, l.Version, l.Path))
 		}
