@@ -12,7 +12,7 @@ PYTHON   := python3
 PEERS    :=
 PHOTOS   := photos
 
-.PHONY: build test test-full race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build test test-full test-gpu bench-gpu race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -28,12 +28,25 @@ test-full: ## test afresh, also on the generic kernels, and what needs files bes
 	@echo 'Where they are: EFFNET_PYTHON, a Python with tensorboard, for internal/report, and'
 	@echo 'torch, torchvision, timm, efficientnet_pytorch, keras, h5py, onnx and onnxruntime,'
 	@echo 'for internal/weights; and EFFNET_BROWSER,'
-	@echo 'a Chromium (or one in PATH), for internal/report; without, these tests are skipped.'
+	@echo 'a Chromium (or one in PATH), for internal/report. EFFNET_CUDA_LIBS, a folder with'
+	@echo 'libnvrtc, or CUDA, for internal/backend/cuda. Without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	go vet ./...
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
 	GOEXPERIMENT= go vet ./...
 	GOEXPERIMENT= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
+
+test-gpu: ## what needs an NVIDIA GPU: the kernels on it, and a training beside the CPU's
+	EFFNET_GPU=1 go test -timeout 30m -count=1 -v -run GPU ./internal/backend/cuda
+	go run ./cmd/effnet doctor --device cuda
+
+bench-gpu: build ## training and inference on the GPU, by precision
+	@for p in fp32 tf32 bf16; do \
+		bin/effnet bench --device cuda --precision $$p --variant b0 -b 256 || exit 1; \
+		bin/effnet bench --device cuda --precision $$p --variant b4 -b 64 || exit 1; \
+		bin/effnet bench --device cuda --precision $$p --variant b0 -b 256 --mode infer || exit 1; \
+		bin/effnet bench --device cuda --precision $$p --variant b0 -b 1 --mode infer || exit 1; \
+	done
 
 # The matrix kernels step pointers past their operands, and do not follow them:
 # the one thing that -race's pointer checks are not to look at.

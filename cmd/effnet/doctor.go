@@ -248,14 +248,15 @@ func smallNetwork(b backend.Backend) ([]float32, error) {
 	if err := training.Run(0); err != nil {
 		return nil, err
 	}
-	values := make([]float32, batch*arch.Classes)
-	if err := training.Logits(values); err != nil {
+	logits := batch * arch.Classes
+	values := make([]float32, logits+1+gradients.Len)
+	if err := training.Logits(values[:logits]); err != nil {
 		return nil, err
 	}
 	loss, err := training.Loss()
 	if err != nil {
 		return nil, err
 	}
-	all := append(append(values, float32(loss)), make([]float32, gradients.Len)...)
-	return all, b.Download(all[len(values)+1:], gradients)
+	values[logits] = float32(loss)
+	return values, b.Download(values[logits+1:], gradients)
 }

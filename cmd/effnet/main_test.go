@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"effnet/internal/backend"
+	"effnet/internal/backend/cuda"
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/data"
@@ -39,6 +40,13 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Condition: func(name string) (bool, error) {
+			found, missing := cuda.Libraries()
+			if name != "cuda" {
+				return false, fmt.Errorf("no condition %s", name)
+			}
+			return len(found) > 0 && len(missing) == 0, nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
 			"shards": shards, "flip": flip, "timeless": timeless,

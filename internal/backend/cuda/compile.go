@@ -104,9 +104,9 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		w := vec(s.N, v...)
 		return c.kernel("add", c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
 	case backend.ColumnSum:
-		return c.sum("sumRows", 1, s.Rows, s.Cols, 1, 1, v[1], v[0])
+		return c.sum("sumRows", 1, s.Rows, s.Cols, 1, v[1], v[0])
 	case backend.GlobalAvgPool:
-		return c.sum("sumRows", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[1], v[0])
+		return c.sum("sumRows", s.N, s.Area, s.C, 1/float32(s.Area), v[1], v[0])
 	case backend.GlobalAvgPoolGrad:
 		w := vec(s.C, v...)
 		return c.kernel("spread", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], int32(s.N), int32(s.Area), int32(s.C), w)
@@ -114,7 +114,7 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		w := vec(s.C, v...)
 		return c.kernel("channelScale", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], v[2], int32(s.N), int32(s.Area), int32(s.C), w)
 	case backend.ChannelScaleGrad:
-		return c.sum("sumProducts", s.N, s.Area, s.C, 1, 1, v[2], v[0], v[1])
+		return c.sum("sumProducts", s.N, s.Area, s.C, 1, v[2], v[0], v[1])
 	case backend.DropPath:
 		return c.dropPath(s, v[0], place{}, v[1], v[2])
 	case backend.ResidualAdd:
@@ -127,7 +127,7 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {
 			return err
 		}
-		return c.sum("sumRows", 1, s.N, 1, 1, 1, v[2], losses)
+		return c.sum("sumRows", 1, s.N, 1, 1, v[2], losses)
 	case backend.SoftmaxCrossEntropyGrad:
 		return c.kernel("crossEntropyGrad", c.rows(s.N), v[0], v[1], v[2], v[3], int32(s.N), int32(s.K))
 	}
@@ -147,13 +147,14 @@ func (c *compiler) dropPath(s backend.DropPath, x, shortcut, step, y place) erro
 	return c.kernel("dropPath", g, x, shortcut, step, y, int32(s.N), s.Size, int(s.Seed), int32(s.Layer), s.Survival, 1/s.Survival, w)
 }
 
-// sum compiles a kernel of reduce: quantities sums of each of the segments of rows,
-// times scale. Its arguments are the inputs, the output, segments, rows, parts,
-// channels, scale, then more and vec.
-func (c *compiler) sum(kernel string, segments, rows, channels, quantities int, scale float32, out place, inputs ...place) error {
-	return c.sumWith(kernel, segments, rows, channels, quantities, scale, out, inputs)
+// sum is sumWith for one sum and no more arguments.
+func (c *compiler) sum(kernel string, segments, rows, channels int, scale float32, out place, inputs ...place) error {
+	return c.sumWith(kernel, segments, rows, channels, 1, scale, out, inputs)
 }
 
+// sumWith compiles a kernel of reduce: quantities sums of each of the segments of
+// rows, times scale. Its arguments are the inputs, the output, segments, rows, parts,
+// channels, scale, then more and vec.
 func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities int, scale float32, out place, inputs []place, more ...any) error {
 	w := vec(channels, append([]place{out}, inputs...)...)
 	parts, g := c.reduction(segments, rows, channels, w)
@@ -169,7 +170,7 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 	if err := c.kernel(kernel, g, append(append(args, more...), w)...); err != nil || parts == 1 {
 		return err
 	}
-	return c.sum("sumRows", 1, parts, quantities*segments*channels, 1, scale, out, to)
+	return c.sum("sumRows", 1, parts, quantities*segments*channels, scale, out, to)
 }
 
 // windows compiles depthwise convolutions and pooling.
@@ -208,7 +209,7 @@ func (c *compiler) depthwiseGradWeight(s backend.DepthwiseGradWeight, v []place)
 	if err := c.kernel("depthwiseGradWeight", g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
 		return err
 	}
-	return c.sum("sumRows", taps/group, parts, group*s.In, 1, 1, v[2], to)
+	return c.sum("sumRows", taps/group, parts, group*s.In, 1, v[2], to)
 }
 
 // norms compiles normalisation.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -114,14 +115,15 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 // alloc allocates bytes that are freed by Close, if not before.
 func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 	bytes = max(bytes, 4)
-	if err = b.reclaim(); err == nil {
-		at, err = b.allocate(bytes)
-	}
-	if err != nil { // what the collector has not found yet may be enough
-		runtime.GC()
+	for range 4 {
 		if err = b.reclaim(); err == nil {
 			at, err = b.allocate(bytes)
 		}
+		if err == nil {
+			break
+		}
+		runtime.GC() // what it finds may be enough; cleanups come a moment after
+		time.Sleep(time.Millisecond)
 	}
 	if err != nil {
 		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)

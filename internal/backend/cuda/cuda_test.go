@@ -1,12 +1,152 @@
 package cuda
 
 import (
+	"errors"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/backendtest"
 )
 
 func TestBackend(t *testing.T) {
 	b, _ := emulated(t)
 	backendtest.Test(t, b, 2e-5)
+}
+
+// Kernels do not depend on how many threads a block has.
+func TestBlocksOfAnySize(t *testing.T) {
+	b, _ := emulated(t)
+	for i, spec := range backendtest.Specs() {
+		if i%7 > 0 { // fibers take their time
+			continue
+		}
+		want := backendtest.Operands(spec, uint64(i))
+		b.threads = maxThreads
+		got, err := backendtest.Run(b, spec, want)
+		if err != nil {
+			t.Fatalf("%T%+v: %v", spec, spec, err)
+		}
+		if err := backend.Reference(spec, want); err != nil {
+			t.Fatal(err)
+		}
+		for o := range want {
+			if e := backendtest.RelError(got[o], want[o]); !(e <= 2e-5) {
+				t.Errorf("%T%+v: operand %d: relative error %.2g", spec, spec, o, e)
+			}
+		}
+	}
+}
+
+// Two runs give the same bits.
+func TestSameBits(t *testing.T) {
+	b, _ := emulated(t)
+	s := backend.NormActGradSums{NormAct: backend.NormAct{Rows: 2100, C: 40, Eps: 1e-3, Act: backend.Swish}}
+	var before []float32
+	for range 2 {
+		got, err := backendtest.Run(b, s, backendtest.Operands(s, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got[5] {
+			if before != nil && before[i] != v {
+				t.Fatalf("sum %d is %v and %v", i, before[i], v)
+			}
+		}
+		before = got[5]
+	}
+}
+
+// A launch that fails is an error of whatever waits for it, and later launches do
+// not hide it.
+func TestFailedLaunch(t *testing.T) {
+	b, e := emulated(t)
+	v, err := backend.NewView(b, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Compile(backend.Add{N: 4}, v, v, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.refuse = func(string) error { return errors.New("cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED") }
+	p.Run()
+	e.refuse = nil
+	p.Run()
+	for what, err := range map[string]error{"Sync": b.Sync(), "Upload": b.Upload(v, make([]float32, 4)), "Download": b.Download(make([]float32, 4), v)} {
+		var device *backend.Error
+		if !errors.As(err, &device) || err.Error() != "cuda/emulation: backend.Add: cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// What does not fit is refused with the numbers; what nothing refers to any more
+// makes room.
+func TestMemory(t *testing.T) {
+	b, e := emulated(t)
+	e.limit = 1 << 20
+	_, err := b.Alloc(1 << 20)
+	var device *backend.Error
+	if !errors.As(err, &device) || !strings.Contains(err.Error(), "only 0.00 GiB are free (lower --batch-size or --img-size)") {
+		t.Errorf("4 MiB of 1: %v", err)
+	}
+	for i := range 20 {
+		if _, err := b.Alloc(100_000); err != nil { // two fit
+			t.Fatalf("allocation %d: %v", i, err)
+		}
+	}
+	p := compiled(t, b)
+	for range 3 { // a program keeps its operands
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		if err := b.reclaim(); err != nil {
+			t.Fatal(err)
+		}
+		p.Run()
+	}
+	if err := b.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRecord(t *testing.T) {
+	b, _ := emulated(t)
+	v, err := backend.NewView(b, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Upload(v, []float32{1, 2, 3, 4}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Compile(backend.Add{N: 4}, v, v, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	launch, err := b.Record(func() { p.Run(); p.Run() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float32, 4)
+	for _, want := range []float32{1, 4, 16} {
+		if err := b.Download(got, v); err != nil || got[0] != want {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+		launch()
+	}
+}
+
+// compiled is a program whose operands nothing else refers to.
+func compiled(t *testing.T, b *Backend) backend.Program {
+	v, err := backend.NewView(b, 100_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Compile(backend.Copy{N: 50_000}, v.Slice(0, 50_000), v.Slice(50_000, 50_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

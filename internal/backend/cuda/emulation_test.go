@@ -1,11 +1,11 @@
 package cuda
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,7 +92,7 @@ func buildKernels() (library uintptr, names []string, err error) {
 	sum := sha256.Sum256([]byte(all))
 	object := filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8])+".so")
 	if _, err := os.Stat(object); err != nil {
-		cmd := exec.Command("g++", "-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-w", "-o", object+".new", "-")
+		cmd := exec.CommandContext(context.Background(), "g++", "-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-w", "-o", object+".new", "-")
 		cmd.Stdin = strings.NewReader(all)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return 0, nil, fmt.Errorf("g++: %w\n%s", err, out)
@@ -292,12 +292,4 @@ func emulated(t testing.TB) (*Backend, *emulation) {
 		}
 	})
 	return b, e
-}
-
-func TestEmulatedMemory(t *testing.T) {
-	b, _ := emulated(t)
-	buf, err := b.Alloc(3)
-	if err != nil || buf.Len() != 3 || math.IsNaN(float64(buf.Len())) {
-		t.Fatal(err)
-	}
 }

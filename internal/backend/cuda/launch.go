@@ -120,7 +120,7 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 	c.steps = append(c.steps, func() error {
 		for i, arg := range args {
 			if p, ok := arg.(place); ok && p.scratch {
-				*(*driver.Pointer)(pointers[i]) = c.Backend.scratch + p.at
+				*(*driver.Pointer)(pointers[i]) = c.scratch + p.at
 			}
 		}
 		return c.device.Launch(f, g.grid, g.block, 0, pointers)

@@ -93,13 +93,18 @@ func TestNetworkTrainsAsOnTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	const steps = 3
+	compareTraining(t, b, host, 3, 1e-4)
+}
+
+// compareTraining compares what training comes to on two backends.
+func compareTraining(t *testing.T, b, reference backend.Backend, steps int, limit float64) {
+	t.Helper()
 	names := []string{"losses", "gradients", "weights", "logits"}
 	var got, want [4][]float32
 	got[0], got[1], got[2], got[3] = trained(t, b, steps)
-	want[0], want[1], want[2], want[3] = trained(t, host, steps)
+	want[0], want[1], want[2], want[3] = trained(t, reference, steps)
 	for i, name := range names {
-		if e := backendtest.RelError(got[i], want[i]); !(e <= 1e-4) {
+		if e := backendtest.RelError(got[i], want[i]); !(e <= limit) {
 			t.Errorf("%s: relative error %.2g", name, e)
 		}
 	}

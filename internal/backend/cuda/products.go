@@ -123,5 +123,5 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	if err != nil || count == 1 {
 		return err
 	}
-	return c.sum("sumRows", 1, count, size, 1, 1, v[2], parts)
+	return c.sum("sumRows", 1, count, size, 1, v[2], parts)
 }

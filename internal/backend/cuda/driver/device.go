@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"unsafe"
 )
@@ -255,7 +256,7 @@ func (d *Device) Load(image []byte) error {
 	if err := d.enter(); err != nil {
 		return err
 	}
-	image = append(image[:len(image):len(image)], 0) // PTX is a C string
+	image = append(slices.Clip(image), 0) // PTX is a C string
 	var module uintptr
 	if err := d.cuda.moduleLoadData.call(uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&image[0]))); err != nil {
 		return err

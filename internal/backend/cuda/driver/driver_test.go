@@ -39,7 +39,7 @@ func newFake(t *testing.T, flags ...string) *fake {
 	}
 	for name, define := range map[string]string{"libcuda.so.1": "-DDRIVER", "libcublasLt.so." + major: "-DCUBLASLT", "libnvrtc.so." + major: "-DNVRTC"} {
 		args := append([]string{"-shared", "-fPIC", "-w", define, "-o", filepath.Join(dir, name), "testdata/fakecuda.c"}, flags...)
-		if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "gcc", args...).CombinedOutput(); err != nil {
 			t.Fatalf("gcc: %v\n%s", err, out)
 		}
 	}
@@ -338,7 +338,7 @@ func TestCompile(t *testing.T) {
 func TestStatic(t *testing.T) {
 	for tags, want := range map[string]bool{"": true, "static": false} {
 		file := filepath.Join(t.TempDir(), "effnet")
-		cmd := exec.Command("go", "build", "-tags", tags, "-o", file, "effnet/cmd/effnet")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, "effnet/cmd/effnet")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -1,7 +1,5 @@
 package driver
 
-import "fmt"
-
 // Error is a call that NVIDIA's libraries refused.
 type Error struct {
 	Call string // the function: cuMemAlloc_v2
@@ -45,6 +43,3 @@ const (
 	noDevice    = 100 // CUDA_ERROR_NO_DEVICE
 	notFound    = 500 // CUDA_ERROR_NOT_FOUND
 )
-
-// gib writes bytes for people.
-func gib(bytes int64) string { return fmt.Sprintf("%.2f GiB", float64(bytes)/(1<<30)) }
