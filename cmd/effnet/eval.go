@@ -38,7 +38,7 @@ type deviceOptions struct {
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Device, "device", "cpu", "cpu or cuda")
-	flags.StringVar(&o.Precision, "precision", "fp32", "of matrix products on cuda: fp32, tf32 or bf16")
+	flags.StringVar(&o.Precision, "precision", "fp32", "on cuda: fp32, tf32 (of matrix products) or bf16 (of maps too)")
 	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }

@@ -107,7 +107,7 @@ type Config struct {
 
 	Seed        int    `yaml:"seed" help:"of every random number"`
 	Device      string `yaml:"device" help:"cpu or cuda"`
-	Precision   string `yaml:"precision" help:"of matrix products on cuda: fp32, tf32 or bf16; values in memory and sums are float32"`
+	Precision   string `yaml:"precision" help:"on cuda: fp32, tf32 (of matrix products) or bf16 (of maps too); weights, statistics and sums are float32"`
 	Workers     int    `yaml:"workers" help:"goroutines that read images; 0 for one a core"`
 	Prefetch    int    `yaml:"prefetch" help:"batches that are read while one is computed"`
 	Threads     int    `yaml:"threads" help:"threads that compute; 0 for one a core"`

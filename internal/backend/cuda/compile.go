@@ -12,10 +12,11 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if err := backend.Check(spec, operands); err != nil {
 		return backend.Program{}, err
 	}
-	c := &compiler{Backend: b}
-	if err := c.compile(spec, places(operands)); err != nil {
+	c, v := &compiler{Backend: b}, b.places(operands)
+	if err := c.compile(spec, v); err != nil {
 		return backend.Program{}, err
 	}
+	b.mark(v)
 	launch, err := c.launch(fmt.Sprintf("%T", spec))
 	return backend.Program{Run: func() {
 		launch()
@@ -23,8 +24,15 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	}}, err
 }
 
-// compile adds the launches of a Spec.
+// compile adds the launches of a Spec, and marks in v which outputs are bf16.
 func (c *compiler) compile(spec backend.Spec, v []place) error {
+	if s, ok := spec.(backend.Fused); ok {
+		return c.fused(s, v)
+	}
+	v, err := c.typed(spec, v)
+	if err != nil {
+		return err
+	}
 	switch s := spec.(type) {
 	case backend.MatMul:
 		return c.matMul(s, v)
@@ -40,22 +48,31 @@ func (c *compiler) compile(spec backend.Spec, v []place) error {
 		return c.norms(spec, v)
 	case backend.RMSProp, backend.SGD, backend.Adam, backend.ClipNorm, backend.Average, backend.RunningStats:
 		return c.updates(spec, v)
-	case backend.NormPool:
-		return c.normPool(s, v)
-	case backend.SqueezeExcite:
-		if s.Squeeze <= maxSqueeze {
-			return c.kernel("squeezeExcite", geometry{[3]uint32{uint32(s.N), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}},
-				v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
-		}
-		return c.unfused(s, v)
-	case backend.Fused:
-		return c.unfused(s, v)
 	}
 	return c.elementwise(spec, v)
 }
 
 // maxSqueeze is MaxSqueeze of the kernel squeezeExcite.
 const maxSqueeze = 1024
+
+// fused compiles a fused Spec by a kernel of its own, if it has one.
+func (c *compiler) fused(spec backend.Fused, v []place) error {
+	switch s := spec.(type) {
+	case backend.NormPool:
+		v, err := c.typed(s, v)
+		if err != nil {
+			return err
+		}
+		return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
+	case backend.SqueezeExcite:
+		if s.Squeeze > maxSqueeze {
+			break
+		}
+		v[5].half = false
+		return c.kernel("squeezeExcite", c.rows(s.N), v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
+	}
+	return c.unfused(spec, v)
+}
 
 // unfused compiles what a fused Spec stands for, with its temporaries in the
 // scratch. Steps end before the next begin, so all may use what lies beyond them.
@@ -82,7 +99,13 @@ func (c *compiler) unfused(s backend.Fused, v []place) error {
 		if err := c.compile(step.Spec, operands); err != nil {
 			return err
 		}
+		for k, n := range step.Operands {
+			all[n] = operands[k]
+		}
 		c.release(after)
+	}
+	for i := range v {
+		v[i] = all[i]
 	}
 	return nil
 }
@@ -92,27 +115,30 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.Copy:
 		bytes := 4 * int64(s.N)
+		if v[0].half {
+			bytes /= 2
+		}
 		c.steps = append(c.steps, func() error { return c.device.Copy(c.where(v[1]), c.where(v[0]), bytes) })
 		return nil
 	case backend.Activate:
 		w := vec(s.N, v...)
-		return c.kernel("activateEach", c.flat(s.N, w), v[0], v[1], s.N, int32(s.Act), w)
+		return c.kernel(v[0].kernel("activateEach"), c.flat(s.N, w), v[0], v[1], s.N, int32(s.Act), w)
 	case backend.ActivateGrad:
 		w := vec(s.N, v...)
-		return c.kernel("activateGrad", c.flat(s.N, w), v[0], v[1], v[2], s.N, int32(s.Act), w)
+		return c.kernel(v[0].kernel("activateGrad"), c.flat(s.N, w), v[0], v[1], v[2], s.N, int32(s.Act), w)
 	case backend.Add:
 		w := vec(s.N, v...)
-		return c.kernel("add", c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
+		return c.kernel(v[0].kernel("add"), c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
 	case backend.ColumnSum:
 		return c.sum("sumRows", 1, s.Rows, s.Cols, 1, v[1], v[0])
 	case backend.GlobalAvgPool:
 		return c.sum("sumRows", s.N, s.Area, s.C, 1/float32(s.Area), v[1], v[0])
 	case backend.GlobalAvgPoolGrad:
 		w := vec(s.C, v...)
-		return c.kernel("spread", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], int32(s.N), int32(s.Area), int32(s.C), w)
+		return c.kernel(v[1].kernel("spread"), c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], int32(s.N), int32(s.Area), int32(s.C), w)
 	case backend.ChannelScale:
 		w := vec(s.C, v...)
-		return c.kernel("channelScale", c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], v[2], int32(s.N), int32(s.Area), int32(s.C), w)
+		return c.kernel(v[0].kernel("channelScale"), c.byChannels(s.Area, s.C, w).images(s.N), v[0], v[1], v[2], int32(s.N), int32(s.Area), int32(s.C), w)
 	case backend.ChannelScaleGrad:
 		return c.sum("sumProducts", s.N, s.Area, s.C, 1, v[2], v[0], v[1])
 	case backend.DropPath:
@@ -121,7 +147,7 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		return c.dropPath(s.DropPath, v[0], v[1], v[2], v[3])
 	case backend.Dropout:
 		w := vec(s.N, v[0], v[2])
-		return c.kernel("dropout", c.flat(s.N, w), v[0], v[1], v[2], s.N, int(s.Seed), int32(s.Layer), s.P, 1-s.P, w)
+		return c.kernel(v[0].kernel("dropout"), c.flat(s.N, w), v[0], v[1], v[2], s.N, int(s.Seed), int32(s.Layer), s.P, 1-s.P, w)
 	case backend.SoftmaxCrossEntropy:
 		losses := c.temporary(s.N)
 		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {
@@ -144,7 +170,7 @@ func (c *compiler) dropPath(s backend.DropPath, x, shortcut, step, y place) erro
 	w := vec(s.Size, x, shortcut, y)
 	g := c.flat(s.Size, w)
 	g.grid[1] = uint32(min(s.N, 65535))
-	return c.kernel("dropPath", g, x, shortcut, step, y, int32(s.N), s.Size, int(s.Seed), int32(s.Layer), s.Survival, 1/s.Survival, w)
+	return c.kernel(x.kernel("dropPath"), g, x, shortcut, step, y, int32(s.N), s.Size, int(s.Seed), int32(s.Layer), s.Survival, 1/s.Survival, w)
 }
 
 // sum is sumWith for one sum and no more arguments.
@@ -167,7 +193,7 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 		args = append(args, p)
 	}
 	args = append(args, to, int32(segments), rows, int32(parts), int32(channels), factor)
-	if err := c.kernel(kernel, g, append(append(args, more...), w)...); err != nil || parts == 1 {
+	if err := c.kernel(inputs[0].kernel(kernel), g, append(append(args, more...), w)...); err != nil || parts == 1 {
 		return err
 	}
 	return c.sum("sumRows", 1, parts, quantities*segments*channels, scale, out, to)
@@ -180,16 +206,16 @@ func (c *compiler) windows(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.Depthwise:
 		w := vec(s.In, v...)
-		return c.kernel("depthwise", byOutput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
+		return c.kernel(v[0].kernel("depthwise"), byOutput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
 	case backend.DepthwiseGradInput:
 		w := vec(s.In, v...)
-		return c.kernel("depthwiseGradInput", byInput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
+		return c.kernel(v[0].kernel("depthwiseGradInput"), byInput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
 	case backend.DepthwiseGradWeight:
 		return c.depthwiseGradWeight(s, v)
 	case backend.MaxPool:
-		return c.kernel("maxPool", byOutput(s.ConvShape, 1), v[0], v[1], shapeOf(s.ConvShape))
+		return c.kernel(v[0].kernel("maxPool"), byOutput(s.ConvShape, 1), v[0], v[1], shapeOf(s.ConvShape))
 	case backend.MaxPoolGrad:
-		return c.kernel("maxPoolGrad", byInput(s.ConvShape, 1), v[0], v[1], v[2], shapeOf(s.ConvShape))
+		return c.kernel(v[0].kernel("maxPoolGrad"), byInput(s.ConvShape, 1), v[0], v[1], v[2], shapeOf(s.ConvShape))
 	}
 	return fmt.Errorf("cuda: no kernel for %T", spec)
 }
@@ -206,7 +232,7 @@ func (c *compiler) depthwiseGradWeight(s backend.DepthwiseGradWeight, v []place)
 	if parts > 1 {
 		to = c.temporary(parts * taps * s.In)
 	}
-	if err := c.kernel("depthwiseGradWeight", g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
+	if err := c.kernel(v[0].kernel("depthwiseGradWeight"), g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
 		return err
 	}
 	return c.sum("sumRows", taps/group, parts, group*s.In, 1, v[2], to)
@@ -219,7 +245,7 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 		return c.batchStats(s, v)
 	case backend.NormAct:
 		w := vec(s.C, v...)
-		return c.kernel("normAct", c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
+		return c.kernel(v[0].kernel("normAct"), c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
 	case backend.NormActGradSums:
 		return c.sumWith("normActGradSums", 1, s.Rows, s.C, 2, 1, v[5], v[:5], s.Eps, int32(s.Act))
 	case backend.NormActGradInput:
@@ -228,7 +254,7 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 			sums = place{}
 		}
 		w := vec(s.C, v...)
-		return c.kernel("normActGradInput", c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], sums, v[6], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
+		return c.kernel(v[0].kernel("normActGradInput"), c.byChannels(s.Rows, s.C, w), v[0], v[1], v[2], v[3], v[4], sums, v[6], s.Rows, int32(s.C), s.Eps, int32(s.Act), w)
 	case backend.GateGrads:
 		return c.sumWith("gateGrads", s.N, s.Area, s.C, 5, 1, v[5], v[:5], s.Norm.Eps, int32(s.Norm.Act))
 	case backend.GatedGradSums:
@@ -237,15 +263,11 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 	return fmt.Errorf("cuda: no kernel for %T", spec)
 }
 
-func (c *compiler) normPool(s backend.NormPool, v []place) error {
-	return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
-}
-
 func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 	w := vec(s.C, v...)
 	parts, g := c.reduction(1, s.Rows, s.C, w)
 	moments := c.temporary(parts * 2 * s.C)
-	if err := c.kernel("batchMoments", g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
+	if err := c.kernel(v[0].kernel("batchMoments"), g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
 		return err
 	}
 	g.grid[0] = 1

@@ -49,9 +49,10 @@ type Backend struct {
 	graphs    []driver.Graph
 	memory    map[driver.Pointer]bool // what is allocated
 	unused    unused
-	scratch   driver.Pointer // for what a launch keeps no longer than it runs
-	room      int64          // bytes of scratch
-	failed    error          // the first launch that failed
+	halves    map[driver.Pointer]bool // where bf16 maps begin; see precision.go
+	scratch   driver.Pointer          // for what a launch keeps no longer than it runs
+	room      int64                   // bytes of scratch
+	failed    error                   // the first launch that failed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -59,7 +60,7 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}, halves: map[driver.Pointer]bool{}}
 }
 
 // Name is "cuda" and the GPU's name.
@@ -129,6 +130,11 @@ func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
 	}
 	b.memory[at] = true
+	for p := range b.halves { // of what was there before
+		if p >= at && p < at+driver.Pointer(bytes) {
+			delete(b.halves, p)
+		}
+	}
 	return at, nil
 }
 
@@ -174,6 +180,7 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if len(src) == 0 {
 		return b.failed
 	}
+	delete(b.halves, address(dst))
 	if err := b.device.Upload(address(dst), asBytes(src)); err != nil {
 		return b.error("upload", err)
 	}
@@ -188,7 +195,13 @@ func (b *Backend) Download(dst []float32, src backend.View) error {
 	if b.failed != nil || len(dst) == 0 {
 		return b.failed
 	}
-	if err := b.device.Download(asBytes(dst), address(src)); err != nil {
+	var err error
+	if b.halves[address(src)] {
+		err = b.downloadHalf(dst, address(src))
+	} else {
+		err = b.device.Download(asBytes(dst), address(src))
+	}
+	if err != nil {
 		return b.error("download", err)
 	}
 	return nil

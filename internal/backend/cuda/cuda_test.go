@@ -98,7 +98,7 @@ func TestMemory(t *testing.T) {
 			t.Fatalf("allocation %d: %v", i, err)
 		}
 	}
-	p := compiled(t, b)
+	p := copying(t, b)
 	for range 3 { // a program keeps its operands
 		runtime.GC()
 		time.Sleep(time.Millisecond)
@@ -138,8 +138,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// compiled is a program whose operands nothing else refers to.
-func compiled(t *testing.T, b *Backend) backend.Program {
+// copying is a program whose operands nothing else refers to.
+func copying(t *testing.T, b *Backend) backend.Program {
 	v, err := backend.NewView(b, 100_000)
 	if err != nil {
 		t.Fatal(err)

@@ -3,9 +3,11 @@ package cuda
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,22 +26,27 @@ import (
 // emulation is a device on the processor: the kernels as g++ compiles them, in
 // ordinary memory.
 type emulation struct {
-	memory map[driver.Pointer][]byte
-	names  []string
-	launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
-	limit  int64                   // bytes of memory
-	refuse func(name string) error // of a launch; nil for none
-	leaks  int                     // products and graphs that are not closed
+	memory  map[driver.Pointer][]byte
+	kernels []compiled
+	limit   int64                   // bytes of memory
+	refuse  func(name string) error // of a launch; nil for none
+	leaks   int                     // products and graphs that are not closed
 }
 
 // threads of a block here: fibers are slow, and kernels must work with any number
 // that is a multiple of a warp's.
 const emulatedThreads = 64
 
+// compiled is a kernel, by its number in a library.
+type compiled struct {
+	name   string
+	number int32
+	launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
+}
+
 var (
 	build     sync.Once
-	library   uintptr
-	kernels   []string
+	kernels   []compiled
 	buildFail error
 )
 
@@ -49,13 +56,23 @@ func newEmulation(t testing.TB) *emulation {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("no g++: the kernels of CUDA are not run (install g++)")
 	}
-	build.Do(func() { library, kernels, buildFail = buildKernels() })
+	build.Do(func() {
+		for _, half := range []bool{false, true} {
+			library, names, err := buildKernels(half)
+			if buildFail = err; err != nil {
+				return
+			}
+			var launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
+			purego.RegisterLibFunc(&launch, library, "launch")
+			for i, name := range names {
+				kernels = append(kernels, compiled{name, int32(i), launch})
+			}
+		}
+	})
 	if buildFail != nil {
 		t.Fatal(buildFail)
 	}
-	e := &emulation{memory: map[driver.Pointer][]byte{}, names: kernels, limit: 4 << 30}
-	purego.RegisterLibFunc(&e.launch, library, "launch")
-	return e
+	return &emulation{memory: map[driver.Pointer][]byte{}, kernels: kernels, limit: 4 << 30}
 }
 
 var (
@@ -65,8 +82,8 @@ var (
 
 // buildKernels compiles the kernels with a function that launches each by its
 // number. What was compiled before is in the temporary folder.
-func buildKernels() (library uintptr, names []string, err error) {
-	text, err := source()
+func buildKernels(half bool) (library uintptr, names []string, err error) {
+	text, err := source(half)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -192,7 +209,7 @@ func (e *emulation) Copy(dst, src driver.Pointer, bytes int64) error {
 }
 
 func (e *emulation) Function(name string) (driver.Function, error) {
-	i := slices.Index(e.names, name)
+	i := slices.IndexFunc(e.kernels, func(k compiled) bool { return k.name == name })
 	if i < 0 {
 		return 0, fmt.Errorf("no kernel %s", name)
 	}
@@ -201,14 +218,15 @@ func (e *emulation) Function(name string) (driver.Function, error) {
 
 func (e *emulation) Launch(f driver.Function, grid, block [3]uint32, shared uint32, args []unsafe.Pointer) error {
 	if e.refuse != nil {
-		if err := e.refuse(e.names[f]); err != nil {
+		if err := e.refuse(e.kernels[f].name); err != nil {
 			return err
 		}
 	}
 	if threads := block[0] * block[1] * block[2]; threads == 0 || threads > maxThreads || grid[0]*grid[1]*grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535 || shared != 0 {
-		return fmt.Errorf("%s: a launch of %v blocks of %v threads", e.names[f], grid, block)
+		return fmt.Errorf("%s: a launch of %v blocks of %v threads", e.kernels[f].name, grid, block)
 	}
-	e.launch(int32(f), &grid[0], &block[0], &args[0])
+	k := e.kernels[f]
+	k.launch(k.number, &grid[0], &block[0], &args[0])
 	return nil
 }
 
@@ -227,19 +245,17 @@ func (p product) Close() error { p.e.leaks--; return nil }
 
 func (p product) Run(a, b, bias, c driver.Pointer) error {
 	m := p.m
-	x, err1 := p.e.floats(a, m.M*m.K)
-	y, err2 := p.e.floats(b, m.K*m.N)
-	z, err3 := p.e.floats(c, m.M*m.N)
+	x, err1 := p.e.factor(a, m.M*m.K, m.Half)
+	y, err2 := p.e.factor(b, m.K*m.N, m.Half)
+	add := make([]float32, m.N)
+	var err3 error
+	if m.Bias {
+		add, err3 = p.e.factor(bias, m.N, false)
+	}
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	add := make([]float32, m.N)
-	if m.Bias {
-		var err error
-		if add, err = p.e.floats(bias, m.N); err != nil {
-			return err
-		}
-	}
+	z := make([]float32, m.M*m.N)
 	for i := range m.M {
 		for j := range m.N {
 			sum := float64(add[j])
@@ -256,15 +272,41 @@ func (p product) Run(a, b, bias, c driver.Pointer) error {
 			z[i*m.N+j] = float32(sum)
 		}
 	}
-	return nil
+	if m.HalfOut {
+		return p.e.Upload(c, halves(z))
+	}
+	return p.e.Upload(c, asBytes(z))
 }
 
-func (e *emulation) floats(p driver.Pointer, n int) ([]float32, error) {
-	m, err := e.bytes(p, 4*int64(n))
-	if err != nil || n == 0 {
+// factor reads a matrix.
+func (e *emulation) factor(p driver.Pointer, n int, half bool) ([]float32, error) {
+	size := 4
+	if half {
+		size = 2
+	}
+	raw, err := e.bytes(p, int64(size*n))
+	if err != nil {
 		return nil, err
 	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(&m[0])), n), nil
+	v := make([]float32, n)
+	if half {
+		for i := range v {
+			v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16)
+		}
+	} else {
+		copy(asBytes(v), raw)
+	}
+	return v, nil
+}
+
+// halves are values as bf16, rounded to the nearest, ties to even.
+func halves(v []float32) []byte {
+	b := make([]byte, 2*len(v))
+	for i, x := range v {
+		u := math.Float32bits(x)
+		binary.LittleEndian.PutUint16(b[2*i:], uint16((u+0x7fff+u>>16&1)>>16))
+	}
+	return b
 }
 
 // recording runs again what was recorded.

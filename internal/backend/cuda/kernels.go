@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"effnet/internal/atomicfile"
@@ -16,9 +17,14 @@ import (
 //go:embed kernels
 var kernelFiles embed.FS
 
+var (
+	mapType    = "typedef float Map;"
+	kernelName = regexp.MustCompile(`(extern "C" __global__ void \w+)\(`)
+)
+
 // source is all kernels as one: common.cuh, then the others by name, which may use
-// those before.
-func source() (string, error) {
+// those before. With half, maps are bf16, and names end so.
+func source(half bool) (string, error) {
 	var all strings.Builder
 	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
 	if err != nil {
@@ -31,7 +37,10 @@ func source() (string, error) {
 		}
 		fmt.Fprintf(&all, "#line 1 \"%s\"\n%s\n", strings.TrimPrefix(name, "kernels/"), text)
 	}
-	return all.String(), nil
+	if !half {
+		return all.String(), nil
+	}
+	return kernelName.ReplaceAllString(strings.Replace(all.String(), mapType, "typedef bf16 Map;", 1), "${1}_bf16("), nil
 }
 
 // order puts what others use first.
@@ -54,8 +63,8 @@ func options(architecture string) []string {
 // are there: a file named by the hash of all that decides its content, which begins
 // with the hash of the rest. One that is cut short or was changed is made again; a
 // folder that cannot be used is none.
-func image(folder, architecture, compiler string, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
-	text, err := source()
+func image(folder, architecture, compiler string, half bool, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
+	text, err := source(half)
 	if err != nil {
 		return nil, err
 	}

@@ -17,11 +17,14 @@ func TestKernelsCompile(t *testing.T) {
 	if err := libraries.NVRTC.Err(); err != nil {
 		t.Skipf("the kernels are not compiled by NVIDIA's compiler: %v", err)
 	}
-	text, err := source()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, architecture := range []string{"sm_80", "sm_90", "sm_100", "compute_80"} {
+	for _, architecture := range []string{"sm_80", "sm_90", "sm_100", "compute_80", "half"} {
+		text, err := source(architecture == "half")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if architecture == "half" {
+			architecture = "sm_90"
+		}
 		image, err := driver.Compile(libraries, "effnet.cu", text, options(architecture)...)
 		if err != nil {
 			t.Errorf("%s: %v", architecture, err)
@@ -42,7 +45,7 @@ func TestImageCache(t *testing.T) {
 	}
 	get := func(folder, architecture, compiler string, compiled int) {
 		t.Helper()
-		got, err := image(folder, architecture, compiler, compile)
+		got, err := image(folder, architecture, compiler, false, compile)
 		if err != nil || !bytes.Equal(got, []byte("compiled kernels")) || count != compiled {
 			t.Errorf("%q, %v, compiled %d times, want %d", got, err, count, compiled)
 		}
@@ -79,7 +82,7 @@ func TestImageCache(t *testing.T) {
 	before := count
 	get("", "sm_90", "13.0", before+1)                           // no folder
 	get(filepath.Join(files[0], "x"), "sm_90", "13.0", before+2) // none that can be made
-	if _, err := image(dir, "sm_70", "13.0", func(string, []string) ([]byte, error) { return nil, errors.New("no such GPU") }); err == nil ||
+	if _, err := image(dir, "sm_70", "13.0", true, func(string, []string) ([]byte, error) { return nil, errors.New("no such GPU") }); err == nil ||
 		!strings.Contains(err.Error(), "no such GPU") {
 		t.Errorf("a failure to compile: %v", err)
 	}

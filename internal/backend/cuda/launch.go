@@ -13,9 +13,25 @@ import (
 type place struct {
 	at      driver.Pointer
 	scratch bool
+	half    bool // its values are bf16, in half the room
 }
 
-func (p place) plus(values int) place { return place{p.at + driver.Pointer(4*values), p.scratch} }
+func (p place) plus(values int) place {
+	size := 4
+	if p.half {
+		size = 2
+	}
+	p.at += driver.Pointer(size * values)
+	return p
+}
+
+// kernel is the name of a kernel's compilation for a map that lies there.
+func (p place) kernel(name string) string {
+	if p.half {
+		return name + "_bf16"
+	}
+	return name
+}
 
 // where is a place's address.
 func (b *Backend) where(p place) driver.Pointer {
@@ -26,10 +42,10 @@ func (b *Backend) where(p place) driver.Pointer {
 }
 
 // places of views.
-func places(views []backend.View) []place {
+func (b *Backend) places(views []backend.View) []place {
 	all := make([]place, len(views))
 	for i, v := range views {
-		all[i] = place{at: address(v)}
+		all[i] = place{at: address(v), half: b.halves[address(v)]}
 	}
 	return all
 }
@@ -46,7 +62,7 @@ const alignment = 256
 
 // temporary takes values of the scratch.
 func (c *compiler) temporary(values int) place {
-	p := place{driver.Pointer(c.used), true}
+	p := place{at: driver.Pointer(c.used), scratch: true}
 	c.used += (4*int64(values) + alignment - 1) / alignment * alignment
 	c.most = max(c.most, c.used)
 	return p

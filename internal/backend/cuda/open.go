@@ -9,7 +9,8 @@ import (
 )
 
 // Open opens the GPU that driver.DeviceEnv names, and compiles the kernels for it
-// unless that was done before. precision is of matrix products: fp32, tf32 or bf16.
+// unless that was done before. precision is
+// fp32, tf32 (of matrix products) or bf16 (of maps too).
 func Open(precision string) (*Backend, error) {
 	wrap := func(err error) error { return &backend.Error{Device: "cuda", Op: "open", Err: err} }
 	libraries := driver.Find()
@@ -20,12 +21,17 @@ func Open(precision string) (*Backend, error) {
 	compile := func(source string, options []string) ([]byte, error) {
 		return driver.Compile(libraries, "effnet.cu", source, options...)
 	}
-	kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, compile)
-	if err == nil {
-		err = d.Load(kernels)
-	}
-	if err != nil {
-		return nil, wrap(errors.Join(err, d.Close()))
+	for _, half := range []bool{false, true} {
+		if half && precision != string(driver.BF16) {
+			continue
+		}
+		kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, half, compile)
+		if err == nil {
+			err = d.Load(kernels)
+		}
+		if err != nil {
+			return nil, wrap(errors.Join(err, d.Close()))
+		}
 	}
 	return newBackend(d, driver.Precision(precision)), nil
 }

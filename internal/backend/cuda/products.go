@@ -7,21 +7,6 @@ import (
 	"effnet/internal/backend/cuda/driver"
 )
 
-// product adds C = op(A)·op(B) (+ bias) by cuBLASLt.
-func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
-	m.Precision, m.Align = c.precision, 4
-	if vec(4, a, b, bias, out) == 4 {
-		m.Align = 16
-	}
-	p, err := c.device.Matmul(m)
-	if err != nil {
-		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
-	}
-	c.products = append(c.products, p)
-	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(out)) })
-	return nil
-}
-
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
 	if s.TransA && (s.TransB || s.Bias) {
 		return fmt.Errorf("cuda: unsupported product %+v", s)
@@ -54,7 +39,7 @@ func lots(s backend.ConvShape, do func(lot backend.ConvShape, first int) error) 
 // patches adds the gathering of a lot's patches, [pixels, width].
 func (c *compiler) patches(lot backend.ConvShape, x, columns place) error {
 	w := vec(lot.In, x, columns)
-	return c.kernel("gather", c.flat(lot.N*lot.OutH*lot.OutW*lot.Kernel*lot.Kernel*lot.In, w), x, columns, shapeOf(lot), w)
+	return c.kernel(x.kernel("gather"), c.flat(lot.N*lot.OutH*lot.OutW*lot.Kernel*lot.Kernel*lot.In, w), x, columns, shapeOf(lot), w)
 }
 
 // sizes of a lot: its output pixels, its patches' width.
@@ -71,6 +56,7 @@ func (c *compiler) conv(s backend.Conv, v []place) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
 		columns := c.temporary(pixels * width)
+		columns.half = v[0].half
 		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}
@@ -87,13 +73,14 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
 		columns := c.temporary(pixels * width)
+		columns.half = v[0].half
 		m := driver.Matmul{M: pixels, N: width, K: s.Out, TransB: true}
 		if err := c.product(m, v[0].plus(first*s.OutH*s.OutW*s.Out), v[1], place{}, columns); err != nil {
 			return err
 		}
 		dx := v[2].plus(first * s.H * s.W * s.In)
 		w := vec(s.In, columns, dx)
-		return c.kernel("scatter", c.byChannels(lot.N*s.H*s.W, s.In, w), columns, dx, shapeOf(lot), w)
+		return c.kernel(dx.kernel("scatter"), c.byChannels(lot.N*s.H*s.W, s.In, w), columns, dx, shapeOf(lot), w)
 	})
 }
 
@@ -113,6 +100,7 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
 		columns := c.temporary(pixels * width)
+		columns.half = v[0].half
 		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}

@@ -16,8 +16,7 @@ type Pointer uint64
 // Function is a kernel of a loaded module.
 type Function uintptr
 
-// Precision is what a product multiplies in. Operands and results are float32
-// in memory whatever it is, and sums are float32.
+// Precision is what a product of float32 multiplies in. Sums are float32.
 type Precision string
 
 // The precisions: float32; TF32, with 10 bits of mantissa; bfloat16, with 7.
@@ -27,14 +26,16 @@ const (
 	BF16 Precision = "bf16"
 )
 
-// Matmul describes a product of row-major float32 matrices,
+// Matmul describes a product of row-major matrices, float32 but for Half and HalfOut,
 // C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set.
 type Matmul struct {
 	M, N, K int
 	TransA  bool // A is [K,M] in memory, not [M,K]
 	TransB  bool // B is [N,K] in memory, not [K,N]
 	Bias    bool
-	Align   int // what all operands' addresses are a multiple of, in bytes: 4 or more
+	Half    bool // A and B are bf16 in memory
+	HalfOut bool // so is C
+	Align   int  // what all operands' addresses are a multiple of, in bytes: 4 or more
 
 	Precision Precision
 }

@@ -5,6 +5,7 @@ package driver
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
@@ -244,8 +245,47 @@ func TestMatmul(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	halfProduct(t, d)
 	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Precision: "fp8"}); err == nil {
 		t.Error("fp8 is allowed")
+	}
+}
+
+// halfProduct multiplies bf16 matrices, whose values are whole numbers.
+func halfProduct(t *testing.T, d *Device) {
+	t.Helper()
+	half := func(v ...float32) Pointer {
+		p, b := alloc(t, d, 2*len(v)), make([]byte, 2*len(v))
+		for i, x := range v {
+			binary.LittleEndian.PutUint16(b[2*i:], uint16(math.Float32bits(x)>>16))
+		}
+		if err := d.Upload(p, b); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, out := range []bool{false, true} {
+		product, err := d.Matmul(Matmul{M: 2, N: 2, K: 3, Half: true, HalfOut: out, Align: 4, Precision: BF16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := alloc(t, d, 16)
+		if err := product.Run(half(1, 2, 3, 4, 5, 6), half(1, 0, 0, 1, 1, 1), 0, c); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(floats(t, d, c, 4)); !out && got != "[4 5 10 11]" {
+			t.Errorf("a product of halves is %s", got)
+		}
+		raw := make([]byte, 8)
+		if err := d.Download(raw, c); err != nil {
+			t.Fatal(err)
+		}
+		if out && math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[6:]))<<16) != 11 {
+			t.Errorf("a product of halves as halves is % x", raw)
+		}
+		if err := product.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

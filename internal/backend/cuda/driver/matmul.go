@@ -8,8 +8,9 @@ import (
 
 // Numbers of cublasLt.h, cublas_api.h and library_types.h.
 const (
-	float32Type    = 0 // CUDA_R_32F
-	descTransA     = 3 // CUBLASLT_MATMUL_DESC_TRANSA
+	float32Type    = 0  // CUDA_R_32F
+	bfloat16Type   = 14 // CUDA_R_16BF
+	descTransA     = 3  // CUBLASLT_MATMUL_DESC_TRANSA
 	descTransB     = 4
 	descEpilogue   = 7
 	descBias       = 8 // CUBLASLT_MATMUL_DESC_BIAS_POINTER
@@ -59,6 +60,9 @@ func (d *Device) Matmul(m Matmul) (_ Product, err error) {
 	if err := d.enter(); err != nil {
 		return nil, err
 	}
+	if m.Half {
+		compute = computeTypes[FP32] // of what it is
+	}
 	p := &ltProduct{d: d, m: m, alpha: 1}
 	if err = p.describe(compute); err == nil {
 		err = p.choose()
@@ -91,19 +95,23 @@ func (p *ltProduct) describe(compute uintptr) error {
 		}
 	}
 	// A row-major [R,C] is a column-major C x R, with columns C apart.
-	layout := func(at *uintptr, rows, columns int, transposed bool) error {
+	layout := func(at *uintptr, rows, columns int, transposed, half bool) error {
 		if transposed {
 			rows, columns = columns, rows
 		}
-		return lt.layoutCreate.call(uintptr(unsafe.Pointer(at)), float32Type, uintptr(columns), uintptr(rows), uintptr(columns))
+		kind := uintptr(float32Type)
+		if half {
+			kind = bfloat16Type
+		}
+		return lt.layoutCreate.call(uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(columns))
 	}
-	if err := layout(&p.x, m.K, m.N, m.TransB); err != nil {
+	if err := layout(&p.x, m.K, m.N, m.TransB, m.Half); err != nil {
 		return err
 	}
-	if err := layout(&p.y, m.M, m.K, m.TransA); err != nil {
+	if err := layout(&p.y, m.M, m.K, m.TransA, m.Half); err != nil {
 		return err
 	}
-	return layout(&p.z, m.M, m.N, false)
+	return layout(&p.z, m.M, m.N, false, m.HalfOut)
 }
 
 // choose asks for the best algorithm.

@@ -1,9 +1,11 @@
 // What all kernels share. The files of this folder are put after each other,
 // this one first, and compiled as one source; they include nothing.
 //
-// Tensors are float32, row-major, images NHWC: channels are fastest. Kernels
-// work on 4 channels a thread where vec is 4, which needs a multiple of 4
-// channels and operands on 16 bytes, and on 1 where it is 1.
+// Tensors are row-major, images NHWC: channels are fastest. Kernels work on 4
+// channels a thread where vec is 4, which needs a multiple of 4 channels and
+// operands on 16 bytes, and on 1 where it is 1. They compute in float32. So are
+// values stored, but for maps, Map, of which there are two compilations: float, and
+// bf16, whose kernels have _bf16 behind their names.
 
 typedef long long Size; // a number of values: maps may have more than 2^31
 typedef unsigned long long Bits;
@@ -13,6 +15,13 @@ template <int V>
 struct Vec {
     float v[V];
 };
+
+// bf16 is a float32's upper half.
+struct bf16 {
+    unsigned short bits;
+};
+
+typedef float Map;
 
 // Width says how many values a thread works on: a number as a type.
 template <int N>
@@ -30,6 +39,35 @@ __device__ inline Vec<V> load(const float* p) {
         r.v[0] = p[0];
     }
     return r;
+}
+
+__device__ inline float wide(unsigned bits) { return __uint_as_float(bits << 16); }
+
+// narrow rounds to the nearest, ties to even; a NaN stays one.
+__device__ inline unsigned narrow(float x) {
+    unsigned u = __float_as_uint(x);
+    return x != x ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+template <int V>
+__device__ inline Vec<V> load(const bf16* p) {
+    Vec<V> r;
+    if constexpr (V == 4) {
+        uint2 u = *reinterpret_cast<const uint2*>(p);
+        r.v[0] = wide(u.x & 0xffff), r.v[1] = wide(u.x >> 16), r.v[2] = wide(u.y & 0xffff), r.v[3] = wide(u.y >> 16);
+    } else {
+        r.v[0] = wide(p[0].bits);
+    }
+    return r;
+}
+
+template <int V>
+__device__ inline void store(bf16* p, Vec<V> x) {
+    if constexpr (V == 4) {
+        *reinterpret_cast<uint2*>(p) = make_uint2(narrow(x.v[0]) | narrow(x.v[1]) << 16, narrow(x.v[2]) | narrow(x.v[3]) << 16);
+    } else {
+        p[0].bits = (unsigned short)narrow(x.v[0]);
+    }
 }
 
 template <int V>

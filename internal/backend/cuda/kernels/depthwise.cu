@@ -19,7 +19,7 @@ __device__ inline Place placeOf(Size row, int H, int W) {
 
 // depthwise: y[n,i,j,c] = sum over a, b of x[n, i*Stride-Top+a, j*Stride-Left+b, c]*w[a,b,c].
 // Launch: channels by output pixels.
-extern "C" __global__ void depthwise(const float* x, const float* w, float* y, Shape s, int vec) {
+extern "C" __global__ void depthwise(const Map* x, const float* w, Map* y, Shape s, int vec) {
     channels(vec, s.In, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         Size rows = (Size)s.N * s.OutH * s.OutW;
@@ -50,7 +50,7 @@ __device__ inline int output(int y, int a, int before, int stride, int count) {
 
 // depthwiseGradInput: dx = the sum of dy*w over the outputs that a pixel is in.
 // Launch: channels by input pixels.
-extern "C" __global__ void depthwiseGradInput(const float* dy, const float* w, float* dx, Shape s, int vec) {
+extern "C" __global__ void depthwiseGradInput(const Map* dy, const float* w, Map* dx, Shape s, int vec) {
     channels(vec, s.In, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         Size rows = (Size)s.N * s.H * s.W;
@@ -76,7 +76,7 @@ extern "C" __global__ void depthwiseGradInput(const float* dy, const float* w, f
 // reduce's, of one segment of the output's pixels; blockIdx.z is a group of Q
 // neighbouring taps, whose parts [parts,Q,C] follow those of the group before.
 template <int Q>
-__device__ inline void depthwiseTaps(const float* x, const float* dy, float* out, Shape s, int parts, int vec) {
+__device__ inline void depthwiseTaps(const Map* x, const Map* dy, float* out, Shape s, int parts, int vec) {
     Size rows = (Size)s.N * s.OutH * s.OutW;
     int first = blockIdx.z * Q;
     reduce<Q>(vec, 1, rows, parts, s.In, 1, out + (Size)blockIdx.z * parts * Q * s.In, [=](int c, auto width) {
@@ -94,7 +94,7 @@ __device__ inline void depthwiseTaps(const float* x, const float* dy, float* out
     });
 }
 
-extern "C" __global__ void depthwiseGradWeight(const float* x, const float* dy, float* out, Shape s, int parts, int group, int vec) {
+extern "C" __global__ void depthwiseGradWeight(const Map* x, const Map* dy, float* out, Shape s, int parts, int group, int vec) {
     switch (group) {
     case 3: depthwiseTaps<3>(x, dy, out, s, parts, vec); break;
     case 5: depthwiseTaps<5>(x, dy, out, s, parts, vec); break;
@@ -108,7 +108,7 @@ __device__ inline bool larger(float v, float best) { return v > best || (v != v 
 
 // maxPool: the largest of each window. Launch: channels by output pixels, one
 // channel a thread.
-extern "C" __global__ void maxPool(const float* x, float* y, Shape s) {
+extern "C" __global__ void maxPool(const Map* x, Map* y, Shape s) {
     channels(1, s.In, [=](int c, auto) {
         Size rows = (Size)s.N * s.OutH * s.OutW;
         for (Size r = firstRow(); r < rows; r += rowStep()) {
@@ -119,25 +119,25 @@ extern "C" __global__ void maxPool(const float* x, float* y, Shape s) {
                 for (int b = 0; b < s.Kernel; b++) {
                     int iy = p.y * s.Stride - s.Top + a, ix = p.x * s.Stride - s.Left + b;
                     if (iy < 0 || iy >= s.H || ix < 0 || ix >= s.W) continue;
-                    float v = x[pixel(p.n, iy, ix, s.H, s.W, s.In) + c];
+                    float v = load<1>(x + pixel(p.n, iy, ix, s.H, s.W, s.In) + c).v[0];
                     if (!any || larger(v, best)) best = v;
                     any = true;
                 }
             }
-            y[r * s.In + c] = best;
+            store<1>(y + r * s.In + c, Vec<1>{{best}});
         }
     });
 }
 
 // isLargest says whether pixel (y,x) is the first largest of window (i,j).
-__device__ inline bool isLargest(const float* x, Shape s, Size n, int i, int j, int c, int y, int px) {
+__device__ inline bool isLargest(const Map* x, Shape s, Size n, int i, int j, int c, int y, int px) {
     int besty = -1, bestx = -1;
     float best = 0;
     for (int a = 0; a < s.Kernel; a++) {
         for (int b = 0; b < s.Kernel; b++) {
             int iy = i * s.Stride - s.Top + a, ix = j * s.Stride - s.Left + b;
             if (iy < 0 || iy >= s.H || ix < 0 || ix >= s.W) continue;
-            float v = x[pixel(n, iy, ix, s.H, s.W, s.In) + c];
+            float v = load<1>(x + pixel(n, iy, ix, s.H, s.W, s.In) + c).v[0];
             if (besty < 0 || larger(v, best)) best = v, besty = iy, bestx = ix;
         }
     }
@@ -146,7 +146,7 @@ __device__ inline bool isLargest(const float* x, Shape s, Size n, int i, int j, 
 
 // maxPoolGrad: dx = the sum of dy over the windows whose largest a pixel is.
 // Launch: channels by input pixels, one channel a thread.
-extern "C" __global__ void maxPoolGrad(const float* x, const float* dy, float* dx, Shape s) {
+extern "C" __global__ void maxPoolGrad(const Map* x, const Map* dy, Map* dx, Shape s) {
     channels(1, s.In, [=](int c, auto) {
         Size rows = (Size)s.N * s.H * s.W;
         for (Size r = firstRow(); r < rows; r += rowStep()) {
@@ -157,10 +157,10 @@ extern "C" __global__ void maxPoolGrad(const float* x, const float* dy, float* d
                 if (i < 0) continue;
                 for (int b = 0; b < s.Kernel; b++) {
                     int j = output(p.x, b, s.Left, s.Stride, s.OutW);
-                    if (j >= 0 && isLargest(x, s, p.n, i, j, c, p.y, p.x)) sum += dy[pixel(p.n, i, j, s.OutH, s.OutW, s.In) + c];
+                    if (j >= 0 && isLargest(x, s, p.n, i, j, c, p.y, p.x)) sum += load<1>(dy + pixel(p.n, i, j, s.OutH, s.OutW, s.In) + c).v[0];
                 }
             }
-            dx[r * s.In + c] = sum;
+            store<1>(dx + r * s.In + c, Vec<1>{{sum}});
         }
     });
 }

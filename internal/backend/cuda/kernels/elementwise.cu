@@ -1,7 +1,7 @@
 // Value by value, and by channel or image. Flat launches: see each.
 
 // add: y = a+b.
-extern "C" __global__ void add(const float* a, const float* b, float* y, Size n, int vec) {
+extern "C" __global__ void add(const Map* a, const Map* b, Map* y, Size n, int vec) {
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> p = load<V>(a + i), q = load<V>(b + i);
@@ -11,7 +11,7 @@ extern "C" __global__ void add(const float* a, const float* b, float* y, Size n,
 }
 
 // activate: y = act(x).
-extern "C" __global__ void activateEach(const float* x, float* y, Size n, int act, int vec) {
+extern "C" __global__ void activateEach(const Map* x, Map* y, Size n, int act, int vec) {
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(x + i);
@@ -21,7 +21,7 @@ extern "C" __global__ void activateEach(const float* x, float* y, Size n, int ac
 }
 
 // activateGrad: dx = dy*act'(x).
-extern "C" __global__ void activateGrad(const float* x, const float* dy, float* dx, Size n, int act, int vec) {
+extern "C" __global__ void activateGrad(const Map* x, const Map* dy, Map* dx, Size n, int act, int vec) {
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(x + i), d = load<V>(dy + i);
@@ -46,7 +46,7 @@ __device__ inline float uniform(Size seed, int layer, const float* step, Size i)
 }
 
 // dropout: y = x/(1-p) where draw i >= p, 0 elsewhere. keep is 1-p.
-extern "C" __global__ void dropout(const float* x, const float* step, float* y, Size n, Size seed, int layer, float p, float keep, int vec) {
+extern "C" __global__ void dropout(const Map* x, const float* step, Map* y, Size n, Size seed, int layer, float p, float keep, int vec) {
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(x + i);
@@ -59,7 +59,7 @@ extern "C" __global__ void dropout(const float* x, const float* step, float* y, 
 // values; keep[n] is inverse, 1/survival, where draw n < survival, and 0 elsewhere.
 // Launch: flat along an image; blockIdx.y, and every gridDim.y-th after it, is the
 // image.
-extern "C" __global__ void dropPath(const float* x, const float* shortcut, const float* step, float* y, int N, Size size,
+extern "C" __global__ void dropPath(const Map* x, const Map* shortcut, const float* step, Map* y, int N, Size size,
                                     Size seed, int layer, float survival, float inverse, int vec) {
     for (int n = blockIdx.y; n < N; n += gridDim.y) {
         float keep = survival >= 1 ? 1 : uniform(seed, layer, step, n) < survival ? inverse : 0;
@@ -80,7 +80,7 @@ extern "C" __global__ void dropPath(const float* x, const float* shortcut, const
 // channelScale: y[n,p,c] = x[n,p,c]*s[n,c].
 // Launch: channels by an image's pixels; blockIdx.z, and every gridDim.z-th after
 // it, is the image.
-extern "C" __global__ void channelScale(const float* x, const float* s, float* y, int N, int area, int C, int vec) {
+extern "C" __global__ void channelScale(const Map* x, const float* s, Map* y, int N, int area, int C, int vec) {
     channels(vec, C, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         for (int n = blockIdx.z; n < N; n += gridDim.z) {
@@ -96,7 +96,7 @@ extern "C" __global__ void channelScale(const float* x, const float* s, float* y
 }
 
 // spread: dx[n,p,c] = dy[n,c]/area. Launch: as channelScale's.
-extern "C" __global__ void spread(const float* dy, float* dx, int N, int area, int C, int vec) {
+extern "C" __global__ void spread(const float* dy, Map* dx, int N, int area, int C, int vec) {
     channels(vec, C, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         for (int n = blockIdx.z; n < N; n += gridDim.z) {
@@ -136,4 +136,19 @@ extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const 
         for (int s = 0; s < S; s++) sum += hidden[s] * w2[(Size)s * C + c];
         gate[(Size)blockIdx.x * C + c] = sigmoid(sum);
     }
+}
+
+// toHalf and toFloat: y = x in the other kind of number.
+extern "C" __global__ void toHalf(const float* x, bf16* y, Size n, int vec) {
+    each(vec, n, [=](Size i, auto width) {
+        constexpr int V = decltype(width)::V;
+        store<V>(y + i, load<V>(x + i));
+    });
+}
+
+extern "C" __global__ void toFloat(const bf16* x, float* y, Size n, int vec) {
+    each(vec, n, [=](Size i, auto width) {
+        constexpr int V = decltype(width)::V;
+        store<V>(y + i, load<V>(x + i));
+    });
 }

@@ -1,8 +1,8 @@
-// Normalise and activate, backward, and folded into weights.
+// Normalise and activate, and backward.
 // Launches: channels by rows.
 
 // normAct: y = act(gamma*(x-mean)/sqrt(variance+eps) + beta).
-extern "C" __global__ void normAct(const float* x, const float* stats, const float* gamma, const float* beta, float* y,
+extern "C" __global__ void normAct(const Map* x, const float* stats, const float* gamma, const float* beta, Map* y,
                                    Size rows, int C, float eps, int act, int vec) {
     channels(vec, C, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
@@ -11,24 +11,6 @@ extern "C" __global__ void normAct(const float* x, const float* stats, const flo
             Vec<V> a = load<V>(x + r * C + c);
             for (int i = 0; i < V; i++) a.v[i] = activate(act, n.z(i, a.v[i]));
             store<V>(y + r * C + c, a);
-        }
-    });
-}
-
-// normActGate: normAct, then times gate [N,C]. Launch: as channelScale's.
-extern "C" __global__ void normActGate(const float* x, const float* stats, const float* gamma, const float* beta, const float* gate, float* y,
-                                       int N, int area, int C, float eps, int act, int vec) {
-    channels(vec, C, [=](int c, auto width) {
-        constexpr int V = decltype(width)::V;
-        Norm<V> norm = loadNorm<V>(stats, gamma, beta, C, c, eps);
-        for (int n = blockIdx.z; n < N; n += gridDim.z) {
-            Vec<V> g = load<V>(gate + (Size)n * C + c);
-            for (Size p = firstRow(); p < area; p += rowStep()) {
-                Size at = (n * (Size)area + p) * C + c;
-                Vec<V> a = load<V>(x + at);
-                for (int i = 0; i < V; i++) a.v[i] = activate(act, norm.z(i, a.v[i])) * g.v[i];
-                store<V>(y + at, a);
-            }
         }
     });
 }
@@ -61,8 +43,8 @@ __device__ inline Gradient<V> loadGradient(Norm<V> norm, const float* sums, Size
 }
 
 // normActGradInput: dx of Gradient.
-extern "C" __global__ void normActGradInput(const float* x, const float* stats, const float* gamma, const float* beta, const float* dy,
-                                            const float* sums, float* dx, Size rows, int C, float eps, int act, int vec) {
+extern "C" __global__ void normActGradInput(const Map* x, const float* stats, const float* gamma, const float* beta, const Map* dy,
+                                            const float* sums, Map* dx, Size rows, int C, float eps, int act, int vec) {
     channels(vec, C, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         Gradient<V> g = loadGradient<V>(loadNorm<V>(stats, gamma, beta, C, c, eps), sums, rows, C, c, act);
@@ -70,47 +52,6 @@ extern "C" __global__ void normActGradInput(const float* x, const float* stats, 
             Vec<V> a = load<V>(x + r * C + c), d = load<V>(dy + r * C + c);
             for (int i = 0; i < V; i++) d.v[i] = g.dx(i, a.v[i], d.v[i]);
             store<V>(dx + r * C + c, d);
-        }
-    });
-}
-
-// gatedNormActGradInput: dx of Gradient for dy*gate + dpool/area, gate and dpool
-// [N,C]. Launch: as channelScale's.
-extern "C" __global__ void gatedNormActGradInput(const float* x, const float* stats, const float* gamma, const float* beta, const float* dy,
-                                                 const float* sums, const float* gate, const float* dpool, float* dx,
-                                                 int N, int area, int C, float eps, int act, int vec) {
-    channels(vec, C, [=](int c, auto width) {
-        constexpr int V = decltype(width)::V;
-        Gradient<V> g = loadGradient<V>(loadNorm<V>(stats, gamma, beta, C, c, eps), sums, (Size)N * area, C, c, act);
-        for (int n = blockIdx.z; n < N; n += gridDim.z) {
-            Vec<V> factor = load<V>(gate + (Size)n * C + c), pool = load<V>(dpool + (Size)n * C + c);
-            for (int i = 0; i < V; i++) pool.v[i] /= area;
-            for (Size p = firstRow(); p < area; p += rowStep()) {
-                Size at = (n * (Size)area + p) * C + c;
-                Vec<V> a = load<V>(x + at), d = load<V>(dy + at);
-                for (int i = 0; i < V; i++) d.v[i] = g.dx(i, a.v[i], d.v[i] * factor.v[i] + pool.v[i]);
-                store<V>(dx + at, d);
-            }
-        }
-    });
-}
-
-// fold: w'[r,c] = w[r,c]*s[c] and bias[c] = beta[c] - mean[c]*s[c], with
-// s = gamma/sqrt(variance+eps): a normalisation folded into the weights before it.
-extern "C" __global__ void fold(const float* w, const float* stats, const float* gamma, const float* beta, float* folded, float* bias,
-                                Size rows, int C, float eps, int vec) {
-    channels(vec, C, [=](int c, auto width) {
-        constexpr int V = decltype(width)::V;
-        Norm<V> n = loadNorm<V>(stats, gamma, beta, C, c, eps);
-        for (Size r = firstRow(); r < rows; r += rowStep()) {
-            Vec<V> a = load<V>(w + r * C + c);
-            for (int i = 0; i < V; i++) a.v[i] *= n.gamma.v[i] * n.inv.v[i];
-            store<V>(folded + r * C + c, a);
-        }
-        if (firstRow() == 0) {
-            Vec<V> b;
-            for (int i = 0; i < V; i++) b.v[i] = n.beta.v[i] - n.mean.v[i] * (n.gamma.v[i] * n.inv.v[i]);
-            store<V>(bias + c, b);
         }
     });
 }

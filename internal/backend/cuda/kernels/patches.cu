@@ -2,7 +2,7 @@
 
 // gather: columns[(n,i,j),(a,b,c)] = x[n, i*Stride-Top+a, j*Stride-Left+b, c], 0
 // outside the image. Launch: flat over columns.
-extern "C" __global__ void gather(const float* x, float* columns, Shape s, int vec) {
+extern "C" __global__ void gather(const Map* x, Map* columns, Shape s, int vec) {
     Size taps = (Size)s.Kernel * s.Kernel, n = (Size)s.N * s.OutH * s.OutW * taps * s.In;
     each(vec, n, [=](Size at, auto width) {
         constexpr int V = decltype(width)::V;
@@ -16,7 +16,7 @@ extern "C" __global__ void gather(const float* x, float* columns, Shape s, int v
 
 // scatter is gather's gradient: dx = the sum of the columns that a pixel is in.
 // Launch: channels by input pixels.
-extern "C" __global__ void scatter(const float* columns, float* dx, Shape s, int vec) {
+extern "C" __global__ void scatter(const Map* columns, Map* dx, Shape s, int vec) {
     channels(vec, s.In, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         Size rows = (Size)s.N * s.H * s.W, taps = (Size)s.Kernel * s.Kernel;

@@ -37,7 +37,7 @@ __device__ inline void reduce(int vec, int S, Size L, int parts, int C, float sc
 }
 
 // sumRows: out[s,c] = scale * sum of x[s,l,c].
-extern "C" __global__ void sumRows(const float* x, float* out, int S, Size L, int parts, int C, float scale, int vec) {
+extern "C" __global__ void sumRows(const Map* x, float* out, int S, Size L, int parts, int C, float scale, int vec) {
     reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         return [=](Size r, Vec<V>* sums) {
@@ -48,7 +48,7 @@ extern "C" __global__ void sumRows(const float* x, float* out, int S, Size L, in
 }
 
 // sumProducts: out[s,c] = sum of x[s,l,c]*y[s,l,c].
-extern "C" __global__ void sumProducts(const float* x, const float* y, float* out, int S, Size L, int parts, int C, float scale, int vec) {
+extern "C" __global__ void sumProducts(const Map* x, const Map* y, float* out, int S, Size L, int parts, int C, float scale, int vec) {
     reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
         return [=](Size r, Vec<V>* sums) {
@@ -59,7 +59,7 @@ extern "C" __global__ void sumProducts(const float* x, const float* y, float* ou
 }
 
 // sumNormAct: out[s,c] = scale * sum of act(z), as in NormAct.
-extern "C" __global__ void sumNormAct(const float* x, const float* stats, const float* gamma, const float* beta, float* out,
+extern "C" __global__ void sumNormAct(const Map* x, const float* stats, const float* gamma, const float* beta, float* out,
                                       int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
     reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
@@ -73,7 +73,7 @@ extern "C" __global__ void sumNormAct(const float* x, const float* stats, const 
 
 // normActGradSums: out[0,c] = sum of dz, out[1,c] = sum of dz*xhat, with
 // dz = dy*act'(z).
-extern "C" __global__ void normActGradSums(const float* x, const float* stats, const float* gamma, const float* beta, const float* dy, float* out,
+extern "C" __global__ void normActGradSums(const Map* x, const float* stats, const float* gamma, const float* beta, const Map* dy, float* out,
                                            int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
     reduce<2>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
@@ -91,7 +91,7 @@ extern "C" __global__ void normActGradSums(const float* x, const float* stats, c
 
 // gateGrads: out [5,S,C], sums over an image's pixels of
 // a*da, da*act'(z), act'(z), da*act'(z)*xhat, act'(z)*xhat, with a = act(z).
-extern "C" __global__ void gateGrads(const float* x, const float* stats, const float* gamma, const float* beta, const float* da, float* out,
+extern "C" __global__ void gateGrads(const Map* x, const float* stats, const float* gamma, const float* beta, const Map* da, float* out,
                                      int S, Size L, int parts, int C, float scale, float eps, int act, int vec) {
     reduce<5>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
         constexpr int V = decltype(width)::V;
@@ -182,7 +182,7 @@ __device__ inline void joinColumns(Moments<V>& m) {
 // rows, out [parts,2,C]. A thread sums differences from its first value and their
 // squares, which loses no digits as long as its values are near each other.
 // Launch: as reduce's, of one segment.
-extern "C" __global__ void batchMoments(const float* x, float* out, Size rows, int parts, int C, int vec) {
+extern "C" __global__ void batchMoments(const Map* x, float* out, Size rows, int parts, int C, int vec) {
     Size part = blockIdx.x, from = rows * part / parts, to = rows * (part + 1) / parts;
     int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
     auto run = [&](auto width) {

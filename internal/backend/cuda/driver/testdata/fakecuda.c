@@ -97,7 +97,21 @@ int cuGraphDestroy(void* g) { left--; CALL; return 0; }
 #elif defined(CUBLASLT)
 
 typedef struct { int compute, transA, transB, epilogue; float* bias; } Desc;
-typedef struct { u64 rows, columns; int64_t ld; } Layout;
+typedef struct { u64 rows, columns; int64_t ld; int type; } Layout;
+
+// Values are float32 (type 0) or bf16 (14).
+static float get(const void* p, Layout* l, u64 i) {
+    if (l->type == 0) return ((float*)p)[i];
+    uint32_t u = (uint32_t)((uint16_t*)p)[i] << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+static void put(void* p, Layout* l, u64 i, float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    if (l->type == 0) ((float*)p)[i] = f; else ((uint16_t*)p)[i] = u >> 16;
+}
 static int left;
 int fake_left(void) { return left; }
 
@@ -120,10 +134,10 @@ int cublasLtMatmulDescSetAttribute(Desc* d, int a, const void* v, size_t n) {
     return 0;
 }
 int cublasLtMatrixLayoutCreate(void** l, int type, u64 rows, u64 columns, int64_t ld) {
-    if (type != 0 || ld < (int64_t)rows) return 7;
+    if (type != 0 && type != 14 || ld < (int64_t)rows) return 7;
     left++;
     Layout* p = malloc(sizeof *p);
-    *p = (Layout){rows, columns, ld};
+    *p = (Layout){rows, columns, ld, type};
     *l = p;
     return 0;
 }
@@ -151,8 +165,8 @@ int cublasLtMatmul(void* h, Desc* d, const float* alpha, const float* A, Layout*
     for (u64 i = 0; i < e->rows; i++)
         for (u64 j = 0; j < e->columns; j++) {
             double sum = d->epilogue == 4 ? d->bias[i] : 0;
-            for (u64 t = 0; t < k; t++) sum += (double)(d->transA ? A[i * a->ld + t] : A[t * a->ld + i]) * (d->transB ? B[t * b->ld + j] : B[j * b->ld + t]);
-            D[j * e->ld + i] = (float)sum;
+            for (u64 t = 0; t < k; t++) sum += (double)get(A, a, d->transA ? i * a->ld + t : t * a->ld + i) * get(B, b, d->transB ? t * b->ld + j : j * b->ld + t);
+            put(D, e, j * e->ld + i, (float)sum);
         }
     return 0;
 }
