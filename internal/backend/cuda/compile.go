@@ -42,6 +42,10 @@ func (c *compiler) compile(spec backend.Spec, v []place) error {
 		return c.convGradInput(s, v)
 	case backend.ConvGradWeight:
 		return c.convGradWeight(s, v)
+	case normGate:
+		return c.normGate(s, v)
+	case gatedGradInput:
+		return c.gatedGradInput(s, v)
 	case backend.Depthwise, backend.DepthwiseGradInput, backend.DepthwiseGradWeight, backend.MaxPool, backend.MaxPoolGrad:
 		return c.windows(spec, v)
 	case backend.BatchStats, backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.GateGrads, backend.GatedGradSums:
@@ -79,7 +83,7 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 func (c *compiler) unfused(s backend.Fused, v []place) error {
 	before := c.used
 	defer c.release(before)
-	steps, all := s.Unfused(), map[int]place{}
+	steps, all := gated(s.Unfused()), map[int]place{}
 	for i, p := range v {
 		all[i] = p
 	}

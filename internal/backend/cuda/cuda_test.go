@@ -150,3 +150,24 @@ func copying(t *testing.T, b *Backend) backend.Program {
 	}
 	return p
 }
+
+// What squeeze-and-excitation does to a map is one pass with the normalisation
+// beside it.
+func TestGatesAreMerged(t *testing.T) {
+	norm := backend.Norm{Eps: 1e-3, Act: backend.Swish}
+	c := backend.ConvShape{N: 2, H: 4, W: 4, In: 8, Kernel: 3, Stride: 1, Top: 1, Left: 1, OutH: 4, OutW: 4, Out: 8}
+	for _, spec := range []struct {
+		backend.Fused
+		fewer int
+	}{
+		{backend.NormMatMul{M: 32, N: 4, K: 8, Read: backend.Gated, Norm: norm, Area: 16}, 1},
+		{backend.ProjectGrad{M: 32, N: 4, K: 8, Read: backend.Gated, Norm: norm, Area: 16}, 1},
+		{backend.DepthwiseGrad{ConvShape: c, Read: backend.Normed, Norm: norm, Out: norm, Gated: true}, 3},
+		{backend.NormMatMul{M: 32, N: 4, K: 8, Read: backend.Normed, Norm: norm, Area: 16}, 0},
+		{backend.FoldedMatMul{M: 32, N: 4, K: 8, Norm: norm, Area: 16, Gated: true}, 0},
+	} {
+		if got, want := len(gated(spec.Unfused())), len(spec.Unfused())-spec.fewer; got != want {
+			t.Errorf("%T: %d steps, want %d", spec.Fused, got, want)
+		}
+	}
+}

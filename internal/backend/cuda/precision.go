@@ -43,6 +43,10 @@ func maps(spec backend.Spec) (in []int, out bool) {
 		return []int{0, 4}, false
 	case backend.NormActGradInput:
 		return []int{0, 4}, true
+	case normGate:
+		return []int{0}, true
+	case gatedGradInput:
+		return []int{0, 4}, true
 	case backend.MatMul:
 		if s.TransA { // a gradient of weights
 			return []int{0, 1}, false

@@ -15,6 +15,24 @@ extern "C" __global__ void normAct(const Map* x, const float* stats, const float
     });
 }
 
+// normActGate: normAct, then times gate [N,C]. Launch: as channelScale's.
+extern "C" __global__ void normActGate(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, Map* y,
+                                       int N, int area, int C, float eps, int act, int vec) {
+    channels(vec, C, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        Norm<V> norm = loadNorm<V>(stats, gamma, beta, C, c, eps);
+        for (int n = blockIdx.z; n < N; n += gridDim.z) {
+            Vec<V> g = load<V>(gate + (Size)n * C + c);
+            for (Size p = firstRow(); p < area; p += rowStep()) {
+                Size at = (n * (Size)area + p) * C + c;
+                Vec<V> a = load<V>(x + at);
+                for (int i = 0; i < V; i++) a.v[i] = activate(act, norm.z(i, a.v[i])) * g.v[i];
+                store<V>(y + at, a);
+            }
+        }
+    });
+}
+
 // Gradient is what normalisation and activation send back, of V channels:
 //
 //	dx = gamma*inv * (dz - (dbeta + xhat*dgamma)/rows), dz = dy*act'(z)
@@ -52,6 +70,27 @@ extern "C" __global__ void normActGradInput(const Map* x, const float* stats, co
             Vec<V> a = load<V>(x + r * C + c), d = load<V>(dy + r * C + c);
             for (int i = 0; i < V; i++) d.v[i] = g.dx(i, a.v[i], d.v[i]);
             store<V>(dx + r * C + c, d);
+        }
+    });
+}
+
+// gatedNormActGradInput: dx of Gradient for dy*gate + dpool/area, gate and dpool
+// [N,C]. Launch: as channelScale's.
+extern "C" __global__ void gatedNormActGradInput(const Map* x, const float* stats, const float* gamma, const float* beta, const Map* dy,
+                                                 const float* sums, const float* gate, const float* dpool, Map* dx,
+                                                 int N, int area, int C, float eps, int act, int vec) {
+    channels(vec, C, [=](int c, auto width) {
+        constexpr int V = decltype(width)::V;
+        Gradient<V> g = loadGradient<V>(loadNorm<V>(stats, gamma, beta, C, c, eps), sums, (Size)N * area, C, c, act);
+        for (int n = blockIdx.z; n < N; n += gridDim.z) {
+            Vec<V> factor = load<V>(gate + (Size)n * C + c), pool = load<V>(dpool + (Size)n * C + c);
+            for (int i = 0; i < V; i++) pool.v[i] /= area;
+            for (Size p = firstRow(); p < area; p += rowStep()) {
+                Size at = (n * (Size)area + p) * C + c;
+                Vec<V> a = load<V>(x + at), d = load<V>(dy + at);
+                for (int i = 0; i < V; i++) d.v[i] = g.dx(i, a.v[i], d.v[i] * factor.v[i] + pool.v[i]);
+                store<V>(dx + at, d);
+            }
         }
     });
 }
