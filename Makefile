@@ -8,14 +8,15 @@ FUZZTIME := 60s
 VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null)
 DATA     := demo/fashion-mnist
 RUN      := demo/run
+TAGS     :=
 PYTHON   := python3
 PEERS    :=
 PHOTOS   := photos
 
 .PHONY: build test test-full test-gpu bench-gpu race fuzz lint bench bench-peers bench-data demo clean help
 
-build: ## bin/effnet
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
+build: ## bin/effnet; TAGS=static leaves CUDA out, and needs no C library to run
+	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
 
 test: ## vet and every test; needs Go and nothing else
 	go vet ./...
