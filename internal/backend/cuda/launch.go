@@ -116,11 +116,15 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 	}
 	values := make([]shape, len(args)) // the largest: each argument's bytes are at the start of one
 	pointers := make([]unsafe.Pointer, len(args))
+	inScratch := map[*driver.Pointer]place{}
 	for i, arg := range args {
 		pointers[i] = unsafe.Pointer(&values[i])
 		switch v := arg.(type) {
 		case place:
 			*(*driver.Pointer)(pointers[i]) = v.at
+			if v.scratch {
+				inScratch[(*driver.Pointer)(pointers[i])] = v
+			}
 		case int:
 			*(*int64)(pointers[i]) = int64(v)
 		case int32:
@@ -134,10 +138,8 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 		}
 	}
 	c.steps = append(c.steps, func() error {
-		for i, arg := range args {
-			if p, ok := arg.(place); ok && p.scratch {
-				*(*driver.Pointer)(pointers[i]) = c.scratch + p.at
-			}
+		for at, p := range inScratch {
+			*at = c.where(p)
 		}
 		return c.device.Launch(f, g.grid, g.block, 0, pointers)
 	})

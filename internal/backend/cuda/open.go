@@ -8,6 +8,9 @@ import (
 	"effnet/internal/backend/cuda/driver"
 )
 
+// oldestArchitecture is what kernels are compiled for if not for the GPU itself.
+const oldestArchitecture = "compute_80"
+
 // Open opens the GPU that driver.DeviceEnv names, and compiles the kernels for it
 // unless that was done before. precision is
 // fp32, tf32 (of matrix products) or bf16 (of maps too).
@@ -26,6 +29,12 @@ func Open(precision string) (*Backend, error) {
 			continue
 		}
 		kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, half, compile)
+		if err != nil { // a GPU newer than the compiler: for an older one, which the driver translates
+			var older error
+			if kernels, older = image(cacheFolder(), oldestArchitecture, libraries.NVRTC.Version, half, compile); older == nil {
+				err = nil
+			}
+		}
 		if err == nil {
 			err = d.Load(kernels)
 		}
