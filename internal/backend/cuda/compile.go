@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
 )
 
 // Compile implements backend.Backend.
@@ -20,6 +21,9 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	launch, err := c.launch(fmt.Sprintf("%T", spec))
 	return backend.Program{Run: func() {
 		launch()
+		if b.precision == driver.BF16 {
+			b.mark(v) // for who reads between launches
+		}
 		runtime.KeepAlive(operands) // the launch has their addresses alone
 	}}, err
 }

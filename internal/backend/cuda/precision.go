@@ -17,7 +17,8 @@ import (
 // convolved or a pooled value's gradient is spread; what is made of a bf16 map is one
 // too; and a Spec's outputs are known when it is compiled, in the order in which Specs
 // run. So a Backend keeps the addresses at which bf16 maps begin. An Upload there, a
-// later output, or new memory make them float32 again.
+// later output, or new memory make them float32 again; a launch on its own marks what
+// it wrote, since memory is used again and again.
 
 // maps are the operands of a Spec that may be bf16: those it reads, and whether the
 // last, which it writes, is one.

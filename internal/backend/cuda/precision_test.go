@@ -124,7 +124,20 @@ func TestHalvesEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool := backend.GlobalAvgPoolGrad{GlobalAvgPool: backend.GlobalAvgPool{N: 1, Area: 1, C: 8}}
+	spread, err := b.Compile(pool, w.Slice(0, 8), v)
+	if err != nil || !b.halves[address(v)] {
+		t.Errorf("a gradient spread there is not bf16, %v", err)
+	}
 	if _, err := b.Compile(backend.ColumnSum{Rows: 8, Cols: 8}, w, v); err != nil || b.halves[address(v)] {
 		t.Errorf("a sum leaves it bf16, %v", err)
+	}
+	if err := b.Upload(w.Slice(0, 8), []float32{1, 2, 3, 4, 5, 6, 7, 8}); err != nil {
+		t.Fatal(err)
+	}
+	spread.Run() // and is read before the sum is there
+	got := make([]float32, 8)
+	if err := b.Download(got, v); err != nil || got[0] != 1 || got[7] != 8 {
+		t.Errorf("between two launches it is %v, %v", got, err)
 	}
 }
