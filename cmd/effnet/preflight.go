@@ -289,7 +289,7 @@ func fastestStep(b backend.Backend, options train.Options) (time.Duration, error
 	fastest := time.Duration(1<<63 - 1)
 	for step := range uint64(4) {
 		start := time.Now()
-		if err := training.Run(step); err != nil {
+		if err := errors.Join(training.Run(step), b.Sync()); err != nil {
 			return 0, err
 		}
 		fastest = min(fastest, time.Since(start))
