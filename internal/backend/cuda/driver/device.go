@@ -36,6 +36,12 @@ type Device struct {
 
 	recording bool
 
+	// Launch passes these, and allocates nothing: a list of arguments written in a call
+	// is on the heap each time.
+	current [1]uintptr       // the context
+	words   [11]uintptr      // cuLaunchKernel's arguments
+	args    []unsafe.Pointer // the kernel's
+
 	blas      uintptr // cuBLASLt's handle
 	workspace Pointer // of its products
 }
@@ -110,6 +116,7 @@ func (d *Device) prepare() error {
 	if err := d.cuda.primaryCtxRetain.call(uintptr(unsafe.Pointer(&d.context)), uintptr(d.number)); err != nil {
 		return err
 	}
+	d.current[0] = d.context
 	if err := d.do(&d.cuda.streamCreate, uintptr(unsafe.Pointer(&d.stream)), streamNonBlocking); err != nil {
 		return err
 	}
@@ -133,7 +140,7 @@ func (d *Device) prepare() error {
 func (d *Device) do(e *entry, args ...uintptr) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := d.cuda.ctxSetCurrent.call(d.context); err != nil {
+	if err := d.cuda.ctxSetCurrent.call(d.current[:]...); err != nil {
 		return err
 	}
 	return e.call(args...)

@@ -226,6 +226,15 @@ func TestKernelsAndGraphs(t *testing.T) {
 	if err := launch(d, f, p, 1.5, 3); err != nil {
 		t.Fatal(err)
 	}
+	v, n := float32(0), int32(0)
+	args := []unsafe.Pointer{unsafe.Pointer(&p), unsafe.Pointer(&v), unsafe.Pointer(&n)}
+	if allocs := testing.AllocsPerRun(100, func() {
+		if err := d.Launch(f, [3]uint32{2, 3, 4}, [3]uint32{5, 6, 7}, 8, args); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("a launch allocates %v times", allocs)
+	}
 	g, err := d.Record(func() error {
 		for _, v := range []float32{1, 10} {
 			if err := launch(d, f, p, v, 2); err != nil {
@@ -328,6 +337,9 @@ func TestMatmul(t *testing.T) {
 	halfProduct(t, d)
 	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Precision: "fp8"}); err == nil {
 		t.Error("fp8 is allowed")
+	}
+	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Half: true, HalfOut: true, Bias: true, Precision: BF16}); err == nil {
+		t.Error("a float32 bias is added to bf16")
 	}
 	if _, err := d.Matmul(Matmul{M: 1, N: 77, K: 1, Align: 4, Precision: FP32}); err == nil || !strings.Contains(err.Error(), "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR") {
 		t.Errorf("an algorithm that is none: %v", err)
@@ -454,6 +466,29 @@ func TestCompile(t *testing.T) {
 	}
 	if _, err := Compile(l, "k.cu", "x"); err == nil {
 		t.Error("no architecture is allowed")
+	}
+}
+
+// NVIDIA's own libraries, where there are any, have every function that is used.
+func TestRealLibraries(t *testing.T) {
+	l := Find()
+	for _, c := range []struct {
+		library *Library
+		bind    func(*Library) error
+	}{
+		{&l.Driver, func(l *Library) error { _, err := bindCUDA(l); return err }},
+		{&l.NVRTC, func(l *Library) error { _, err := bindNVRTC(l); return err }},
+		{&l.CublasLt, func(l *Library) error { _, err := bindCublasLt(l); return err }},
+	} {
+		t.Run(c.library.Name, func(t *testing.T) {
+			if err := c.library.Err(); err != nil {
+				t.Skip(err)
+			}
+			if err := c.bind(c.library); err != nil {
+				t.Error(err)
+			}
+			t.Log(c.library.Path, c.library.Version)
+		})
 	}
 }
 

@@ -41,14 +41,19 @@ func (d *Device) Function(name string) (Function, error) {
 // bytes of dynamic shared memory. args point to the values of its parameters,
 // which CUDA copies before Launch returns.
 //
-// args is itself the array of pointers that cuLaunchKernel takes. As its address
-// is an argument of a call, the compiler puts it and what it points to on the
-// heap, where they stay.
+// args is itself the array of pointers that cuLaunchKernel takes. While the device
+// has it, it and what it points to are alive and on the heap, where they stay.
 func (d *Device) Launch(f Function, grid, block [3]uint32, shared uint32, args []unsafe.Pointer) error {
-	return d.do(&d.cuda.launchKernel, uintptr(f),
+	d.args = args
+	d.words = [...]uintptr{
+		uintptr(f),
 		uintptr(grid[0]), uintptr(grid[1]), uintptr(grid[2]),
 		uintptr(block[0]), uintptr(block[1]), uintptr(block[2]),
-		uintptr(shared), d.stream, uintptr(unsafe.Pointer(unsafe.SliceData(args))), 0)
+		uintptr(shared), d.stream, uintptr(unsafe.Pointer(unsafe.SliceData(d.args))), 0,
+	}
+	err := d.do(&d.cuda.launchKernel, d.words[:]...)
+	d.args = nil
+	return err
 }
 
 // Record calls run and keeps what it queues, which is not done now, as a graph.

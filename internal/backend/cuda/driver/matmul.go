@@ -57,6 +57,9 @@ func (d *Device) Matmul(m Matmul) (_ Product, err error) {
 	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < 4 {
 		return nil, fmt.Errorf("no such product: %+v", m)
 	}
+	if m.Bias && m.HalfOut { // cuBLASLt would read the bias as values of the output's type
+		return nil, fmt.Errorf("no product with a bias whose result is bf16: %+v", m)
+	}
 	if m.Half {
 		compute = computeTypes[FP32] // of what it is
 	}
