@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -22,6 +25,7 @@ import (
 type fake struct {
 	*Libraries
 	fail       func(name string, code, after int32)
+	wait       func(microseconds int32)
 	left, blas func() int32 // handles that did not come back
 }
 
@@ -51,6 +55,7 @@ func newFake(t *testing.T, flags ...string) *fake {
 		}
 	}
 	purego.RegisterLibFunc(&f.fail, f.Driver.handle, "fake_fail")
+	purego.RegisterLibFunc(&f.wait, f.Driver.handle, "fake_wait")
 	purego.RegisterLibFunc(&f.left, f.Driver.handle, "fake_left")
 	purego.RegisterLibFunc(&f.blas, f.CublasLt.handle, "fake_left")
 	return f
@@ -90,10 +95,23 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// What goes up comes down, at sizes about those of the staging memory.
+// smallStaging gives a device so little pinned memory that copies of a few bytes
+// use it again and again. It returns its size.
+func smallStaging(t *testing.T, d *Device) int {
+	t.Helper()
+	const n = stagingParts * 1024
+	if err := errors.Join(d.staging.close(), d.staging.open(n)); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// What goes up comes down, at sizes about those of the staging memory and its parts.
 func TestCopies(t *testing.T) {
 	d := newFake(t).open(t)
-	for _, n := range []int{1, 5, stageBytes - 1, stageBytes, stageBytes + 1, 3*stageBytes + 7} {
+	all := smallStaging(t, d)
+	part := all / stagingParts
+	for _, n := range []int{1, 5, part - 1, part, part + 1, all - 1, all, all + 1, 7*all + 13} {
 		src := make([]byte, n)
 		for i := range src {
 			src[i] = byte(i*7 + i>>8)
@@ -116,6 +134,59 @@ func TestCopies(t *testing.T) {
 		}
 		if err := d.Download(got, q); err != nil || !bytes.Equal(got, make([]byte, n)) {
 			t.Errorf("%d bytes: not cleared, %v", n, err)
+		}
+	}
+}
+
+// Many uploads of all sizes, none waited for: pinned memory is not written again
+// before the copy from it is done, though it is used many times over.
+func TestUploadsFollowEachOther(t *testing.T) {
+	d := newFake(t).open(t)
+	all := smallStaging(t, d)
+	var where []Pointer
+	var want [][]byte
+	for i := range 500 {
+		src := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 1+i*37%(all/2))
+		p := alloc(t, d, len(src))
+		if err := d.Upload(p, src); err != nil {
+			t.Fatal(err)
+		}
+		where, want = append(where, p), append(want, bytes.Clone(src))
+		clear(src)
+	}
+	for i, p := range where {
+		got := make([]byte, len(want[i]))
+		if err := d.Download(got, p); err != nil || !bytes.Equal(got, want[i]) {
+			t.Fatalf("upload %d: another content, %v", i, err)
+		}
+	}
+}
+
+// A context is current on a thread, and a goroutine that waits goes on on another.
+func TestThreads(t *testing.T) {
+	fake := newFake(t)
+	d := fake.open(t)
+	fake.wait(200)
+	done := make(chan struct{})
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	defer close(done)
+	for range 2 * runtime.GOMAXPROCS(0) { // they take the threads' turns
+		busy.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	p := alloc(t, d, 4)
+	for range 200 {
+		if err := d.Download(make([]byte, 4), p); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -155,6 +226,15 @@ func TestKernelsAndGraphs(t *testing.T) {
 	if err := launch(d, f, p, 1.5, 3); err != nil {
 		t.Fatal(err)
 	}
+	v, n := float32(0), int32(0)
+	args := []unsafe.Pointer{unsafe.Pointer(&p), unsafe.Pointer(&v), unsafe.Pointer(&n)}
+	if allocs := testing.AllocsPerRun(100, func() {
+		if err := d.Launch(f, [3]uint32{2, 3, 4}, [3]uint32{5, 6, 7}, 8, args); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("a launch allocates %v times", allocs)
+	}
 	g, err := d.Record(func() error {
 		for _, v := range []float32{1, 10} {
 			if err := launch(d, f, p, v, 2); err != nil {
@@ -179,6 +259,15 @@ func TestKernelsAndGraphs(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Fatal(err)
+	}
+	for what, run := range map[string]func() error{
+		"upload":   func() error { return d.Upload(p, []byte{1}) },
+		"download": func() error { return d.Download([]byte{1}, p) },
+		"wait":     d.Sync,
+	} {
+		if _, err := d.Record(run); err == nil || err.Error() != "cannot "+what+" while a graph is recorded" {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	if _, err := d.Function("nothing"); err == nil || err.Error() != "no kernel nothing is loaded" {
 		t.Errorf("a kernel that is not there: %v", err)
@@ -206,7 +295,7 @@ func TestMatmul(t *testing.T) {
 		a, b, bias := values(m.M*m.K), values(m.K*m.N), values(m.N)
 		place := func(v []float32) Pointer {
 			p := alloc(t, d, 4*len(v))
-			if err := d.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))); err != nil {
+			if err := errors.Join(d.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))), d.Sync()); err != nil {
 				t.Fatal(err)
 			}
 			return p
@@ -249,6 +338,12 @@ func TestMatmul(t *testing.T) {
 	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Precision: "fp8"}); err == nil {
 		t.Error("fp8 is allowed")
 	}
+	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Half: true, HalfOut: true, Bias: true, Precision: BF16}); err == nil {
+		t.Error("a float32 bias is added to bf16")
+	}
+	if _, err := d.Matmul(Matmul{M: 1, N: 77, K: 1, Align: 4, Precision: FP32}); err == nil || !strings.Contains(err.Error(), "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR") {
+		t.Errorf("an algorithm that is none: %v", err)
+	}
 }
 
 // halfProduct multiplies bf16 matrices, whose values are whole numbers.
@@ -259,7 +354,7 @@ func halfProduct(t *testing.T, d *Device) {
 		for i, x := range v {
 			binary.LittleEndian.PutUint16(b[2*i:], uint16(math.Float32bits(x)>>16))
 		}
-		if err := d.Upload(p, b); err != nil {
+		if err := errors.Join(d.Upload(p, b), d.Sync()); err != nil {
 			t.Fatal(err)
 		}
 		return p
@@ -301,8 +396,8 @@ func TestFailures(t *testing.T) {
 		{"cuInit", 100, 0, "the driver finds no GPU"},
 		{"cuDevicePrimaryCtxRetain", 2, 0, "cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY"},
 		{"cuStreamCreate", 2, 0, "cuStreamCreate: CUDA_ERROR_OUT_OF_MEMORY"},
-		{"cuMemHostAlloc", 2, 1, "cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY"},
-		{"cuEventCreate", 999, 0, "cuEventCreate: error 999"},
+		{"cuMemHostAlloc", 2, 0, "cuMemHostAlloc: CUDA_ERROR_OUT_OF_MEMORY"},
+		{"cuEventCreate", 999, 9, "cuEventCreate: error 999"},
 		{"cuMemAlloc_v2", 2, 0, "cuMemAlloc_v2: CUDA_ERROR_OUT_OF_MEMORY"},
 	} {
 		fake.fail(c.name, c.code, c.after)
@@ -371,6 +466,29 @@ func TestCompile(t *testing.T) {
 	}
 	if _, err := Compile(l, "k.cu", "x"); err == nil {
 		t.Error("no architecture is allowed")
+	}
+}
+
+// NVIDIA's own libraries, where there are any, have every function that is used.
+func TestRealLibraries(t *testing.T) {
+	l := Find()
+	for _, c := range []struct {
+		library *Library
+		bind    func(*Library) error
+	}{
+		{&l.Driver, func(l *Library) error { _, err := bindCUDA(l); return err }},
+		{&l.NVRTC, func(l *Library) error { _, err := bindNVRTC(l); return err }},
+		{&l.CublasLt, func(l *Library) error { _, err := bindCublasLt(l); return err }},
+	} {
+		t.Run(c.library.Name, func(t *testing.T) {
+			if err := c.library.Err(); err != nil {
+				t.Skip(err)
+			}
+			if err := c.bind(c.library); err != nil {
+				t.Error(err)
+			}
+			t.Log(c.library.Path, c.library.Version)
+		})
 	}
 }
 

@@ -45,7 +45,7 @@ type ltProduct struct {
 	best    heuristic
 	alpha   float32
 	beta    float32
-	bias    uint64 // where the bias lies
+	bias    Pointer // what desc has
 }
 
 // Matmul makes a product ready: its descriptions, and the algorithm that cuBLASLt
@@ -57,8 +57,8 @@ func (d *Device) Matmul(m Matmul) (_ Product, err error) {
 	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < 4 {
 		return nil, fmt.Errorf("no such product: %+v", m)
 	}
-	if err := d.enter(); err != nil {
-		return nil, err
+	if m.Bias && m.HalfOut { // cuBLASLt would read the bias as values of the output's type
+		return nil, fmt.Errorf("no product with a bias whose result is bf16: %+v", m)
 	}
 	if m.Half {
 		compute = computeTypes[FP32] // of what it is
@@ -76,11 +76,11 @@ func (d *Device) Matmul(m Matmul) (_ Product, err error) {
 // describe makes the descriptions.
 func (p *ltProduct) describe(compute uintptr) error {
 	lt, m := p.d.lt, p.m
-	if err := lt.descCreate.call(uintptr(unsafe.Pointer(&p.desc)), compute, float32Type); err != nil {
+	if err := p.d.do(&lt.descCreate, uintptr(unsafe.Pointer(&p.desc)), compute, float32Type); err != nil {
 		return err
 	}
 	set := func(attribute uintptr, value int32) error {
-		return lt.descSet.call(p.desc, attribute, uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value))
+		return p.d.do(&lt.descSet, p.desc, attribute, uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value))
 	}
 	flag := map[bool]int32{true: 1} // CUBLAS_OP_T
 	if err := set(descTransA, flag[m.TransB]); err != nil {
@@ -103,7 +103,7 @@ func (p *ltProduct) describe(compute uintptr) error {
 		if half {
 			kind = bfloat16Type
 		}
-		return lt.layoutCreate.call(uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(columns))
+		return p.d.do(&lt.layoutCreate, uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(columns))
 	}
 	if err := layout(&p.x, m.K, m.N, m.TransB, m.Half); err != nil {
 		return err
@@ -118,40 +118,52 @@ func (p *ltProduct) describe(compute uintptr) error {
 func (p *ltProduct) choose() (err error) {
 	lt := p.d.lt
 	var preference uintptr
-	if err := lt.preferenceCreate.call(uintptr(unsafe.Pointer(&preference))); err != nil {
+	if err := p.d.do(&lt.preferenceCreate, uintptr(unsafe.Pointer(&preference))); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lt.preferenceDestroy.call(preference)) }()
+	defer func() { err = errors.Join(err, p.d.do(&lt.preferenceDestroy, preference)) }()
 	most := uint64(workspaceBytes)
-	if err := lt.preferenceSet.call(preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
+	if err := p.d.do(&lt.preferenceSet, preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
 		return err
 	}
 	align := uint32(p.m.Align)
 	for operand := range uintptr(4) {
-		if err := lt.preferenceSet.call(preference, prefAlignment+operand, uintptr(unsafe.Pointer(&align)), unsafe.Sizeof(align)); err != nil {
+		if err := p.d.do(&lt.preferenceSet, preference, prefAlignment+operand, uintptr(unsafe.Pointer(&align)), unsafe.Sizeof(align)); err != nil {
+			return err
+		}
+	}
+	if p.m.Bias {
+		// cuBLASLt takes the bias's alignment from its address, which is not known
+		// yet: this one is aligned alike, and nobody reads there.
+		if err := p.setBias(Pointer(align)); err != nil {
 			return err
 		}
 	}
 	var found int32
-	err = lt.algoGetHeuristic.call(p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, 1, uintptr(unsafe.Pointer(&p.best)), uintptr(unsafe.Pointer(&found)))
+	err = p.d.do(&lt.algoGetHeuristic, p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, 1, uintptr(unsafe.Pointer(&p.best)), uintptr(unsafe.Pointer(&found)))
 	if err == nil && found < 1 {
 		err = fmt.Errorf("cuBLASLt has no algorithm for %+v", p.m)
+	}
+	if err == nil && p.best.state != 0 {
+		err = &Error{Call: lt.algoGetHeuristic.name, Name: lt.algoGetHeuristic.status(p.best.state), Code: p.best.state}
 	}
 	return err
 }
 
+// setBias says where the bias lies.
+func (p *ltProduct) setBias(bias Pointer) error {
+	p.bias = bias
+	return p.d.do(&p.d.lt.descSet, p.desc, descBias, uintptr(unsafe.Pointer(&p.bias)), unsafe.Sizeof(p.bias))
+}
+
 // Run implements Product.
 func (p *ltProduct) Run(a, b, bias, c Pointer) error {
-	if err := p.d.enter(); err != nil {
-		return err
-	}
-	if p.m.Bias {
-		p.bias = uint64(bias)
-		if err := p.d.lt.descSet.call(p.desc, descBias, uintptr(unsafe.Pointer(&p.bias)), unsafe.Sizeof(p.bias)); err != nil {
+	if p.m.Bias && bias != p.bias {
+		if err := p.setBias(bias); err != nil {
 			return err
 		}
 	}
-	return p.d.lt.product.call(p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
+	return p.d.do(&p.d.lt.product, p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
 		uintptr(unsafe.Pointer(&p.beta)), uintptr(c), p.z, uintptr(c), p.z,
 		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), workspaceBytes, p.d.stream)
 }
@@ -165,7 +177,7 @@ func (p *ltProduct) Close() (err error) {
 		{&p.x, &p.d.lt.layoutDestroy}, {&p.y, &p.d.lt.layoutDestroy}, {&p.z, &p.d.lt.layoutDestroy}, {&p.desc, &p.d.lt.descDestroy},
 	} {
 		if *h.handle != 0 {
-			err = errors.Join(err, h.destroy.call(*h.handle))
+			err = errors.Join(err, p.d.do(h.destroy, *h.handle))
 			*h.handle = 0
 		}
 	}

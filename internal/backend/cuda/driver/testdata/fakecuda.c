@@ -1,11 +1,13 @@
 // What the driver package calls of libcuda, libcublasLt and libnvrtc, on the
-// processor: device memory is malloc's, work is done at once, and every handle that
-// is given out is counted until it comes back. It is compiled three times, as the
+// processor: device memory is malloc's, copies between host and device are done as
+// late as they may be and other work at once, and every handle that is given out is
+// counted until it comes back. It is compiled three times, as the
 // three libraries, and by the test with -DWITHOUT_NAME to lack a function.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef unsigned long long u64;
 
@@ -13,11 +15,14 @@ typedef unsigned long long u64;
 
 static const char* failing = "";
 static int failCode, failAfter, lost, left, captured;
-static long alignOf;
+static unsigned waiting;
 
 // fake_fail makes the call of a name after so many fail with a code; every call
 // after it too, if the code is one that loses the device.
 void fake_fail(const char* name, int code, int after) { failing = strdup(name), failCode = code, failAfter = after, lost = 0; }
+
+// fake_wait makes each wait take so many microseconds.
+void fake_wait(int microseconds) { waiting = microseconds; }
 
 // fake_left is how many handles are still out.
 int fake_left(void) { return left; }
@@ -35,6 +40,34 @@ static int fails(const char* name) {
         if (code) return code; \
     } while (0)
 
+// What works in a context: one must be current on the calling thread.
+static __thread void* current;
+#define IN_CONTEXT \
+    do { \
+        if (!current) return 201; \
+        CALL; \
+    } while (0)
+
+// Copies between host and device that are queued. They are done when something waits
+// for them, or when other work comes after them (but products: they are in another
+// library, and the test waits before them).
+static struct { void* to; const void* from; size_t bytes; } queue[4096];
+static size_t queued, done;
+static void finish(size_t count) {
+    for (; done < count; done++) memcpy(queue[done % 4096].to, queue[done % 4096].from, queue[done % 4096].bytes);
+}
+static int later(void* to, const void* from, size_t bytes) {
+    if (queued - done == 4096) finish(queued);
+    queue[queued % 4096].to = to, queue[queued % 4096].from = from, queue[queued % 4096].bytes = bytes;
+    queued++;
+    return 0;
+}
+#define WAITING \
+    do { \
+        IN_CONTEXT; \
+        if (captured) return 900; \
+    } while (0)
+
 int cuDriverGetVersion(int* v) { *v = VERSION; return 0; }
 int cuGetErrorName(int code, const char** name) {
     *name = code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == 100 ? "CUDA_ERROR_NO_DEVICE" : code == 200 ? "CUDA_ERROR_INVALID_IMAGE"
@@ -48,27 +81,27 @@ int cuDeviceGetName(char* name, int n, int d) { CALL; snprintf(name, n, "Fake GP
 int cuDeviceGetAttribute(int* v, int a, int d) { CALL; *v = a == 75 ? 9 : a == 76 ? 0 : -1; return 0; }
 int cuDevicePrimaryCtxRetain(void** c, int d) { CALL; left++; *c = (void*)1; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int d) { left--; CALL; return 0; }
-int cuCtxSetCurrent(void* c) { return c == (void*)1 ? 0 : 201; }
-int cuMemGetInfo_v2(size_t* free, size_t* total) { CALL; *free = 1 << 30, *total = 2l << 30; return 0; }
-int cuMemAlloc_v2(u64* p, size_t n) { CALL; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); return 0; }
-int cuMemFree_v2(u64 p) { left--; free((void*)p); CALL; return 0; }
-int cuMemHostAlloc(void** p, size_t n, unsigned flags) { CALL; left++; *p = malloc(n); return 0; }
-int cuMemFreeHost(void* p) { left--; free(p); CALL; return 0; }
-int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { CALL; memcpy((void*)d, s, n); return 0; }
-int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { CALL; memcpy(d, (void*)s, n); return 0; }
-int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { CALL; memmove((void*)d, (void*)s, n); return 0; }
-int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { CALL; memset((void*)d, v, n); return 0; }
-int cuStreamCreate(void** s, unsigned flags) { CALL; if (flags != 1) return 1; left++; *s = (void*)2; return 0; }
-int cuStreamDestroy_v2(void* s) { left--; CALL; return 0; }
-int cuStreamSynchronize(void* s) { CALL; return 0; }
-int cuEventCreate(void** e, unsigned flags) { CALL; left++; *e = (void*)3; return 0; }
-int cuEventDestroy_v2(void* e) { left--; CALL; return 0; }
-int cuEventRecord(void* e, void* s) { CALL; return 0; }
-int cuEventSynchronize(void* e) { CALL; return 0; }
-int cuModuleLoadData(void** m, const void* image) { CALL; if (strncmp(image, "kernels:", 8)) return 200; left++; *m = strdup(image); return 0; }
-int cuModuleUnload(void* m) { left--; free(m); CALL; return 0; }
+int cuCtxSetCurrent(void* c) { current = c; return c == (void*)1 ? 0 : 201; }
+int cuMemGetInfo_v2(size_t* free, size_t* total) { IN_CONTEXT; *free = 1 << 30, *total = 2l << 30; return 0; }
+int cuMemAlloc_v2(u64* p, size_t n) { IN_CONTEXT; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); return 0; }
+int cuMemFree_v2(u64 p) { finish(queued); left--; free((void*)p); IN_CONTEXT; return 0; }
+int cuMemHostAlloc(void** p, size_t n, unsigned flags) { IN_CONTEXT; left++; *p = malloc(n); return 0; }
+int cuMemFreeHost(void* p) { finish(queued); left--; free(p); IN_CONTEXT; return 0; }
+int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { IN_CONTEXT; return later((void*)d, s, n); }
+int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { IN_CONTEXT; return later(d, (void*)s, n); }
+int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { IN_CONTEXT; finish(queued); memmove((void*)d, (void*)s, n); return 0; }
+int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { IN_CONTEXT; finish(queued); memset((void*)d, v, n); return 0; }
+int cuStreamCreate(void** s, unsigned flags) { IN_CONTEXT; if (flags != 1) return 1; left++; *s = (void*)2; return 0; }
+int cuStreamDestroy_v2(void* s) { left--; IN_CONTEXT; return 0; }
+int cuStreamSynchronize(void* s) { WAITING; finish(queued); usleep(waiting); return 0; }
+int cuEventCreate(void** e, unsigned flags) { IN_CONTEXT; left++; *e = calloc(1, sizeof(size_t)); return 0; }
+int cuEventDestroy_v2(void* e) { left--; free(e); IN_CONTEXT; return 0; }
+int cuEventRecord(void* e, void* s) { IN_CONTEXT; *(size_t*)e = queued; return 0; }
+int cuEventSynchronize(void* e) { WAITING; finish(*(size_t*)e); usleep(waiting); return 0; }
+int cuModuleLoadData(void** m, const void* image) { IN_CONTEXT; if (strncmp(image, "kernels:", 8)) return 200; left++; *m = strdup(image); return 0; }
+int cuModuleUnload(void* m) { left--; free(m); IN_CONTEXT; return 0; }
 int cuModuleGetFunction(void** f, void* m, const char* name) {
-    CALL;
+    IN_CONTEXT;
     *f = strstr(m, name);
     return *f ? 0 : 500;
 }
@@ -79,20 +112,20 @@ static Launched graph[100];
 static void add(Launched l) { for (int i = 0; i < l.n; i++) l.p[i] += l.v; }
 
 int cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** args, void** extra) {
-    CALL;
+    IN_CONTEXT;
     if (gx != 2 || gy != 3 || gz != 4 || bx != 5 || by != 6 || bz != 7 || shared != 8 || stream != (void*)2 || extra) return 1;
     Launched l = {*(float**)args[0], *(float*)args[1], *(int*)args[2]};
-    if (captured) graph[captured++ - 1] = l; else add(l);
+    if (captured) graph[captured++ - 1] = l; else finish(queued), add(l);
     return 0;
 }
-int cuStreamBeginCapture_v2(void* s, int mode) { CALL; captured = 1; return 0; }
-int cuStreamEndCapture(void* s, void** g) { int n = captured - 1; captured = 0; CALL; left++; *g = (void*)(size_t)(n + 1); return 0; }
-int cuGraphInstantiateWithFlags(void** e, void* g, u64 flags) { CALL; left++; *e = g; return 0; }
+int cuStreamBeginCapture_v2(void* s, int mode) { IN_CONTEXT; captured = 1; return 0; }
+int cuStreamEndCapture(void* s, void** g) { int n = captured - 1; captured = 0; IN_CONTEXT; left++; *g = (void*)(size_t)(n + 1); return 0; }
+int cuGraphInstantiateWithFlags(void** e, void* g, u64 flags) { IN_CONTEXT; left++; *e = g; return 0; }
 #ifndef WITHOUT_cuGraphLaunch
-int cuGraphLaunch(void* e, void* s) { CALL; for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
+int cuGraphLaunch(void* e, void* s) { IN_CONTEXT; finish(queued); for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
 #endif
-int cuGraphExecDestroy(void* e) { left--; CALL; return 0; }
-int cuGraphDestroy(void* g) { left--; CALL; return 0; }
+int cuGraphExecDestroy(void* e) { left--; IN_CONTEXT; return 0; }
+int cuGraphDestroy(void* g) { left--; IN_CONTEXT; return 0; }
 
 #elif defined(CUBLASLT)
 
@@ -116,7 +149,7 @@ static int left;
 int fake_left(void) { return left; }
 
 size_t cublasLtGetVersion(void) { return 130100; }
-const char* cublasLtGetStatusName(int code) { return code == 7 ? "CUBLAS_STATUS_INVALID_VALUE" : code == 15 ? "CUBLAS_STATUS_NOT_SUPPORTED" : "?"; }
+const char* cublasLtGetStatusName(int code) { return code == 7 ? "CUBLAS_STATUS_INVALID_VALUE" : code == 14 ? "CUBLAS_STATUS_INTERNAL_ERROR" : code == 15 ? "CUBLAS_STATUS_NOT_SUPPORTED" : "?"; }
 int cublasLtCreate(void** h) { left++; *h = malloc(1); return 0; }
 int cublasLtDestroy(void* h) { left--; free(h); return 0; }
 int cublasLtMatmulDescCreate(void** d, int compute, int type) {
@@ -151,7 +184,11 @@ int cublasLtMatmulPreferenceSetAttribute(u64* p, int a, const void* v, size_t n)
 int cublasLtMatmulAlgoGetHeuristic(void* h, Desc* d, Layout* a, Layout* b, Layout* c, Layout* e, u64* p, int asked, void* results, int* found) {
     if (asked != 1 || p[1] != 32 << 20 || !p[5] || p[5] != p[8]) return 7;
     if (d->compute != 68 && d->compute != 75 && d->compute != 77) { *found = 0; return 15; }
+    // The bias's address says how it is aligned.
+    if (d->epilogue == 4 && (!d->bias || ((u64)d->bias & -(u64)d->bias) != p[5])) return 15;
     memset(results, 0x5a, 64);
+    memset((char*)results + 64, 0, 32);
+    if (e->rows == 77) ((int*)results)[18] = 14; // state
     *found = 1;
     return 0;
 }
