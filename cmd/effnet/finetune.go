@@ -31,12 +31,7 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
 		Example: `  effnet finetune tf_efficientnet_lite0.safetensors photos
   effnet finetune b0.safetensors photos --freeze head-only --cache-features --epochs 30
   effnet finetune b0.safetensors photos --freeze stages:3 --unfreeze-epoch 2 --layer-decay 0.8`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if opts.DryRun {
-				return usageArgs(cobra.RangeArgs(1, 2))(cmd, args)
-			}
-			return usageArgs(cobra.ExactArgs(2))(cmd, args)
-		},
+		Args: folderArgs(2, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j, err := newJob(cmd.Flags(), strings.Join(args[1:], ""), opts)
 			if err == nil {

@@ -71,6 +71,17 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// folderArgs asks for n positional arguments; in a dry run the last, the folder of
+// images, may be left out.
+func folderArgs(n int, dryRun *bool) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if *dryRun {
+			return usageArgs(cobra.RangeArgs(n-1, n))(cmd, args)
+		}
+		return usageArgs(cobra.ExactArgs(n))(cmd, args)
+	}
+}
+
 // flagError adds the flag that an unknown one may have been meant for.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

@@ -60,12 +60,7 @@ unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet search-coefficients --dry-run
   effnet search-coefficients photos --config configs/mini.yaml --budget macs --step 0.1
   effnet train photos --coefficients runs/search/coefficients.yaml --phi 3`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if opts.DryRun {
-				return usageArgs(cobra.MaximumNArgs(1))(cmd, args)
-			}
-			return usageArgs(cobra.ExactArgs(1))(cmd, args)
-		},
+		Args: folderArgs(1, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newContest(cmd.Flags(), strings.Join(args, ""), "search", &opts.trialOptions, searchFlags...)
 			if err != nil {

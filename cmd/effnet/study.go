@@ -46,12 +46,7 @@ folder under trials. An interrupted study goes on with --resume. The settings ar
 of --recipe study, unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet scale-study photos --config configs/mini.yaml
   effnet scale-study photos --coefficients runs/search/coefficients.yaml --times 2,4,8`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if opts.DryRun {
-				return usageArgs(cobra.MaximumNArgs(1))(cmd, args)
-			}
-			return usageArgs(cobra.ExactArgs(1))(cmd, args)
-		},
+		Args: folderArgs(1, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newContest(cmd.Flags(), strings.Join(args, ""), "study", &opts.trialOptions, "times")
 			if err != nil {

@@ -55,12 +55,7 @@ metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the
 stopped or killed at any moment ends in the same bits as one that was not.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if opts.DryRun {
-				return usageArgs(cobra.MaximumNArgs(1))(cmd, args)
-			}
-			return usageArgs(cobra.ExactArgs(1))(cmd, args)
-		},
+		Args: folderArgs(1, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j, err := newJob(cmd.Flags(), strings.Join(args, ""), opts)
 			if err != nil {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/jpeg"
 	"math"
@@ -48,6 +49,9 @@ func (r *run) newObserver(evalSet *data.Set) (*observer, error) {
 	}
 	return o, o.events.Text("settings", table.String())
 }
+
+// close closes the files.
+func (o *observer) close() error { return errors.Join(o.lines.Close(), o.events.Close()) }
 
 // stepLine is a step's line of metrics.jsonl.
 type stepLine struct {

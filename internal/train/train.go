@@ -124,11 +124,12 @@ type average struct {
 // and its state as Every says; a run that goes on from it ends in the same bits
 // as one that was never stopped. When ctx ends, the step under way is finished,
 // the state and last.safetensors are written and ctx's error is returned.
-func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*Result, error) {
+func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (result *Result, err error) {
 	r, err := newRun(ctx, b, opt, trainSet, evalSet, log)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, r.observer.close()) }()
 	r.describe(trainSet, evalSet)
 	for r.epoch < r.until() && !r.stalled() {
 		err := r.trainEpoch(ctx)
