@@ -65,6 +65,22 @@ type Recorder interface {
 	Record(run func()) (Launch, error)
 }
 
+// Typer is a Backend that keeps some values as bfloat16.
+type Typer interface {
+	Backend
+	// Types says which operands of a Spec are bfloat16: half has those that are
+	// read, and Types sets those that are written.
+	Types(spec Spec, half []bool)
+}
+
+// Sharer is a Backend whose programs run one after the other, and may share memory.
+type Sharer interface {
+	Backend
+	// Share returns memory for n values, which is part of what others were given.
+	// What it holds lasts until the next program of any of them.
+	Share(n int) (View, error)
+}
+
 // Buffer is device memory.
 type Buffer interface {
 	Len() int // float32 values
@@ -73,13 +89,23 @@ type Buffer interface {
 // View is a run of values of a buffer.
 type View struct {
 	Buffer Buffer
-	Offset int
-	Len    int
+	Offset int  // in float32 values of the buffer
+	Len    int  // values
+	Half   bool // they are bfloat16, two in a float32's room: a Typer's only
 }
 
-// Slice returns the part of v from offset on, of n values.
+// Slice returns the part of v from offset on, of n values. Of bfloat16 the offset is
+// even.
 func (v View) Slice(offset, n int) View {
-	return View{Buffer: v.Buffer, Offset: v.Offset + offset, Len: n}
+	return View{Buffer: v.Buffer, Offset: v.Offset + Room(offset, v.Half), Len: n, Half: v.Half}
+}
+
+// Room is how many float32 the memory of n values would hold.
+func Room(n int, half bool) int {
+	if half {
+		return (n + 1) / 2
+	}
+	return n
 }
 
 // NewView allocates a buffer of n values and returns all of it.
@@ -114,7 +140,7 @@ func Check(spec Spec, operands []View) error {
 		if v.Len != n {
 			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, v.Len, n)
 		}
-		if v.Buffer == nil || v.Offset < 0 || v.Offset+v.Len > v.Buffer.Len() {
+		if v.Buffer == nil || v.Offset < 0 || v.Offset+Room(v.Len, v.Half) > v.Buffer.Len() {
 			return fmt.Errorf("backend: %T: operand %d lies outside its buffer", spec, i)
 		}
 	}

@@ -25,6 +25,7 @@ type step struct {
 type value struct {
 	node     *G.Node
 	size     int
+	half     bool // bfloat16: see backend.Typer
 	constant []float32
 	kept     bool   // not in the arena: an input, a constant, an output or bound
 	alias    *value // a part of this value, from offset on
@@ -42,12 +43,15 @@ func (v *value) root() *value {
 	return v
 }
 
-func newPlan(g *G.ExprGraph, outputs G.Nodes, bind map[*G.Node]backend.View) (*plan, error) {
+// room is what the value takes of the arena.
+func (v *value) room() int { return backend.Room(v.size, v.half) }
+
+func newPlan(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*plan, error) {
 	p := &plan{}
 	byNode := map[*G.Node]*value{}
 	for _, n := range reachable(g, outputs) {
-		_, bound := bind[n]
-		v := &value{node: n, size: n.Shape().TotalSize(), born: -1, kept: bound || slices.Contains(outputs, n)}
+		memory, bound := bind[n]
+		v := &value{node: n, size: n.Shape().TotalSize(), half: memory.Half, born: -1, kept: bound || slices.Contains(outputs, n)}
 		byNode[n] = v
 		p.values = append(p.values, v)
 
@@ -88,7 +92,28 @@ func newPlan(g *G.ExprGraph, outputs G.Nodes, bind map[*G.Node]backend.View) (*p
 		return nil, err
 	}
 	p.number()
+	if typer, ok := b.(backend.Typer); ok {
+		p.types(typer, bind)
+	}
 	return p, nil
+}
+
+// types asks the backend which values are bfloat16. Those that are bound are what
+// they are.
+func (p *plan) types(b backend.Typer, bind map[*G.Node]backend.View) {
+	for _, s := range p.steps {
+		operands := slices.Concat(s.in, s.out)
+		half := make([]bool, len(operands))
+		for i, v := range operands {
+			half[i] = v.root().half
+		}
+		b.Types(s.spec, half)
+		for i, v := range s.out {
+			if _, bound := bind[v.node]; !bound {
+				v.half = half[len(s.in)+i]
+			}
+		}
+	}
 }
 
 // number says when each value is written and last read.
@@ -119,13 +144,13 @@ func (p *plan) place() int {
 				out.offset = donor.offset
 				delete(placed, donor)
 			default:
-				out.offset = a.take(out.size)
+				out.offset = a.take(out.room())
 			}
 			placed[out] = true
 		}
 		for _, v := range slices.Concat(s.in, s.out) {
 			if r := v.root(); placed[r] && max(r.last, r.born) <= i {
-				a.give(r.offset, r.size)
+				a.give(r.offset, r.room())
 				delete(placed, r)
 			}
 		}
@@ -142,7 +167,7 @@ func inPlaceInput(s *step, i int, placed map[*value]bool) *value {
 	}
 	for _, k := range allowed {
 		r := s.in[k].root()
-		if !placed[r] || r.last != i || s.in[k] != r || r.size != s.out[0].size {
+		if !placed[r] || r.last != i || s.in[k] != r || r.room() != s.out[0].room() || r.half != s.out[0].half {
 			continue
 		}
 		shared := false // with an input that must stay whole

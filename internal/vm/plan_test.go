@@ -226,7 +226,7 @@ func TestArenaOfChains(t *testing.T) {
 // What no output needs is not computed.
 func TestDeadNodesAreDropped(t *testing.T) {
 	g, _, y, _ := line3(t)
-	p, err := newPlan(g, G.Nodes{y}, nil)
+	p, err := newPlan(g, G.Nodes{y}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

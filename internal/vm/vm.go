@@ -45,12 +45,17 @@ type feed struct {
 // that no Spec exists for is an error here.
 func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*Machine, error) {
 	m := &Machine{backend: b, views: map[*G.Node]backend.View{}}
-	p, err := newPlan(g, outputs, bind)
+	p, err := newPlan(g, outputs, b, bind)
 	if err != nil {
 		return nil, err
 	}
 	m.steps, m.arena = p.steps, p.place()
-	arena, err := backend.NewView(b, m.arena)
+	var arena backend.View
+	if s, ok := b.(backend.Sharer); ok {
+		arena, err = s.Share(m.arena)
+	} else {
+		arena, err = backend.NewView(b, m.arena)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +94,12 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 	case v.alias != nil:
 		v.view = v.alias.view.Slice(v.offset, v.size)
 	case v.kept:
-		if v.view, err = backend.NewView(m.backend, v.size); err != nil {
+		if v.view, err = backend.NewView(m.backend, v.room()); err != nil {
 			return err
 		}
+		v.view.Len, v.view.Half = v.size, v.half
 	default:
-		v.view = arena.Slice(v.offset, v.size)
+		v.view = backend.View{Buffer: arena.Buffer, Offset: v.offset, Len: v.size, Half: v.half}
 	}
 	if v.constant != nil {
 		if err := m.backend.Upload(v.view, v.constant); err != nil {
@@ -224,7 +230,7 @@ func ArenaBytes(g *G.ExprGraph, outputs G.Nodes, bound G.Nodes) (int64, error) {
 	for _, n := range bound {
 		bind[n] = backend.View{}
 	}
-	p, err := newPlan(g, outputs, bind)
+	p, err := newPlan(g, outputs, nil, bind)
 	if err != nil {
 		return 0, err
 	}

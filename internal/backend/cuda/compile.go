@@ -5,7 +5,6 @@ import (
 	"runtime"
 
 	"effnet/internal/backend"
-	"effnet/internal/backend/cuda/driver"
 )
 
 // Compile implements backend.Backend.
@@ -13,30 +12,27 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if err := backend.Check(spec, operands); err != nil {
 		return backend.Program{}, err
 	}
-	c, v := &compiler{Backend: b}, b.places(operands)
-	if err := c.compile(spec, v); err != nil {
+	c := &compiler{Backend: b}
+	if err := c.compile(spec, places(operands)); err != nil {
 		return backend.Program{}, err
 	}
-	b.mark(v)
 	launch, err := c.launch(fmt.Sprintf("%T", spec))
 	return backend.Program{Run: func() {
 		launch()
-		if b.precision == driver.BF16 {
-			b.mark(v) // for who reads between launches
-		}
 		runtime.KeepAlive(operands) // the launch has their addresses alone
 	}}, err
 }
 
-// compile adds the launches of a Spec, and marks in v which outputs are bf16.
+// compile adds the launches of a Spec.
 func (c *compiler) compile(spec backend.Spec, v []place) error {
 	if s, ok := spec.(backend.Fused); ok {
 		return c.fused(s, v)
 	}
-	v, err := c.typed(spec, v)
-	if err != nil {
-		return err
-	}
+	return c.typed(spec, v, func(v []place) error { return c.plain(spec, v) })
+}
+
+// plain is compile for a Spec that is not fused, whose maps are of one kind.
+func (c *compiler) plain(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.MatMul:
 		return c.matMul(s, v)
@@ -67,16 +63,13 @@ const maxSqueeze = 1024
 func (c *compiler) fused(spec backend.Fused, v []place) error {
 	switch s := spec.(type) {
 	case backend.NormPool:
-		v, err := c.typed(s, v)
-		if err != nil {
-			return err
-		}
-		return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
+		return c.typed(s, v, func(v []place) error {
+			return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
+		})
 	case backend.SqueezeExcite:
 		if s.Squeeze > maxSqueeze {
 			break
 		}
-		v[5].half = false
 		return c.kernel("squeezeExcite", c.rows(s.N), v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
 	}
 	return c.unfused(spec, v)
@@ -87,14 +80,15 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 func (c *compiler) unfused(s backend.Fused, v []place) error {
 	before := c.used
 	defer c.release(before)
-	steps, all := gated(s.Unfused()), map[int]place{}
+	steps, all, kinds := gated(s.Unfused()), map[int]place{}, map[int]bool{}
 	for i, p := range v {
-		all[i] = p
+		all[i], kinds[i] = p, p.half
 	}
+	c.typeSteps(steps, kinds)
 	for _, step := range steps {
 		for k, n := range step.Operands {
 			if _, ok := all[n]; !ok {
-				all[n] = c.temporary(step.Spec.Sizes()[k])
+				all[n] = c.temporary(step.Spec.Sizes()[k], kinds[n])
 			}
 		}
 	}
@@ -103,17 +97,9 @@ func (c *compiler) unfused(s backend.Fused, v []place) error {
 		for k, n := range step.Operands {
 			operands[k] = all[n]
 		}
-		after := c.used
 		if err := c.compile(step.Spec, operands); err != nil {
 			return err
 		}
-		for k, n := range step.Operands {
-			all[n] = operands[k]
-		}
-		c.release(after)
-	}
-	for i := range v {
-		v[i] = all[i]
 	}
 	return nil
 }
@@ -157,7 +143,7 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		w := vec(s.N, v[0], v[2])
 		return c.kernel(v[0].kernel("dropout"), c.flat(s.N, w), v[0], v[1], v[2], s.N, int(s.Seed), int32(s.Layer), s.P, 1-s.P, w)
 	case backend.SoftmaxCrossEntropy:
-		losses := c.temporary(s.N)
+		losses := c.temporary(s.N, false)
 		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {
 			return err
 		}
@@ -194,7 +180,7 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 	parts, g := c.reduction(segments, rows, channels, w)
 	to, factor := out, scale
 	if parts > 1 {
-		to, factor = c.temporary(parts*quantities*segments*channels), 1
+		to, factor = c.temporary(parts*quantities*segments*channels, false), 1
 	}
 	args := make([]any, 0, len(inputs)+len(more)+7)
 	for _, p := range inputs {
@@ -238,7 +224,7 @@ func (c *compiler) depthwiseGradWeight(s backend.DepthwiseGradWeight, v []place)
 	g.grid[2] = uint32(taps / group)
 	to := v[2]
 	if parts > 1 {
-		to = c.temporary(parts * taps * s.In)
+		to = c.temporary(parts*taps*s.In, false)
 	}
 	if err := c.kernel(v[0].kernel("depthwiseGradWeight"), g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
 		return err
@@ -274,7 +260,7 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 	w := vec(s.C, v...)
 	parts, g := c.reduction(1, s.Rows, s.C, w)
-	moments := c.temporary(parts * 2 * s.C)
+	moments := c.temporary(parts*2*s.C, false)
 	if err := c.kernel(v[0].kernel("batchMoments"), g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
 		return err
 	}
@@ -305,7 +291,7 @@ func (c *compiler) updates(spec backend.Spec, v []place) error {
 		g := c.flat(s.N, 1)
 		blocks := min(int(g.grid[0]), partBlocks)
 		g.grid[0] = uint32(blocks)
-		parts := c.temporary(2 * blocks) // float64
+		parts := c.temporary(2*blocks, false) // float64
 		if err := c.kernel("sumSquares", g, v[0], parts, s.N); err != nil {
 			return err
 		}

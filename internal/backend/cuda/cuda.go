@@ -49,10 +49,10 @@ type Backend struct {
 	graphs    []driver.Graph
 	memory    map[driver.Pointer]bool // what is allocated
 	unused    unused
-	halves    map[driver.Pointer]bool // where bf16 maps begin; see precision.go
-	scratch   driver.Pointer          // for what a launch keeps no longer than it runs
-	room      int64                   // bytes of scratch
-	failed    error                   // the first launch that failed
+	shared    backend.View   // see Share
+	scratch   driver.Pointer // for what a launch keeps no longer than it runs
+	room      int64          // bytes of scratch
+	failed    error          // the first launch that failed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -60,7 +60,7 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}, halves: map[driver.Pointer]bool{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}}
 }
 
 // Name is "cuda" and the GPU's name.
@@ -113,6 +113,18 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 	return buf, nil
 }
 
+// Share implements backend.Sharer. Who got a smaller part before keeps that.
+func (b *Backend) Share(n int) (v backend.View, err error) {
+	if n > b.shared.Len {
+		b.shared = backend.View{} // free, if nobody else has it
+		if v, err = backend.NewView(b, n); err != nil {
+			return v, err
+		}
+		b.shared = v
+	}
+	return b.shared.Slice(0, n), nil
+}
+
 // alloc allocates bytes that are freed by Close, if not before.
 func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 	bytes = max(bytes, 4)
@@ -130,11 +142,6 @@ func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
 	}
 	b.memory[at] = true
-	for p := range b.halves { // of what was there before
-		if p >= at && p < at+driver.Pointer(bytes) {
-			delete(b.halves, p)
-		}
-	}
 	return at, nil
 }
 
@@ -180,8 +187,13 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if len(src) == 0 {
 		return b.failed
 	}
-	delete(b.halves, address(dst))
-	if err := b.device.Upload(address(dst), asBytes(src)); err != nil {
+	var err error
+	if dst.Half {
+		err = b.uploadHalf(address(dst), src)
+	} else {
+		err = b.device.Upload(address(dst), asBytes(src))
+	}
+	if err != nil {
 		return b.error("upload", err)
 	}
 	return b.failed
@@ -196,7 +208,7 @@ func (b *Backend) Download(dst []float32, src backend.View) error {
 		return b.failed
 	}
 	var err error
-	if b.halves[address(src)] {
+	if src.Half {
 		err = b.downloadHalf(dst, address(src))
 	} else {
 		err = b.device.Download(asBytes(dst), address(src))

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -42,10 +43,10 @@ func (b *Backend) where(p place) driver.Pointer {
 }
 
 // places of views.
-func (b *Backend) places(views []backend.View) []place {
+func places(views []backend.View) []place {
 	all := make([]place, len(views))
 	for i, v := range views {
-		all[i] = place{at: address(v), half: b.halves[address(v)]}
+		all[i] = place{at: address(v), half: v.Half}
 	}
 	return all
 }
@@ -60,10 +61,10 @@ type compiler struct {
 // alignment of what the scratch holds, in bytes.
 const alignment = 256
 
-// temporary takes values of the scratch.
-func (c *compiler) temporary(values int) place {
-	p := place{at: driver.Pointer(c.used), scratch: true}
-	c.used += (4*int64(values) + alignment - 1) / alignment * alignment
+// temporary takes room for values in the scratch.
+func (c *compiler) temporary(values int, half bool) place {
+	p := place{at: driver.Pointer(c.used), scratch: true, half: half}
+	c.used += (4*int64(backend.Room(values, half)) + alignment - 1) / alignment * alignment
 	c.most = max(c.most, c.used)
 	return p
 }
@@ -74,12 +75,10 @@ func (c *compiler) release(used int64) { c.used = used }
 // launch is the launches so far as one, with the scratch they need.
 func (c *compiler) launch(name string) (backend.Launch, error) {
 	b := c.Backend
-	if c.most > b.room { // launches compiled before may be recorded with the old one: it stays
-		at, err := b.alloc(c.most)
-		if err != nil {
+	if c.most > b.room {
+		if err := b.grow(c.most); err != nil {
 			return nil, err
 		}
-		b.scratch, b.room = at, c.most
 	}
 	steps := c.steps
 	return func() {
@@ -90,6 +89,23 @@ func (c *compiler) launch(name string) (backend.Launch, error) {
 			}
 		}
 	}, nil
+}
+
+// grow makes the scratch larger. The old one is freed unless graphs were recorded
+// with its address.
+func (b *Backend) grow(bytes int64) error {
+	if len(b.graphs) == 0 && b.scratch != 0 {
+		if err := errors.Join(b.device.Sync(), b.device.Free(b.scratch)); err != nil {
+			return b.error("free memory", err)
+		}
+		delete(b.memory, b.scratch)
+		b.scratch, b.room = 0, 0
+	}
+	at, err := b.alloc(bytes)
+	if err == nil {
+		b.scratch, b.room = at, bytes
+	}
+	return err
 }
 
 // shape is backend.ConvShape as the kernels' Shape.

@@ -3,6 +3,7 @@ package cuda
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
@@ -13,15 +14,13 @@ import (
 // statistics, sums, what is pooled, and the loss are float32, and all kernels compute
 // in float32.
 //
-// Which value is bf16 is not written in Specs. A map begins as one, where an image is
-// convolved or a pooled value's gradient is spread; what is made of a bf16 map is one
-// too; and a Spec's outputs are known when it is compiled, in the order in which Specs
-// run. So a Backend keeps the addresses at which bf16 maps begin. An Upload there, a
-// later output, or new memory make them float32 again; a launch on its own marks what
-// it wrote, since memory is used again and again.
+// Which value is bf16 follows from the Specs in their order: a map begins as one,
+// where an image is convolved or a pooled value's gradient is spread, and what is made
+// of a bf16 map is one too. Types has the rules; who plans memory asks it, and a View
+// says what its values are.
 
-// maps are the operands of a Spec that may be bf16: those it reads, and whether the
-// last, which it writes, is one.
+// maps are the operands of a plain Spec that may be bf16: those it reads, and whether
+// the last, which it writes, is one.
 func maps(spec backend.Spec) (in []int, out bool) {
 	switch s := spec.(type) {
 	case backend.Conv, backend.ConvGradInput, backend.Depthwise, backend.DepthwiseGradInput, backend.ChannelScale, backend.DropPath, backend.Dropout:
@@ -66,50 +65,96 @@ func begins(spec backend.Spec) bool {
 	return false
 }
 
-// typed makes a Spec's operands of a kind: all of its maps bf16, or none. Inputs of
-// the other kind are converted; the outputs are marked in v.
-func (c *compiler) typed(spec backend.Spec, v []place) ([]place, error) {
+// Types implements backend.Typer.
+func (b *Backend) Types(spec backend.Spec, half []bool) {
+	if fused, ok := spec.(backend.Fused); ok {
+		kinds := map[int]bool{}
+		for i, h := range half {
+			kinds[i] = h
+		}
+		b.typeSteps(gated(fused.Unfused()), kinds)
+		for i := range half {
+			half[i] = kinds[i]
+		}
+		return
+	}
 	in, out := maps(spec)
-	half := c.precision == driver.BF16 && begins(spec)
-	for _, i := range in {
-		half = half || v[i].half
-	}
-	want := make([]bool, len(v))
-	for _, i := range in {
-		want[i] = half
-	}
-	last := len(v) - 1
-	want[last] = half && out
-	v[last].half = want[last] // whatever was there before
-	sizes, typed := spec.Sizes(), append([]place(nil), v...)
-	for i := range typed {
-		if typed[i].half == want[i] {
-			continue
-		}
-		converted := c.temporary(sizes[i])
-		converted.half = want[i]
-		name := "toFloat"
-		if want[i] {
-			name = "toHalf"
-		}
-		w := vec(sizes[i], typed[i], converted)
-		if err := c.kernel(name, c.flat(sizes[i], w), typed[i], converted, sizes[i], w); err != nil {
-			return nil, err
-		}
-		typed[i] = converted
-	}
-	return typed, nil
+	half[len(half)-1] = out && b.precision == driver.BF16 && (begins(spec) || anyOf(half, in))
 }
 
-// mark keeps what kind of values are where after a Spec.
-func (b *Backend) mark(v []place) {
-	for _, p := range v { // outputs last: of an input in the same place, what is written counts
-		if p.half {
-			b.halves[p.at] = true
-		} else {
-			delete(b.halves, p.at)
+// typeSteps sets which results of steps are bf16; kinds has the operands by number.
+func (b *Backend) typeSteps(steps []backend.Step, kinds map[int]bool) {
+	for _, step := range steps {
+		half := make([]bool, len(step.Operands))
+		for k, n := range step.Operands {
+			half[k] = kinds[n]
+		}
+		b.Types(step.Spec, half)
+		last := len(half) - 1
+		kinds[step.Operands[last]] = half[last]
+	}
+}
+
+func anyOf(half []bool, of []int) bool {
+	return slices.ContainsFunc(of, func(i int) bool { return half[i] })
+}
+
+// typed adds what compile adds, with all of a Spec's maps of one kind: bf16, or none.
+// Operands of the other kind are converted, before and after.
+func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) error) error {
+	before := c.used
+	defer c.release(before)
+	half := make([]bool, len(v))
+	for i, p := range v {
+		half[i] = p.half
+	}
+	in, out := maps(spec)
+	kind := c.precision == driver.BF16 && begins(spec) || anyOf(half, in)
+	last := len(v) - 1
+	want := make([]bool, len(v))
+	for _, i := range in {
+		want[i] = kind
+	}
+	want[last] = kind && out
+	sizes, all := spec.Sizes(), slices.Clone(v)
+	for i := range all {
+		if half[i] == want[i] {
+			continue
+		}
+		all[i] = c.temporary(sizes[i], want[i])
+		if i != last {
+			if err := c.convert(v[i], all[i], sizes[i]); err != nil {
+				return err
+			}
 		}
 	}
+	if err := compile(all); err != nil || half[last] == want[last] {
+		return err
+	}
+	return c.convert(all[last], v[last], sizes[last])
+}
+
+// convert adds a copy of n values to a place of the other kind.
+func (c *compiler) convert(from, to place, n int) error {
+	name := "toFloat"
+	if to.half {
+		name = "toHalf"
+	}
+	w := vec(n, from, to)
+	return c.kernel(name, c.flat(n, w), from, to, n, w)
+}
+
+// uploadHalf is Upload to a bf16 map.
+func (b *Backend) uploadHalf(dst driver.Pointer, src []float32) error {
+	raw := make([]byte, 2*len(src))
+	for i, v := range src {
+		u := math.Float32bits(v)
+		if v == v { // to the nearest, ties to even
+			u += 0x7fff + u>>16&1
+		}
+		raw[2*i], raw[2*i+1] = byte(u>>16), byte(u>>24)
+	}
+	return b.device.Upload(dst, raw)
 }
 
 // downloadHalf is Download of a bf16 map.
@@ -135,10 +180,8 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 		size int
 	}{{&a, m.M * m.K}, {&b, m.K * m.N}} {
 		if m.Half && !f.at.half {
-			converted := c.temporary(f.size)
-			converted.half = true
-			w := vec(f.size, *f.at, converted)
-			if err := c.kernel("toHalf", c.flat(f.size, w), *f.at, converted, f.size, w); err != nil {
+			converted := c.temporary(f.size, true)
+			if err := c.convert(*f.at, converted, f.size); err != nil {
 				return err
 			}
 			*f.at = converted

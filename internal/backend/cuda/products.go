@@ -55,8 +55,7 @@ func (c *compiler) conv(s backend.Conv, v []place) error {
 	return lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporary(pixels * width)
-		columns.half = v[0].half
+		columns := c.temporary(pixels*width, v[0].half)
 		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}
@@ -72,8 +71,7 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 	return lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporary(pixels * width)
-		columns.half = v[0].half
+		columns := c.temporary(pixels*width, v[0].half)
 		m := driver.Matmul{M: pixels, N: width, K: s.Out, TransB: true}
 		if err := c.product(m, v[0].plus(first*s.OutH*s.OutW*s.Out), v[1], place{}, columns); err != nil {
 			return err
@@ -93,14 +91,13 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	size := s.Kernel * s.Kernel * s.In * s.Out
 	parts := v[2]
 	if count > 1 {
-		parts = c.temporary(count * size)
+		parts = c.temporary(count*size, false)
 	}
 	before, done := c.used, 0
 	err := lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporary(pixels * width)
-		columns.half = v[0].half
+		columns := c.temporary(pixels*width, v[0].half)
 		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}

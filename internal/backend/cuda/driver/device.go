@@ -127,7 +127,7 @@ func (d *Device) prepare() error {
 		return err
 	}
 	var err error
-	d.workspace, err = d.Alloc(workspaceBytes)
+	d.workspace, err = d.Alloc(WorkspaceBytes)
 	return err
 }
 

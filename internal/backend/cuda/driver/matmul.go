@@ -24,8 +24,8 @@ const (
 // _32F_FAST_16BF.
 var computeTypes = map[Precision]uintptr{FP32: 68, TF32: 77, BF16: 75}
 
-// workspaceBytes is NVIDIA's advice for cuBLAS on its newest GPUs.
-const workspaceBytes = 32 << 20
+// WorkspaceBytes is the memory that a Device has for its products: NVIDIA's advice for cuBLAS on its newest GPUs.
+const WorkspaceBytes = 32 << 20
 
 // heuristic is cublasLtMatmulHeuristicResult_t.
 type heuristic struct {
@@ -122,7 +122,7 @@ func (p *ltProduct) choose() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.d.do(&lt.preferenceDestroy, preference)) }()
-	most := uint64(workspaceBytes)
+	most := uint64(WorkspaceBytes)
 	if err := p.d.do(&lt.preferenceSet, preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (p *ltProduct) Run(a, b, bias, c Pointer) error {
 	}
 	return p.d.do(&p.d.lt.product, p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
 		uintptr(unsafe.Pointer(&p.beta)), uintptr(c), p.z, uintptr(c), p.z,
-		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), workspaceBytes, p.d.stream)
+		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), WorkspaceBytes, p.d.stream)
 }
 
 // Close implements Product.
