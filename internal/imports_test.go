@@ -47,7 +47,7 @@ var mayImport = map[string]string{
 	"internal/backend/cuda/driver": "github.com/ebitengine/purego unsafe",
 	"internal/backend/cpu":         "backend backend/cpu/kernel unsafe",
 	"internal/backend/cpu/kernel":  "simd/archsimd unsafe",
-	"internal/backend":             "",
+	"internal/backend":             "unsafe",
 
 	"internal/data/check": "data",
 	"internal/data":       "augment atomicfile jpeg golang.org/x/image",

@@ -93,8 +93,8 @@ func TestErasePixels(t *testing.T) {
 func TestEraseOffDrawsNothing(t *testing.T) {
 	rng, fresh := rand.New(rand.NewPCG(1, 1)), rand.New(rand.NewPCG(1, 1))
 	Erase{}.Apply(make([]float32, 3), 1, 1, rng)
-	Mix{Mixup: 1}.Apply(make([]float32, 3), 1, 1, 1, rng)
-	Mix{Prob: 1}.Apply(make([]float32, 3), 1, 1, 1, rng)
+	Mix{Mixup: 1}.Draw(1, 1, rng)
+	Mix{Prob: 1}.Draw(1, 1, rng)
 	if rng.Uint64() != fresh.Uint64() {
 		t.Error("the generator has moved")
 	}

@@ -36,18 +36,25 @@ func (m Mix) Validate() error {
 	return nil
 }
 
-// Apply mixes n images, [n, h, w, 3], all at least 1, in place: image i with
-// image n-1-i as they were. It returns lambda, the share of its own that image
-// i keeps, and so its label; 1-lambda is that of the label of image n-1-i.
-// Lambda is 1 where nothing is mixed. All randomness comes from rng, of which
-// nothing is drawn with both alphas or Prob 0.
+// Mixed is how a batch is mixed: image i becomes Own of itself and Other of its
+// partner, image n-1-i, and within Box its partner. Of an odd number of images the
+// middle one is its own partner.
+type Mixed struct {
+	Own, Other float32
+	Box        image.Rectangle
+}
+
+// Draw decides how a batch of images of w x h pixels is mixed. It returns lambda too,
+// the share of its own that image i keeps, and so its label; 1-lambda is that of the
+// label of image n-1-i. Lambda is 1 where nothing is mixed. All randomness comes from
+// rng, of which nothing is drawn with both alphas or Prob 0.
 //
 // Mixup's lambda is the larger of a variate and what it lacks to 1, as in
 // tensorflow/tpu, models/official/efficientnet; CutMix's is the share of the
 // area outside its box.
-func (m Mix) Apply(images []float32, n, h, w int, rng *rand.Rand) (lambda float64) {
+func (m Mix) Draw(w, h int, rng *rand.Rand) (mixed Mixed, lambda float64) {
 	if m.Mixup == 0 && m.CutMix == 0 || m.Prob == 0 || rng.Float64() >= m.Prob {
-		return 1
+		return Mixed{Own: 1}, 1
 	}
 	cut := m.CutMix != 0
 	if cut && m.Mixup != 0 {
@@ -56,19 +63,25 @@ func (m Mix) Apply(images []float32, n, h, w int, rng *rand.Rand) (lambda float6
 	if !cut {
 		lambda = beta(rng, m.Mixup)
 		lambda = max(lambda, 1-lambda)
-		mixup(images, n, lambda)
-		return lambda
+		return Mixed{Own: float32(lambda), Other: float32(1 - lambda)}, lambda
 	}
 	lambda = beta(rng, m.CutMix)
 	box := cutBox(w, h, rng.IntN(w), rng.IntN(h), lambda)
-	cutmix(images, n, w, box)
-	return 1 - float64(box.Dx()*box.Dy())/(float64(w)*float64(h))
+	return Mixed{Own: 1, Box: box}, 1 - float64(box.Dx()*box.Dy())/(float64(w)*float64(h))
 }
 
-// mixup sets each image to lambda of itself and 1-lambda of its partner, in
-// float32. Of an odd number of images the middle one is its own partner.
-func mixup(images []float32, n int, lambda float64) {
-	own, other := float32(lambda), float32(1-lambda)
+// Apply mixes n images, at least 1, [n, h, w, 3], in place.
+func (m Mixed) Apply(images []float32, n, w int) {
+	if m.Other != 0 {
+		mixup(images, n, m.Own, m.Other)
+	}
+	if !m.Box.Empty() {
+		cutmix(images, n, w, m.Box)
+	}
+}
+
+// mixup sets each image to own of itself and other of its partner, in float32.
+func mixup(images []float32, n int, own, other float32) {
 	size := len(images) / n
 	for i := range (n + 1) / 2 {
 		a, b := images[i*size:][:size], images[(n-1-i)*size:][:size]

@@ -39,7 +39,7 @@ func TestMixEqualsNumpy(t *testing.T) {
 	}
 	for _, c := range golden.Mixups {
 		got, want := float32s(t, c.Images), float32s(t, c.Mixed)
-		mixup(got, c.N, c.Lambda)
+		mixup(got, c.N, float32(c.Lambda), float32(1-c.Lambda))
 		if !slices.Equal(got, want) {
 			t.Errorf("%d images, lambda %v: %v, numpy has %v", c.N, c.Lambda, got, want)
 		}
@@ -55,7 +55,7 @@ func TestMixEqualsNumpy(t *testing.T) {
 	}
 }
 
-// Whatever Apply draws, the batch must be what the definition makes, out of
+// Whatever Draw decides, the batch must be what the definition makes, out of
 // place, of the lambda it returns.
 func TestMixEqualsDefinition(t *testing.T) {
 	const h, w = 7, 9
@@ -68,7 +68,8 @@ func TestMixEqualsDefinition(t *testing.T) {
 			images[i] = float32(rng.NormFloat64())
 		}
 		was := slices.Clone(images)
-		lambda := Mix{Mixup: 0.4, CutMix: 1, Prob: 0.75, SwitchProb: 0.5}.Apply(images, n, h, w, rng)
+		mixed, lambda := Mix{Mixup: 0.4, CutMix: 1, Prob: 0.75, SwitchProb: 0.5}.Draw(w, h, rng)
+		mixed.Apply(images, n, w)
 		kind := "neither"
 		switch {
 		case slices.Equal(images, was) && (lambda == 1 || n == 1):
@@ -129,18 +130,18 @@ func isCutMix(got, was []float32, n, h, w int, lambda float64) bool {
 // edges that cut its boxes, about those of l.
 func TestMixLambda(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	images := make([]float32, 2*3)
 	const n = 20000
 	mean := 0.0
 	for range n {
-		mean += Mix{Mixup: 1, Prob: 1}.Apply(images, 2, 1, 1, rng) / n
+		_, lambda := Mix{Mixup: 1, Prob: 1}.Draw(1, 1, rng)
+		mean += lambda / n
 	}
 	if math.Abs(mean-0.75) > 0.005 { // of the larger part of a uniform
 		t.Errorf("mean lambda of mixup %.4f, want 0.75", mean)
 	}
 	cut := 0
 	for range n {
-		if (Mix{Mixup: 1, CutMix: 1, Prob: 1, SwitchProb: 0.3}).Apply(images, 2, 1, 1, rng) == 1 {
+		if _, lambda := (Mix{Mixup: 1, CutMix: 1, Prob: 1, SwitchProb: 0.3}).Draw(1, 1, rng); lambda == 1 {
 			cut++ // the box of a single pixel is empty
 		}
 	}
@@ -222,7 +223,8 @@ func FuzzMix(f *testing.F) {
 			t.Skip()
 		}
 		images := slices.Repeat([]float32{1}, (int(n)%8+1)*(int(h)%32+1)*(int(w)%32+1)*3)
-		lambda := m.Apply(images, int(n)%8+1, int(h)%32+1, int(w)%32+1, rand.New(rand.NewPCG(seed, 0)))
+		mixed, lambda := m.Draw(int(w)%32+1, int(h)%32+1, rand.New(rand.NewPCG(seed, 0)))
+		mixed.Apply(images, int(n)%8+1, int(w)%32+1)
 		if !(0 <= lambda && lambda <= 1) {
 			t.Fatalf("lambda %v", lambda)
 		}
@@ -236,7 +238,8 @@ func BenchmarkMix(b *testing.B) {
 	for name, m := range map[string]Mix{"mixup": {Mixup: 0.2, Prob: 1}, "cutmix": {CutMix: 1, Prob: 1}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				m.Apply(images, n, size, size, rng)
+				mixed, _ := m.Draw(size, size, rng)
+				mixed.Apply(images, n, size)
 			}
 		})
 	}

@@ -3,7 +3,10 @@
 // pass, backward pass and update are made of.
 package backend
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Backend runs Specs on one device. Buffers belong to the backend that made
 // them. A Backend is used by one goroutine at a time.
@@ -13,6 +16,9 @@ type Backend interface {
 	Alloc(n int) (Buffer, error)
 	// Upload copies src to the start of dst.
 	Upload(dst View, src []float32) error
+	// Stage is Upload of bytes, from the start of dst on, while launches before it may
+	// still be under way: those must not use dst. Launches after it see them.
+	Stage(dst View, src []byte) error
 	// Download copies src to dst.
 	Download(dst []float32, src View) error
 	// Compile prepares one operation on fixed operands, in the order the
@@ -115,6 +121,11 @@ func NewView(b Backend, n int) (View, error) {
 		return View{}, err
 	}
 	return View{Buffer: buf, Len: n}, nil
+}
+
+// Bytes is the memory of values.
+func Bytes(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
 // Error says that a device could not do what was asked: no memory, no such

@@ -139,6 +139,8 @@ func referenceElementwise(spec Spec, v [][]float32) error {
 				v[2][i] = x / (1 - s.P)
 			}
 		}
+	case Pixels:
+		refPixels(s, v)
 	case SoftmaxCrossEntropy:
 		var loss float64
 		for i, t := range v[1] {
@@ -456,4 +458,27 @@ func softmax(logits []float32, i, k int) float64 {
 		sum += math.Exp(float64(z) - top)
 	}
 	return math.Exp(float64(logits[i])-top) / sum
+}
+
+func refPixels(s Pixels, v [][]float32) {
+	mix, size := v[2], s.Side*s.Side*3
+	count := int(mix[0])
+	at := func(n, i int) float32 {
+		k := n*size + i
+		value := math.Float32bits(v[0][k/4]) >> (8 * (k % 4)) & 0xff
+		return v[1][256*(i%3)+int(value)]
+	}
+	for k := range v[3] {
+		n, i := k/size, k%size
+		switch {
+		case n >= count:
+			v[3][k] = 0
+		case s.Within(mix, i):
+			v[3][k] = at(count-1-n, i)
+		case mix[2] == 0:
+			v[3][k] = at(n, i)
+		default:
+			v[3][k] = float32(mix[1]*at(n, i)) + float32(mix[2]*at(count-1-n, i))
+		}
+	}
 }

@@ -292,6 +292,31 @@ func StepValues(step uint64) [2]float32 {
 // StepOf decodes a step operand.
 func StepOf(v []float32) uint64 { return uint64(v[0]) + uint64(v[1])<<24 }
 
+// Pixels makes network input of 8-bit pixels, mixed in pairs. With v[n] =
+// table[c][x[n]], c being the channel, and v[m] the same of image m = mix[0]-1-n,
+//
+//	y[n] = v[m]                        within the box
+//	y[n] = mix[1]*v[n] + mix[2]*v[m]   elsewhere, or v[n] if mix[2] is 0
+//	y[n] = 0                           of images from mix[0] on
+//
+// each product and the sum rounded to float32.
+//
+// Operands: x [N,Side,Side,3], bytes, four in a float32's memory; table [3,256];
+// mix [7]: how many images there are, the two shares, then the box's left, top, right
+// and bottom; y [N,Side,Side,3].
+type Pixels struct{ N, Side int }
+
+func (s Pixels) values() int { return s.N * s.Side * s.Side * 3 }
+func (s Pixels) Sizes() []int {
+	return []int{(s.values() + 3) / 4, 3 * 256, 7, s.values()}
+}
+
+// Within says whether value i of an image is in mix's box.
+func (s Pixels) Within(mix []float32, i int) bool {
+	x, y := float32(i/3%s.Side), float32(i/3/s.Side)
+	return mix[3] <= x && x < mix[5] && mix[4] <= y && y < mix[6]
+}
+
 // SoftmaxCrossEntropy is the mean over the N rows of
 // -sum over k of targets[n,k]*log softmax(logits[n])[k].
 //

@@ -74,7 +74,10 @@ func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool
 			break // too few images were left for it
 		}
 		rng := stream{p.opt.Seed, uint64(p.epoch), mixIndex | uint64(b)}.rand()
-		batch.Lambda = p.opt.Mix.Apply(batch.Images[:batch.Count*p.floats()], batch.Count, p.opt.Size, p.opt.Size, rng)
+		batch.Mixed, batch.Lambda = p.opt.Mix.Draw(p.opt.Size, p.opt.Size, rng)
+		if !p.opt.Pixels {
+			batch.Mixed.Apply(batch.Images[:batch.Count*p.values()], batch.Count, p.opt.Size)
+		}
 		if !yield(batch, nil) {
 			return
 		}
@@ -106,8 +109,8 @@ func (p *pass) start(ctx context.Context) (stop func()) {
 	}
 }
 
-// floats returns the length of an image, or of a row.
-func (l *Loader) floats() int {
+// values returns how many an image, or a row, has.
+func (l *Loader) values() int {
 	if l.opt.Memory != nil {
 		return l.opt.Memory.Floats
 	}
@@ -115,13 +118,17 @@ func (l *Loader) floats() int {
 }
 
 func (p *pass) fill(r *reader, t task) {
-	dst := t.batch.Images[t.pos*p.floats():][:p.floats()]
-	if m := p.opt.Memory; m != nil {
-		copy(dst, m.Rows[int(t.draw.image)*m.Floats:])
-		return
-	}
+	i, at := int(t.draw.image), t.pos*p.values()
 	s := stream{p.opt.Seed, uint64(p.epoch), t.draw.index()}
-	t.batch.errs[t.pos] = r.read(dst, p.set, int(t.draw.image), s)
+	switch m := p.opt.Memory; {
+	case m != nil:
+		copy(t.batch.Images[at:][:m.Floats], m.Rows[i*m.Floats:])
+	case p.opt.Pixels:
+		t.batch.errs[t.pos] = r.draw(p.set, i, s)
+		copy(t.batch.Pixels[at:], r.dst.Pix)
+	default:
+		t.batch.errs[t.pos] = r.read(t.batch.Images[at:][:p.values()], p.set, i, s)
+	}
 }
 
 // request asks the workers for batch number b.
@@ -161,7 +168,11 @@ func (p *pass) settle(ctx context.Context, batch *Batch, b int) error {
 	batch.Count = pos
 	clear(batch.Index[pos:])
 	clear(batch.Labels[pos:])
-	clear(batch.Images[pos*p.floats():])
+	if p.opt.Pixels {
+		clear(batch.Pixels[pos*p.values():])
+	} else {
+		clear(batch.Images[pos*p.values():])
+	}
 	return nil
 }
 

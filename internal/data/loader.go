@@ -26,6 +26,7 @@ type Options struct {
 	OnCorrupt OnCorrupt   // "" is Stop
 	Skipped   []Skipped   // what Loader.Skipped returned, for going on with a run
 	Memory    *Memory     // yielded instead of images; nil for images
+	Pixels    bool        // batches are 8-bit pixels, to be normalised and mixed by who takes them
 }
 
 // A Memory is a row of values for each image of a Set, such as what a network made
@@ -63,6 +64,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("data: unknown sampler %q (want %s or %s)", o.Sampler, Uniform, Balanced)
 	case o.Sampler == Balanced && !o.Shuffle:
 		return fmt.Errorf("data: the %s sampler needs Shuffle", Balanced)
+	case o.Pixels && (o.Memory != nil || o.Erase.Prob > 0):
+		return errors.New("data: rows in memory and erased images are not 8-bit pixels")
 	case o.Repeats < 0 || o.Repeats > most:
 		return fmt.Errorf("data: %d repeats of an image: want 0 to %d", o.Repeats, most)
 	case !slices.Contains([]OnCorrupt{"", Stop, Skip}, o.OnCorrupt):
@@ -75,11 +78,13 @@ func (o Options) Validate() error {
 // Loader: it is valid, and may be changed, until the loop that ranges over the
 // epoch asks for the next one.
 type Batch struct {
-	Images []float32 // [BatchSize, Size, Size, 3], normalised; or Memory's rows
+	Images []float32 // [BatchSize, Size, Size, 3], normalised; or Memory's rows; nil with Options.Pixels
+	Pixels []uint8   // [BatchSize, Size, Size, 3], with Options.Pixels; then Mixed is still to be done
 	Labels []int     // [BatchSize]
 	Index  []int     // [BatchSize], the images' indices in the Set
 	Count  int       // images in the batch; what lies beyond is zero
-	Lambda float64   // share of image i's own label; the rest is that of image Count-1-i. 1 if nothing is mixed
+	Mixed  augment.Mixed
+	Lambda float64 // share of image i's own label; the rest is that of image Count-1-i. 1 if nothing is mixed
 
 	errs    []error // [BatchSize]
 	pending sync.WaitGroup
@@ -127,12 +132,13 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 		l.readers = append(l.readers, r)
 	}
 	for range min(opt.Prefetch+1, l.Batches()) {
-		l.ring = append(l.ring, &Batch{
-			Images: make([]float32, opt.BatchSize*l.floats()),
-			Labels: make([]int, opt.BatchSize),
-			Index:  make([]int, opt.BatchSize),
-			errs:   make([]error, opt.BatchSize),
-		})
+		b := &Batch{Labels: make([]int, opt.BatchSize), Index: make([]int, opt.BatchSize), errs: make([]error, opt.BatchSize)}
+		if opt.Pixels {
+			b.Pixels = make([]uint8, opt.BatchSize*l.values())
+		} else {
+			b.Images = make([]float32, opt.BatchSize*l.values())
+		}
+		l.ring = append(l.ring, b)
 	}
 	return l, nil
 }

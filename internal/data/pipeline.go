@@ -105,7 +105,17 @@ func (p Pipeline) newReader() (*reader, error) {
 }
 
 // read fills dst, [Size, Size, 3], from image i of the set, drawing from s.
-func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
+func (r *reader) read(dst []float32, set *Set, i int, s stream) error {
+	if err := r.draw(set, i, s); err != nil {
+		return err
+	}
+	r.normalize.Apply(dst, &r.dst)
+	r.erase.Apply(dst, r.dst.W, r.dst.H, r.rng)
+	return nil
+}
+
+// draw makes image i of the set r.dst, before it is normalised.
+func (r *reader) draw(set *Set, i int, s stream) (err error) {
 	defer guard(set, i, &err)()
 	w, h, err := r.decoder.load(set, i)
 	if err != nil {
@@ -119,7 +129,23 @@ func (r *reader) read(dst []float32, set *Set, i int, s stream) (err error) {
 	}
 	r.resizer.Draw(&r.dst, src)
 	r.transform.Finish(&r.dst, r.rng, &r.scratch)
-	r.normalize.Apply(dst, &r.dst)
-	r.erase.Apply(dst, r.dst.W, r.dst.H, r.rng)
 	return nil
+}
+
+// Normalised is what each value of a pixel becomes in each channel, [3,256].
+func (p Pipeline) Normalised() ([]float32, error) {
+	n, err := augment.NewNormalizer(p.Mean, p.Std)
+	if err != nil {
+		return nil, err
+	}
+	values := augment.Image{W: 256, H: 1, Pix: make([]uint8, 3*256)}
+	for i := range values.Pix {
+		values.Pix[i] = uint8(i / 3)
+	}
+	byPixel, table := make([]float32, 3*256), make([]float32, 3*256)
+	n.Apply(byPixel, &values)
+	for i, v := range byPixel {
+		table[i%3*256+i/3] = v
+	}
+	return table, nil
 }

@@ -41,7 +41,8 @@ func Preview(set *Set, training, evaluation Options, rows, cols int) (*image.RGB
 		}
 		if c > 0 {
 			rng := stream{training.Seed, uint64(c - 1), mixIndex}.rand()
-			training.Mix.Apply(column, rows, size, size, rng)
+			mixed, _ := training.Mix.Draw(size, size, rng)
+			mixed.Apply(column, rows, size)
 		}
 		for r := range rows {
 			imagedraw.Draw(sheet, image.Rect(c*size, r*size, (c+1)*size, (r+1)*size), training.Picture(column[r*n:][:n]), image.Point{}, imagedraw.Src)

@@ -149,7 +149,8 @@ func TestMixedBatches(t *testing.T) {
 			t.Errorf("lambda %v where nothing is mixed", batch.Lambda)
 		}
 		rng := stream{opt.Seed, 2, mixIndex + uint64(len(want)/2)}.rand()
-		lambda := opt.Mix.Apply(batch.Images[:batch.Count*l.floats()], batch.Count, opt.Size, opt.Size, rng)
+		mixed, lambda := opt.Mix.Draw(opt.Size, opt.Size, rng)
+		mixed.Apply(batch.Images[:batch.Count*l.values()], batch.Count, opt.Size)
 		want = append(want, batchSum(batch.Images), math.Float64bits(lambda))
 	}
 	lambdas := map[float64]bool{}
@@ -178,7 +179,7 @@ func TestErase(t *testing.T) {
 	plain := loader(t, s, opt)
 	opt.Erase = augment.Erase{Prob: 1, Mode: augment.EraseConst, Count: 1, MinArea: 0.2, MaxArea: 0.4, MinAspect: 0.5}
 	erased := loader(t, s, opt)
-	a, b := make([]float32, plain.floats()), make([]float32, plain.floats())
+	a, b := make([]float32, plain.values()), make([]float32, plain.values())
 	for i := range 3 {
 		for l, dst := range map[*Loader][]float32{plain: a, erased: b} {
 			if err := l.readers[0].read(dst, s, i, stream{1, 0, uint64(i)}); err != nil {

@@ -47,7 +47,7 @@ func epochOf(t *testing.T, l *Loader, epoch, from int, each func(b int)) (all []
 		}
 		y := yielded{slices.Clone(batch.Index[:batch.Count]), slices.Clone(batch.Labels), nil}
 		for pos := range l.opt.BatchSize {
-			y.images = append(y.images, batchSum(batch.Images[pos*l.floats():][:l.floats()]))
+			y.images = append(y.images, batchSum(batch.Images[pos*l.values():][:l.values()]))
 		}
 		if all = append(all, y); each != nil {
 			each(from + len(all))
@@ -156,7 +156,7 @@ func expected(t *testing.T, s *Set, opt Options, bad map[int]bool) (e expectatio
 			y := yielded{labels: make([]int, opt.BatchSize)}
 			for pos, d := range part {
 				y.index, y.labels[pos] = append(y.index, int(d.image)), s.Label(int(d.image))
-				pixels := make([]float32, l.floats())
+				pixels := make([]float32, l.values())
 				if err := l.readers[0].read(pixels, s, int(d.image), stream{opt.Seed, uint64(epoch), d.index()}); err != nil {
 					t.Fatal(err)
 				}

@@ -68,6 +68,9 @@ func Specs() []backend.Spec {
 			mul, backend.ChannelScaleGrad{ChannelScale: mul}, drop, backend.ResidualAdd{DropPath: drop},
 			backend.Dropout{Random: drop.Random, N: n * area * c, P: 0.3}, backend.Add{N: n * area * c}, backend.Copy{N: n * area * c})
 	}
+	for _, s := range []backend.Pixels{{N: 1, Side: 1}, {N: 3, Side: 4}, {N: 4, Side: 7}, {N: 5, Side: 32}} {
+		specs = append(specs, s)
+	}
 	for _, n := range []int{1, 23, 40000} {
 		for _, decay := range []backend.Decay{{WeightDecay: 1e-2}, {WeightDecay: 1e-1, Decoupled: true}} {
 			specs = append(specs, backend.RMSProp{N: n, Rho: .9, Momentum: .9, Eps: 1e-3, Decay: decay},
@@ -245,6 +248,12 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 		step(v[1])
 	case backend.ResidualAdd:
 		step(v[2])
+	case backend.Pixels: // the last image is not there; mixup, or CutMix
+		mixed := []float32{float32(max(s.N-1, 1)), 0.75, 0.25, 0, 0, 0, 0}
+		if s.Side%2 == 0 {
+			mixed = []float32{float32(max(s.N-1, 1)), 1, 0, 1, 2, float32(s.Side), 3}
+		}
+		copy(v[2], mixed)
 	case backend.SoftmaxCrossEntropy:
 		targets(v[1], s.K)
 	case backend.SoftmaxCrossEntropyGrad:

@@ -106,6 +106,15 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	return nil
 }
 
+// Stage implements backend.Backend.
+func (b *Backend) Stage(dst backend.View, src []byte) error {
+	if len(src) > 4*dst.Len {
+		return fmt.Errorf("cpu: %d bytes for a place of %d", len(src), 4*dst.Len)
+	}
+	copy(backend.Bytes(values(dst)), src)
+	return nil
+}
+
 // Download implements backend.Backend.
 func (b *Backend) Download(dst []float32, src backend.View) error {
 	if len(dst) != src.Len {

@@ -62,6 +62,8 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 		return func() { copy(v[1], v[0]) }, nil
 	case backend.Dropout:
 		return b.flat(s.N, func(from, to int) { dropout(s, v, from, to) }), nil
+	case backend.Pixels:
+		return b.images(s.N, func(n int) { pixels(s, v, n) }), nil
 	case backend.SoftmaxCrossEntropy:
 		return b.softmaxCrossEntropy(s, v), nil
 	case backend.SoftmaxCrossEntropyGrad:

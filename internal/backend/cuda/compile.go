@@ -142,6 +142,11 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 	case backend.Dropout:
 		w := vec(s.N, v[0], v[2])
 		return c.kernel(v[0].kernel("dropout"), c.flat(s.N, w), v[0], v[1], v[2], s.N, int(s.Seed), int32(s.Layer), s.P, 1-s.P, w)
+	case backend.Pixels:
+		w := vec(s.Side*s.Side*3, v[3])
+		g := c.flat(s.Side*s.Side*3, w)
+		g.grid[1] = uint32(min(s.N, 65535))
+		return c.kernel(v[3].kernel("pixels"), g, v[0], v[1], v[2], v[3], int32(s.N), int32(s.Side), w)
 	case backend.SoftmaxCrossEntropy:
 		losses := c.temporary(s.N, false)
 		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {

@@ -25,6 +25,7 @@ type device interface {
 	Alloc(bytes int64) (driver.Pointer, error)
 	Free(p driver.Pointer) error
 	Upload(dst driver.Pointer, src []byte) error   // src may change when it returns
+	Stage(dst driver.Pointer, src []byte) error    // as Upload, but beside what is queued
 	Download(dst []byte, src driver.Pointer) error // waits for what was queued before
 	Clear(dst driver.Pointer, bytes int64) error
 	Copy(dst, src driver.Pointer, bytes int64) error
@@ -191,9 +192,23 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if dst.Half {
 		err = b.uploadHalf(address(dst), src)
 	} else {
-		err = b.device.Upload(address(dst), asBytes(src))
+		err = b.device.Upload(address(dst), backend.Bytes(src))
 	}
 	if err != nil {
+		return b.error("upload", err)
+	}
+	return b.failed
+}
+
+// Stage implements backend.Backend.
+func (b *Backend) Stage(dst backend.View, src []byte) error {
+	if most := 4 * backend.Room(dst.Len, dst.Half); len(src) > most {
+		return fmt.Errorf("cuda: %d bytes for a place of %d", len(src), most)
+	}
+	if len(src) == 0 {
+		return b.failed
+	}
+	if err := b.device.Stage(address(dst), src); err != nil {
 		return b.error("upload", err)
 	}
 	return b.failed
@@ -211,16 +226,12 @@ func (b *Backend) Download(dst []float32, src backend.View) error {
 	if src.Half {
 		err = b.downloadHalf(dst, address(src))
 	} else {
-		err = b.device.Download(asBytes(dst), address(src))
+		err = b.device.Download(backend.Bytes(dst), address(src))
 	}
 	if err != nil {
 		return b.error("download", err)
 	}
 	return nil
-}
-
-func asBytes(v []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
 // fail keeps the first error of a launch.

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
 
 	"github.com/ebitengine/purego"
@@ -188,6 +189,8 @@ func (e *emulation) Upload(dst driver.Pointer, src []byte) error {
 	return err
 }
 
+func (e *emulation) Stage(dst driver.Pointer, src []byte) error { return e.Upload(dst, src) }
+
 func (e *emulation) Download(dst []byte, src driver.Pointer) error {
 	m, err := e.bytes(src, int64(len(dst)))
 	copy(dst, m)
@@ -275,7 +278,7 @@ func (p product) Run(a, b, bias, c driver.Pointer) error {
 	if m.HalfOut {
 		return p.e.Upload(c, halves(z))
 	}
-	return p.e.Upload(c, asBytes(z))
+	return p.e.Upload(c, backend.Bytes(z))
 }
 
 // factor reads a matrix.
@@ -294,7 +297,7 @@ func (e *emulation) factor(p driver.Pointer, n int, half bool) ([]float32, error
 			v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16)
 		}
 	} else {
-		copy(asBytes(v), raw)
+		copy(backend.Bytes(v), raw)
 	}
 	return v, nil
 }

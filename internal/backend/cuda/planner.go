@@ -47,6 +47,7 @@ func (c *counter) Alloc(bytes int64) (driver.Pointer, error) {
 }
 func (c *counter) Free(p driver.Pointer) error                 { delete(c.sizes, p); return nil }
 func (c *counter) Upload(driver.Pointer, []byte) error         { return nil }
+func (c *counter) Stage(driver.Pointer, []byte) error          { return nil }
 func (c *counter) Download(dst []byte, _ driver.Pointer) error { clear(dst); return nil }
 func (c *counter) Clear(driver.Pointer, int64) error           { return nil }
 func (c *counter) Copy(_, _ driver.Pointer, _ int64) error     { return nil }

@@ -35,7 +35,7 @@ func maps(spec backend.Spec) (in []int, out bool) {
 		return []int{0, 1}, true
 	case backend.BatchStats, backend.GlobalAvgPool, backend.NormPool:
 		return []int{0}, false
-	case backend.GlobalAvgPoolGrad:
+	case backend.GlobalAvgPoolGrad, backend.Pixels:
 		return nil, true
 	case backend.NormAct:
 		return []int{0}, true
@@ -59,7 +59,7 @@ func maps(spec backend.Spec) (in []int, out bool) {
 // begins tells whether a Spec's output is a map whatever it reads.
 func begins(spec backend.Spec) bool {
 	switch spec.(type) {
-	case backend.Conv, backend.GlobalAvgPoolGrad:
+	case backend.Conv, backend.GlobalAvgPoolGrad, backend.Pixels:
 		return true
 	}
 	return false

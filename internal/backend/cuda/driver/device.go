@@ -21,14 +21,16 @@ const (
 	captureRelaxed    = 2 // CU_STREAM_CAPTURE_MODE_RELAXED
 )
 
-// Device is a GPU with one stream, on which all work is queued in order. It is used
-// by one goroutine at a time, which may move between threads.
+// Device is a GPU with one stream, on which all work is queued in order, and another
+// for Stage's copies. It is used by one goroutine at a time, which may move between
+// threads.
 type Device struct {
 	cuda    *cuda
 	lt      *cublasLt
 	context uintptr
 	number  int32
 	stream  uintptr
+	copies  uintptr // the stream of Stage
 	name    string
 	arch    string
 	modules []uintptr
@@ -120,6 +122,9 @@ func (d *Device) prepare() error {
 	if err := d.do(&d.cuda.streamCreate, uintptr(unsafe.Pointer(&d.stream)), streamNonBlocking); err != nil {
 		return err
 	}
+	if err := d.do(&d.cuda.streamCreate, uintptr(unsafe.Pointer(&d.copies)), streamNonBlocking); err != nil {
+		return err
+	}
 	if err := d.staging.open(stagingBytes); err != nil {
 		return err
 	}
@@ -171,8 +176,8 @@ func (d *Device) Close() (err error) {
 			*handle = 0
 		}
 	}
-	if d.stream != 0 {
-		err = d.Sync()
+	if d.copies != 0 {
+		err = errors.Join(d.Sync(), d.do(&d.cuda.streamSynchronize, d.copies))
 	}
 	workspace := uintptr(d.workspace)
 	free(&workspace, &d.cuda.memFree)
@@ -182,6 +187,7 @@ func (d *Device) Close() (err error) {
 	for i := range d.modules {
 		free(&d.modules[i], &d.cuda.moduleUnload)
 	}
+	free(&d.copies, &d.cuda.streamDestroy)
 	free(&d.stream, &d.cuda.streamDestroy)
 	err = errors.Join(err, d.cuda.primaryCtxRelease.call(uintptr(d.number)))
 	d.context = 0

@@ -162,6 +162,30 @@ func TestUploadsFollowEachOther(t *testing.T) {
 	}
 }
 
+// Staged bytes are there for what comes after, and not before: the fake library copies
+// a stream's bytes when something waits for them.
+func TestStage(t *testing.T) {
+	d := newFake(t).open(t)
+	all := smallStaging(t, d)
+	n := 2*all + 3
+	p, q := alloc(t, d, n), alloc(t, d, n)
+	if err := errors.Join(d.Clear(p, int64(n)), d.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	src, got := bytes.Repeat([]byte{1, 2, 3}, n/3+1)[:n], make([]byte, n)
+	if err := errors.Join(d.Stage(p, src), d.Copy(q, p, int64(n)), d.Download(got, q)); err != nil || !bytes.Equal(got, src) {
+		t.Errorf("another content, %v", err)
+	}
+	if err := d.Stage(p, nil); err != nil {
+		t.Error(err)
+	}
+	d.recording = true
+	if err := d.Stage(p, src); err == nil {
+		t.Error("staged into a recording")
+	}
+	d.recording = false
+}
+
 // A context is current on a thread, and a goroutine that waits goes on on another.
 func TestThreads(t *testing.T) {
 	fake := newFake(t)

@@ -21,21 +21,38 @@ func (d *Device) Free(p Pointer) error { return d.do(&d.cuda.memFree, uintptr(p)
 // may change; the copy may still be under way. It waits only for room in the
 // pinned memory that the bytes pass through.
 func (d *Device) Upload(dst Pointer, src []byte) error {
-	if err := d.outsideRecord("upload"); err != nil {
+	_, err := d.upload(dst, src, d.stream)
+	return err
+}
+
+// Stage is Upload beside what is queued, which must not use what is at dst. What is
+// queued later comes after the copy.
+func (d *Device) Stage(dst Pointer, src []byte) error {
+	last, err := d.upload(dst, src, d.copies)
+	if err != nil || last == 0 {
 		return err
+	}
+	return d.do(&d.cuda.streamWaitEvent, d.stream, last, 0)
+}
+
+// upload queues copies on a stream and returns the event of the last, which belongs to
+// the staging memory.
+func (d *Device) upload(dst Pointer, src []byte, stream uintptr) (last uintptr, err error) {
+	if err := d.outsideRecord("upload"); err != nil {
+		return 0, err
 	}
 	for len(src) > 0 {
 		s, err := d.staging.take(min(len(src), d.staging.chunk()))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		n := copy(d.staging.bytes[s.start:s.end], src)
-		if err := d.staging.queue(s, &d.cuda.memcpyHtoD, uintptr(dst), d.staging.at(s), uintptr(n), d.stream); err != nil {
-			return err
+		if err := d.staging.queue(s, stream, &d.cuda.memcpyHtoD, uintptr(dst), d.staging.at(s), uintptr(n), stream); err != nil {
+			return 0, err
 		}
-		dst, src = dst+Pointer(n), src[n:]
+		dst, src, last = dst+Pointer(n), src[n:], s.event
 	}
-	return nil
+	return last, nil
 }
 
 // Download copies from the device to dst, after what is queued, and waits for
@@ -52,7 +69,7 @@ func (d *Device) Download(dst []byte, src Pointer) error {
 		if err != nil {
 			return err
 		}
-		if err := d.staging.queue(s, &d.cuda.memcpyDtoH, d.staging.at(s), uintptr(src), uintptr(n), d.stream); err != nil {
+		if err := d.staging.queue(s, d.stream, &d.cuda.memcpyDtoH, d.staging.at(s), uintptr(src), uintptr(n), d.stream); err != nil {
 			return err
 		}
 		if err := d.staging.copyOut(into, coming); err != nil {

@@ -99,11 +99,11 @@ func (s *staging) take(n int) (span, error) {
 	return span{start, end, event}, nil
 }
 
-// queue queues the copy that reads or writes a span that take returned.
-func (s *staging) queue(p span, copying *entry, args ...uintptr) error {
+// queue queues the copy, on a stream, that reads or writes a span that take returned.
+func (s *staging) queue(p span, stream uintptr, copying *entry, args ...uintptr) error {
 	err := s.device.do(copying, args...)
 	if err == nil {
-		err = s.device.do(&s.device.cuda.eventRecord, p.event, s.device.stream)
+		err = s.device.do(&s.device.cuda.eventRecord, p.event, stream)
 	}
 	if err != nil {
 		s.spare = append(s.spare, p.event)

@@ -11,7 +11,8 @@ type cuda struct {
 	primaryCtxRetain, primaryCtxRelease, ctxSetCurrent       entry
 	memGetInfo, memAlloc, memFree, memHostAlloc, memFreeHost entry
 	memcpyHtoD, memcpyDtoH, memcpyDtoD, memsetD8             entry
-	streamCreate, streamDestroy, streamSynchronize           entry
+	streamCreate, streamDestroy                              entry
+	streamSynchronize, streamWaitEvent                       entry
 	eventCreate, eventDestroy, eventRecord, eventSynchronize entry
 	moduleLoadData, moduleUnload, moduleGetFunction          entry
 	launchKernel, streamBeginCapture, streamEndCapture       entry
@@ -45,6 +46,7 @@ func bindCUDA(l *Library) (*cuda, error) {
 		{"cuStreamCreate", &c.streamCreate},
 		{"cuStreamDestroy_v2", &c.streamDestroy},
 		{"cuStreamSynchronize", &c.streamSynchronize},
+		{"cuStreamWaitEvent", &c.streamWaitEvent},
 		{"cuEventCreate", &c.eventCreate},
 		{"cuEventDestroy_v2", &c.eventDestroy},
 		{"cuEventRecord", &c.eventRecord},

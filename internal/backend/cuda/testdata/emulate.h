@@ -29,6 +29,8 @@ static inline float4 make_float4(float x, float y, float z, float w) { return fl
 
 #define __expf expf // math.h has the name for something else
 static inline float __fdividef(float a, float b) { return a / b; }
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fmul_rn(float a, float b) { return a * b; }
 
 const int MostThreads = 1024;
 const int StackBytes = 64 << 10;

@@ -48,20 +48,26 @@ static __thread void* current;
         CALL; \
     } while (0)
 
-// Copies between host and device that are queued. They are done when something waits
-// for them, or when other work comes after them (but products: they are in another
-// library, and the test waits before them).
-static struct { void* to; const void* from; size_t bytes; } queue[4096];
-static size_t queued, done;
-static void finish(size_t count) {
-    for (; done < count; done++) memcpy(queue[done % 4096].to, queue[done % 4096].from, queue[done % 4096].bytes);
+// A stream's copies between host and device that are queued. They are done when
+// something waits for them, or when other work comes after them on the stream (but
+// products: they are in another library, and the test waits before them). Another
+// stream's work does not do them.
+typedef struct { struct { void* to; const void* from; size_t bytes; } queue[4096]; size_t queued, done; } Stream;
+typedef struct { Stream* stream; size_t count; } Event;
+static Stream* streams[8]; // the first is the one for all but staged copies
+static void finish(Stream* s, size_t count) {
+    for (; s->done < count; s->done++) memcpy(s->queue[s->done % 4096].to, s->queue[s->done % 4096].from, s->queue[s->done % 4096].bytes);
 }
-static int later(void* to, const void* from, size_t bytes) {
-    if (queued - done == 4096) finish(queued);
-    queue[queued % 4096].to = to, queue[queued % 4096].from = from, queue[queued % 4096].bytes = bytes;
-    queued++;
+static void finishAll(void) {
+    for (int i = 0; i < 8; i++) if (streams[i]) finish(streams[i], streams[i]->queued);
+}
+static int later(Stream* s, void* to, const void* from, size_t bytes) {
+    if (s->queued - s->done == 4096) finish(s, s->queued);
+    s->queue[s->queued % 4096].to = to, s->queue[s->queued % 4096].from = from, s->queue[s->queued % 4096].bytes = bytes;
+    s->queued++;
     return 0;
 }
+#define AFTER(stream) finish(stream, ((Stream*)(stream))->queued)
 #define WAITING \
     do { \
         IN_CONTEXT; \
@@ -84,20 +90,35 @@ int cuDevicePrimaryCtxRelease_v2(int d) { left--; CALL; return 0; }
 int cuCtxSetCurrent(void* c) { current = c; return c == (void*)1 ? 0 : 201; }
 int cuMemGetInfo_v2(size_t* free, size_t* total) { IN_CONTEXT; *free = 1 << 30, *total = 2l << 30; return 0; }
 int cuMemAlloc_v2(u64* p, size_t n) { IN_CONTEXT; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); return 0; }
-int cuMemFree_v2(u64 p) { finish(queued); left--; free((void*)p); IN_CONTEXT; return 0; }
+int cuMemFree_v2(u64 p) { finishAll(); left--; free((void*)p); IN_CONTEXT; return 0; }
 int cuMemHostAlloc(void** p, size_t n, unsigned flags) { IN_CONTEXT; left++; *p = malloc(n); return 0; }
-int cuMemFreeHost(void* p) { finish(queued); left--; free(p); IN_CONTEXT; return 0; }
-int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { IN_CONTEXT; return later((void*)d, s, n); }
-int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { IN_CONTEXT; return later(d, (void*)s, n); }
-int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { IN_CONTEXT; finish(queued); memmove((void*)d, (void*)s, n); return 0; }
-int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { IN_CONTEXT; finish(queued); memset((void*)d, v, n); return 0; }
-int cuStreamCreate(void** s, unsigned flags) { IN_CONTEXT; if (flags != 1) return 1; left++; *s = (void*)2; return 0; }
-int cuStreamDestroy_v2(void* s) { left--; IN_CONTEXT; return 0; }
-int cuStreamSynchronize(void* s) { WAITING; finish(queued); usleep(waiting); return 0; }
-int cuEventCreate(void** e, unsigned flags) { IN_CONTEXT; left++; *e = calloc(1, sizeof(size_t)); return 0; }
+int cuMemFreeHost(void* p) { finishAll(); left--; free(p); IN_CONTEXT; return 0; }
+int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { IN_CONTEXT; return later(stream, (void*)d, s, n); }
+int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { IN_CONTEXT; return later(stream, d, (void*)s, n); }
+int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { IN_CONTEXT; AFTER(stream); memmove((void*)d, (void*)s, n); return 0; }
+int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { IN_CONTEXT; AFTER(stream); memset((void*)d, v, n); return 0; }
+int cuStreamCreate(void** s, unsigned flags) {
+    IN_CONTEXT;
+    int i = 0;
+    while (i < 8 && streams[i]) i++;
+    if (flags != 1 || i == 8) return 1;
+    left++;
+    *s = streams[i] = calloc(1, sizeof(Stream));
+    return 0;
+}
+int cuStreamDestroy_v2(void* s) {
+    left--;
+    for (int i = 0; i < 8; i++) if (streams[i] == s) streams[i] = 0;
+    free(s);
+    IN_CONTEXT;
+    return 0;
+}
+int cuStreamSynchronize(void* s) { WAITING; AFTER(s); usleep(waiting); return 0; }
+int cuStreamWaitEvent(void* s, Event* e, unsigned flags) { IN_CONTEXT; finish(e->stream, e->count); return flags; }
+int cuEventCreate(void** e, unsigned flags) { IN_CONTEXT; left++; *e = calloc(1, sizeof(Event)); return 0; }
 int cuEventDestroy_v2(void* e) { left--; free(e); IN_CONTEXT; return 0; }
-int cuEventRecord(void* e, void* s) { IN_CONTEXT; *(size_t*)e = queued; return 0; }
-int cuEventSynchronize(void* e) { WAITING; finish(*(size_t*)e); usleep(waiting); return 0; }
+int cuEventRecord(Event* e, Stream* s) { IN_CONTEXT; e->stream = s, e->count = s->queued; return 0; }
+int cuEventSynchronize(Event* e) { WAITING; finish(e->stream, e->count); usleep(waiting); return 0; }
 int cuModuleLoadData(void** m, const void* image) { IN_CONTEXT; if (strncmp(image, "kernels:", 8)) return 200; left++; *m = strdup(image); return 0; }
 int cuModuleUnload(void* m) { left--; free(m); IN_CONTEXT; return 0; }
 int cuModuleGetFunction(void** f, void* m, const char* name) {
@@ -113,16 +134,16 @@ static void add(Launched l) { for (int i = 0; i < l.n; i++) l.p[i] += l.v; }
 
 int cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** args, void** extra) {
     IN_CONTEXT;
-    if (gx != 2 || gy != 3 || gz != 4 || bx != 5 || by != 6 || bz != 7 || shared != 8 || stream != (void*)2 || extra) return 1;
+    if (gx != 2 || gy != 3 || gz != 4 || bx != 5 || by != 6 || bz != 7 || shared != 8 || stream != streams[0] || extra) return 1;
     Launched l = {*(float**)args[0], *(float*)args[1], *(int*)args[2]};
-    if (captured) graph[captured++ - 1] = l; else finish(queued), add(l);
+    if (captured) graph[captured++ - 1] = l; else AFTER(stream), add(l);
     return 0;
 }
 int cuStreamBeginCapture_v2(void* s, int mode) { IN_CONTEXT; captured = 1; return 0; }
 int cuStreamEndCapture(void* s, void** g) { int n = captured - 1; captured = 0; IN_CONTEXT; left++; *g = (void*)(size_t)(n + 1); return 0; }
 int cuGraphInstantiateWithFlags(void** e, void* g, u64 flags) { IN_CONTEXT; left++; *e = g; return 0; }
 #ifndef WITHOUT_cuGraphLaunch
-int cuGraphLaunch(void* e, void* s) { IN_CONTEXT; finish(queued); for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
+int cuGraphLaunch(void* e, void* s) { IN_CONTEXT; AFTER(s); for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
 #endif
 int cuGraphExecDestroy(void* e) { left--; IN_CONTEXT; return 0; }
 int cuGraphDestroy(void* g) { left--; IN_CONTEXT; return 0; }
@@ -196,7 +217,7 @@ int cublasLtMatmulAlgoGetHeuristic(void* h, Desc* d, Layout* a, Layout* b, Layou
 // D = op(A)·op(B) + bias, all column-major; the bias is one value a row of D.
 int cublasLtMatmul(void* h, Desc* d, const float* alpha, const float* A, Layout* a, const float* B, Layout* b, const float* beta, const float* C, Layout* c,
                    float* D, Layout* e, const unsigned char* algorithm, void* workspace, size_t bytes, void* stream) {
-    if (*alpha != 1 || *beta != 0 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || stream != (void*)2 || C != D) return 7;
+    if (*alpha != 1 || *beta != 0 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || !stream || C != D) return 7;
     u64 k = d->transA ? a->rows : a->columns;
     if (e->rows != (d->transA ? a->columns : a->rows) || e->columns != (d->transB ? b->rows : b->columns) || k != (d->transB ? b->columns : b->rows)) return 7;
     for (u64 i = 0; i < e->rows; i++)
