@@ -134,12 +134,17 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 // predict classifies a set's images, in its order.
 func (o *predictOptions) predict(ctx context.Context, b backend.Backend, net *model.Network, meta *checkpoint.Meta, set *data.Set) ([]imagePrediction, error) {
 	batchSize := min(o.BatchSize, set.Len())
-	loader, err := data.NewLoader(set, data.Options{Pipeline: train.Pipeline(meta.Preprocess), BatchSize: batchSize, Workers: workers(o.Workers),
-		Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)})
+	options := data.Options{Pipeline: train.Pipeline(meta.Preprocess), BatchSize: batchSize, Workers: workers(o.Workers),
+		Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)}.WithPixels()
+	loader, err := data.NewLoader(set, options)
 	if err != nil {
 		return nil, err
 	}
 	pass, err := net.Inference(batchSize)
+	if err != nil {
+		return nil, err
+	}
+	input, err := train.NewInput(b, options, pass.Images, backend.View{})
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +153,7 @@ func (o *predictOptions) predict(ctx context.Context, b backend.Backend, net *mo
 	all := make([]imagePrediction, 0, set.Len())
 	for batch, err := range loader.Epoch(ctx, 0, 0) {
 		if err == nil {
-			err = b.Upload(pass.Images, batch.Images)
+			err = input.Load(batch)
 		}
 		if err == nil {
 			err = pass.Run()

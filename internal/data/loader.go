@@ -29,6 +29,12 @@ type Options struct {
 	Pixels    bool        // batches are 8-bit pixels, to be normalised and mixed by who takes them
 }
 
+// WithPixels is o with Pixels, where images end as pixels.
+func (o Options) WithPixels() Options {
+	o.Pixels = o.Memory == nil && o.Erase.Prob == 0
+	return o
+}
+
 // A Memory is a row of values for each image of a Set, such as what a network made
 // of it.
 type Memory struct {

@@ -78,12 +78,16 @@ func (n *Network) whole(f *Inference, batch int) error {
 	if err != nil {
 		return err
 	}
-	p, err := n.newPart(n.backend, g, nil, g.logits, g.pooled)
+	images, err := n.input(batch, n.Arch.Resolution)
+	if err != nil {
+		return err
+	}
+	p, err := n.newPart(n.backend, g, map[*G.Node]backend.View{g.images: images}, g.logits, g.pooled)
 	if err != nil {
 		return err
 	}
 	f.workers, f.classifier = []*worker{{backend: n.backend, front: p}}, p
-	f.Images, f.pooled, f.arena = p.machine.View(g.images), p.machine.View(g.pooled), p.machine.ArenaBytes()
+	f.Images, f.pooled, f.arena = images, p.machine.View(g.pooled), p.machine.ArenaBytes()
 	return nil
 }
 

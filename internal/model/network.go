@@ -227,6 +227,9 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 		bind[node] = stats.Slice(offset, size)
 		first = min(first, offset)
 	}
+	if bind[g.images], err = n.input(p.Batch, p.Resolution); err != nil {
+		return nil, err
+	}
 	t, err := n.compile(g, g.images, gradients, bind)
 	if err != nil || first == n.Running.Len {
 		return t, err
@@ -234,6 +237,19 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 	t.updateSpec = backend.RunningStats{N: n.Running.Len - first, Momentum: float32(n.Arch.BNMomentum)}
 	t.update, err = n.runningUpdate(g.norms, t.updateSpec, stats, first)
 	return t, err
+}
+
+// input makes the memory of a batch of images, as the backend keeps them.
+func (n *Network) input(batch, resolution int) (backend.View, error) {
+	spec := backend.Pixels{N: batch, Side: resolution}
+	half := make([]bool, 4)
+	if t, ok := n.backend.(backend.Typer); ok {
+		t.Types(spec, half)
+	}
+	size := spec.Sizes()[3]
+	v, err := backend.NewView(n.backend, backend.Room(size, half[3]))
+	v.Len, v.Half = size, half[3]
+	return v, err
 }
 
 // HeadTraining compiles the training of the classifier alone, on features that

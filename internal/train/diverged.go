@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	"effnet/internal/checkpoint"
-	"effnet/internal/data"
 )
 
 // Diverged says that the loss stopped being a finite number.
@@ -33,26 +32,41 @@ func (d *Diverged) Error() string {
 	return s
 }
 
-// diverged looks for where it began, and keeps the batch; nil is evaluation.
-func (r *run) diverged(loss float64, batch *data.Batch) error {
+// diverged looks for where it began and keeps the batch, if it was in training.
+func (r *run) diverged(loss float64, training bool) error {
 	d := &Diverged{Epoch: r.epoch + 1, Step: r.batch + 1, Loss: loss}
 	if len(r.result.Epochs) > 0 {
 		d.Kept = filepath.Join(r.Out, "last.safetensors")
 	}
-	if batch == nil {
+	if !training {
 		return d
 	}
 	if layer, err := r.training.FirstNotFinite(r.step); err == nil {
 		d.Layer = layer
 	}
 	path := filepath.Join(r.Out, "diverged.safetensors")
-	size := int(math.Sqrt(float64(len(batch.Images) / r.BatchSize / 3)))
-	err := checkpoint.Write(path, checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess}, []checkpoint.Tensor{
-		{Name: "images", Shape: []int{r.BatchSize, size, size, 3}, Data: batch.Images},
-		{Name: "targets", Shape: []int{r.BatchSize, r.Arch.Classes}, Data: r.targets},
-	})
-	if err == nil {
+	if r.saveInputs(path) == nil {
 		d.Inputs = path
 	}
 	return d
+}
+
+// saveInputs writes what the training pass has read.
+func (r *run) saveInputs(path string) error {
+	images, targets := make([]float32, r.training.Images.Len), make([]float32, r.training.Targets.Len)
+	if err := r.backend.Download(images, r.training.Images); err != nil {
+		return err
+	}
+	if err := r.backend.Download(targets, r.training.Targets); err != nil {
+		return err
+	}
+	shape := []int{r.BatchSize, len(images) / r.BatchSize} // of features
+	if r.features == nil {
+		size := int(math.Sqrt(float64(shape[1] / 3)))
+		shape = []int{r.BatchSize, size, size, 3}
+	}
+	return checkpoint.Write(path, checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess}, []checkpoint.Tensor{
+		{Name: "images", Shape: shape, Data: images},
+		{Name: "targets", Shape: []int{r.BatchSize, r.Arch.Classes}, Data: targets},
+	})
 }

@@ -3,8 +3,10 @@ package train
 import (
 	"context"
 	"errors"
+	"iter"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"effnet/internal/checkpoint"
@@ -20,20 +22,24 @@ func (r *run) trainEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	start, before, waited := time.Now(), r.seconds, r.wait
-	asked := start
-	first := r.batch
-	for batch, err := range r.loader.Epoch(ctx, r.epoch, first) {
+	start, before, waited, first := time.Now(), r.seconds, r.wait, r.batch
+	next, stop := iter.Pull2(r.loader.Epoch(ctx, r.epoch, first))
+	defer stop()
+	labels, wait, failed := r.stage(next)
+	for r.wait += wait; labels != nil; {
+		now := labels
+		if err := r.launch(); err != nil {
+			return err
+		}
+		labels, wait, failed = r.stage(next) // arrives while the device computes
+		loss, lr, busy, err := r.finishStep()
 		if err != nil {
 			return err
 		}
-		r.wait += time.Since(asked).Seconds()
-		r.fillTargets(batch)
-		loss, lr, err := r.trainStep(batch)
-		if err != nil {
-			return err
+		if !busy {
+			r.wait += wait
 		}
-		r.sum.add(loss, r.logits, batch.Labels, r.Arch.Classes)
+		r.sum.add(loss, r.logits, now, r.Arch.Classes)
 		r.seconds = before + time.Since(start).Seconds()
 		status := r.status(lr, r.batch-first, time.Since(start), r.wait-waited)
 		r.log.Step(status)
@@ -48,30 +54,42 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		asked = time.Now()
 	}
-	return nil
+	return failed
 }
 
-// trainStep computes the gradients of a batch and gives them to the optimizer.
-func (r *run) trainStep(batch *data.Batch) (loss, lr float64, err error) {
-	if err := r.backend.Upload(r.training.Images, batch.Images); err != nil {
-		return 0, 0, err
+// stage brings the next batch to the device and returns its labels, nil after the
+// last, and the seconds that it waited for it.
+func (r *run) stage(next func() (*data.Batch, error, bool)) (labels []int, wait float64, err error) {
+	asked := time.Now()
+	batch, err, ok := next()
+	wait = time.Since(asked).Seconds()
+	if err != nil || !ok {
+		return nil, wait, err
 	}
-	if err := r.backend.Upload(r.training.Targets, r.targets); err != nil {
-		return 0, 0, err
-	}
-	if err := r.training.Run(r.step); err != nil {
-		return 0, 0, err
-	}
+	r.fillTargets(batch)
+	return slices.Clone(batch.Labels), wait, r.input.Stage(batch, r.targets)
+}
+
+// launch begins to compute the gradients of the batch that was staged last.
+func (r *run) launch() error {
+	r.input.Take()
+	return r.training.Run(r.step)
+}
+
+// finishStep waits for the gradients and gives them to the optimizer. busy says
+// whether the device was still computing when it was called.
+func (r *run) finishStep() (loss, lr float64, busy bool, err error) {
+	asked := time.Now()
 	if err := r.training.Logits(r.logits); err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
+	busy = time.Since(asked) > stillBusy
 	if loss, err = r.training.Loss(); err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
 	if !finite(loss) {
-		return 0, 0, r.diverged(loss, batch)
+		return 0, 0, false, r.diverged(loss, true)
 	}
 	lr = r.schedule.LR(r.optimizer.Steps())
 	updated, err := r.optimizer.Step(lr)
@@ -80,8 +98,12 @@ func (r *run) trainStep(batch *data.Batch) (loss, lr float64, err error) {
 	}
 	r.step++
 	r.batch++
-	return loss, lr, err
+	return loss, lr, busy, err
 }
+
+// stillBusy is longer than logits take that a device has ready: it computed until
+// then, and has not waited for images.
+const stillBusy = 2 * time.Millisecond
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
@@ -139,7 +161,7 @@ func (r *run) evaluate(ctx context.Context, e *report.Epoch) (m, averaged Metric
 		return m, averaged, err
 	}
 	if !finite(m.Loss) {
-		return m, averaged, r.diverged(m.Loss, nil)
+		return m, averaged, r.diverged(m.Loss, false)
 	}
 	e.ValLoss, e.ValTop1, e.ValTop5 = m.Loss, m.Top1, m.Top5
 	if r.average != nil {
@@ -147,7 +169,7 @@ func (r *run) evaluate(ctx context.Context, e *report.Epoch) (m, averaged Metric
 			return m, averaged, err
 		}
 		if !finite(averaged.Loss) {
-			return m, averaged, r.diverged(averaged.Loss, nil)
+			return m, averaged, r.diverged(averaged.Loss, false)
 		}
 		e.EMALoss, e.EMATop1 = averaged.Loss, averaged.Top1
 	}

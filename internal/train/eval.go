@@ -39,8 +39,8 @@ func (m Metrics) String() string {
 // Evaluator evaluates a network's present weights on a set.
 type Evaluator struct {
 	net     *model.Network
-	backend backend.Backend
 	pass    *model.Inference
+	input   *Input
 	loaders []*data.Loader // one a view
 	logits  []float32      // [N,classes]
 	mean    []float64      // [N,classes], probabilities summed over views
@@ -59,8 +59,9 @@ func NewEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data
 // NewViewsEvaluator is NewEvaluator for the mean of the probabilities over
 // several views of each image.
 func NewViewsEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt data.Options, views ...augment.Transform) (*Evaluator, error) {
+	opt = opt.WithPixels()
 	opt.BatchSize = min(opt.BatchSize, set.Len())
-	e := &Evaluator{net: net, backend: b, logits: make([]float32, opt.BatchSize*net.Arch.Classes), mean: make([]float64, opt.BatchSize*net.Arch.Classes)}
+	e := &Evaluator{net: net, logits: make([]float32, opt.BatchSize*net.Arch.Classes), mean: make([]float64, opt.BatchSize*net.Arch.Classes)}
 	for _, view := range views {
 		opt.Transform = view
 		loader, err := data.NewLoader(set, opt)
@@ -75,6 +76,10 @@ func NewViewsEvaluator(net *model.Network, b backend.Backend, set *data.Set, opt
 	} else {
 		e.pass, err = net.Inference(opt.BatchSize)
 	}
+	if err != nil {
+		return nil, err
+	}
+	e.input, err = NewInput(b, opt, e.pass.Images, backend.View{})
 	return e, err
 }
 
@@ -155,7 +160,7 @@ func (e *Evaluator) views(batch *data.Batch, others []func() (*data.Batch, error
 }
 
 func (e *Evaluator) forward(batch *data.Batch) error {
-	if err := e.backend.Upload(e.pass.Images, batch.Images); err != nil {
+	if err := e.input.Load(batch); err != nil {
 		return err
 	}
 	if err := e.pass.Run(); err != nil {

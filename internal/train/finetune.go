@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 	"effnet/internal/model"
@@ -169,7 +170,7 @@ func (r *run) cacheFeatures(ctx context.Context, trainSet, evalSet *data.Set) (e
 // featuresOf computes what the classifier reads of each image of a set, and which
 // images could not be used.
 func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []data.Skipped, error) {
-	opt := r.EvalLoader
+	opt := r.EvalLoader.WithPixels()
 	opt.BatchSize = min(opt.BatchSize, set.Len())
 	loader, err := data.NewLoader(set, opt)
 	if err != nil {
@@ -179,12 +180,16 @@ func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []da
 	if err != nil {
 		return nil, nil, err
 	}
+	input, err := NewInput(r.backend, opt, pass.Images, backend.View{})
+	if err != nil {
+		return nil, nil, err
+	}
 	n := r.Arch.Features()
 	m := &data.Memory{Floats: n, Rows: make([]float32, set.Len()*n)}
 	batchRows := make([]float32, opt.BatchSize*n)
 	for batch, err := range loader.Epoch(ctx, 0, 0) {
 		if err == nil {
-			err = r.backend.Upload(pass.Images, batch.Images)
+			err = input.Load(batch)
 		}
 		if err == nil {
 			err = pass.Run()

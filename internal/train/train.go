@@ -82,6 +82,7 @@ type run struct {
 	backend     backend.Backend
 	net         *model.Network
 	training    *model.Training
+	input       *Input // of training
 	optimizer   *optim.Optimizer
 	schedule    optim.Schedule
 	gradients   backend.View
@@ -271,10 +272,11 @@ func (r *run) enter(p phase) (err error) {
 	if r.loader != nil {
 		loading.Skipped = r.loader.Skipped()
 	}
+	loading = loading.WithPixels()
 	if r.loader, err = data.NewLoader(r.trainSet, loading); err != nil {
 		return err
 	}
-	r.training = nil // before the next one takes memory
+	r.training, r.input = nil, nil // before the next ones take memory
 	r.phase = p
 	pass := model.Pass{Resolution: s.Resolution, Dropout: s.Dropout, Batch: r.BatchSize, Seed: r.Seed, Frozen: p.frozen}
 	if r.features != nil {
@@ -282,6 +284,10 @@ func (r *run) enter(p phase) (err error) {
 	} else {
 		r.training, err = r.net.TrainingAt(pass, r.gradients)
 	}
+	if err != nil {
+		return err
+	}
+	r.input, err = NewInput(r.backend, loading, r.training.Images, r.training.Targets)
 	return err
 }
 

@@ -28,6 +28,9 @@ func (c *compiler) compile(spec backend.Spec, v []place) error {
 	if s, ok := spec.(backend.Fused); ok {
 		return c.fused(s, v)
 	}
+	if s, ok := spec.(backend.Copy); ok && v[0].half != v[1].half {
+		return c.convert(v[0], v[1], s.N)
+	}
 	return c.typed(spec, v, func(v []place) error { return c.plain(spec, v) })
 }
 

@@ -1,0 +1,125 @@
+package train
+
+import (
+	"effnet/internal/backend"
+	"effnet/internal/data"
+)
+
+// An Input brings a loader's batches to a device, where a pass reads them. There are
+// two places for them to arrive, so that a batch may come while the device computes
+// with the one before it.
+type Input struct {
+	backend backend.Backend
+	pixels  bool
+	places  [2]arrival
+	next    int // place of the next batch
+}
+
+// arrival is where a batch arrives, and how it goes from there to what the pass reads.
+type arrival struct {
+	images  backend.View // bytes, or float32
+	mix     backend.View // backend.Pixels'
+	targets backend.View
+	load    []backend.Program
+}
+
+// NewInput returns the Input of a pass that reads images and, unless there are none,
+// targets, in batches of a loader with these options.
+func NewInput(b backend.Backend, opt data.Options, images, targets backend.View) (*Input, error) {
+	in := &Input{backend: b, pixels: opt.Pixels}
+	var table backend.View
+	if in.pixels {
+		values, err := opt.Normalised()
+		if err == nil {
+			table, err = backend.NewView(b, len(values))
+		}
+		if err == nil {
+			err = b.Upload(table, values)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i := range in.places {
+		p := &in.places[i]
+		var err error
+		if in.pixels {
+			err = p.addPixels(b, backend.Pixels{N: opt.BatchSize, Side: opt.Size}, table, images)
+		} else {
+			p.images, err = p.addCopy(b, images)
+		}
+		if err == nil && targets.Buffer != nil {
+			p.targets, err = p.addCopy(b, targets)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return in, b.Sync() // before anything is staged there
+}
+
+func (p *arrival) addPixels(b backend.Backend, spec backend.Pixels, table, images backend.View) (err error) {
+	sizes := spec.Sizes()
+	if p.images, err = backend.NewView(b, sizes[0]); err != nil {
+		return err
+	}
+	if p.mix, err = backend.NewView(b, sizes[2]); err != nil {
+		return err
+	}
+	return p.add(b, spec, p.images, table, p.mix, images)
+}
+
+// addCopy makes a place for what goes to a view as it is.
+func (p *arrival) addCopy(b backend.Backend, to backend.View) (from backend.View, err error) {
+	if from, err = backend.NewView(b, to.Len); err != nil {
+		return from, err
+	}
+	return from, p.add(b, backend.Copy{N: to.Len}, from, to)
+}
+
+func (p *arrival) add(b backend.Backend, spec backend.Spec, operands ...backend.View) error {
+	program, err := b.Compile(spec, operands...)
+	p.load = append(p.load, program)
+	return err
+}
+
+// Stage brings a batch, and targets where there are any, to the device. The batch
+// before the last must have been computed with.
+func (in *Input) Stage(batch *data.Batch, targets []float32) error {
+	p := &in.places[in.next]
+	bytes := batch.Pixels
+	if !in.pixels {
+		bytes = backend.Bytes(batch.Images)
+	}
+	if err := in.backend.Stage(p.images, bytes); err != nil {
+		return err
+	}
+	if in.pixels {
+		m := batch.Mixed
+		mix := [7]float32{float32(batch.Count), m.Own, m.Other, float32(m.Box.Min.X), float32(m.Box.Min.Y), float32(m.Box.Max.X), float32(m.Box.Max.Y)}
+		if err := in.backend.Stage(p.mix, backend.Bytes(mix[:])); err != nil {
+			return err
+		}
+	}
+	if p.targets.Buffer == nil {
+		return nil
+	}
+	return in.backend.Stage(p.targets, backend.Bytes(targets))
+}
+
+// Take makes the batch that was staged last what the pass reads.
+func (in *Input) Take() {
+	for _, program := range in.places[in.next].load {
+		program.All()
+	}
+	in.next = 1 - in.next
+}
+
+// Load is Stage and Take, for a pass without targets.
+func (in *Input) Load(batch *data.Batch) error {
+	if err := in.Stage(batch, nil); err != nil {
+		return err
+	}
+	in.Take()
+	return nil
+}
