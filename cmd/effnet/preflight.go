@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"effnet/internal/backend"
+	"effnet/internal/backend/cuda"
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/model"
@@ -129,24 +131,30 @@ type plan struct {
 	images       int // 0 if they are not known
 	arena        int64
 	weights      int64
+	ahead        int64 // batches that are read ahead, where the device's memory has them
 }
 
 func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) {
 	p := plan{arch: arch, frozen: frozen(cfg), micro: cfg.GradAccum, batch: cfg.BatchSize, images: images}
-	slots := optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w")}.SlotCount()
+	optimizer := optim.Options{Rule: strings.TrimSuffix(cfg.Opt, "w")}
+	slots := optimizer.SlotCount()
 	if cfg.EMA > 0 {
 		slots++
 	}
 	var err error
 	p.arena, p.weights, err = model.Memory(arch, p.frozen, cfg.BatchSize, slots)
+	if cfg.Device != "cuda" || err != nil {
+		p.ahead = int64(cfg.Prefetch+1) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
+		return p, err
+	}
+	gpu := cuda.NewPlanner(cfg.Precision)
+	err = train.Allocate(gpu, train.Options{Arch: arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}})
+	p.arena = gpu.Bytes() - p.weights
 	return p, err
 }
 
-// bytes is all of it, with the batches that are read ahead.
-func (p plan) bytes(prefetch int) int64 {
-	batch := int64(p.batch) * int64(p.arch.Resolution) * int64(p.arch.Resolution) * 3 * 4
-	return p.arena + p.weights + int64(prefetch+1)*batch
-}
+// bytes is all of it.
+func (p plan) bytes() int64 { return p.arena + p.weights + p.ahead }
 
 // mustFit returns an error for a training that takes more memory than there is.
 func mustFit(cfg config.Config, arch scale.Arch, images int, total int64) error {
@@ -154,7 +162,7 @@ func mustFit(cfg config.Config, arch scale.Arch, images int, total int64) error 
 	if err != nil {
 		return err
 	}
-	if need := p.bytes(cfg.Prefetch); total > 0 && need > total {
+	if need := p.bytes(); total > 0 && need > total {
 		return &backend.Error{Device: cfg.Device, Op: "memory", Err: fmt.Errorf("training %s at %d px in batches of %d takes %.1f GiB of %.1f (use a smaller -b, or -b auto)",
 			arch.Name, arch.Resolution, cfg.BatchSize, float64(need)/(1<<30), float64(total)/(1<<30))}
 	}
@@ -185,7 +193,7 @@ func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, er
 		if err != nil {
 			failed = err
 		}
-		return err == nil && p.bytes(cfg.Prefetch) <= limit
+		return err == nil && p.bytes() <= limit
 	}
 	size := func(i int) int { // 1, 2, ..., 8, 16, 24, ...
 		if i < 8 {
@@ -225,6 +233,9 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	fmt.Fprintln(w)
 	if j.dir == "" {
 		arch, err := j.arch(ctx, make([]string, 1000))
+		if err == nil {
+			j.cfg, err = fitBatch(j.cfg, arch, math.MaxInt)
+		}
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func TestInput(t *testing.T) {
 	defer b.Close()
 	set := coloured(t, 11, 9)
 	opt := data.Options{
-		Pipeline: data.Pipeline{Size: 9, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}, Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57.5}},
+		Pipeline:  data.Pipeline{Size: 9, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}, Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57.5}},
 		BatchSize: 3, Workers: 2, Prefetch: 1, Shuffle: true, Mix: augment.Mix{Mixup: 1, CutMix: 1, Prob: 0.8, SwitchProb: 0.5},
 	}
 	epoch := func(opt data.Options) func() (*data.Batch, error, bool) {

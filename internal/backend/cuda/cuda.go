@@ -54,6 +54,7 @@ type Backend struct {
 	scratch   driver.Pointer // for what a launch keeps no longer than it runs
 	room      int64          // bytes of scratch
 	failed    error          // the first launch that failed
+	plans     bool           // a Planner\'s: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -110,7 +111,9 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 		return nil, err
 	}
 	buf := &buffer{at, n}
-	runtime.AddCleanup(buf, b.unused.add, at)
+	if !b.plans {
+		runtime.AddCleanup(buf, b.unused.add, at)
+	}
 	return buf, nil
 }
 

@@ -16,10 +16,12 @@ type Planner struct {
 // NewPlanner returns a Planner of a precision.
 func NewPlanner(precision string) Planner {
 	c := &counter{next: alignment, sizes: map[driver.Pointer]int64{}}
-	return Planner{newBackend(c, driver.Precision(precision)), c}
+	b := newBackend(c, driver.Precision(precision))
+	b.plans = true
+	return Planner{b, c}
 }
 
-// Bytes is what is allocated, with what every GPU's backend has.
+// Bytes is what was allocated, with what every GPU's backend has.
 func (p Planner) Bytes() int64 {
 	sum := int64(driver.WorkspaceBytes)
 	for _, size := range p.counter.sizes {

@@ -1,0 +1,41 @@
+package train
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"effnet/internal/augment"
+	"effnet/internal/backend/cuda"
+	"effnet/internal/data"
+	"effnet/internal/optim"
+	"effnet/internal/report"
+	"effnet/internal/scale"
+)
+
+// Allocate makes what a run makes.
+func TestAllocateIsARuns(t *testing.T) {
+	arch, err := scale.Variant("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch.Resolution, arch.Classes = 32, 2
+	reading := data.Options{
+		Pipeline:  data.Pipeline{Size: 32, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}, Std: [3]float64{1, 1, 1}},
+		BatchSize: 3, Workers: 1,
+	}
+	opt := Options{Arch: arch, Epochs: 1, BatchSize: 3, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.9, Schedule: "constant", Out: t.TempDir(), TrainLoader: reading, EvalLoader: reading}
+	planned, taken := cuda.NewPlanner("bf16"), cuda.NewPlanner("bf16")
+	if err := Allocate(planned, opt); err != nil {
+		t.Fatal(err)
+	}
+	set := coloured(t, 8, 32)
+	r, err := newRun(context.Background(), taken, opt, set, set, report.NewLog(io.Discard, nil, 0, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.observer.close()
+	if planned.Bytes() != taken.Bytes() || taken.Bytes() < 100<<20 {
+		t.Errorf("%d bytes planned, a run takes %d", planned.Bytes(), taken.Bytes())
+	}
+}
