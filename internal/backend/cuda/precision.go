@@ -124,17 +124,19 @@ func (b *Backend) downloadHalf(dst []float32, src driver.Pointer) error {
 	return nil
 }
 
-// product adds C = op(A)·op(B) (+ bias) by cuBLASLt. Factors of which one is bf16
-// are multiplied as bf16: the other, weights, is converted.
-func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
+// productPlus adds C = op(A)·op(B) (+ bias) (+ shortcut) by cuBLASLt. Factors of which
+// one is bf16 are multiplied as bf16: the other, weights, is converted. What is added
+// is made of the result's kind.
+func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place) error {
 	before := c.used
 	defer c.release(before)
 	m.Precision, m.Half, m.HalfOut, m.Align = c.precision, a.half || b.half, out.half, 4
 	for _, f := range []struct {
 		at   *place
 		size int
-	}{{&a, m.M * m.K}, {&b, m.K * m.N}} {
-		if m.Half && !f.at.half {
+		half bool
+	}{{&a, m.M * m.K, m.Half}, {&b, m.K * m.N, m.Half}, {&bias, m.N, m.HalfOut && m.Bias}} {
+		if f.half && !f.at.half {
 			converted := c.temporary(f.size)
 			converted.half = true
 			w := vec(f.size, *f.at, converted)
@@ -144,7 +146,7 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 			*f.at = converted
 		}
 	}
-	if vec(4, a, b, bias, out) == 4 {
+	if vec(4, a, b, bias, shortcut, out) == 4 {
 		m.Align = 16
 	}
 	p, err := c.device.Matmul(m)
@@ -152,6 +154,6 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
 	}
 	c.products = append(c.products, p)
-	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(out)) })
+	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)) })
 	return nil
 }
