@@ -53,8 +53,10 @@ func (b *Backend) places(views []backend.View) []place {
 // compiler compiles one Spec, and those it is made of.
 type compiler struct {
 	*Backend
-	used, most int64 // bytes of scratch
-	steps      []func() error
+	used, most int64          // bytes of scratch
+	steps      []func() error // of Run
+	prepare    []func() error // of Prepare
+	kept       []backend.Buffer
 }
 
 // alignment of what the scratch holds, in bytes.
@@ -71,8 +73,8 @@ func (c *compiler) temporary(values int) place {
 // release gives back what was taken since used.
 func (c *compiler) release(used int64) { c.used = used }
 
-// launch is the launches so far as one, with the scratch they need.
-func (c *compiler) launch(name string) (backend.Launch, error) {
+// launch is steps as one launch, with the scratch that they need.
+func (c *compiler) launch(name string, steps []func() error) (backend.Launch, error) {
 	b := c.Backend
 	if c.most > b.room { // launches compiled before may be recorded with the old one: it stays
 		at, err := b.alloc(c.most)
@@ -81,7 +83,6 @@ func (c *compiler) launch(name string) (backend.Launch, error) {
 		}
 		b.scratch, b.room = at, c.most
 	}
-	steps := c.steps
 	return func() {
 		for _, run := range steps {
 			if err := run(); err != nil {

@@ -38,6 +38,10 @@ func maps(spec backend.Spec) (in []int, out bool) {
 		return []int{0}, false
 	case backend.GlobalAvgPoolGrad:
 		return nil, true
+	case backend.FoldedMatMul:
+		return append([]int{0}, backend.InPlace(spec)...), !s.Pool // the shortcut too
+	case backend.FoldedConv, backend.FoldedDepthwise: // without Pool
+		return []int{0}, true
 	case backend.NormAct:
 		return []int{0}, true
 	case backend.NormActGradSums, backend.GateGrads:
@@ -59,9 +63,11 @@ func maps(spec backend.Spec) (in []int, out bool) {
 
 // begins tells whether a Spec's output is a map whatever it reads.
 func begins(spec backend.Spec) bool {
-	switch spec.(type) {
-	case backend.Conv, backend.GlobalAvgPoolGrad:
+	switch s := spec.(type) {
+	case backend.Conv, backend.FoldedConv, backend.GlobalAvgPoolGrad:
 		return true
+	case backend.FoldedDepthwise:
+		return s.Before.Kernel > 0
 	}
 	return false
 }
