@@ -66,7 +66,7 @@ func (c *compiler) convolve(s backend.ConvShape, x, weights, bias, y place) erro
 	return lots(s, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		m.M, m.K = sizes(lot)
-		columns := c.temporaryMap(m.M * m.K, x.half)
+		columns := c.temporaryMap(m.M*m.K, x.half)
 		if err := c.patches(lot, x.plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 	return lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporaryMap(pixels * width, v[0].half)
+		columns := c.temporaryMap(pixels*width, v[0].half)
 		m := driver.Matmul{M: pixels, N: width, K: s.Out, TransB: true}
 		if err := c.product(m, v[0].plus(first*s.OutH*s.OutW*s.Out), v[1], place{}, columns); err != nil {
 			return err
@@ -108,7 +108,7 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	err := lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporaryMap(pixels * width, v[0].half)
+		columns := c.temporaryMap(pixels*width, v[0].half)
 		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}
