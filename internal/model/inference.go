@@ -169,8 +169,8 @@ func (f *Inference) parts() []*part {
 	return []*part{f.workers[0].front, f.workers[0].back, f.classifier}
 }
 
-// Update takes the network's present weights and statistics; Run sees no later
-// change of them.
+// Update takes the network's present weights and statistics. It must be called after
+// they change and before the next Run.
 func (f *Inference) Update() {
 	for _, p := range f.parts() {
 		p.machine.Prepare()

@@ -16,11 +16,25 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if err := c.compile(spec, places(operands)); err != nil {
 		return backend.Program{}, err
 	}
-	launch, err := c.launch(fmt.Sprintf("%T", spec))
-	return backend.Program{Run: func() {
+	launch, err := c.launch(fmt.Sprintf("%T", spec), c.steps)
+	if err != nil {
+		return backend.Program{}, err
+	}
+	program := backend.Program{Run: func() {
 		launch()
 		runtime.KeepAlive(operands) // the launch has their addresses alone
-	}}, err
+		runtime.KeepAlive(c.kept)
+	}}
+	if len(c.prepare) == 0 {
+		return program, nil
+	}
+	prepare, err := c.launch(fmt.Sprintf("prepare %T", spec), c.prepare)
+	program.Prepare = func() {
+		prepare()
+		runtime.KeepAlive(operands)
+		runtime.KeepAlive(c.kept)
+	}
+	return program, err
 }
 
 // compile adds the launches of a Spec.
@@ -74,6 +88,14 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 			break
 		}
 		return c.kernel("squeezeExcite", c.rows(s.N), v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
+	case backend.FoldedMatMul:
+		return c.foldedMatMul(s, v)
+	case backend.FoldedConv:
+		return c.typed(s, v, func(v []place) error { return c.foldedConv(s, v) })
+	case backend.FoldedDepthwise:
+		return c.foldedDepthwise(s, v)
+	case backend.Linear:
+		return c.linear(s, v)
 	}
 	return c.unfused(spec, v)
 }

@@ -246,22 +246,25 @@ func (e *emulation) Matmul(m driver.Matmul) (driver.Product, error) {
 
 func (p product) Close() error { p.e.leaks--; return nil }
 
-func (p product) Run(a, b, bias, c driver.Pointer) error {
+func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 	m := p.m
 	x, err1 := p.e.factor(a, m.M*m.K, m.Half)
 	y, err2 := p.e.factor(b, m.K*m.N, m.Half)
-	add := make([]float32, m.N)
-	var err3 error
+	add, more := make([]float32, m.N), make([]float32, m.M*m.N)
+	var err3, err4 error
 	if m.Bias {
-		add, err3 = p.e.factor(bias, m.N, false)
+		add, err3 = p.e.factor(bias, m.N, m.HalfOut)
 	}
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if m.Residual {
+		more, err4 = p.e.factor(shortcut, m.M*m.N, m.HalfOut)
+	}
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
 	z := make([]float32, m.M*m.N)
 	for i := range m.M {
 		for j := range m.N {
-			sum := float64(add[j])
+			sum := float64(add[j]) + float64(more[i*m.N+j])
 			for k := range m.K {
 				u, v := i*m.K+k, k*m.N+j
 				if m.TransA {

@@ -44,3 +44,16 @@ func TestGPUTrainsAsTheCPU(t *testing.T) {
 		compareTraining(t, b, host, 10, limit)
 	}
 }
+
+// A network answers on the GPU as on the CPU.
+func TestGPUAnswersAsTheCPU(t *testing.T) {
+	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 1e-2, driver.BF16: 0.03} {
+		b := gpu(t, precision)
+		host, err := cpu.New(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer host.Close()
+		compareAnswers(t, b, host, limit)
+	}
+}

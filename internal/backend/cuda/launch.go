@@ -54,8 +54,10 @@ func places(views []backend.View) []place {
 // compiler compiles one Spec, and those it is made of.
 type compiler struct {
 	*Backend
-	used, most int64 // bytes of scratch
-	steps      []func() error
+	used, most int64          // bytes of scratch
+	steps      []func() error // of Run
+	prepare    []func() error // of Prepare
+	kept       []backend.Buffer
 }
 
 // alignment of what the scratch holds, in bytes.
@@ -72,15 +74,14 @@ func (c *compiler) temporary(values int, half bool) place {
 // release gives back what was taken since used.
 func (c *compiler) release(used int64) { c.used = used }
 
-// launch is the launches so far as one, with the scratch they need.
-func (c *compiler) launch(name string) (backend.Launch, error) {
+// launch is steps as one launch, with the scratch that they need.
+func (c *compiler) launch(name string, steps []func() error) (backend.Launch, error) {
 	b := c.Backend
 	if c.most > b.room {
 		if err := b.grow(c.most); err != nil {
 			return nil, err
 		}
 	}
-	steps := c.steps
 	return func() {
 		for _, run := range steps {
 			if err := run(); err != nil {

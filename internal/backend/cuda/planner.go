@@ -66,6 +66,6 @@ func (c *counter) Close() error                                 { return nil }
 // nothing is a product or graph that does nothing.
 type nothing struct{}
 
-func (nothing) Run(_, _, _, _ driver.Pointer) error { return nil }
+func (nothing) Run(_, _, _, _, _ driver.Pointer) error { return nil }
 func (nothing) Launch() error                       { return nil }
 func (nothing) Close() error                        { return nil }

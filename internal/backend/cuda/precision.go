@@ -37,6 +37,10 @@ func maps(spec backend.Spec) (in []int, out bool) {
 		return []int{0}, false
 	case backend.GlobalAvgPoolGrad, backend.Pixels:
 		return nil, true
+	case backend.FoldedMatMul:
+		return append([]int{0}, backend.InPlace(spec)...), !s.Pool // the shortcut too
+	case backend.FoldedConv, backend.FoldedDepthwise: // without Pool
+		return []int{0}, true
 	case backend.NormAct:
 		return []int{0}, true
 	case backend.NormActGradSums, backend.GateGrads:
@@ -58,9 +62,11 @@ func maps(spec backend.Spec) (in []int, out bool) {
 
 // begins tells whether a Spec's output is a map whatever it reads.
 func begins(spec backend.Spec) bool {
-	switch spec.(type) {
-	case backend.Conv, backend.GlobalAvgPoolGrad, backend.Pixels:
+	switch s := spec.(type) {
+	case backend.Conv, backend.FoldedConv, backend.GlobalAvgPoolGrad, backend.Pixels:
 		return true
+	case backend.FoldedDepthwise:
+		return s.Before.Kernel > 0
 	}
 	return false
 }
@@ -169,17 +175,19 @@ func (b *Backend) downloadHalf(dst []float32, src driver.Pointer) error {
 	return nil
 }
 
-// product adds C = op(A)·op(B) (+ bias) by cuBLASLt. Factors of which one is bf16
-// are multiplied as bf16: the other, weights, is converted.
-func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
+// productPlus adds C = op(A)·op(B) (+ bias) (+ shortcut) by cuBLASLt. Factors of which
+// one is bf16 are multiplied as bf16: the other, weights, is converted. What is added
+// is made of the result's kind.
+func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place) error {
 	before := c.used
 	defer c.release(before)
 	m.Precision, m.Half, m.HalfOut, m.Align = c.precision, a.half || b.half, out.half, 4
 	for _, f := range []struct {
 		at   *place
 		size int
-	}{{&a, m.M * m.K}, {&b, m.K * m.N}} {
-		if m.Half && !f.at.half {
+		half bool
+	}{{&a, m.M * m.K, m.Half}, {&b, m.K * m.N, m.Half}, {&bias, m.N, m.HalfOut && m.Bias}} {
+		if f.half && !f.at.half {
 			converted := c.temporary(f.size, true)
 			if err := c.convert(*f.at, converted, f.size); err != nil {
 				return err
@@ -187,7 +195,7 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 			*f.at = converted
 		}
 	}
-	if vec(4, a, b, bias, out) == 4 {
+	if vec(4, a, b, bias, shortcut, out) == 4 {
 		m.Align = 16
 	}
 	p, err := c.device.Matmul(m)
@@ -195,6 +203,6 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
 	}
 	c.products = append(c.products, p)
-	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(out)) })
+	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)) })
 	return nil
 }

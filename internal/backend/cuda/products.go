@@ -7,6 +7,11 @@ import (
 	"effnet/internal/backend/cuda/driver"
 )
 
+// product is productPlus without a shortcut.
+func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
+	return c.productPlus(m, a, b, bias, place{}, out)
+}
+
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
 	if s.TransA && (s.TransB || s.Bias) {
 		return fmt.Errorf("cuda: unsupported product %+v", s)
@@ -48,18 +53,24 @@ func sizes(lot backend.ConvShape) (pixels, width int) {
 }
 
 func (c *compiler) conv(s backend.Conv, v []place) error {
+	return c.convolve(s.ConvShape, v[0], v[1], place{}, v[2])
+}
+
+// convolve adds a dense convolution and a bias, unless that is nowhere.
+func (c *compiler) convolve(s backend.ConvShape, x, weights, bias, y place) error {
+	m := driver.Matmul{M: s.N * s.H * s.W, N: s.Out, K: s.In, Bias: bias != place{}}
 	if s.Pointwise() {
-		return c.product(driver.Matmul{M: s.N * s.H * s.W, N: s.Out, K: s.In}, v[0], v[1], place{}, v[2])
+		return c.product(m, x, weights, bias, y)
 	}
 	before := c.used
-	return lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
+	return lots(s, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
-		pixels, width := sizes(lot)
-		columns := c.temporary(pixels*width, v[0].half)
-		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
+		m.M, m.K = sizes(lot)
+		columns := c.temporary(m.M*m.K, x.half)
+		if err := c.patches(lot, x.plus(first*s.H*s.W*s.In), columns); err != nil {
 			return err
 		}
-		return c.product(driver.Matmul{M: pixels, N: s.Out, K: width}, columns, v[1], place{}, v[2].plus(first*s.OutH*s.OutW*s.Out))
+		return c.product(m, columns, weights, bias, y.plus(first*s.OutH*s.OutW*s.Out))
 	})
 }
 

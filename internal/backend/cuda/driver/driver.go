@@ -27,23 +27,26 @@ const (
 )
 
 // Matmul describes a product of row-major matrices, float32 but for Half and HalfOut,
-// C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set.
+// C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set, plus a shortcut
+// [M,N] where Residual is set.
 type Matmul struct {
-	M, N, K int
-	TransA  bool // A is [K,M] in memory, not [M,K]
-	TransB  bool // B is [N,K] in memory, not [K,N]
-	Bias    bool
-	Half    bool // A and B are bf16 in memory
-	HalfOut bool // so is C
-	Align   int  // what all operands' addresses are a multiple of, in bytes: 4 or more
+	M, N, K  int
+	TransA   bool // A is [K,M] in memory, not [M,K]
+	TransB   bool // B is [N,K] in memory, not [K,N]
+	Bias     bool
+	Residual bool
+	Half     bool // A and B are bf16 in memory
+	HalfOut  bool // so are C, the bias and the shortcut
+	Align    int  // what all operands' addresses are a multiple of, in bytes: 4 or more
 
 	Precision Precision
 }
 
 // Product is a Matmul made ready on a device.
 type Product interface {
-	// Run queues the product. bias is not read where Matmul.Bias is not set.
-	Run(a, b, bias, c Pointer) error
+	// Run queues the product. bias and shortcut are not read where Matmul.Bias and
+	// Matmul.Residual are not set. shortcut may be c.
+	Run(a, b, bias, shortcut, c Pointer) error
 	Close() error
 }
 

@@ -304,8 +304,8 @@ func TestKernelsAndGraphs(t *testing.T) {
 // Row-major products by a column-major library.
 func TestMatmul(t *testing.T) {
 	d := newFake(t).open(t)
-	for i := range 16 {
-		m := Matmul{M: 3, N: 4, K: 5, TransA: i&1 > 0, TransB: i&2 > 0, Bias: i&4 > 0, Align: 4, Precision: []Precision{FP32, TF32, BF16, FP32}[i>>2]}
+	for i := range 32 {
+		m := Matmul{M: 3, N: 4, K: 5, TransA: i&1 > 0, TransB: i&2 > 0, Bias: i&4 > 0, Residual: i&16 > 0, Align: 4, Precision: []Precision{FP32, TF32, BF16, FP32}[i>>2&3]}
 		if i&8 > 0 {
 			m.Align = 16
 		}
@@ -316,7 +316,7 @@ func TestMatmul(t *testing.T) {
 			}
 			return v
 		}
-		a, b, bias := values(m.M*m.K), values(m.K*m.N), values(m.N)
+		a, b, bias, shortcut := values(m.M*m.K), values(m.K*m.N), values(m.N), values(m.M*m.N)
 		place := func(v []float32) Pointer {
 			p := alloc(t, d, 4*len(v))
 			if err := errors.Join(d.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))), d.Sync()); err != nil {
@@ -324,12 +324,15 @@ func TestMatmul(t *testing.T) {
 			}
 			return p
 		}
-		c := alloc(t, d, 4*m.M*m.N)
+		c, from := alloc(t, d, 4*m.M*m.N), place(shortcut)
+		if i&3 == 3 { // the sum takes the shortcut's place
+			c = from
+		}
 		product, err := d.Matmul(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := product.Run(place(a), place(b), place(bias), c); err != nil {
+		if err := product.Run(place(a), place(b), place(bias), from, c); err != nil {
 			t.Fatal(err)
 		}
 		got := floats(t, d, c, m.M*m.N)
@@ -338,6 +341,9 @@ func TestMatmul(t *testing.T) {
 				want := float32(0)
 				if m.Bias {
 					want = bias[s]
+				}
+				if m.Residual {
+					want += shortcut[r*m.N+s]
 				}
 				for k := range m.K {
 					x, y := a[r*m.K+k], b[k*m.N+s]
@@ -362,15 +368,13 @@ func TestMatmul(t *testing.T) {
 	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Precision: "fp8"}); err == nil {
 		t.Error("fp8 is allowed")
 	}
-	if _, err := d.Matmul(Matmul{M: 1, N: 1, K: 1, Align: 4, Half: true, HalfOut: true, Bias: true, Precision: BF16}); err == nil {
-		t.Error("a float32 bias is added to bf16")
-	}
 	if _, err := d.Matmul(Matmul{M: 1, N: 77, K: 1, Align: 4, Precision: FP32}); err == nil || !strings.Contains(err.Error(), "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR") {
 		t.Errorf("an algorithm that is none: %v", err)
 	}
 }
 
-// halfProduct multiplies bf16 matrices, whose values are whole numbers.
+// halfProduct multiplies bf16 matrices, whose values are whole numbers; a bf16 result
+// takes a bias and a shortcut in bf16.
 func halfProduct(t *testing.T, d *Device) {
 	t.Helper()
 	half := func(v ...float32) Pointer {
@@ -384,12 +388,12 @@ func halfProduct(t *testing.T, d *Device) {
 		return p
 	}
 	for _, out := range []bool{false, true} {
-		product, err := d.Matmul(Matmul{M: 2, N: 2, K: 3, Half: true, HalfOut: out, Align: 4, Precision: BF16})
+		product, err := d.Matmul(Matmul{M: 2, N: 2, K: 3, Half: true, HalfOut: out, Bias: out, Residual: out, Align: 4, Precision: BF16})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := alloc(t, d, 16)
-		if err := product.Run(half(1, 2, 3, 4, 5, 6), half(1, 0, 0, 1, 1, 1), 0, c); err != nil {
+		if err := product.Run(half(1, 2, 3, 4, 5, 6), half(1, 0, 0, 1, 1, 1), half(100, 200), half(10, 20, 30, 40), c); err != nil {
 			t.Fatal(err)
 		}
 		if got := fmt.Sprint(floats(t, d, c, 4)); !out && got != "[4 5 10 11]" {
@@ -399,8 +403,10 @@ func halfProduct(t *testing.T, d *Device) {
 		if err := d.Download(raw, c); err != nil {
 			t.Fatal(err)
 		}
-		if out && math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[6:]))<<16) != 11 {
-			t.Errorf("a product of halves as halves is % x", raw)
+		for i, want := range []float32{114, 225, 140, 251} {
+			if got := math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16); out && got != want {
+				t.Errorf("value %d of a product of halves as halves, bias and shortcut is %v, want %v", i, got, want)
+			}
 		}
 		if err := product.Close(); err != nil {
 			t.Fatal(err)

@@ -44,7 +44,7 @@ type ltProduct struct {
 	x, y, z uintptr // layouts of the left factor, the right one and the result
 	best    heuristic
 	alpha   float32
-	beta    float32
+	beta    float32 // of what is added to the product: the shortcut
 	bias    Pointer // what desc has
 }
 
@@ -57,13 +57,13 @@ func (d *Device) Matmul(m Matmul) (_ Product, err error) {
 	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < 4 {
 		return nil, fmt.Errorf("no such product: %+v", m)
 	}
-	if m.Bias && m.HalfOut { // cuBLASLt would read the bias as values of the output's type
-		return nil, fmt.Errorf("no product with a bias whose result is bf16: %+v", m)
-	}
 	if m.Half {
 		compute = computeTypes[FP32] // of what it is
 	}
 	p := &ltProduct{d: d, m: m, alpha: 1}
+	if m.Residual {
+		p.beta = 1
+	}
 	if err = p.describe(compute); err == nil {
 		err = p.choose()
 	}
@@ -157,14 +157,17 @@ func (p *ltProduct) setBias(bias Pointer) error {
 }
 
 // Run implements Product.
-func (p *ltProduct) Run(a, b, bias, c Pointer) error {
+func (p *ltProduct) Run(a, b, bias, shortcut, c Pointer) error {
+	if !p.m.Residual {
+		shortcut = c
+	}
 	if p.m.Bias && bias != p.bias {
 		if err := p.setBias(bias); err != nil {
 			return err
 		}
 	}
 	return p.d.do(&p.d.lt.product, p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
-		uintptr(unsafe.Pointer(&p.beta)), uintptr(c), p.z, uintptr(c), p.z,
+		uintptr(unsafe.Pointer(&p.beta)), uintptr(shortcut), p.z, uintptr(c), p.z,
 		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), WorkspaceBytes, p.d.stream)
 }
 

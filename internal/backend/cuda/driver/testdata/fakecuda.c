@@ -150,7 +150,7 @@ int cuGraphDestroy(void* g) { left--; IN_CONTEXT; return 0; }
 
 #elif defined(CUBLASLT)
 
-typedef struct { int compute, transA, transB, epilogue; float* bias; } Desc;
+typedef struct { int compute, transA, transB, epilogue; void* bias; } Desc;
 typedef struct { u64 rows, columns; int64_t ld; int type; } Layout;
 
 // Values are float32 (type 0) or bf16 (14).
@@ -184,7 +184,7 @@ int cublasLtMatmulDescCreate(void** d, int compute, int type) {
 int cublasLtMatmulDescDestroy(void* d) { left--; free(d); return 0; }
 int cublasLtMatmulDescSetAttribute(Desc* d, int a, const void* v, size_t n) {
     if (a == 8 ? n != 8 : n != 4) return 7;
-    if (a == 3) d->transA = *(int*)v; else if (a == 4) d->transB = *(int*)v; else if (a == 7) d->epilogue = *(int*)v; else if (a == 8) d->bias = *(float**)v; else return 7;
+    if (a == 3) d->transA = *(int*)v; else if (a == 4) d->transB = *(int*)v; else if (a == 7) d->epilogue = *(int*)v; else if (a == 8) d->bias = *(void**)v; else return 7;
     return 0;
 }
 int cublasLtMatrixLayoutCreate(void** l, int type, u64 rows, u64 columns, int64_t ld) {
@@ -214,15 +214,17 @@ int cublasLtMatmulAlgoGetHeuristic(void* h, Desc* d, Layout* a, Layout* b, Layou
     return 0;
 }
 
-// D = op(A)·op(B) + bias, all column-major; the bias is one value a row of D.
+// D = op(A)·op(B) + beta*C + bias, all column-major; the bias is one value a row of D,
+// of D's type.
 int cublasLtMatmul(void* h, Desc* d, const float* alpha, const float* A, Layout* a, const float* B, Layout* b, const float* beta, const float* C, Layout* c,
                    float* D, Layout* e, const unsigned char* algorithm, void* workspace, size_t bytes, void* stream) {
-    if (*alpha != 1 || *beta != 0 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || !stream || C != D) return 7;
+    if (*alpha != 1 || *beta != 0 && *beta != 1 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || !stream || *beta == 0 && C != D) return 7;
     u64 k = d->transA ? a->rows : a->columns;
     if (e->rows != (d->transA ? a->columns : a->rows) || e->columns != (d->transB ? b->rows : b->columns) || k != (d->transB ? b->columns : b->rows)) return 7;
     for (u64 i = 0; i < e->rows; i++)
         for (u64 j = 0; j < e->columns; j++) {
-            double sum = d->epilogue == 4 ? d->bias[i] : 0;
+            double sum = d->epilogue == 4 ? get(d->bias, e, i) : 0;
+            if (*beta) sum += *beta * get(C, c, j * c->ld + i);
             for (u64 t = 0; t < k; t++) sum += (double)get(A, a, d->transA ? i * a->ld + t : t * a->ld + i) * get(B, b, d->transB ? t * b->ld + j : j * b->ld + t);
             put(D, e, j * e->ld + i, (float)sum);
         }

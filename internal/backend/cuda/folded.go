@@ -1,0 +1,188 @@
+package cuda
+
+import (
+	"fmt"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// A folded Spec's Prepare makes weights and a bias in memory that the program keeps.
+// With bf16 maps the weights of products are bf16, and the bias is where cuBLASLt adds
+// it; what kernels add, and a depthwise convolution's weights, are float32.
+
+// prepared adds what build compiles to Prepare instead of Run.
+func (c *compiler) prepared(build func() error) error {
+	run := c.steps
+	c.steps = c.prepare
+	err := build()
+	c.prepare, c.steps = c.steps, run
+	return err
+}
+
+// keep allocates values that live as long as the program.
+func (c *compiler) keep(values int, half bool) (place, error) {
+	v, err := backend.NewView(c.Backend, backend.Room(values, half))
+	if err != nil {
+		return place{}, err
+	}
+	c.kept = append(c.kept, v.Buffer)
+	return place{at: address(v), half: half}, nil
+}
+
+// keepHalf keeps float32 values, as Prepare finds them, as bf16.
+func (c *compiler) keepHalf(from place, values int) (place, error) {
+	to, err := c.keep(values, true)
+	if err != nil {
+		return place{}, err
+	}
+	return to, c.prepared(func() error { return c.convert(from, to, values) })
+}
+
+// fold keeps weights [rows,channels] times the scale of a norm, given by its three
+// operands, and the bias that is left of it, which is float32.
+func (c *compiler) fold(weights place, norm []place, rows, channels int, eps float32, half bool) (folded, bias place, err error) {
+	if folded, err = c.keep(rows*channels, half); err != nil {
+		return place{}, place{}, err
+	}
+	if bias, err = c.keep(channels, false); err != nil {
+		return place{}, place{}, err
+	}
+	w := vec(channels, weights, norm[0], norm[1], norm[2], folded, bias)
+	return folded, bias, c.prepared(func() error {
+		return c.kernel(folded.kernel("fold"), c.byChannels(rows, channels, w), weights, norm[0], norm[1], norm[2], folded, bias,
+			rows, int32(channels), eps, w)
+	})
+}
+
+// biasAct compiles y = act(y + bias) of rows of a map.
+func (c *compiler) biasAct(y, bias place, rows, channels int, act backend.Activation) error {
+	w := vec(channels, y, bias)
+	return c.kernel(y.kernel("biasAct"), c.byChannels(rows, channels, w), y, bias, y, rows, int32(channels), int32(act), w)
+}
+
+// biasOf is a float32 bias as cuBLASLt adds it to y: of y's kind.
+func (c *compiler) biasOf(y, bias place, values int) (place, error) {
+	if !y.half {
+		return bias, nil
+	}
+	return c.keepHalf(bias, values)
+}
+
+func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
+	if s.Residual && (s.Pool || s.Norm.Act != backend.Identity) {
+		return fmt.Errorf("cuda: unsupported product %+v", s)
+	}
+	return c.typed(s, v, func(v []place) error { return c.foldedMaps(s, v) })
+}
+
+// foldedMaps is foldedMatMul with maps of one kind.
+func (c *compiler) foldedMaps(s backend.FoldedMatMul, v []place) error {
+	if s.Gated {
+		gated := c.temporary(s.M*s.K, v[0].half)
+		if err := c.compile(backend.ChannelScale{N: s.M / s.Area, Area: s.Area, C: s.K}, []place{v[0], v[1], gated}); err != nil {
+			return err
+		}
+		v = append([]place{gated}, v[2:]...)
+	}
+	weights, bias, err := c.fold(v[1], v[2:5], s.K, s.N, s.Norm.Eps, v[0].half)
+	if err != nil {
+		return err
+	}
+	return c.foldedProduct(s, v[0], weights, bias, v[5], v[len(v)-1])
+}
+
+// foldedProduct is one product where there is no activation, with the bias and the
+// shortcut in it. Otherwise a pass after it adds the bias and activates, or sums that
+// if the Spec pools.
+func (c *compiler) foldedProduct(s backend.FoldedMatMul, x, weights, bias, shortcut, y place) (err error) {
+	m := driver.Matmul{M: s.M, N: s.N, K: s.K, Residual: s.Residual}
+	switch {
+	case s.Pool:
+		z := c.temporary(s.M*s.N, x.half)
+		if err := c.product(m, x, weights, place{}, z); err != nil {
+			return err
+		}
+		return c.sumWith("sumBiasAct", s.M/s.Area, s.Area, s.N, 1, 1/float32(s.Area), y, []place{z, bias}, int32(s.Norm.Act))
+	case s.Norm.Act != backend.Identity:
+		if err := c.product(m, x, weights, place{}, y); err != nil {
+			return err
+		}
+		return c.biasAct(y, bias, s.M, s.N, s.Norm.Act)
+	}
+	if bias, err = c.biasOf(y, bias, s.N); err != nil {
+		return err
+	}
+	m.Bias = true
+	return c.productPlus(m, x, weights, bias, shortcut, y)
+}
+
+// foldedConv: v are x, w, the norm's three and y, both maps of one kind.
+func (c *compiler) foldedConv(s backend.FoldedConv, v []place) error {
+	x, y := v[0], v[5]
+	weights, bias, err := c.fold(v[1], v[2:5], s.Kernel*s.Kernel*s.In, s.Out, s.Norm.Eps, x.half)
+	if err != nil {
+		return err
+	}
+	if s.Norm.Act != backend.Identity {
+		if err := c.convolve(s.ConvShape, x, weights, place{}, y); err != nil {
+			return err
+		}
+		return c.biasAct(y, bias, s.N*s.OutH*s.OutW, s.Out, s.Norm.Act)
+	}
+	if bias, err = c.biasOf(y, bias, s.Out); err != nil {
+		return err
+	}
+	return c.convolve(s.ConvShape, x, weights, bias, y)
+}
+
+// foldedDepthwise has what comes before the depthwise convolution in the scratch.
+func (c *compiler) foldedDepthwise(s backend.FoldedDepthwise, v []place) error {
+	if s.Pool {
+		last := len(v) - 1
+		s.Pool = false
+		if err := c.foldedDepthwise(s, v[:last]); err != nil {
+			return err
+		}
+		return c.compile(backend.GlobalAvgPool{N: s.N, Area: s.OutH * s.OutW, C: s.In}, v[last-1:])
+	}
+	return c.typed(s, v, func(v []place) error { return c.depthwiseMaps(s, v) })
+}
+
+// depthwiseMaps is foldedDepthwise with maps of one kind and no means.
+func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
+	x, y := t[0], t[len(t)-1]
+	if s.Before.Kernel > 0 {
+		x = c.temporary(s.N*s.H*s.W*s.In, x.half)
+		before := backend.FoldedConv{ConvShape: s.Before, Norm: s.BeforeNorm}
+		if err := c.foldedConv(before, append(t[:5:5], x)); err != nil {
+			return err
+		}
+		t = t[4:]
+	}
+	weights, bias, err := c.fold(t[1], t[2:5], s.Kernel*s.Kernel, s.In, s.Norm.Eps, false)
+	if err != nil {
+		return err
+	}
+	return c.depthwiseAct(s.ConvShape, x, weights, bias, y, s.Norm.Act)
+}
+
+// depthwiseAct compiles y = act(depthwise(x) + bias).
+func (c *compiler) depthwiseAct(s backend.ConvShape, x, weights, bias, y place, act backend.Activation) error {
+	if err := c.compile(backend.Depthwise{ConvShape: s}, []place{x, weights, y}); err != nil {
+		return err
+	}
+	return c.biasAct(y, bias, s.N*s.OutH*s.OutW, s.In, act)
+}
+
+// linear multiplies, with precision bf16, by weights that Prepare made bf16; product
+// makes x so too. What it gives is float32.
+func (c *compiler) linear(s backend.Linear, v []place) (err error) {
+	weights := v[1]
+	if c.precision == driver.BF16 {
+		if weights, err = c.keepHalf(weights, s.K*s.N); err != nil {
+			return err
+		}
+	}
+	return c.product(driver.Matmul{M: s.M, N: s.N, K: s.K, Bias: true}, v[0], weights, v[2], v[3])
+}

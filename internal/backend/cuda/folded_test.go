@@ -1,0 +1,271 @@
+package cuda
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/backendtest"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cuda/driver"
+	"effnet/internal/model"
+)
+
+// prepares says whether a Spec has something to prepare.
+func prepares(spec backend.Spec) bool {
+	switch spec.(type) {
+	case backend.FoldedMatMul, backend.FoldedConv, backend.FoldedDepthwise, backend.Linear:
+		return true
+	}
+	return false
+}
+
+// pools says whether a folded Spec's last result is means.
+func pools(spec backend.Spec) (alone, beside bool) {
+	switch s := spec.(type) {
+	case backend.FoldedMatMul:
+		return s.Pool, false
+	case backend.FoldedDepthwise:
+		return false, s.Pool
+	}
+	return false, false
+}
+
+// The folded Specs with bf16 maps and weights: maps are bf16, means and logits not,
+// and both nearly the reference's.
+func TestHalfFolded(t *testing.T) {
+	b, _ := emulated(t)
+	b.precision = driver.BF16
+	const limit = 1. / 32
+	for i, spec := range backendtest.Specs() {
+		if !prepares(spec) || i%5 > 0 {
+			continue
+		}
+		want := backendtest.Operands(spec, uint64(i))
+		got, half := runHalf(t, b, spec, want, false)
+		if err := backend.Reference(spec, want); err != nil {
+			t.Fatal(err)
+		}
+		_, linear := spec.(backend.Linear)
+		alone, beside := pools(spec)
+		last := len(want) - 1
+		if half[last] == (alone || beside || linear) || beside && !half[last-1] {
+			t.Errorf("%T%+v: operands that are bf16: %v", spec, spec, half)
+		}
+		for o := range want {
+			if e := backendtest.RelError(got[o], want[o]); !(e <= limit) {
+				t.Errorf("%T%+v: operand %d: relative error %.2g", spec, spec, o, e)
+			}
+		}
+	}
+}
+
+// launched are the kernels that run launches.
+func launched(e *emulation, run func()) (names []string) {
+	e.refuse = func(name string) error {
+		names = append(names, strings.TrimSuffix(name, "_bf16"))
+		return nil
+	}
+	run()
+	e.refuse = nil
+	return names
+}
+
+// What is made of weights is made by Prepare, what remains is as few passes over maps
+// as there can be, and a pass that only sums writes no map.
+func TestFoldedLaunches(t *testing.T) {
+	c := backend.ConvShape{N: 1, H: 3, W: 3, In: 8, Kernel: 3, Stride: 1, Top: 1, Left: 1, OutH: 3, OutW: 3, Out: 8}
+	pointwise := backend.ConvShape{N: 1, H: 3, W: 3, In: 8, Kernel: 1, Stride: 1, OutH: 3, OutW: 3, Out: 8}
+	none, swish := backend.Norm{Eps: 1e-3, Act: backend.Identity}, backend.Norm{Eps: 1e-3, Act: backend.Swish}
+	product := backend.FoldedMatMul{M: 9, N: 8, K: 8, Area: 9, Norm: none}
+	residual, gated, active := product, product, product
+	residual.Residual, gated.Gated, active.Norm = true, true, swish
+	pool := active
+	pool.Pool = true
+	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+		b, e := emulated(t)
+		b.precision = precision
+		for _, c := range []struct {
+			spec backend.Spec
+			want string
+		}{
+			{product, ""},
+			{residual, ""},
+			{gated, "channelScale"},
+			{active, "biasAct"},
+			{pool, "sumBiasAct"},
+			{backend.FoldedConv{ConvShape: c, Norm: none}, "gather"},
+			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct"},
+			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct"},
+			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise biasAct sumRows"},
+			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toHalf"}[precision]}, // of x
+		} {
+			half := make([]bool, len(c.spec.Sizes()))
+			for _, i := range reads(c.spec) { // as layers before leave them
+				half[i] = precision == driver.BF16
+			}
+			b.Types(c.spec, half)
+			var views []backend.View
+			for i, n := range c.spec.Sizes() {
+				v, err := backend.NewView(b, n)
+				v.Half = half[i]
+				if err != nil {
+					t.Fatal(err)
+				}
+				views = append(views, v)
+			}
+			p, err := b.Compile(c.spec, views...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(launched(e, p.Run), " "); got != c.want {
+				t.Errorf("%s: %T%+v launches %q, want %q", precision, c.spec, c.spec, got, c.want)
+			}
+			if p.Prepare == nil {
+				p.Prepare = func() {}
+			}
+			if got := launched(e, p.Prepare); slices.ContainsFunc(got, func(name string) bool { return name != "fold" && name != "toHalf" }) {
+				t.Errorf("%s: %T prepares by %q", precision, c.spec, got)
+			}
+		}
+	}
+}
+
+// A shortcut that has no activation after it is all that FoldedMatMul can add.
+func TestFoldedRefuses(t *testing.T) {
+	b, _ := emulated(t)
+	s := backend.FoldedMatMul{M: 4, N: 4, K: 4, Area: 2, Residual: true, Norm: backend.Norm{Eps: 1e-3, Act: backend.Swish}}
+	if _, err := backendtest.Run(b, s, backendtest.Operands(s, 1)); err == nil {
+		t.Error("a shortcut with an activation is allowed")
+	}
+}
+
+// What programs keep is freed with them.
+func TestFoldedMemory(t *testing.T) {
+	b, e := emulated(t)
+	e.limit = 5 << 20
+	s := backend.FoldedMatMul{M: 1, N: 512, K: 512, Area: 1, Norm: backend.Norm{Eps: 1e-3}} // 1 MiB
+	operands := backendtest.Operands(s, 1)
+	for i := range 20 {
+		if _, err := backendtest.Run(b, s, operands); err != nil {
+			t.Fatalf("program %d: %v", i, err)
+		}
+	}
+	var views []backend.View
+	for i, o := range operands {
+		v, err := backend.NewView(b, len(o))
+		if err == nil {
+			err = b.Upload(v, operands[i])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		views = append(views, v)
+	}
+	p, err := b.Compile(s, views...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Prepare()
+	for range 3 { // a program keeps what was prepared
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		if err := b.reclaim(); err != nil {
+			t.Fatal(err)
+		}
+		p.Run()
+	}
+	if err := b.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
+// answers are a network's logits by inference: of two batches, of the first again, and
+// of that with other weights.
+func answers(t *testing.T, b backend.Backend) (all [][]float32) {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const batch, seed = 3, 5
+	arch := small()
+	net, err := model.New(arch, b)
+	check(err)
+	check(net.Initialise(seed))
+	random := func(layer uint32, i int) float32 { return backend.Random{Seed: seed, Layer: layer}.Uniform(0, i) }
+	running := make([]float32, net.Running.Len) // means, and variances about 1
+	for _, n := range net.Norms {
+		for i := range 2 * n.C {
+			running[n.Offset+i] = random(1, n.Offset+i) - 0.5
+			if i >= n.C {
+				running[n.Offset+i]++
+			}
+		}
+	}
+	check(b.Upload(net.Running, running))
+	inference, err := net.Inference(batch)
+	check(err)
+	run := func(layer uint32) {
+		images := make([]float32, inference.Images.Len)
+		for i := range images {
+			images[i] = 2*random(layer, i) - 1
+		}
+		check(b.Upload(inference.Images, images))
+		check(inference.Run())
+		logits := make([]float32, batch*arch.Classes)
+		check(inference.Logits(logits))
+		all = append(all, logits)
+	}
+	run(2)
+	run(3)
+	run(2)
+	weights := make([]float32, net.Weights.Len)
+	check(b.Download(weights, net.Weights))
+	for i := range weights {
+		weights[i] *= 0.5 + random(4, i)
+	}
+	check(b.Upload(net.Weights, weights))
+	inference.Update()
+	run(2)
+	return all
+}
+
+// A network answers on the emulation as on the CPU, in recorded launches too, which
+// take other weights at an Update.
+func TestNetworkAnswersAsOnTheCPU(t *testing.T) {
+	host, err := cpu.New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 0.03} {
+		b, _ := emulated(t)
+		b.precision = precision
+		compareAnswers(t, b, host, limit)
+	}
+}
+
+// compareAnswers compares what inference gives on two backends.
+func compareAnswers(t *testing.T, b *Backend, reference backend.Backend, limit float64) {
+	t.Helper()
+	got, want := answers(t, b), answers(t, reference)
+	for i := range want {
+		e := backendtest.RelError(got[i], want[i])
+		t.Logf("%s: logits %d: relative error %.2g", b.precision, i, e)
+		if !(e <= limit) {
+			t.Errorf("%s: that is more than %g", b.precision, limit)
+		}
+	}
+	if !slices.Equal(got[0], got[2]) {
+		t.Errorf("%s: logits of the same images differ", b.precision)
+	}
+	if e := backendtest.RelError(got[3], got[2]); e < 10*limit {
+		t.Errorf("%s: Update makes a relative difference of %.2g", b.precision, e)
+	}
+}
