@@ -279,7 +279,7 @@ func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 		return err
 	}
 	g.grid[0] = 1
-	return c.kernel("joinMoments", g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
+	return c.kernel(v[0].kernel("joinMoments"), g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
 }
 
 // updates compiles update rules and averages.

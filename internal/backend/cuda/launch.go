@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -153,17 +154,22 @@ const (
 	partBlocks = 512
 )
 
-// vec is 4 if channels and operands allow loads of 16 bytes, else 1.
+// aligned says whether operands are on 16 bytes.
+func aligned(operands ...place) bool {
+	return !slices.ContainsFunc(operands, func(p place) bool { return p.at%16 != 0 })
+}
+
+// vec is how many channels a kernel on these operands works on at a time: 16 bytes
+// of a map, so 8 if one is bf16 and else 4, if channels and addresses allow it; else 1.
 func vec(channels int, operands ...place) int32 {
-	if channels%4 != 0 {
+	wide := 4
+	if slices.ContainsFunc(operands, func(p place) bool { return p.half }) {
+		wide = 8
+	}
+	if channels%wide != 0 || !aligned(operands...) {
 		return 1
 	}
-	for _, p := range operands {
-		if p.at%16 != 0 {
-			return 1
-		}
-	}
-	return 4
+	return int32(wide)
 }
 
 // flat is the launch of each: a thread for vec values of n.

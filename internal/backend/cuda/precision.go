@@ -144,7 +144,7 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 			*f.at = converted
 		}
 	}
-	if vec(4, a, b, bias, out) == 4 {
+	if aligned(a, b, bias, out) {
 		m.Align = 16
 	}
 	p, err := c.device.Matmul(m)
