@@ -178,19 +178,25 @@ func (c *compiler) flat(n int, vec int32) geometry {
 	return geometry{[3]uint32{uint32(max(blocks, 1)), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}}
 }
 
-// columns divides a block's threads: across for vec channels each, down for rows.
-func (c *compiler) columns(channels int, vec int32) (across, down int) {
-	across = 1
-	for across < c.threads/8 && across*int(vec) < channels {
-		across *= 2
-	}
-	return across, c.threads / across
+// even cuts n into pieces of at most so many: how many there are, and their size,
+// as equal as can be. The last may be smaller.
+func even(n, most int) (pieces, size int) {
+	pieces = (n + most - 1) / most
+	return pieces, (n + pieces - 1) / pieces
+}
+
+// columns divides a block's threads: across for vec channels each, in as many blocks
+// as the channels take (over), and down for rows. At most an eighth of the threads go
+// across, so that a block has several rows. Neighbouring threads have neighbouring
+// channels, and at most an eighth of a block of 256 have nothing to do.
+func (c *compiler) columns(channels int, vec int32) (over, across, down int) {
+	over, across = even((channels+int(vec)-1)/int(vec), c.threads/8)
+	return over, across, c.threads / across
 }
 
 // byChannels is the launch of channels over rows of them.
 func (c *compiler) byChannels(rows, channels int, vec int32) geometry {
-	across, down := c.columns(channels, vec)
-	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	over, across, down := c.columns(channels, vec)
 	blocks := min((rows+down-1)/down, rowBlocks)
 	return geometry{[3]uint32{uint32(max(blocks, 1)), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
 }
@@ -204,8 +210,7 @@ func (g geometry) images(n int) geometry {
 // reduction is the launch of reduce: how many parts each of the segments' rows are
 // cut into, and the blocks.
 func (c *compiler) reduction(segments, rows, channels int, vec int32) (parts int, g geometry) {
-	across, down := c.columns(channels, vec)
-	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	over, across, down := c.columns(channels, vec)
 	const rowsOfThread = 16 // at least, before rows are cut into more parts
 	parts = max(1, min((rows+down*rowsOfThread-1)/(down*rowsOfThread), partBlocks/segments))
 	return parts, geometry{[3]uint32{uint32(segments * parts), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}

@@ -27,3 +27,25 @@ func TestWidth(t *testing.T) {
 		}
 	}
 }
+
+// Nearly all threads of a block have channels and rows, whatever the channels.
+func TestColumns(t *testing.T) {
+	for _, threads := range []int{emulatedThreads, maxThreads} {
+		c := &compiler{Backend: &Backend{threads: threads}}
+		for channels := 1; channels < 3000; channels++ {
+			for _, vec := range []int{1, 4, 8} {
+				if channels%vec > 0 {
+					continue
+				}
+				over, across, down := c.columns(channels, int32(vec))
+				if over*across*vec < channels || across*down > threads || down < 8 {
+					t.Fatalf("%d channels by %d, %d threads: %d blocks of %d by %d", channels, vec, threads, over, across, down)
+				}
+				share := float64(channels) / float64(over*across*vec) // of the threads, that have channels
+				if share *= float64(across*down) / float64(threads); threads == maxThreads && share < 0.875 {
+					t.Errorf("%d channels by %d: %d blocks of %d by %d: only %.0f%% of the threads have work", channels, vec, over, across, down, 100*share)
+				}
+			}
+		}
+	}
+}
