@@ -190,7 +190,7 @@ func even(n, most int) (pieces, size int) {
 // across, so that a block has several rows. Neighbouring threads have neighbouring
 // channels, and at most an eighth of a block of 256 have nothing to do.
 func (c *compiler) columns(channels int, vec int32) (over, across, down int) {
-	over, across = even((channels+int(vec)-1)/int(vec), c.threads/8)
+	over, across = even(channels/int(vec), c.threads/8)
 	return over, across, c.threads / across
 }
 
@@ -199,6 +199,19 @@ func (c *compiler) byChannels(rows, channels int, vec int32) geometry {
 	over, across, down := c.columns(channels, vec)
 	blocks := min((rows+down-1)/down, rowBlocks)
 	return geometry{[3]uint32{uint32(max(blocks, 1)), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
+}
+
+// maxDown is CUDA's limit of a block's threads in z.
+const maxDown = 64
+
+// tiles is the launch of tiles over rows of columns, in runs of so many a thread. Few
+// threads go across, 128 bytes of a map, so that a block has neighbours in both
+// directions.
+func (c *compiler) tiles(rows, columns, run, channels int, vec int32) geometry {
+	over, across := even(channels/int(vec), c.threads/32)
+	wide, runs := even((columns+run-1)/run, c.threads/32)
+	high, down := even(rows, min(c.threads/(across*runs), maxDown))
+	return geometry{[3]uint32{uint32(over * wide * high), 1, 1}, [3]uint32{uint32(across), uint32(runs), uint32(down)}}
 }
 
 // images makes of it the launch of one over an image's rows, for n images.

@@ -49,3 +49,26 @@ func TestColumns(t *testing.T) {
 		}
 	}
 }
+
+// Tiles cover a map, and nearly all of their threads have work.
+func TestTiles(t *testing.T) {
+	c := &compiler{Backend: &Backend{threads: maxThreads}}
+	for width := 1; width <= 300; width++ {
+		for _, channels := range []int{8, 16, 32, 96, 144, 240, 672, 1152, 3840} {
+			for _, vec := range []int{4, 8} {
+				for _, run := range []int{1, 2, 4} {
+					rows := 32 * width
+					g := c.tiles(rows, width, run, channels, int32(vec))
+					threads, runs, groups := int(g.block[0]*g.block[1]*g.block[2]), (width+run-1)/run, channels/vec
+					ceil := func(n int, size uint32) int { return (n + int(size) - 1) / int(size) }
+					if blocks := ceil(groups, g.block[0]) * ceil(runs, g.block[1]) * ceil(rows, g.block[2]); int(g.grid[0]) != blocks || threads > maxThreads || g.block[2] > maxDown {
+						t.Fatalf("%d pixels by %d, %d channels by %d: %+v, not of %d blocks", width, run, channels, vec, g, blocks)
+					}
+					if share := float64(rows*runs*groups) / float64(int(g.grid[0])*threads); share < 0.75 {
+						t.Errorf("%d pixels by %d, %d channels by %d: %+v: only %.0f%% of the threads have work", width, run, channels, vec, g, 100*share)
+					}
+				}
+			}
+		}
+	}
+}

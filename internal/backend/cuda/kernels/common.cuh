@@ -186,20 +186,21 @@ __device__ inline Size rowStep() { return (Size)gridDim.x * blockDim.y; }
 
 const int MaxThreads = 256; // of a block
 
-// columnTotals sums each of Q*V values over threadIdx.y, in a fixed order: a tree.
-// The sums are right in the threads of threadIdx.y == 0. All threads of the block
-// must call it.
+// columnTotals sums each of Q*V values over the rows of a block, its last dimension,
+// in a fixed order: a tree. The sums are right in the threads of row 0. All threads of
+// the block must call it, with their row.
 template <int V, int Q>
-__device__ inline void columnTotals(Vec<V>* sums) {
+__device__ inline void columnTotals(Vec<V>* sums, int row, int rows) {
     __shared__ float parts[V][MaxThreads];
-    int at = threadIdx.y * blockDim.x + threadIdx.x;
+    int at = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+    int across = blockDim.x * blockDim.y * blockDim.z / rows;
     for (int q = 0; q < Q; q++) {
         for (int i = 0; i < V; i++) parts[i][at] = sums[q].v[i];
         __syncthreads();
-        for (int n = blockDim.y; n > 1;) {
+        for (int n = rows; n > 1;) {
             int half = (n + 1) / 2;
-            if ((int)threadIdx.y + half < n) {
-                for (int i = 0; i < V; i++) parts[i][at] += parts[i][at + half * blockDim.x];
+            if (row + half < n) {
+                for (int i = 0; i < V; i++) parts[i][at] += parts[i][at + half * across];
             }
             __syncthreads();
             n = half;

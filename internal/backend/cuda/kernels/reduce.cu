@@ -22,7 +22,7 @@ __device__ inline void reduce(int vec, int S, Size L, int parts, int C, float sc
             auto add = f(c, width);
             for (Size r = from + threadIdx.y; r < to; r += blockDim.y) add(r, sums);
         }
-        columnTotals<V, Q>(sums);
+        columnTotals<V, Q>(sums, threadIdx.y, blockDim.y);
         if (threadIdx.y > 0 || c >= C) return;
         for (int q = 0; q < Q; q++) {
             for (int i = 0; i < V; i++) sums[q].v[i] *= scale;
