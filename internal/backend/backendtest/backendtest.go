@@ -52,6 +52,7 @@ func Specs() []backend.Spec {
 			}
 		}
 	}
+	specs = append(specs, depthwiseSpecs()...)
 	for _, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid} {
 		for _, s := range [][2]int{{1, 1}, {5, 7}, {300, 24}, {2100, 40}} {
 			n := backend.NormAct{Rows: s[0], C: s[1], Eps: 1e-3, Act: act}
@@ -83,6 +84,23 @@ func Specs() []backend.Spec {
 		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
 	}
 	return slices.Concat(specs, fusedSpecs(), foldedSpecs())
+}
+
+// depthwiseSpecs are depthwise convolutions whose channels and widths fill no vector
+// and no run of neighbours, some with rows shorter than the filter or than its half.
+func depthwiseSpecs() []backend.Spec {
+	var specs []backend.Spec
+	for _, same := range []bool{true, false} {
+		for _, k := range []struct{ kernel, stride int }{{3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
+			for _, size := range [][2]int{{3, 1}, {1, 2}, {6, 3}, {2, 5}, {7, 7}, {5, 10}, {4, 19}} {
+				for _, channels := range []int{7, 12} {
+					d := conv(3, size[0], size[1], channels, channels, k.kernel, k.stride, same)
+					specs = append(specs, backend.Depthwise{ConvShape: d}, backend.DepthwiseGradInput{ConvShape: d}, backend.DepthwiseGradWeight{ConvShape: d})
+				}
+			}
+		}
+	}
+	return specs
 }
 
 // fusedSpecs are the fused Specs, with maps that take several blocks of a

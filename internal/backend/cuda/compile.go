@@ -223,45 +223,6 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 	return c.sum("sumRows", 1, parts, quantities*segments*channels, scale, out, to)
 }
 
-// windows compiles depthwise convolutions and pooling.
-func (c *compiler) windows(spec backend.Spec, v []place) error {
-	byOutput := func(s backend.ConvShape, w int32) geometry { return c.byChannels(s.N*s.OutH*s.OutW, s.In, w) }
-	byInput := func(s backend.ConvShape, w int32) geometry { return c.byChannels(s.N*s.H*s.W, s.In, w) }
-	switch s := spec.(type) {
-	case backend.Depthwise:
-		w := vec(s.In, v...)
-		return c.kernel(v[0].kernel("depthwise"), byOutput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
-	case backend.DepthwiseGradInput:
-		w := vec(s.In, v...)
-		return c.kernel(v[0].kernel("depthwiseGradInput"), byInput(s.ConvShape, w), v[0], v[1], v[2], shapeOf(s.ConvShape), w)
-	case backend.DepthwiseGradWeight:
-		return c.depthwiseGradWeight(s, v)
-	case backend.MaxPool:
-		return c.kernel(v[0].kernel("maxPool"), byOutput(s.ConvShape, 1), v[0], v[1], shapeOf(s.ConvShape))
-	case backend.MaxPoolGrad:
-		return c.kernel(v[0].kernel("maxPoolGrad"), byInput(s.ConvShape, 1), v[0], v[1], v[2], shapeOf(s.ConvShape))
-	}
-	return fmt.Errorf("cuda: no kernel for %T", spec)
-}
-
-func (c *compiler) depthwiseGradWeight(s backend.DepthwiseGradWeight, v []place) error {
-	taps, group := s.Kernel*s.Kernel, 1
-	if s.Kernel == 3 || s.Kernel == 5 { // the sums that a thread keeps
-		group = s.Kernel
-	}
-	w := vec(s.In, v...)
-	parts, g := c.reduction(1, s.N*s.OutH*s.OutW, s.In, w)
-	g.grid[2] = uint32(taps / group)
-	to := v[2]
-	if parts > 1 {
-		to = c.temporary(parts*taps*s.In, false)
-	}
-	if err := c.kernel(v[0].kernel("depthwiseGradWeight"), g, v[0], v[1], to, shapeOf(s.ConvShape), int32(parts), int32(group), w); err != nil || parts == 1 {
-		return err
-	}
-	return c.sum("sumRows", taps/group, parts, group*s.In, 1, v[2], to)
-}
-
 // norms compiles normalisation.
 func (c *compiler) norms(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
@@ -295,7 +256,7 @@ func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 		return err
 	}
 	g.grid[0] = 1
-	return c.kernel("joinMoments", g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
+	return c.kernel(v[0].kernel("joinMoments"), g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
 }
 
 // updates compiles update rules and averages.

@@ -164,15 +164,7 @@ func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
 	if err != nil {
 		return err
 	}
-	return c.depthwiseAct(s.ConvShape, x, weights, bias, y, s.Norm.Act)
-}
-
-// depthwiseAct compiles y = act(depthwise(x) + bias).
-func (c *compiler) depthwiseAct(s backend.ConvShape, x, weights, bias, y place, act backend.Activation) error {
-	if err := c.compile(backend.Depthwise{ConvShape: s}, []place{x, weights, y}); err != nil {
-		return err
-	}
-	return c.biasAct(y, bias, s.N*s.OutH*s.OutW, s.In, act)
+	return c.depthwise(s.ConvShape, x, weights, bias, s.Norm.Act, y)
 }
 
 // linear multiplies, with precision bf16, by weights that Prepare made bf16; product

@@ -100,7 +100,7 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedConv{ConvShape: c, Norm: none}, "gather"},
 			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct"},
 			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct"},
-			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise biasAct sumRows"},
+			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
 			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toHalf"}[precision]}, // of x
 		} {
 			half := make([]bool, len(c.spec.Sizes()))

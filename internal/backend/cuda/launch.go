@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -170,17 +171,22 @@ const (
 	partBlocks = 512
 )
 
-// vec is 4 if channels and operands allow loads of 16 bytes, else 1.
+// aligned says whether operands are on 16 bytes.
+func aligned(operands ...place) bool {
+	return !slices.ContainsFunc(operands, func(p place) bool { return p.at%16 != 0 })
+}
+
+// vec is how many channels a kernel on these operands works on at a time: 16 bytes
+// of a map, so 8 if one is bf16 and else 4, if channels and addresses allow it; else 1.
 func vec(channels int, operands ...place) int32 {
-	if channels%4 != 0 {
+	wide := 4
+	if slices.ContainsFunc(operands, func(p place) bool { return p.half }) {
+		wide = 8
+	}
+	if channels%wide != 0 || !aligned(operands...) {
 		return 1
 	}
-	for _, p := range operands {
-		if p.at%16 != 0 {
-			return 1
-		}
-	}
-	return 4
+	return int32(wide)
 }
 
 // flat is the launch of each: a thread for vec values of n.
@@ -189,21 +195,40 @@ func (c *compiler) flat(n int, vec int32) geometry {
 	return geometry{[3]uint32{uint32(max(blocks, 1)), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}}
 }
 
-// columns divides a block's threads: across for vec channels each, down for rows.
-func (c *compiler) columns(channels int, vec int32) (across, down int) {
-	across = 1
-	for across < c.threads/8 && across*int(vec) < channels {
-		across *= 2
-	}
-	return across, c.threads / across
+// even cuts n into pieces of at most so many: how many there are, and their size,
+// as equal as can be. The last may be smaller.
+func even(n, most int) (pieces, size int) {
+	pieces = (n + most - 1) / most
+	return pieces, (n + pieces - 1) / pieces
+}
+
+// columns divides a block's threads: across for vec channels each, in as many blocks
+// as the channels take (over), and down for rows. At most an eighth of the threads go
+// across, so that a block has several rows. Neighbouring threads have neighbouring
+// channels, and at most an eighth of a block of 256 have nothing to do.
+func (c *compiler) columns(channels int, vec int32) (over, across, down int) {
+	over, across = even(channels/int(vec), c.threads/8)
+	return over, across, c.threads / across
 }
 
 // byChannels is the launch of channels over rows of them.
 func (c *compiler) byChannels(rows, channels int, vec int32) geometry {
-	across, down := c.columns(channels, vec)
-	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	over, across, down := c.columns(channels, vec)
 	blocks := min((rows+down-1)/down, rowBlocks)
 	return geometry{[3]uint32{uint32(max(blocks, 1)), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
+}
+
+// maxDown is CUDA's limit of a block's threads in z.
+const maxDown = 64
+
+// tiles is the launch of tiles over rows of columns, in runs of so many a thread. Few
+// threads go across, 128 bytes of a map, so that a block has neighbours in both
+// directions.
+func (c *compiler) tiles(rows, columns, run, channels int, vec int32) geometry {
+	over, across := even(channels/int(vec), c.threads/32)
+	wide, runs := even((columns+run-1)/run, c.threads/32)
+	high, down := even(rows, min(c.threads/(across*runs), maxDown))
+	return geometry{[3]uint32{uint32(over * wide * high), 1, 1}, [3]uint32{uint32(across), uint32(runs), uint32(down)}}
 }
 
 // images makes of it the launch of one over an image's rows, for n images.
@@ -215,8 +240,7 @@ func (g geometry) images(n int) geometry {
 // reduction is the launch of reduce: how many parts each of the segments' rows are
 // cut into, and the blocks.
 func (c *compiler) reduction(segments, rows, channels int, vec int32) (parts int, g geometry) {
-	across, down := c.columns(channels, vec)
-	over := (channels + across*int(vec) - 1) / (across * int(vec))
+	over, across, down := c.columns(channels, vec)
 	const rowsOfThread = 16 // at least, before rows are cut into more parts
 	parts = max(1, min((rows+down*rowsOfThread-1)/(down*rowsOfThread), partBlocks/segments))
 	return parts, geometry{[3]uint32{uint32(segments * parts), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}

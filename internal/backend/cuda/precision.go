@@ -195,7 +195,7 @@ func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place)
 			*f.at = converted
 		}
 	}
-	if vec(4, a, b, bias, shortcut, out) == 4 {
+	if aligned(a, b, bias, shortcut, out) {
 		m.Align = 16
 	}
 	p, err := c.device.Matmul(m)

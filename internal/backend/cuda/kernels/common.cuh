@@ -1,11 +1,11 @@
 // What all kernels share. The files of this folder are put after each other,
 // this one first, and compiled as one source; they include nothing.
 //
-// Tensors are row-major, images NHWC: channels are fastest. Kernels work on 4
-// channels a thread where vec is 4, which needs a multiple of 4 channels and
-// operands on 16 bytes, and on 1 where it is 1. They compute in float32. So are
-// values stored, but for maps, Map, of which there are two compilations: float, and
-// bf16, whose kernels have _bf16 behind their names.
+// Tensors are row-major, images NHWC: channels are fastest. Kernels compute in
+// float32. So are values stored, but for maps, Map, of which there are two
+// compilations: float, and bf16, whose kernels have _bf16 behind their names. Kernels
+// work on Wide channels a thread, 16 bytes of a map, where vec is Wide, which needs a
+// multiple of Wide channels and operands on 16 bytes, and on 1 where it is 1.
 
 typedef long long Size; // a number of values: maps may have more than 2^31
 typedef unsigned long long Bits;
@@ -23,25 +23,41 @@ struct bf16 {
 
 typedef float Map;
 
+const int Wide = 16 / sizeof(Map); // channels of a thread
+
 // Width says how many values a thread works on: a number as a type.
 template <int N>
 struct Width {
     static constexpr int V = N;
 };
 
+// load and store move V values: 1, or a multiple of 16 bytes' worth.
 template <int V>
 __device__ inline Vec<V> load(const float* p) {
     Vec<V> r;
-    if constexpr (V == 4) {
-        float4 f = *reinterpret_cast<const float4*>(p);
-        r.v[0] = f.x, r.v[1] = f.y, r.v[2] = f.z, r.v[3] = f.w;
-    } else {
+    if constexpr (V == 1) {
         r.v[0] = p[0];
+    } else {
+        for (int i = 0; i < V; i += 4) {
+            float4 f = *reinterpret_cast<const float4*>(p + i);
+            r.v[i] = f.x, r.v[i + 1] = f.y, r.v[i + 2] = f.z, r.v[i + 3] = f.w;
+        }
     }
     return r;
 }
 
-__device__ inline float wide(unsigned bits) { return __uint_as_float(bits << 16); }
+template <int V>
+__device__ inline void store(float* p, Vec<V> x) {
+    if constexpr (V == 1) {
+        p[0] = x.v[0];
+    } else {
+        for (int i = 0; i < V; i += 4) {
+            *reinterpret_cast<float4*>(p + i) = make_float4(x.v[i], x.v[i + 1], x.v[i + 2], x.v[i + 3]);
+        }
+    }
+}
+
+__device__ inline float widen(unsigned bits) { return __uint_as_float(bits << 16); }
 
 // narrow rounds to the nearest, ties to even; a NaN stays one.
 __device__ inline unsigned narrow(float x) {
@@ -52,30 +68,24 @@ __device__ inline unsigned narrow(float x) {
 template <int V>
 __device__ inline Vec<V> load(const bf16* p) {
     Vec<V> r;
-    if constexpr (V == 4) {
-        uint2 u = *reinterpret_cast<const uint2*>(p);
-        r.v[0] = wide(u.x & 0xffff), r.v[1] = wide(u.x >> 16), r.v[2] = wide(u.y & 0xffff), r.v[3] = wide(u.y >> 16);
+    if constexpr (V == 1) {
+        r.v[0] = widen(p[0].bits);
     } else {
-        r.v[0] = wide(p[0].bits);
+        uint4 u = *reinterpret_cast<const uint4*>(p);
+        unsigned pairs[] = {u.x, u.y, u.z, u.w};
+        for (int i = 0; i < 4; i++) r.v[2 * i] = widen(pairs[i] & 0xffff), r.v[2 * i + 1] = widen(pairs[i] >> 16);
     }
     return r;
 }
 
 template <int V>
 __device__ inline void store(bf16* p, Vec<V> x) {
-    if constexpr (V == 4) {
-        *reinterpret_cast<uint2*>(p) = make_uint2(narrow(x.v[0]) | narrow(x.v[1]) << 16, narrow(x.v[2]) | narrow(x.v[3]) << 16);
-    } else {
+    if constexpr (V == 1) {
         p[0].bits = (unsigned short)narrow(x.v[0]);
-    }
-}
-
-template <int V>
-__device__ inline void store(float* p, Vec<V> x) {
-    if constexpr (V == 4) {
-        *reinterpret_cast<float4*>(p) = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
     } else {
-        p[0] = x.v[0];
+        unsigned pairs[4];
+        for (int i = 0; i < 4; i++) pairs[i] = narrow(x.v[2 * i]) | narrow(x.v[2 * i + 1]) << 16;
+        *reinterpret_cast<uint4*>(p) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
     }
 }
 
@@ -140,16 +150,25 @@ __device__ inline Norm<V> loadNorm(const float* stats, const float* gamma, const
     return n;
 }
 
+// withWidth calls f(width), of W where vec is that, else of 1.
+template <int W = Wide, class F>
+__device__ inline void withWidth(int vec, F f) {
+    if (vec == W) {
+        f(Width<W>());
+    } else {
+        f(Width<1>());
+    }
+}
+
 // each calls f(i, width) for every run of width values of n, in a flat launch:
 // blocks of threads along x, as many as there are or fewer.
-template <class F>
+template <int W = Wide, class F>
 __device__ inline void each(int vec, Size n, F f) {
     Size at = (Size)blockIdx.x * blockDim.x + threadIdx.x, step = (Size)gridDim.x * blockDim.x;
-    if (vec == 4) {
-        for (Size i = at * 4; i < n; i += step * 4) f(i, Width<4>());
-    } else {
-        for (Size i = at; i < n; i += step) f(i, Width<1>());
-    }
+    withWidth<W>(vec, [=](auto width) {
+        constexpr int V = decltype(width)::V;
+        for (Size i = at * V; i < n; i += step * V) f(i, width);
+    });
 }
 
 // channels calls f(c, width) with a thread's first channel of C, in a launch of
@@ -158,12 +177,7 @@ __device__ inline void each(int vec, Size n, F f) {
 template <class F>
 __device__ inline void channels(int vec, int C, F f) {
     int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
-    if (c >= C) return;
-    if (vec == 4) {
-        f(c, Width<4>());
-    } else {
-        f(c, Width<1>());
-    }
+    if (c < C) withWidth(vec, [=](auto width) { f(c, width); });
 }
 
 // The rows of a thread of a channels launch: from firstRow every rowStep.
@@ -172,20 +186,21 @@ __device__ inline Size rowStep() { return (Size)gridDim.x * blockDim.y; }
 
 const int MaxThreads = 256; // of a block
 
-// columnTotals sums each of Q*V values over threadIdx.y, in a fixed order: a tree.
-// The sums are right in the threads of threadIdx.y == 0. All threads of the block
-// must call it.
+// columnTotals sums each of Q*V values over the rows of a block, its last dimension,
+// in a fixed order: a tree. The sums are right in the threads of row 0. All threads of
+// the block must call it, with their row.
 template <int V, int Q>
-__device__ inline void columnTotals(Vec<V>* sums) {
+__device__ inline void columnTotals(Vec<V>* sums, int row, int rows) {
     __shared__ float parts[V][MaxThreads];
-    int at = threadIdx.y * blockDim.x + threadIdx.x;
+    int at = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+    int across = blockDim.x * blockDim.y * blockDim.z / rows;
     for (int q = 0; q < Q; q++) {
         for (int i = 0; i < V; i++) parts[i][at] = sums[q].v[i];
         __syncthreads();
-        for (int n = blockDim.y; n > 1;) {
+        for (int n = rows; n > 1;) {
             int half = (n + 1) / 2;
-            if ((int)threadIdx.y + half < n) {
-                for (int i = 0; i < V; i++) parts[i][at] += parts[i][at + half * blockDim.x];
+            if (row + half < n) {
+                for (int i = 0; i < V; i++) parts[i][at] += parts[i][at + half * across];
             }
             __syncthreads();
             n = half;

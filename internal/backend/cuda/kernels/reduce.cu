@@ -22,18 +22,14 @@ __device__ inline void reduce(int vec, int S, Size L, int parts, int C, float sc
             auto add = f(c, width);
             for (Size r = from + threadIdx.y; r < to; r += blockDim.y) add(r, sums);
         }
-        columnTotals<V, Q>(sums);
+        columnTotals<V, Q>(sums, threadIdx.y, blockDim.y);
         if (threadIdx.y > 0 || c >= C) return;
         for (int q = 0; q < Q; q++) {
             for (int i = 0; i < V; i++) sums[q].v[i] *= scale;
             store<V>(out + ((part * Q + q) * S + segment) * C + c, sums[q]);
         }
     };
-    if (vec == 4) {
-        run(Width<4>());
-    } else {
-        run(Width<1>());
-    }
+    withWidth(vec, run);
 }
 
 // sumRows: out[s,c] = scale * sum of x[s,l,c].
@@ -212,11 +208,7 @@ extern "C" __global__ void batchMoments(const Map* x, float* out, Size rows, int
         store<V>(out + part * 2 * C + c, m.mean);
         store<V>(out + part * 2 * C + C + c, m.squares);
     };
-    if (vec == 4) {
-        run(Width<4>());
-    } else {
-        run(Width<1>());
-    }
+    withWidth(vec, run);
 }
 
 // joinMoments: stats [2,C], means and variances, of what batchMoments left.
@@ -239,9 +231,5 @@ extern "C" __global__ void joinMoments(const float* moments, float* stats, Size 
         store<V>(stats + c, m.mean);
         store<V>(stats + C + c, m.squares);
     };
-    if (vec == 4) {
-        run(Width<4>());
-    } else {
-        run(Width<1>());
-    }
+    withWidth(vec, run);
 }

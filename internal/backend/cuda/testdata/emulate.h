@@ -19,10 +19,10 @@ static uint3 threadIdx, blockIdx, blockDim, gridDim;
 struct alignas(16) float4 {
     float x, y, z, w;
 };
-struct alignas(8) uint2 {
-    unsigned x, y;
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
 };
-static inline uint2 make_uint2(unsigned x, unsigned y) { return uint2{x, y}; }
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return uint4{x, y, z, w}; }
 static inline float __uint_as_float(unsigned u) { float f; memcpy(&f, &u, 4); return f; }
 static inline unsigned __float_as_uint(float f) { unsigned u; memcpy(&u, &f, 4); return u; }
 static inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
