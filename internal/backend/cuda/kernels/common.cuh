@@ -65,6 +65,17 @@ __device__ inline unsigned narrow(float x) {
     return x != x ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
 
+// narrow of two values, the first in the lower half.
+__device__ inline unsigned narrow(float a, float b) {
+#ifdef __CUDA_ARCH__
+    unsigned both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(b), "f"(a));
+    return both;
+#else
+    return narrow(a) | narrow(b) << 16;
+#endif
+}
+
 template <int V>
 __device__ inline Vec<V> load(const bf16* p) {
     Vec<V> r;
@@ -84,7 +95,7 @@ __device__ inline void store(bf16* p, Vec<V> x) {
         p[0].bits = (unsigned short)narrow(x.v[0]);
     } else {
         unsigned pairs[4];
-        for (int i = 0; i < 4; i++) pairs[i] = narrow(x.v[2 * i]) | narrow(x.v[2 * i + 1]) << 16;
+        for (int i = 0; i < 4; i++) pairs[i] = narrow(x.v[2 * i], x.v[2 * i + 1]);
         *reinterpret_cast<uint4*>(p) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
     }
 }
