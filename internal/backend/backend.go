@@ -21,6 +21,8 @@ type Backend interface {
 	Stage(dst View, src []byte) error
 	// Download copies src to dst.
 	Download(dst []float32, src View) error
+	// NewReader returns a Reader of so many values.
+	NewReader(n int) (Reader, error)
 	// Compile prepares one operation on fixed operands, in the order the
 	// Spec's comment gives. An unsupported Spec or an operand of the wrong
 	// size is an error here, never in a launch.
@@ -85,6 +87,17 @@ type Sharer interface {
 	// Share returns memory for n values, which is part of what others were given.
 	// What it holds lasts until the next program of any of them.
 	Share(n int) (View, error)
+}
+
+// Reader brings values from a device while that does what is launched later.
+type Reader interface {
+	// Begin has the values of src copied after the launches so far, as they are then.
+	// What was read before must have been taken.
+	Begin(src View) error
+	// Ready says whether Take has nothing to wait for.
+	Ready() bool
+	// Take waits for the values and copies them.
+	Take(dst []float32) error
 }
 
 // Buffer is device memory.

@@ -183,6 +183,8 @@ func referenceUpdate(spec Spec, v [][]float32) error {
 			sq[i] = float32(s.Beta2)*sq[i] + float32(1-s.Beta2)*d*d
 			w[i] -= v[1][0] * v[1][2] * m[i] / (float32(math.Sqrt(float64(sq[i])))*v[1][3] + s.Eps)
 		})
+	case Guard:
+		s.Hold(v[0][0], v[1])
 	case ClipNorm:
 		sum := 0.0
 		for _, g := range v[0] {
@@ -207,6 +209,9 @@ func referenceUpdate(spec Spec, v [][]float32) error {
 // operands are those of an update rule.
 func (s Decay) each(v [][]float32, update func(i int, d float32)) {
 	g, rates, w := v[0], v[1], v[2]
+	if rates[1] != rates[1] {
+		return
+	}
 	for i := range w {
 		d := rates[1] * g[i]
 		if s.Decoupled {
@@ -215,6 +220,16 @@ func (s Decay) each(v [][]float32, update func(i int, d float32)) {
 			d += s.WeightDecay * w[i]
 		}
 		update(i, d)
+	}
+}
+
+// Hold is Guard.
+func (s Guard) Hold(loss float32, rates []float32) {
+	if loss-loss == 0 { // not of NaN and infinities
+		return
+	}
+	for i := range s.Groups {
+		rates[4*i+1] = float32(math.NaN())
 	}
 }
 

@@ -343,7 +343,8 @@ func (s SoftmaxCrossEntropyGrad) Sizes() []int {
 //
 // Their operand rates [4] is the learning rate lr, a factor of the gradient, and
 // Adam's two corrections for moments that start at zero, 1/(1-Beta1^t) and
-// 1/sqrt(1-Beta2^t) for step t from 1.
+// 1/sqrt(1-Beta2^t) for step t from 1. Where the factor is NaN, see Guard, a rule
+// changes nothing.
 type Decay struct {
 	WeightDecay float32
 	Decoupled   bool
@@ -392,6 +393,12 @@ type Adam struct {
 	Decay
 }
 
+// Guard keeps a step from changing anything where its loss is not finite: it sets the
+// factors, rates[4*i+1], to NaN.
+//
+// Operands: loss [1], rates [4*Groups].
+type Guard struct{ Groups int }
+
 // ClipNorm bounds the length of a gradient, times its factor, by Max
 // (torch.nn.utils.clip_grad_norm_):
 //
@@ -412,6 +419,7 @@ type Average struct{ N int }
 func (s RMSProp) Sizes() []int  { return []int{s.N, 4, s.N, s.N, s.N} }
 func (s SGD) Sizes() []int      { return []int{s.N, 4, s.N, s.N} }
 func (s Adam) Sizes() []int     { return []int{s.N, 4, s.N, s.N, s.N} }
+func (s Guard) Sizes() []int    { return []int{1, 4 * s.Groups} }
 func (s ClipNorm) Sizes() []int { return []int{s.N, 4, 1} }
 func (s Average) Sizes() []int  { return []int{s.N, 1, s.N} }
 

@@ -343,6 +343,12 @@ func (t *Training) Loss() (float64, error) {
 // Logits copies the last Run's, [N,classes].
 func (t *Training) Logits(dst []float32) error { return t.machine.Read(t.graph.logits, dst) }
 
+// LossView is where Run leaves the loss, [1].
+func (t *Training) LossView() backend.View { return t.machine.View(t.graph.loss) }
+
+// LogitsView is where Run leaves the logits, [N,classes].
+func (t *Training) LogitsView() backend.View { return t.machine.View(t.graph.logits) }
+
 // GradientView is the flat buffer of gradients, laid out as Weights.
 func (t *Training) GradientView() backend.View { return t.gradients }
 

@@ -89,6 +89,8 @@ type Optimizer struct {
 	add     backend.Program
 	copy    backend.Program
 	clip    *backend.Program
+	loss    backend.View // see Guard; none if it was not called
+	guard   *backend.Program
 	updates []backend.Program
 	buffers [2]backend.View // weights, and the gradients that updates read
 	specs   []backend.Spec  // of updates
@@ -136,6 +138,9 @@ func (o *Optimizer) Regroup(groups []Group) (err error) {
 	if err := o.clipping(o.buffers[1]); err != nil {
 		return err
 	}
+	if err := o.guarding(); err != nil {
+		return err
+	}
 	for _, g := range groups {
 		if g.N == 0 {
 			continue
@@ -145,6 +150,21 @@ func (o *Optimizer) Regroup(groups []Group) (err error) {
 		}
 	}
 	return nil
+}
+
+// Guard makes steps change nothing where a loss, which lies there, is not finite.
+func (o *Optimizer) Guard(loss backend.View) error {
+	o.loss = loss
+	return o.guarding()
+}
+
+func (o *Optimizer) guarding() (err error) {
+	if o.loss.Buffer == nil {
+		return nil
+	}
+	program, err := o.backend.Compile(backend.Guard{Groups: len(o.each)}, o.loss, o.rates)
+	o.guard = &program
+	return err
 }
 
 // update compiles the update of a group.
@@ -233,6 +253,9 @@ func (o *Optimizer) Step(lr float64) (updated bool, err error) {
 	}
 	if err := o.backend.Upload(o.rates, rates); err != nil {
 		return false, err
+	}
+	if o.guard != nil {
+		o.guard.All()
 	}
 	if o.clip != nil {
 		o.clip.All()

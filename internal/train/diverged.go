@@ -32,16 +32,20 @@ func (d *Diverged) Error() string {
 	return s
 }
 
-// diverged looks for where it began and keeps the batch, if it was in training.
-func (r *run) diverged(loss float64, training bool) error {
-	d := &Diverged{Epoch: r.epoch + 1, Step: r.batch + 1, Loss: loss}
+// diverged looks for where it began and keeps the batch, if it was in a training's
+// step; nil is evaluation.
+func (r *run) diverged(loss float64, p *pending) error {
+	d := &Diverged{Epoch: r.epoch + 1, Step: r.batch, Loss: loss}
 	if len(r.result.Epochs) > 0 {
 		d.Kept = filepath.Join(r.Out, "last.safetensors")
 	}
-	if !training {
+	if p == nil {
 		return d
 	}
-	if layer, err := r.training.FirstNotFinite(r.step); err == nil {
+	if r.taken != p.step {
+		r.input.Retake()
+	}
+	if layer, err := r.training.FirstNotFinite(p.step); err == nil {
 		d.Layer = layer
 	}
 	path := filepath.Join(r.Out, "diverged.safetensors")

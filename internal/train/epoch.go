@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 	"effnet/internal/model"
@@ -22,30 +23,34 @@ func (r *run) trainEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	start, before, waited, first := time.Now(), r.seconds, r.wait, r.batch
-	next, stop := iter.Pull2(r.loader.Epoch(ctx, r.epoch, first))
+	r.began = beginning{time.Now(), r.seconds, r.wait, r.batch}
+	next, stop := iter.Pull2(r.loader.Epoch(ctx, r.epoch, r.batch))
 	defer stop()
-	labels, wait, failed := r.stage(next)
-	for r.wait += wait; labels != nil; {
-		now := labels
-		if err := r.launch(); err != nil {
+	var last *pending // its loss is read when the device already computes the next step
+	for {
+		labels, err := r.stage(next, last)
+		if labels == nil {
+			if failed := r.settle(last); failed != nil {
+				return failed
+			}
 			return err
 		}
-		labels, wait, failed = r.stage(next) // arrives while the device computes
-		loss, lr, busy, err := r.finishStep()
-		if err != nil {
+		if err := r.training.Run(r.step); err != nil {
 			return err
 		}
-		if !busy {
-			r.wait += wait
-		}
-		r.sum.add(loss, r.logits, now, r.Arch.Classes)
-		r.seconds = before + time.Since(start).Seconds()
-		status := r.status(lr, r.batch-first, time.Since(start), r.wait-waited)
-		r.log.Step(status)
-		if err := r.observeStep(status); err != nil {
+		if err := r.settle(last); err != nil {
 			return err
 		}
+		if last, err = r.update(labels); err != nil {
+			return err
+		}
+		if ctx.Err() == nil && !r.due() && !r.observes() && !r.results.ready() {
+			continue
+		}
+		if err := r.settle(last); err != nil {
+			return err
+		}
+		last = nil
 		if r.due() {
 			if err := r.saveState(r.epoch, r.batch); err != nil {
 				return err
@@ -55,55 +60,97 @@ func (r *run) trainEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	return failed
 }
 
-// stage brings the next batch to the device and returns its labels, nil after the
-// last, and the seconds that it waited for it.
-func (r *run) stage(next func() (*data.Batch, error, bool)) (labels []int, wait float64, err error) {
+// beginning is what an epoch's part in this process begins with.
+type beginning struct {
+	at            time.Time
+	seconds, wait float64
+	batch         int
+}
+
+// pending is a step whose loss is not read yet.
+type pending struct {
+	labels []int
+	lr     float64
+	step   uint64
+}
+
+// results are brought from the device while that goes on.
+type results struct{ loss, logits backend.Reader }
+
+func newResults(b backend.Backend, logits int) (res results, err error) {
+	if res.loss, err = b.NewReader(1); err == nil {
+		res.logits, err = b.NewReader(logits)
+	}
+	return res, err
+}
+
+// ready says whether the last step's are there.
+func (res results) ready() bool { return res.loss.Ready() && res.logits.Ready() }
+
+// stage makes the next batch the training pass's, and returns its labels, nil after
+// the last. The device may still compute with the one before.
+func (r *run) stage(next func() (*data.Batch, error, bool), last *pending) ([]int, error) {
 	asked := time.Now()
 	batch, err, ok := next()
-	wait = time.Since(asked).Seconds()
+	if last == nil || r.results.ready() { // the device has waited too
+		r.wait += time.Since(asked).Seconds()
+	}
 	if err != nil || !ok {
-		return nil, wait, err
+		return nil, err
 	}
 	r.fillTargets(batch)
-	return slices.Clone(batch.Labels), wait, r.input.Stage(batch, r.targets)
-}
-
-// launch begins to compute the gradients of the batch that was staged last.
-func (r *run) launch() error {
+	if err := r.input.Stage(batch, r.targets); err != nil {
+		return nil, err
+	}
 	r.input.Take()
-	return r.training.Run(r.step)
+	r.taken = r.step
+	return slices.Clone(batch.Labels), nil
 }
 
-// finishStep waits for the gradients and gives them to the optimizer. busy says
-// whether the device was still computing when it was called.
-func (r *run) finishStep() (loss, lr float64, busy bool, err error) {
-	asked := time.Now()
-	if err := r.training.Logits(r.logits); err != nil {
-		return 0, 0, false, err
+// update gives the gradients to the optimizer, which leaves all as it is if the loss
+// turns out not to be finite.
+func (r *run) update(labels []int) (*pending, error) {
+	p := &pending{labels, r.schedule.LR(r.optimizer.Steps()), r.step}
+	if err := r.results.loss.Begin(r.training.LossView()); err != nil {
+		return nil, err
 	}
-	busy = time.Since(asked) > stillBusy
-	if loss, err = r.training.Loss(); err != nil {
-		return 0, 0, false, err
+	if err := r.results.logits.Begin(r.training.LogitsView()); err != nil {
+		return nil, err
 	}
-	if !finite(loss) {
-		return 0, 0, false, r.diverged(loss, true)
-	}
-	lr = r.schedule.LR(r.optimizer.Steps())
-	updated, err := r.optimizer.Step(lr)
+	updated, err := r.optimizer.Step(p.lr)
 	if err == nil && updated && r.average != nil {
 		err = r.average.ema.Update(r.optimizer.Steps() - 1)
 	}
 	r.step++
 	r.batch++
-	return loss, lr, busy, err
+	return p, err
 }
 
-// stillBusy is longer than logits take that a device has ready: it computed until
-// then, and has not waited for images.
-const stillBusy = 2 * time.Millisecond
+// settle reads a step's loss, stops if it is not finite, and shows the step. nil is
+// one that was settled before.
+func (r *run) settle(p *pending) error {
+	if p == nil {
+		return nil
+	}
+	var loss [1]float32
+	if err := r.results.loss.Take(loss[:]); err != nil {
+		return err
+	}
+	if err := r.results.logits.Take(r.logits); err != nil {
+		return err
+	}
+	if !finite(float64(loss[0])) {
+		return r.diverged(float64(loss[0]), p)
+	}
+	r.sum.add(float64(loss[0]), r.logits, p.labels, r.Arch.Classes)
+	spent := time.Since(r.began.at)
+	r.seconds = r.began.seconds + spent.Seconds()
+	status := r.status(p.lr, r.batch-r.began.batch, spent, r.wait-r.began.wait)
+	r.log.Step(status)
+	return r.observeStep(status)
+}
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
@@ -161,7 +208,7 @@ func (r *run) evaluate(ctx context.Context, e *report.Epoch) (m, averaged Metric
 		return m, averaged, err
 	}
 	if !finite(m.Loss) {
-		return m, averaged, r.diverged(m.Loss, false)
+		return m, averaged, r.diverged(m.Loss, nil)
 	}
 	e.ValLoss, e.ValTop1, e.ValTop5 = m.Loss, m.Top1, m.Top5
 	if r.average != nil {
@@ -169,7 +216,7 @@ func (r *run) evaluate(ctx context.Context, e *report.Epoch) (m, averaged Metric
 			return m, averaged, err
 		}
 		if !finite(averaged.Loss) {
-			return m, averaged, r.diverged(averaged.Loss, false)
+			return m, averaged, r.diverged(averaged.Loss, nil)
 		}
 		e.EMALoss, e.EMATop1 = averaged.Loss, averaged.Top1
 	}

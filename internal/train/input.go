@@ -109,10 +109,17 @@ func (in *Input) Stage(batch *data.Batch, targets []float32) error {
 
 // Take makes the batch that was staged last what the pass reads.
 func (in *Input) Take() {
+	in.load()
+	in.next = 1 - in.next
+}
+
+// Retake makes the batch before the last that was taken what the pass reads.
+func (in *Input) Retake() { in.load() }
+
+func (in *Input) load() {
 	for _, program := range in.places[in.next].load {
 		program.All()
 	}
-	in.next = 1 - in.next
 }
 
 // Load is Stage and Take, for a pass without targets.

@@ -71,9 +71,14 @@ type epochLine struct {
 	report.Epoch
 }
 
+// observes says whether the step that was done last is to be written.
+func (r *run) observes() bool {
+	return r.LogInterval >= 1 && r.step%uint64(r.LogInterval) == 0
+}
+
 // observeStep writes a step, every LogInterval steps.
 func (r *run) observeStep(s report.Step) error {
-	if r.LogInterval < 1 || r.step%uint64(r.LogInterval) != 0 {
+	if !r.observes() {
 		return nil
 	}
 	norm, err := r.optimizer.GradientNorm()

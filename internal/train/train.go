@@ -96,14 +96,17 @@ type run struct {
 	fingerprint string    // Options.settings
 	targets     []float32 // [N,classes]
 	logits      []float32 // [N,classes]
+	results     results
 
 	features, evalFeatures *data.Memory // with FineTune.CacheFeatures
 
 	result       Result
 	phase        phase
-	unfrozen     int     // updates until all weights were trained
-	epoch, batch int     // under way, from 0; batches of it that are done
-	step         uint64  // batches in all
+	unfrozen     int    // updates until all weights were trained
+	epoch, batch int    // under way, from 0; batches of it that are done
+	step         uint64 // batches in all
+	taken        uint64 // the step whose batch the training pass has
+	began        beginning
 	sum          meter   // of the epoch so far
 	seconds      float64 // of the epoch so far, in earlier processes
 	wait         float64 // of these, for images
@@ -241,7 +244,8 @@ func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set) (err error
 	}
 	r.targets = make([]float32, r.BatchSize*r.Arch.Classes)
 	r.logits = make([]float32, r.BatchSize*r.Arch.Classes)
-	return nil
+	r.results, err = newResults(r.backend, len(r.logits))
+	return err
 }
 
 // A phase is a run of epochs with the same training pass.
@@ -287,8 +291,10 @@ func (r *run) enter(p phase) (err error) {
 	if err != nil {
 		return err
 	}
-	r.input, err = NewInput(r.backend, loading, r.training.Images, r.training.Targets)
-	return err
+	if r.input, err = NewInput(r.backend, loading, r.training.Images, r.training.Targets); err != nil {
+		return err
+	}
+	return r.optimizer.Guard(r.training.LossView())
 }
 
 // newAverage makes a network that averages r.net's weights and running statistics,

@@ -77,7 +77,7 @@ func Specs() []backend.Spec {
 			specs = append(specs, backend.RMSProp{N: n, Rho: .9, Momentum: .9, Eps: 1e-3, Decay: decay},
 				backend.SGD{N: n, Momentum: .9, Decay: decay}, backend.Adam{N: n, Beta1: .9, Beta2: .99, Eps: 1e-2, Decay: decay})
 		}
-		specs = append(specs, backend.ClipNorm{N: n, Max: 0.5}, backend.ClipNorm{N: n, Max: 1e9}, backend.Average{N: n}, backend.RunningStats{N: n, Momentum: .1})
+		specs = append(specs, backend.Guard{Groups: n%7 + 1}, backend.ClipNorm{N: n, Max: 0.5}, backend.ClipNorm{N: n, Max: 1e9}, backend.Average{N: n}, backend.RunningStats{N: n, Momentum: .1})
 	}
 	for _, s := range [][2]int{{1, 2}, {5, 10}, {3, 1000}} {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
@@ -336,9 +336,44 @@ func Test(t *testing.T, b backend.Backend, tol float64) {
 			}
 		}
 	}
+	testGuard(t, b)
 	for _, spec := range []backend.Spec{backend.Add{N: 3}} {
 		if _, err := b.Compile(spec); err == nil {
 			t.Errorf("Compile(%T) without operands did not fail", spec)
+		}
+	}
+}
+
+// testGuard checks Guard, and that rules change nothing after it.
+func testGuard(t *testing.T, b backend.Backend) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, loss := range []float32{2, nan, inf, -inf} {
+		rates := []float32{1, 2, 3, 4, 5, 6, 7, 8}
+		got, err := Run(b, backend.Guard{Groups: 2}, [][]float32{{loss}, slices.Clone(rates)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range rates {
+			if loss != 2 && i%4 == 1 {
+				want = nan
+			}
+			if math.Float32bits(got[1][i]) != math.Float32bits(want) && want == want || want != want && got[1][i] == got[1][i] {
+				t.Errorf("a guard of the loss %v leaves %v", loss, got[1])
+			}
+		}
+	}
+	for _, spec := range []backend.Spec{backend.RMSProp{N: 40, Rho: .9, Momentum: .9, Eps: 1e-3}, backend.SGD{N: 40, Momentum: .9},
+		backend.Adam{N: 40, Beta1: .9, Beta2: .99, Eps: 1e-2, Decay: backend.Decay{WeightDecay: .1, Decoupled: true}}} {
+		operands := Operands(spec, 1)
+		operands[1][1] = nan
+		got, err := Run(b, spec, operands)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 2; i < len(operands); i++ {
+			if !slices.Equal(got[i], operands[i]) {
+				t.Errorf("%T: a step that is held back changes operand %d", spec, i)
+			}
 		}
 	}
 }

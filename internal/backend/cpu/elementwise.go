@@ -83,6 +83,8 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
 		}), nil
+	case backend.Guard:
+		return func() { s.Hold(v[0][0], v[1]) }, nil
 	case backend.ClipNorm:
 		return b.clipNorm(s, v), nil
 	case backend.Average:
@@ -102,6 +104,9 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 func (b *Backend) update(n int, decay backend.Decay, r *kernel.Rates, rates []float32, task func(from, to int)) backend.Launch {
 	run := b.flat(n, task)
 	return func() {
+		if rates[1] != rates[1] {
+			return
+		}
 		*r = kernel.Rates{LR: rates[0], Factor: rates[1], Correct1: rates[2], Correct2: rates[3], L2: decay.WeightDecay, Keep: 1}
 		if decay.Decoupled {
 			r.L2, r.Keep = 0, 1-rates[0]*decay.WeightDecay

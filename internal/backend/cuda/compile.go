@@ -67,7 +67,7 @@ func (c *compiler) plain(spec backend.Spec, v []place) error {
 		return c.windows(spec, v)
 	case backend.BatchStats, backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.GateGrads, backend.GatedGradSums:
 		return c.norms(spec, v)
-	case backend.RMSProp, backend.SGD, backend.Adam, backend.ClipNorm, backend.Average, backend.RunningStats:
+	case backend.RMSProp, backend.SGD, backend.Adam, backend.Guard, backend.ClipNorm, backend.Average, backend.RunningStats:
 		return c.updates(spec, v)
 	}
 	return c.elementwise(spec, v)
@@ -278,6 +278,8 @@ func (c *compiler) updates(spec backend.Spec, v []place) error {
 		w := vec(s.N, v[0], v[2], v[3], v[4])
 		return c.kernel("adam", c.flat(s.N, w), v[0], v[1], v[2], v[3], v[4], s.N,
 			float32(s.Beta1), float32(1-s.Beta1), float32(s.Beta2), float32(1-s.Beta2), s.Eps, s.WeightDecay, flag(s.Decoupled), w)
+	case backend.Guard:
+		return c.kernel("guard", c.rows(1), v[0], v[1], int32(s.Groups))
 	case backend.ClipNorm:
 		g := c.flat(s.N, 1)
 		blocks := min(int(g.grid[0]), partBlocks)

@@ -27,6 +27,7 @@ type device interface {
 	Upload(dst driver.Pointer, src []byte) error   // src may change when it returns
 	Stage(dst driver.Pointer, src []byte) error    // as Upload, but beside what is queued
 	Download(dst []byte, src driver.Pointer) error // waits for what was queued before
+	NewReader(bytes int) (driver.Reader, error)    // of what is queued before its Begin
 	Clear(dst driver.Pointer, bytes int64) error
 	Copy(dst, src driver.Pointer, bytes int64) error
 	Load(image []byte) error
@@ -48,6 +49,7 @@ type Backend struct {
 	functions map[string]driver.Function
 	products  []driver.Product
 	graphs    []driver.Graph
+	readers   []driver.Reader
 	memory    map[driver.Pointer]bool // what is allocated
 	unused    unused
 	shared    backend.View   // see Share
@@ -266,13 +268,16 @@ func (b *Backend) Close() error {
 	for _, g := range b.graphs {
 		err = errors.Join(err, g.Close())
 	}
+	for _, r := range b.readers {
+		err = errors.Join(err, r.Close())
+	}
 	for _, p := range b.products {
 		err = errors.Join(err, p.Close())
 	}
 	for at := range b.memory {
 		err = errors.Join(err, b.device.Free(at))
 	}
-	b.graphs, b.products, b.memory = nil, nil, nil
+	b.graphs, b.readers, b.products, b.memory = nil, nil, nil, nil
 	if err = errors.Join(err, b.device.Close()); err != nil {
 		return b.error("close", err)
 	}

@@ -31,7 +31,7 @@ type emulation struct {
 	kernels []compiled
 	limit   int64                   // bytes of memory
 	refuse  func(name string) error // of a launch; nil for none
-	leaks   int                     // products and graphs that are not closed
+	leaks   int                     // products, graphs and readers that are not closed
 }
 
 // threads of a block here: fibers are slow, and kernels must work with any number
@@ -135,7 +135,7 @@ func (e *emulation) Load([]byte) error    { return nil }
 func (e *emulation) Sync() error          { return nil }
 func (e *emulation) Close() error {
 	if len(e.memory) > 0 || e.leaks != 0 {
-		return fmt.Errorf("%d allocations, %d products and graphs are left", len(e.memory), e.leaks)
+		return fmt.Errorf("%d allocations, %d products, graphs and readers are left", len(e.memory), e.leaks)
 	}
 	return nil
 }
@@ -190,6 +190,30 @@ func (e *emulation) Upload(dst driver.Pointer, src []byte) error {
 }
 
 func (e *emulation) Stage(dst driver.Pointer, src []byte) error { return e.Upload(dst, src) }
+
+// slowReader is a driver.Reader that is never ready before it is asked for.
+type slowReader struct {
+	e     *emulation
+	bytes []byte
+	ready *bool
+}
+
+func (e *emulation) NewReader(bytes int) (driver.Reader, error) {
+	e.leaks++
+	return slowReader{e, make([]byte, bytes), new(bool)}, nil
+}
+
+func (r slowReader) Begin(src driver.Pointer) error {
+	*r.ready = false
+	return r.e.Download(r.bytes, src)
+}
+func (r slowReader) Ready() bool { return *r.ready }
+func (r slowReader) Take(dst []byte) error {
+	*r.ready = true
+	copy(dst, r.bytes)
+	return nil
+}
+func (r slowReader) Close() error { r.e.leaks--; return nil }
 
 func (e *emulation) Download(dst []byte, src driver.Pointer) error {
 	m, err := e.bytes(src, int64(len(dst)))

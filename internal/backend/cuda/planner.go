@@ -51,6 +51,7 @@ func (c *counter) Free(p driver.Pointer) error                 { delete(c.sizes,
 func (c *counter) Upload(driver.Pointer, []byte) error         { return nil }
 func (c *counter) Stage(driver.Pointer, []byte) error          { return nil }
 func (c *counter) Download(dst []byte, _ driver.Pointer) error { clear(dst); return nil }
+func (c *counter) NewReader(int) (driver.Reader, error)        { return nothing{}, nil }
 func (c *counter) Clear(driver.Pointer, int64) error           { return nil }
 func (c *counter) Copy(_, _ driver.Pointer, _ int64) error     { return nil }
 func (c *counter) Load([]byte) error                           { return nil }
@@ -63,9 +64,13 @@ func (c *counter) Record(func() error) (driver.Graph, error)    { return nothing
 func (c *counter) Sync() error                                  { return nil }
 func (c *counter) Close() error                                 { return nil }
 
-// nothing is a product or graph that does nothing.
+// nothing is a product, graph or reader that does nothing.
 type nothing struct{}
 
+func (nothing) Begin(driver.Pointer) error { return nil }
+func (nothing) Ready() bool                { return true }
+func (nothing) Take(dst []byte) error      { clear(dst); return nil }
+
 func (nothing) Run(_, _, _, _, _ driver.Pointer) error { return nil }
-func (nothing) Launch() error                       { return nil }
-func (nothing) Close() error                        { return nil }
+func (nothing) Launch() error                          { return nil }
+func (nothing) Close() error                           { return nil }

@@ -50,6 +50,17 @@ type Product interface {
 	Close() error
 }
 
+// Reader brings bytes from a device while that does what is queued later.
+type Reader interface {
+	// Begin queues the copy of as many bytes as the Reader has, from src.
+	Begin(src Pointer) error
+	// Ready says whether Take has nothing to wait for.
+	Ready() bool
+	// Take waits for the bytes and copies them.
+	Take(dst []byte) error
+	Close() error
+}
+
 // Graph is a recorded sequence of launches.
 type Graph interface {
 	// Launch queues all of them, in their order and with their arguments.

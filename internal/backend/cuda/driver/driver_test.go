@@ -186,6 +186,39 @@ func TestStage(t *testing.T) {
 	d.recording = false
 }
 
+// A Reader has the bytes that were there when it began, while later work goes on.
+func TestReader(t *testing.T) {
+	d := newFake(t).open(t)
+	r, err := d.NewReader(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, got := alloc(t, d, 5), make([]byte, 5)
+	for round := range 3 {
+		want := bytes.Repeat([]byte{byte(round + 1)}, 5)
+		if err := errors.Join(d.Upload(p, want), r.Begin(p)); err != nil {
+			t.Fatal(err)
+		}
+		if r.Ready() {
+			t.Error("it is ready before anything waited")
+		}
+		if err := d.Upload(p, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Take(got); err != nil || !bytes.Equal(got, want) || !r.Ready() {
+			t.Errorf("round %d: %v, %v, ready: %v", round, got, err, r.Ready())
+		}
+	}
+	d.recording = true
+	if err := r.Begin(p); err == nil {
+		t.Error("read from a recording")
+	}
+	d.recording = false
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A context is current on a thread, and a goroutine that waits goes on on another.
 func TestThreads(t *testing.T) {
 	fake := newFake(t)

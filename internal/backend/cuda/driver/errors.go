@@ -42,4 +42,5 @@ const (
 	outOfMemory = 2   // CUDA_ERROR_OUT_OF_MEMORY
 	noDevice    = 100 // CUDA_ERROR_NO_DEVICE
 	notFound    = 500 // CUDA_ERROR_NOT_FOUND
+	notReady    = 600 // CUDA_ERROR_NOT_READY
 )

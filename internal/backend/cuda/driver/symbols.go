@@ -13,7 +13,8 @@ type cuda struct {
 	memcpyHtoD, memcpyDtoH, memcpyDtoD, memsetD8             entry
 	streamCreate, streamDestroy                              entry
 	streamSynchronize, streamWaitEvent                       entry
-	eventCreate, eventDestroy, eventRecord, eventSynchronize entry
+	eventCreate, eventDestroy, eventRecord                   entry
+	eventSynchronize, eventQuery                             entry
 	moduleLoadData, moduleUnload, moduleGetFunction          entry
 	launchKernel, streamBeginCapture, streamEndCapture       entry
 	graphInstantiate, graphLaunch, graphExecDestroy          entry
@@ -51,6 +52,7 @@ func bindCUDA(l *Library) (*cuda, error) {
 		{"cuEventDestroy_v2", &c.eventDestroy},
 		{"cuEventRecord", &c.eventRecord},
 		{"cuEventSynchronize", &c.eventSynchronize},
+		{"cuEventQuery", &c.eventQuery},
 		{"cuModuleLoadData", &c.moduleLoadData},
 		{"cuModuleUnload", &c.moduleUnload},
 		{"cuModuleGetFunction", &c.moduleGetFunction},

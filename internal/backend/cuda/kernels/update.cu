@@ -6,6 +6,7 @@ struct Decay {
     float lr, factor, weightDecay;
     int decoupled;
 
+    __device__ bool held() const { return factor != factor; } // see guard
     __device__ float gradient(float g, float& w) const {
         if (!decoupled) return factor * g + weightDecay * w;
         w -= lr * weightDecay * w;
@@ -20,6 +21,7 @@ __device__ inline Decay loadDecay(const float* rates, float weightDecay, int dec
 extern "C" __global__ void rmsprop(const float* g, const float* rates, float* w, float* ms, float* buf, Size n,
                                    float rho, float momentum, float eps, float weightDecay, int decoupled, int vec) {
     Decay decay = loadDecay(rates, weightDecay, decoupled);
+    if (decay.held()) return;
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(g + i), b = load<V>(w + i), s = load<V>(ms + i), m = load<V>(buf + i);
@@ -36,6 +38,7 @@ extern "C" __global__ void rmsprop(const float* g, const float* rates, float* w,
 extern "C" __global__ void sgd(const float* g, const float* rates, float* w, float* buf, Size n,
                                float momentum, float weightDecay, int decoupled, int vec) {
     Decay decay = loadDecay(rates, weightDecay, decoupled);
+    if (decay.held()) return;
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(g + i), b = load<V>(w + i), m = load<V>(buf + i);
@@ -52,6 +55,7 @@ extern "C" __global__ void sgd(const float* g, const float* rates, float* w, flo
 extern "C" __global__ void adam(const float* g, const float* rates, float* w, float* m, float* v, Size n,
                                 float beta1, float rest1, float beta2, float rest2, float eps, float weightDecay, int decoupled, int vec) {
     Decay decay = loadDecay(rates, weightDecay, decoupled);
+    if (decay.held()) return;
     float first = rates[0] * rates[2], second = rates[3];
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
@@ -83,6 +87,13 @@ extern "C" __global__ void runningStats(const float* batch, const float* correct
         for (int k = 0; k < V; k++) b.v[k] += momentum * (a.v[k] * c.v[k] - b.v[k]);
         store<V>(running + i, b);
     });
+}
+
+// guard: the factors of rates [4*groups] are NaN if the loss is not finite. Launch: one
+// block.
+extern "C" __global__ void guard(const float* loss, float* rates, int groups) {
+    if (loss[0] - loss[0] == 0) return;
+    for (int i = threadIdx.x; i < groups; i += blockDim.x) rates[4 * i + 1] = __uint_as_float(0x7fc00000u);
 }
 
 // sumSquares: parts[blockIdx.x] = the sum of the block's squares, in float64.

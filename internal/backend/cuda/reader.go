@@ -1,0 +1,50 @@
+package cuda
+
+import (
+	"fmt"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// reader is a backend.Reader.
+type reader struct {
+	backend *Backend
+	values  int
+	device  driver.Reader
+}
+
+// NewReader implements backend.Backend.
+func (b *Backend) NewReader(n int) (backend.Reader, error) {
+	r, err := b.device.NewReader(4 * n)
+	if err != nil {
+		return nil, b.error("prepare to read", err)
+	}
+	b.readers = append(b.readers, r)
+	return &reader{b, n, r}, nil
+}
+
+// Begin implements backend.Reader, of float32.
+func (r *reader) Begin(src backend.View) error {
+	if src.Len != r.values || src.Half {
+		return fmt.Errorf("cuda: a reader of %d float32 for %d values, bfloat16: %v", r.values, src.Len, src.Half)
+	}
+	if err := r.device.Begin(address(src)); err != nil {
+		return r.backend.error("read", err)
+	}
+	return r.backend.failed
+}
+
+// Ready implements backend.Reader.
+func (r *reader) Ready() bool { return r.device.Ready() }
+
+// Take implements backend.Reader.
+func (r *reader) Take(dst []float32) error {
+	if r.backend.failed != nil {
+		return r.backend.failed
+	}
+	if err := r.device.Take(backend.Bytes(dst)); err != nil {
+		return r.backend.error("read", err)
+	}
+	return nil
+}
