@@ -29,8 +29,8 @@ type Machine struct {
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
 
-	ran    bool           // once
-	replay backend.Launch // all programs, where the backend can record them
+	whole    launches // with Prepare
+	prepared launches // without it
 }
 
 // feed is an input whose value comes from gorgonia.Let.
@@ -45,6 +45,7 @@ type feed struct {
 // that no Spec exists for is an error here.
 func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*Machine, error) {
 	m := &Machine{backend: b, views: map[*G.Node]backend.View{}}
+	m.whole.all, m.prepared.all = func() { m.Prepare(); m.each() }, m.each
 	p, err := newPlan(g, outputs, b, bind)
 	if err != nil {
 		return nil, err
@@ -120,23 +121,28 @@ func (m *Machine) RunAll() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	m.Prepare()
-	return m.launch()
+	return m.whole.run(m.backend)
 }
 
-// launch runs the programs. The second time and later, they are one launch if the
-// backend is a Recorder.
-func (m *Machine) launch() (err error) {
-	if r, ok := m.backend.(backend.Recorder); ok && m.ran && m.replay == nil {
-		if m.replay, err = r.Record(m.each); err != nil {
+// launches are the programs' launches, one by one. The second time and later, they are
+// one launch if the backend is a Recorder.
+type launches struct {
+	all      func()
+	ran      bool           // once
+	recorded backend.Launch // nil if it is not
+}
+
+func (l *launches) run(b backend.Backend) (err error) {
+	if r, ok := b.(backend.Recorder); ok && l.ran && l.recorded == nil {
+		if l.recorded, err = r.Record(l.all); err != nil {
 			return fmt.Errorf("vm: %w", err)
 		}
 	}
-	m.ran = true
-	if m.replay != nil {
-		m.replay()
+	l.ran = true
+	if l.recorded != nil {
+		l.recorded()
 	} else {
-		m.each()
+		l.all()
 	}
 	return nil
 }
@@ -164,7 +170,7 @@ func (m *Machine) RunPrepared() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	return m.launch()
+	return m.prepared.run(m.backend)
 }
 
 // upload takes the inputs' values from gorgonia.Let.
