@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"effnet/internal/backend"
+	"effnet/internal/backend/cuda"
 	"effnet/internal/config"
 	"effnet/internal/model"
 	"effnet/internal/optim"
@@ -37,7 +38,7 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
 	flags.IntVar(&o.Warmup, "warmup", 2, "steps before those")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
-	flags.BoolVar(&o.Kernels, "kernels", false, "also time each operation of training and inference alone")
+	flags.BoolVar(&o.Kernels, "kernels", false, "also time each operation of training and inference alone, on the CPU")
 }
 
 // Validate names the first option out of range.
@@ -51,6 +52,8 @@ func (o *benchOptions) Validate() error {
 		return usageError{fmt.Errorf("--steps %d: want 1 or more", o.Steps)}
 	case o.Warmup < 0:
 		return usageError{fmt.Errorf("--warmup %d: want 0 or more", o.Warmup)}
+	case o.Kernels && o.Device != "cpu":
+		return usageError{errors.New("--kernels: only with --device cpu (--profile times a graphics card's)")}
 	}
 	return o.deviceOptions.Validate()
 }
@@ -65,7 +68,8 @@ the forward and backward pass, the running statistics and the optimizer's update
 an inference step is the forward pass. Neither reads images.
 
 --profile and --kernels set times against two peaks measured first: multiply-adds
-in registers and copies between arrays that no cache holds, on all threads.
+in registers and copies between arrays that no cache holds, on all threads; of a
+graphics card, a large matrix product and a copy.
 
 The network and its optimizer are the settings'; the batch size, the threads and
 the device are flags only.`,
@@ -93,11 +97,12 @@ type benchResult struct {
 	Batch        int       `json:"batch"`
 	Size         int       `json:"size"` // pixels
 	Threads      int       `json:"threads"`
-	Kernels      string    `json:"kernels"`        // the set
-	ImagesPerSec float64   `json:"images_per_sec"` // of the median step
-	StepSec      []float64 `json:"step_sec"`       // in order
-	PeakRSS      float64   `json:"peak_rss_mb"`    // MiB, as arena_mb
-	Arena        float64   `json:"arena_mb"`       // planned, of intermediate values
+	Kernels      string    `json:"kernels"`                    // the set
+	ImagesPerSec float64   `json:"images_per_sec"`             // of the median step
+	StepSec      []float64 `json:"step_sec"`                   // in order
+	PeakRSS      float64   `json:"peak_rss_mb"`                // MiB, as arena_mb
+	Arena        float64   `json:"arena_mb"`                   // planned, of intermediate values
+	DeviceMemory float64   `json:"device_memory_mb,omitempty"` // MiB that are allocated on a GPU
 
 	Peaks    *peaks    `json:"peaks,omitempty"`
 	Profiled *profiled `json:"profiled,omitempty"` // --profile
@@ -132,6 +137,9 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	}
 	r.ImagesPerSec = float64(opts.BatchSize) / median(r.StepSec)
 	r.PeakRSS = mib(peakRSS()) // before what --profile and --kernels allocate
+	if gpu, ok := b.(*cuda.Backend); ok {
+		r.DeviceMemory = mib(gpu.Bytes())
+	}
 
 	if opts.Profile || opts.Kernels {
 		if r.Peaks, err = measurePeaks(b); err != nil {

@@ -42,7 +42,7 @@ func (s *benchmark) alone(ctx context.Context, p peaks) ([]work, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		u := launch(p, spec)
+		u := launch(p, spec, nil)
 		u.Name = name
 		if u.Seconds, err = timeAlone(s.backend, spec, memory, random); err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,22 +10,24 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cuda"
 	"effnet/internal/model"
 )
 
 // peaks is what the machine can do at most.
 type peaks struct {
-	FLOPS float64 `json:"flops"`          // multiply-adds in registers, operations a second
+	FLOPS float64 `json:"flops"`          // multiply-adds, operations a second: in registers, or a GPU's of a large product
 	Copy  float64 `json:"copy_bytes_sec"` // from memory to memory, read and written
 }
 
 func measurePeaks(b backend.Backend) (*peaks, error) {
-	c, ok := b.(*cpu.Backend)
-	if !ok {
-		return nil, &backend.Error{Device: b.Name(), Op: "measure its peaks", Err: errors.New("not done yet (leave --profile and --kernels out, or use --device cpu)")}
+	if gpu, ok := b.(*cuda.Backend); ok {
+		flops, bandwidth, err := gpu.Peaks()
+		return &peaks{FLOPS: flops, Copy: bandwidth}, err
 	}
-	bandwidth, err := c.CopyBandwidth()
-	return &peaks{FLOPS: c.PeakFLOPS(), Copy: bandwidth}, err
+	host := b.(*cpu.Backend)
+	bandwidth, err := host.CopyBandwidth()
+	return &peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
 }
 
 // work is the time of some launches and what they asked of the machine.
@@ -39,15 +40,10 @@ type work struct {
 	Floor   float64 `json:"peak_sec"` // seconds that the nearer peak of each launch allows
 }
 
-// launch is one launch of specs, whose time is not known yet.
-func launch(p peaks, specs ...backend.Spec) work {
-	var all work
-	for _, spec := range specs {
-		flops, bytes := backend.Cost(spec)
-		floor := max(float64(flops)/p.FLOPS, float64(bytes)/p.Copy)
-		all.add(work{Count: 1, FLOPs: flops, Bytes: bytes, Floor: floor})
-	}
-	return all
+// launch is one launch of a Spec, whose time is not known yet.
+func launch(p peaks, spec backend.Spec, half []bool) work {
+	flops, bytes := backend.Cost(spec, half)
+	return work{Count: 1, FLOPs: flops, Bytes: bytes, Floor: max(float64(flops)/p.FLOPS, float64(bytes)/p.Copy)}
 }
 
 func (u *work) add(o work) {
@@ -104,13 +100,16 @@ func (s *benchmark) profile(runs int, p peaks) (byOp, byLayer []work, err error)
 	}
 	ops, layers := map[string]*work{}, map[string]*work{}
 	for _, t := range timings {
-		u := launch(p, t.Spec)
+		u := launch(p, t.Spec, t.Half)
 		u.Seconds = t.Seconds
 		count(ops, t.Op, u)
 		count(layers, t.Layer, u)
 	}
 	if s.training != nil {
-		u := launch(p, s.update.Specs()...)
+		var u work
+		for _, spec := range s.update.Specs() {
+			u.add(launch(p, spec, nil))
+		}
 		if u.Seconds, err = s.timeUpdate(runs); err != nil {
 			return nil, nil, err
 		}
@@ -126,6 +125,9 @@ func (s *benchmark) timeUpdate(runs int) (float64, error) {
 	for range runs {
 		start := time.Now()
 		if _, err := s.update.Step(learningRate); err != nil {
+			return 0, err
+		}
+		if err := s.backend.Sync(); err != nil {
 			return 0, err
 		}
 		best = min(best, time.Since(start).Seconds())
@@ -160,6 +162,9 @@ func (r *benchResult) print(w io.Writer) error {
 	p.line("%s at %d px, %s, batch %d, threads %d, %s", r.Variant, r.Size, r.Mode, r.Batch, r.Threads, r.Kernels)
 	p.line("%.1f images/s (%.1f to %.1f in %d steps), %.1f ms a step, peak RSS %.0f MiB, planned arena %.0f MiB",
 		r.ImagesPerSec, images(slices.Max(r.StepSec)), images(slices.Min(r.StepSec)), len(r.StepSec), 1e3*median(r.StepSec), r.PeakRSS, r.Arena)
+	if r.DeviceMemory > 0 {
+		p.line("%.0f MiB of the graphics card's memory", r.DeviceMemory)
+	}
 	if r.Peaks != nil {
 		p.line("\npeaks: %.0f GFLOP/s of multiply-adds, %.1f GB/s of copies", r.Peaks.FLOPS/1e9, r.Peaks.Copy/1e9)
 	}

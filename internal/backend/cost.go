@@ -4,16 +4,17 @@ package backend
 // peaks. flops counts two for each multiply-add of a product or convolution
 // (also those with the zeros around an image) and nothing else: what is done
 // value by value is bound by memory, and counts 0. bytes is each operand once,
-// 4 for each value, or twice if it is both read and written; packed copies and
+// 4 for each value, 2 where half says that it is bfloat16 (nil: none is), or twice if
+// it is both read and written; packed copies and
 // what a cache spares are not in it. A fused Spec has the flops of what it stands
 // for and the bytes of its own operands.
 //
 // A Spec that the switch does not name has no flops, and its operands are read
 // or written once.
-func Cost(spec Spec) (flops, bytes int64) {
+func Cost(spec Spec, half []bool) (flops, bytes int64) {
 	values := 0
-	for _, n := range spec.Sizes() {
-		values += n
+	for i, n := range spec.Sizes() {
+		values += Room(n, half != nil && half[i])
 	}
 	madds := 0
 	switch s := spec.(type) {
@@ -33,7 +34,7 @@ func Cost(spec Spec) (flops, bytes int64) {
 		madds = s.output() * s.Kernel * s.Kernel
 	case Fused:
 		for _, step := range s.Unfused() {
-			f, _ := Cost(step.Spec)
+			f, _ := Cost(step.Spec, nil)
 			flops += f
 		}
 	case RMSProp:

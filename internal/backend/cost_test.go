@@ -43,7 +43,7 @@ func TestCost(t *testing.T) {
 		{backend.RunningStats{N: 6}, 0, 2*6 + 2*6},
 		{unknown{}, 0, 7},
 	} {
-		flops, bytes := backend.Cost(c.spec)
+		flops, bytes := backend.Cost(c.spec, nil)
 		if flops != c.flops || bytes != 4*c.values {
 			t.Errorf("%T%+v: %d flops, %d bytes; want %d, %d", c.spec, c.spec, flops, bytes, c.flops, 4*c.values)
 		}
@@ -57,7 +57,7 @@ func TestCostOfEverySpec(t *testing.T) {
 		for _, n := range spec.Sizes() {
 			values += int64(n)
 		}
-		if flops, bytes := backend.Cost(spec); flops < 0 || bytes < 4*values {
+		if flops, bytes := backend.Cost(spec, nil); flops < 0 || bytes < 4*values {
 			t.Errorf("%T%+v: %d flops, %d bytes for %d values", spec, spec, flops, bytes, values)
 		}
 	}

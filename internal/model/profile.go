@@ -17,6 +17,7 @@ type Timing struct {
 	Op      string // what it does, such as Conv1x1GradWeight
 	Layer   string // of the parameters it reads, such as blocks.2.0.conv_pw; else the op and the output's shape
 	Spec    backend.Spec
+	Half    []bool  // which of its operands are bfloat16
 	Seconds float64 // of the fastest run
 }
 
@@ -27,7 +28,7 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 	if err != nil {
 		return nil, err
 	}
-	update := Timing{"RunningStats", "running statistics", t.updateSpec, math.Inf(1)}
+	update := Timing{"RunningStats", "running statistics", t.updateSpec, nil, math.Inf(1)}
 	for range runs {
 		start := time.Now()
 		t.update.All()
@@ -64,7 +65,7 @@ func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {
 	layers := g.layers()
 	timings := make([]Timing, len(launches))
 	for i, l := range launches {
-		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Seconds}
+		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Half, l.Seconds}
 	}
 	return timings, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	G "gorgonia.org/gorgonia"
@@ -16,6 +17,7 @@ import (
 type Timing struct {
 	Op      string // the op's name, or the Spec's where that is not the op's own
 	Spec    backend.Spec
+	Half    []bool    // which of its operands are bfloat16
 	Node    *G.Node   // what the launch computes
 	Inputs  []*G.Node // what it reads
 	Seconds float64   // of the fastest run
@@ -29,7 +31,7 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	}
 	timings := make([]Timing, len(m.steps))
 	for i, s := range m.steps {
-		timings[i] = Timing{Op: opName(s), Spec: s.spec, Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
+		timings[i] = Timing{Op: opName(s), Spec: s.spec, Half: s.half(), Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
 	for run := range runs {
 		if err := m.upload(); err != nil {
@@ -48,6 +50,14 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 		}
 	}
 	return timings, nil
+}
+
+// half says which operands are bfloat16.
+func (s *step) half() (half []bool) {
+	for _, v := range slices.Concat(s.in, s.out) {
+		half = append(half, v.view.Half)
+	}
+	return half
 }
 
 // FirstNotFinite runs the launches one by one and returns the first that leaves a

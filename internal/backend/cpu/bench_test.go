@@ -52,7 +52,7 @@ func BenchmarkDepthwise(b *testing.B) {
 			for b.Loop() {
 				p.Run()
 			}
-			flops, bytes := backend.Cost(spec)
+			flops, bytes := backend.Cost(spec, nil)
 			seconds := b.Elapsed().Seconds() / float64(b.N)
 			bound := max(float64(flops)/flopsPeak, float64(bytes)/copyPeak)
 			b.ReportMetric(float64(flops)/seconds/1e9, "GFLOP/s")

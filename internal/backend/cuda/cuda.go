@@ -50,7 +50,7 @@ type Backend struct {
 	products  []driver.Product
 	graphs    []driver.Graph
 	readers   []driver.Reader
-	memory    map[driver.Pointer]bool // what is allocated
+	memory    map[driver.Pointer]int64 // bytes of what is allocated
 	unused    unused
 	shared    backend.View   // see Share
 	scratch   driver.Pointer // for what a launch keeps no longer than it runs
@@ -64,7 +64,7 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]bool{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]int64{}}
 }
 
 // Name is "cuda" and the GPU's name.
@@ -147,7 +147,7 @@ func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 	if err != nil {
 		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
 	}
-	b.memory[at] = true
+	b.memory[at] = bytes
 	return at, nil
 }
 
@@ -171,7 +171,7 @@ func (b *Backend) reclaim() error {
 	}
 	err := b.device.Sync()
 	for _, at := range list {
-		if b.memory[at] {
+		if b.memory[at] > 0 {
 			delete(b.memory, at)
 			err = errors.Join(err, b.device.Free(at))
 		}
@@ -183,6 +183,15 @@ func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
 
 func (b *Backend) error(op string, err error) error {
 	return &backend.Error{Device: b.Name(), Op: op, Err: err}
+}
+
+// Bytes is how much memory is allocated.
+func (b *Backend) Bytes() int64 {
+	sum := int64(driver.WorkspaceBytes)
+	for _, bytes := range b.memory {
+		sum += (bytes + alignment - 1) / alignment * alignment
+	}
+	return sum
 }
 
 // Upload implements backend.Backend.
