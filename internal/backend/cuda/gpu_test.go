@@ -1,12 +1,18 @@
 package cuda
 
 import (
+	"errors"
+	"math"
 	"os"
 	"testing"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/backendtest"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cuda/driver"
+	"effnet/internal/model"
+	"effnet/internal/optim"
+	"effnet/internal/scale"
 )
 
 // gpu is the GPU, for the tests of "make test-gpu".
@@ -55,5 +61,155 @@ func TestGPUAnswersAsTheCPU(t *testing.T) {
 		}
 		defer host.Close()
 		compareAnswers(t, b, host, limit)
+	}
+}
+
+// passOf is a training step of b0 at 224 px: logits and loss as tensors, then every
+// gradient.
+func passOf(t *testing.T, b backend.Backend) []model.Tensor {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const batch, seed = 4, 1
+	arch, err := scale.Variant("b0")
+	check(err)
+	net, err := model.New(arch, b)
+	check(err)
+	check(net.Initialise(seed))
+	training, err := net.Training(batch, seed)
+	check(err)
+	fillBatch(t, b, training, arch.Classes, 0)
+	check(training.Run(0))
+	logits := model.Tensor{Name: "logits", Data: make([]float32, batch*arch.Classes)}
+	check(training.Logits(logits.Data))
+	loss, err := training.Loss()
+	check(err)
+	gradients, err := training.Gradients()
+	check(err)
+	return append([]model.Tensor{logits, {Name: "loss", Data: []float32{float32(loss)}}}, gradients...)
+}
+
+// fillBatch uploads images whose labels can be learned: each class has a colour.
+func fillBatch(t *testing.T, b backend.Backend, training *model.Training, classes int, step uint64) {
+	t.Helper()
+	images, targets := make([]float32, training.Images.Len), make([]float32, training.Targets.Len)
+	batch := len(targets) / classes
+	size := len(images) / batch
+	for n := range batch {
+		label := int(backend.Random{Seed: 9}.Uniform(step, n) * float32(classes))
+		targets[n*classes+label] = 1
+		for i := range size {
+			colour := float32(label>>(i%3)&1) - 0.5
+			images[n*size+i] = colour + 2*backend.Random{Seed: step}.Uniform(1, n*size+i) - 1
+		}
+	}
+	if err := errors.Join(b.Upload(training.Images, images), b.Upload(training.Targets, targets)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// b0's logits, loss and every gradient are the CPU's, in float32.
+func TestGPUPassIsTheCPUs(t *testing.T) {
+	b := gpu(t, driver.FP32)
+	host, err := cpu.New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	comparePass(t, b, host)
+}
+
+func comparePass(t *testing.T, b, reference backend.Backend) {
+	t.Helper()
+	got, want := passOf(t, b), passOf(t, reference)
+	length := func(v []float32) float64 { return backendtest.RelError(v, make([]float32, len(v))) }
+	worst := 0.0
+	for i := range want {
+		diff := make([]float32, len(want[i].Data))
+		for k, w := range want[i].Data {
+			diff[k] = got[i].Data[k] - w
+		}
+		// A bias before another normalisation has no gradient, but for rounding.
+		e := length(diff) / max(length(want[i].Data), 1e-2*length(want[len(want)-1].Data))
+		worst = max(worst, e)
+		if !(e <= 1e-4) {
+			t.Errorf("%s: relative error %.2g, length %.2g", want[i].Name, e, length(want[i].Data))
+		}
+	}
+	t.Logf("%d tensors: the largest relative error is %.2g", len(want), worst)
+}
+
+// curve is the loss of each step of a training of b0 at 64 px.
+func curve(t *testing.T, b backend.Backend, steps int) []float64 {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	arch, err := scale.Variant("b0")
+	check(err)
+	arch.Resolution, arch.Classes = 64, 8
+	net, err := model.New(arch, b)
+	check(err)
+	check(net.Initialise(1))
+	training, err := net.Training(32, 1)
+	check(err)
+	optimizer, err := optim.New(b, optim.Options{Rule: "sgd", Momentum: 0.9}, net.Weights, training.GradientView(), optim.Groups(net.Weights.Len, net.Decayed))
+	check(err)
+	losses := make([]float64, steps)
+	for i := range losses {
+		fillBatch(t, b, training, arch.Classes, uint64(i))
+		check(training.Run(uint64(i)))
+		losses[i], err = training.Loss()
+		check(err)
+		_, err = optimizer.Step(0.003)
+		check(err)
+	}
+	return losses
+}
+
+// mean of values.
+func mean(v []float64) (m float64) {
+	for _, x := range v {
+		m += x / float64(len(v))
+	}
+	return m
+}
+
+// compareCurves compares the first losses of a training one by one, and what it comes
+// to by the mean of the last: rounding grows tenfold from step to step, until two runs
+// have only the curve in common.
+func compareCurves(t *testing.T, b, reference backend.Backend, first, last float64) {
+	t.Helper()
+	const steps = 200
+	got, want := curve(t, b, steps), curve(t, reference, steps)
+	worst := 0.0
+	for i := range 4 {
+		worst = max(worst, math.Abs(got[i]-want[i])/want[i])
+	}
+	from, to := mean(want[:20]), mean(want[steps-40:])
+	apart := math.Abs(mean(got[steps-40:])-to) / from
+	t.Logf("losses of the first 4 steps differ by at most %.2g; %.4f and %.4f after %d steps, from %.4f", worst, mean(got[steps-40:]), to, steps, from)
+	if !(worst <= first) || !(apart <= last) || to > 0.8*from {
+		t.Errorf("that is more than %g and %g, or the loss did not fall", first, last)
+	}
+}
+
+// 200 steps on the GPU come to what they come to on the CPU.
+func TestGPULossCurve(t *testing.T) {
+	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-2, driver.BF16: 0.1} {
+		b := gpu(t, precision)
+		host, err := cpu.New(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer host.Close()
+		compareCurves(t, b, host, limit, 0.05)
 	}
 }
