@@ -11,9 +11,10 @@ RUN      := demo/run
 TAGS     :=
 PYTHON   := python3
 PEERS    :=
+SANITIZER := compute-sanitizer
 PHOTOS   := photos
 
-.PHONY: build test test-full test-gpu bench-gpu race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build test test-full test-gpu sanitize-gpu bench-gpu race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static leaves CUDA out, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -41,13 +42,17 @@ test-gpu: ## what needs an NVIDIA GPU: the kernels on it, and a training beside 
 	EFFNET_GPU=1 go test -timeout 30m -count=1 -v -run GPU ./internal/backend/cuda
 	go run ./cmd/effnet doctor --device cuda
 
-bench-gpu: build ## training and inference on the GPU, by precision
-	@for p in fp32 tf32 bf16; do \
-		bin/effnet bench --device cuda --precision $$p --variant b0 -b 256 || exit 1; \
-		bin/effnet bench --device cuda --precision $$p --variant b4 -b 64 || exit 1; \
-		bin/effnet bench --device cuda --precision $$p --variant b0 -b 256 --mode infer || exit 1; \
-		bin/effnet bench --device cuda --precision $$p --variant b0 -b 1 --mode infer || exit 1; \
+sanitize-gpu: ## ten steps of a small network under CUDA's compute-sanitizer (SANITIZER)
+	go test -c -o bin/cuda.test ./internal/backend/cuda
+	@for tool in memcheck racecheck initcheck; do \
+		EFFNET_GPU=1 $(SANITIZER) --tool $$tool --error-exitcode 1 bin/cuda.test -test.run '^TestGPUTrainsAsTheCPU$$' || exit 1; \
 	done
+
+bench-gpu: build ## the GPU's kernels against its peaks, and PyTorch beside effnet: PYTHON, PEERS
+	bin/effnet bench --device cuda --precision bf16 --variant b0 -b 256 --profile
+	bin/effnet bench --device cuda --precision bf16 --variant b0 -b 256 --mode infer --profile
+	bin/effnet bench --device cuda --precision bf16 --variant b4 -b 64 --profile
+	$(PYTHON) tools/bench_peers.py --device cuda $(PEERS)
 
 # The matrix kernels step pointers past their operands, and do not follow them:
 # the one thing that -race's pointer checks are not to look at.
@@ -91,4 +96,4 @@ clean: ## remove bin/ and demo/
 	rm -rf bin demo
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16

@@ -3,7 +3,8 @@
 
     make build
     pip install torch torchvision onnx onnxscript onnxruntime numpy
-    python3 tools/bench_peers.py
+    python3 tools/bench_peers.py                  # on the CPU
+    python3 tools/bench_peers.py --device cuda    # on an NVIDIA GPU
 
 Each measurement is a fresh process that computes on random data; the programs take
 turns, round after round, so that a slow minute of the machine meets all of them. What
@@ -12,7 +13,10 @@ rounds, and what effnet's is of each. torch.compile also needs a C++ compiler.
 
 Training is torchvision's network (dropout and stochastic depth on), cross-entropy with
 label smoothing, backward and RMSprop with momentum, in both of PyTorch's layouts.
-Inference is the same network exported to ONNX at the row's batch size.
+Inference is the same network exported to ONNX at the row's batch size; on a GPU it is
+torchvision's network, as training is. There PyTorch has channels_last and bf16 by
+autocast, and both programs compute in bf16 unless the table says otherwise; memory is
+what they have allocated on the GPU at the most, not what their allocators hold.
 
 The tables are Markdown on stdout, progress is on stderr; no file is kept.
 """
@@ -33,13 +37,14 @@ import time
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One piece of work. steps are timed, after two that are not."""
+    """One piece of work. steps are timed, after WARMUPS of the device that are not."""
 
     mode: str
     variant: str
     size: int
     batch: int
     steps: int
+    device: str = "cpu"
 
     def __str__(self):
         return f"{self.mode} {self.variant}, {self.size} px, batch {self.batch}"
@@ -52,8 +57,12 @@ ROWS = {
     "infer-b0": Row("infer", "b0", 224, 16, 20),
     "infer-b0-one": Row("infer", "b0", 224, 1, 100),
     "infer-b4-one": Row("infer", "b4", 380, 1, 30),
+    "gpu-train-b0": Row("train", "b0", 224, 256, 30, "cuda"),
+    "gpu-train-b4": Row("train", "b4", 380, 64, 30, "cuda"),
+    "gpu-infer-b0": Row("infer", "b0", 224, 256, 50, "cuda"),
+    "gpu-infer-b0-one": Row("infer", "b0", 224, 1, 300, "cuda"),
 }
-WARMUP = 2
+WARMUPS = {"cpu": 2, "cuda": 10}
 
 
 @dataclasses.dataclass
@@ -66,14 +75,15 @@ class Contender:
     once: bool = False  # in the first round only
     peer: bool = False
     speeds: list = dataclasses.field(default_factory=list)  # images/s, one a round
-    rss: list = dataclasses.field(default_factory=list)  # MiB
+    memory: list = dataclasses.field(default_factory=list)  # MiB: peak RSS, or the GPU's
     error: str = ""
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--effnet", default="bin/effnet", help="the program (default: %(default)s)")
-    p.add_argument("--rows", default=",".join(ROWS), help="which, by commas (default: %(default)s)")
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="whose rows (default: %(default)s)")
+    p.add_argument("--rows", help=f"which, by commas: {', '.join(ROWS)} (default: all of the device)")
     p.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     p.add_argument("--threads", type=int, default=2, help="of every program (default: %(default)s)")
     p.add_argument("--steps", type=int, help="to time in each process (default: the row's)")
@@ -85,7 +95,7 @@ def main():
         kind, work = a.child
         print(json.dumps(CHILDREN[kind](**json.loads(work))))
         return
-    names = [n.strip() for n in a.rows.split(",")]
+    names = [n.strip() for n in a.rows.split(",")] if a.rows else [n for n, row in ROWS.items() if row.device == a.device]
     for n in names:
         if n not in ROWS:
             p.error(f"--rows: {n} is unknown (have {', '.join(ROWS)})")
@@ -109,14 +119,22 @@ def main():
 def contenders(name, row, a, tmp):
     """Everything that does a row: effnet, its peers, effnet in other ways."""
 
-    def effnet(threads, steps=row.steps, warmup=WARMUP):
+    def effnet(threads, steps=row.steps, warmup=WARMUPS[row.device], precision="fp32"):
         return [a.effnet, "bench", "--json", "--mode", row.mode, "--variant", row.variant, "--img-size", str(row.size),
-                "-b", str(row.batch), "--threads", str(threads), "--steps", str(steps), "--warmup", str(warmup)]
+                "-b", str(row.batch), "--threads", str(threads), "--steps", str(steps), "--warmup", str(warmup),
+                "--device", row.device, "--precision", precision]
 
     def child(kind, **more):
         work = dataclasses.asdict(row) | {"threads": a.threads} | more
         return [sys.executable, __file__, "--child", kind, json.dumps(work)]
 
+    if row.device == "cuda":
+        peers = {"PyTorch, eager": None, "torch.compile": "default", "torch.compile, CUDA graphs": "reduce-overhead"}
+        entries = [Contender("effnet", effnet(a.threads, precision="bf16"))]
+        entries += [Contender(n, child("torch_gpu", compile=mode), peer=True) for n, mode in peers.items()]
+        if not a.peers_only:
+            entries += [Contender(f"effnet, {p}", effnet(a.threads, precision=p)) for p in ["tf32", "fp32"]]
+        return entries
     entries = [Contender("effnet", effnet(a.threads))]
     if row.mode == "train":
         entries.append(Contender("PyTorch, channels_last", child("torch", layout="channels_last"), peer=True))
@@ -145,8 +163,8 @@ def measure(c, name, i, a):
         return
     r = json.loads(out.splitlines()[-1])
     c.speeds.append(r["images_per_sec"])
-    c.rss.append(r["peak_rss_mb"])
-    print(f"round {i + 1}  {name}  {c.name}: {c.speeds[-1]:.1f} images/s, {c.rss[-1]:.0f} MiB", file=sys.stderr)
+    c.memory.append(r.get("device_memory_mb", r["peak_rss_mb"]))
+    print(f"round {i + 1}  {name}  {c.name}: {c.speeds[-1]:.1f} images/s, {c.memory[-1]:.0f} MiB", file=sys.stderr)
 
 
 def run(command, env, a):
@@ -166,7 +184,41 @@ def run(command, env, a):
 # The children: each returns what it prints as JSON.
 
 
-def torch_child(mode, variant, size, batch, steps, threads, layout, compile=False):
+def torch_gpu_child(mode, variant, size, batch, steps, device, threads, compile):
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    net = getattr(torchvision.models, f"efficientnet_{variant}")().to(device, memory_format=torch.channels_last)
+    net.train(mode == "train")
+    x = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(0, 1000, (batch,), device=device)
+    optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-4, alpha=0.9, momentum=0.9, eps=1e-3)
+    forward = torch.compile(net, mode=compile) if compile else net
+
+    def train():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(forward(x), y, label_smoothing=0.1)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    @torch.inference_mode()
+    def infer():
+        with torch.autocast(device, torch.bfloat16):
+            forward(x)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    timings = timed(train if mode == "train" else infer, batch, steps, device)
+    if device == "cuda":
+        timings["device_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    return timings
+
+
+def torch_child(mode, variant, size, batch, steps, device, threads, layout, compile=False):
     import torch
     import torchvision
 
@@ -188,7 +240,7 @@ def torch_child(mode, variant, size, batch, steps, threads, layout, compile=Fals
     return timed(step, batch, steps)
 
 
-def export_child(mode, variant, size, batch, steps, threads, model):
+def export_child(mode, variant, size, batch, steps, device, threads, model):
     import torch
     import torchvision
 
@@ -198,7 +250,7 @@ def export_child(mode, variant, size, batch, steps, threads, model):
     return {}
 
 
-def onnx_child(mode, variant, size, batch, steps, threads, model):
+def onnx_child(mode, variant, size, batch, steps, device, threads, model):
     import numpy
     import onnxruntime
 
@@ -215,19 +267,23 @@ def versions_child():
     import torch
     import torchvision
 
-    return {"PyTorch": torch.__version__, "torchvision": torchvision.__version__, "ONNX Runtime": onnxruntime.__version__}
+    versions = {"PyTorch": torch.__version__, "torchvision": torchvision.__version__, "ONNX Runtime": onnxruntime.__version__}
+    if torch.cuda.is_available():
+        versions[torch.cuda.get_device_name()] = f"CUDA {torch.version.cuda}"
+    return versions
 
 
-CHILDREN = {"torch": torch_child, "export": export_child, "onnx": onnx_child, "versions": versions_child}
+CHILDREN = {"torch": torch_child, "torch_gpu": torch_gpu_child, "export": export_child, "onnx": onnx_child, "versions": versions_child}
 
 
-def timed(step, batch, steps):
+def timed(step, batch, steps, device="cpu"):
     """Times a step as effnet bench does, with its keys."""
     seconds = []
-    for i in range(WARMUP + steps):
+    warmup = WARMUPS[device]
+    for i in range(warmup + steps):
         start = time.perf_counter()
         step()
-        if i >= WARMUP:
+        if i >= warmup:
             seconds.append(time.perf_counter() - start)
     return {"images_per_sec": batch / statistics.median(seconds), "step_sec": seconds, "peak_rss_mb": peak_rss()}
 
@@ -249,7 +305,7 @@ def report(results, a):
     out, error = run([sys.executable, __file__, "--child", "versions", "{}"], {}, a)
     names = ", ".join(f"{k} {v}" for k, v in json.loads(out.splitlines()[-1]).items()) if not error else error
     print(f"{cpu()}, {a.threads} threads, medians of {a.rounds} round{'s'[:a.rounds > 1]}; {names}\n")
-    print("| work | program | images/s | least to most | peak RSS, MiB | effnet is |")
+    print("| work | program | images/s | least to most | memory, MiB | effnet is |")
     print("|---|---|---|---|---|---|")
     for row, entries in results.values():
         for c in entries:
@@ -263,11 +319,11 @@ def report(results, a):
             continue
         ours, theirs = median(entries[0].speeds), median(peer.speeds)
         print(f"| {row} | {ours:.1f} images/s | {peer.name}: {theirs:.1f} | {ours / theirs:.2f} |")
-        if name == "train-b0":
+        if row.mode == "train" and name != "train-b0-32px":
             peer = fastest([c for c in entries if c.name.startswith("PyTorch")])
             if peer:
-                ours, theirs = median(entries[0].rss), median(peer.rss)
-                print(f"| peak RSS, {row} | {ours:.0f} MiB | {peer.name}: {theirs:.0f} | {ours / theirs:.2f} |")
+                ours, theirs = median(entries[0].memory), median(peer.memory)
+                print(f"| memory, {row} | {ours:.0f} MiB | {peer.name}: {theirs:.0f} | {ours / theirs:.2f} |")
 
 
 def cells(c, effnet):
@@ -275,7 +331,7 @@ def cells(c, effnet):
         return f"{c.error.replace('|', ' ')} | | | "
     ratio = "" if c is effnet or not effnet.speeds else f"{median(effnet.speeds) / median(c.speeds):.2f}x"
     spread = f"{min(c.speeds):.1f} to {max(c.speeds):.1f}"
-    return f"{median(c.speeds):.1f} | {spread} | {median(c.rss):.0f} | {ratio}"
+    return f"{median(c.speeds):.1f} | {spread} | {median(c.memory):.0f} | {ratio}"
 
 
 def fastest(entries):

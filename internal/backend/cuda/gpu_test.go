@@ -143,8 +143,8 @@ func comparePass(t *testing.T, b, reference backend.Backend) {
 	t.Logf("%d tensors: the largest relative error is %.2g", len(want), worst)
 }
 
-// curve is the loss of each step of a training of b0 at 64 px.
-func curve(t *testing.T, b backend.Backend, steps int) []float64 {
+// curve is the loss of each step of a training.
+func curve(t *testing.T, b backend.Backend, arch scale.Arch, batch, steps int) []float64 {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -152,13 +152,10 @@ func curve(t *testing.T, b backend.Backend, steps int) []float64 {
 			t.Fatal(err)
 		}
 	}
-	arch, err := scale.Variant("b0")
-	check(err)
-	arch.Resolution, arch.Classes = 64, 8
 	net, err := model.New(arch, b)
 	check(err)
 	check(net.Initialise(1))
-	training, err := net.Training(32, 1)
+	training, err := net.Training(batch, 1)
 	check(err)
 	optimizer, err := optim.New(b, optim.Options{Rule: "sgd", Momentum: 0.9}, net.Weights, training.GradientView(), optim.Groups(net.Weights.Len, net.Decayed))
 	check(err)
@@ -185,10 +182,10 @@ func mean(v []float64) (m float64) {
 // compareCurves compares the first losses of a training one by one, and what it comes
 // to by the mean of the last: rounding grows tenfold from step to step, until two runs
 // have only the curve in common.
-func compareCurves(t *testing.T, b, reference backend.Backend, first, last float64) {
+func compareCurves(t *testing.T, b, reference backend.Backend, arch scale.Arch, batch int, first, last float64) {
 	t.Helper()
 	const steps = 200
-	got, want := curve(t, b, steps), curve(t, reference, steps)
+	got, want := curve(t, b, arch, batch, steps), curve(t, reference, arch, batch, steps)
 	worst := 0.0
 	for i := range 4 {
 		worst = max(worst, math.Abs(got[i]-want[i])/want[i])
@@ -203,6 +200,11 @@ func compareCurves(t *testing.T, b, reference backend.Backend, first, last float
 
 // 200 steps on the GPU come to what they come to on the CPU.
 func TestGPULossCurve(t *testing.T) {
+	arch, err := scale.Variant("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch.Resolution, arch.Classes = 64, 8
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-2, driver.BF16: 0.1} {
 		b := gpu(t, precision)
 		host, err := cpu.New(0)
@@ -210,6 +212,25 @@ func TestGPULossCurve(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer host.Close()
-		compareCurves(t, b, host, limit, 0.05)
+		compareCurves(t, b, host, arch, 32, limit, 0.05)
+	}
+}
+
+// What the GPU is to pass, by the emulation: b0 whole, and 200 steps of a small network.
+func TestLongOnTheEmulation(t *testing.T) {
+	if os.Getenv("EFFNET_VARIANTS") == "" {
+		t.Skip("EFFNET_VARIANTS is not set (make test-full)")
+	}
+	host, err := cpu.New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	b, _ := emulated(t)
+	comparePass(t, b, host)
+	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 1e-2} {
+		b, _ := emulated(t)
+		b.precision = precision
+		compareCurves(t, b, host, small(), 8, limit, 0.02)
 	}
 }
