@@ -101,11 +101,14 @@ func (d *diagnosis) addCUDA(ctx context.Context, reference []float32) error {
 	var missing []string
 	c.Has, missing = cuda.Libraries()
 	d.Repair = append(d.Repair, missing...)
-	b, err := openBackend("cuda", "fp32", 0)
+	b, err := cuda.Open("fp32")
 	if err == nil {
 		defer b.Close()
-		c.Has = append(c.Has, b.Name())
-		err = c.examine(ctx, b, reference)
+		var card string
+		if card, err = b.Describe(); err == nil {
+			c.Has = append(c.Has, card)
+			err = c.examine(ctx, b, reference)
+		}
 	}
 	switch {
 	case err == nil:

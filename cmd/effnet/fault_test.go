@@ -196,22 +196,21 @@ func TestInterruptedTwice(t *testing.T) {
 	args := []string{"train", "d", "-q", "--out", "run", "--config", "fault.yaml"}
 	stops := 0
 	for finished := false; !finished; {
+		before, _ := filepath.Glob(filepath.Join(dir, "run", "state-*"))
 		cmd := effnetCommand(t.Context(), dir, args...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		before, _ := filepath.Glob(filepath.Join(dir, "run", "state-*"))
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && len(ended) == 0; time.Sleep(time.Millisecond) {
 			if now, _ := filepath.Glob(filepath.Join(dir, "run", "state-*")); len(now) > 0 && !slices.Equal(now, before) {
-				break
-			}
-			if cmd.Process.Signal(syscall.Signal(0)) != nil {
 				break
 			}
 		}
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Process.Signal(os.Interrupt)
-		err := cmd.Wait()
+		err := <-ended
 		finished = err == nil
 		status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 		killed := ok && status.Signaled() && status.Signal() == syscall.SIGINT

@@ -11,19 +11,23 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda"
+	"effnet/internal/backend/cuda/emulated"
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/data"
@@ -40,18 +44,87 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
-		Condition: func(name string) (bool, error) {
-			found, missing := cuda.Libraries()
-			if name != "cuda" {
-				return false, fmt.Errorf("no condition %s", name)
+		Setup: func(env *testscript.Env) error {
+			if !canEmulate() {
+				return nil
 			}
-			return len(found) > 0 && len(missing) == 0, nil
+			dir, err := emulatedGPU()
+			env.Setenv("GPU", dir)
+			return err
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "cuda": // a real one
+				found, missing := cuda.Libraries()
+				return len(found) > 0 && len(missing) == 0, nil
+			case "emulated":
+				return canEmulate(), nil
+			}
+			return false, fmt.Errorf("no condition %s", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
-			"shards": shards, "flip": flip, "timeless": timeless,
+			"shards": shards, "flip": flip, "timeless": timeless, "near": near,
 		},
 	})
+}
+
+// canEmulate says whether CUDA's libraries can be emulated here.
+func canEmulate() bool {
+	return emulated.Available() && runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64")
+}
+
+// emulatedGPU is a folder of libraries in the place of NVIDIA's, in which the kernels
+// run on the processor. The folder is made once, and left to the system.
+var emulatedGPU = sync.OnceValues(func() (string, error) {
+	var objects []string
+	for _, half := range []bool{false, true} {
+		source, err := cuda.Source(half)
+		if err != nil {
+			return "", err
+		}
+		object, _, err := emulated.Kernels(source)
+		if err != nil {
+			return "", err
+		}
+		objects = append(objects, object)
+	}
+	dir, err := os.MkdirTemp("", "effnet-gpu-")
+	if err != nil {
+		return "", err
+	}
+	return dir, emulated.Libraries(dir, objects)
+})
+
+// near compares a column of two CSV files: near FILE FILE COLUMN LIMIT, the largest
+// relative difference.
+func near(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: near FILE FILE COLUMN LIMIT")
+	}
+	limit, err := strconv.ParseFloat(args[3], 64)
+	ts.Check(err)
+	var columns [2][]float64
+	for i := range columns {
+		text, err := os.ReadFile(ts.MkAbs(args[i]))
+		ts.Check(err)
+		rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+		ts.Check(err)
+		at := slices.Index(rows[0], args[2])
+		for _, row := range rows[1:] {
+			v, err := strconv.ParseFloat(row[at], 64)
+			ts.Check(err)
+			columns[i] = append(columns[i], v)
+		}
+	}
+	if len(columns[0]) == 0 || len(columns[0]) != len(columns[1]) {
+		ts.Fatalf("%d and %d rows", len(columns[0]), len(columns[1]))
+	}
+	for i, want := range columns[1] {
+		if d := math.Abs(columns[0][i] - want); !(d <= limit*math.Abs(want)) {
+			ts.Fatalf("row %d: %v and %v", i+1, columns[0][i], want)
+		}
+	}
 }
 
 // exits runs a command that must end with an exit code: exits CODE PROGRAM ARG...

@@ -95,7 +95,7 @@ func startRunFolder(dir string, cfg config.Config, classes []string) error {
 const resumeOut = "--out"
 
 // freeKeys are the settings that may differ when a run goes on: its numbers do
-// not depend on them.
+// not depend on them, but for the device's rounding.
 var freeKeys = []string{"out", "name", "workers", "threads", "prefetch", "device", "log-interval", "checkpoint-every", "checkpoint-keep"}
 
 // resumedConfig is the configuration of the run in a folder, with those settings
@@ -140,9 +140,10 @@ func resumedConfig(flags *pflag.FlagSet, given config.Config, dir string) (confi
 		was, is := fmt.Sprint(settings[key]), fmt.Sprint(now[key])
 		given := flags.Changed(key) || is != fmt.Sprint(defaults[key])
 		switch {
+		case !given:
 		case slices.Contains(freeKeys, key):
 			settings[key] = now[key]
-		case was != is && given:
+		case was != is:
 			differ = append(differ, fmt.Sprintf("%s was %s and is %s", key, was, is))
 		}
 	}

@@ -70,6 +70,15 @@ func newBackend(d device, precision driver.Precision) *Backend {
 // Name is "cuda" and the GPU's name.
 func (b *Backend) Name() string { return "cuda/" + b.device.Name() }
 
+// Describe says which GPU it is and what memory it has, for people.
+func (b *Backend) Describe() (string, error) {
+	free, total, err := b.device.Memory()
+	if err != nil {
+		return "", b.error("measure the memory", err)
+	}
+	return fmt.Sprintf("%s (%s), %.1f of %.1f GiB of memory free", b.device.Name(), b.device.Architecture(), gib(free), gib(total)), nil
+}
+
 // buffer is memory that is freed some time after nothing refers to it any more.
 type buffer struct {
 	at driver.Pointer

@@ -12,13 +12,13 @@ import (
 )
 
 func TestBackend(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	backendtest.Test(t, b, 2e-5)
 }
 
 // Kernels do not depend on how many threads a block has.
 func TestBlocksOfAnySize(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	for i, spec := range backendtest.Specs() {
 		if i%7 > 0 { // fibers take their time
 			continue
@@ -42,7 +42,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 
 // Two runs give the same bits.
 func TestSameBits(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	s := backend.NormActGradSums{NormAct: backend.NormAct{Rows: 2100, C: 40, Eps: 1e-3, Act: backend.Swish}}
 	var before []float32
 	for range 2 {
@@ -62,7 +62,7 @@ func TestSameBits(t *testing.T) {
 // A launch that fails is an error of whatever waits for it, and later launches do
 // not hide it.
 func TestFailedLaunch(t *testing.T) {
-	b, e := emulated(t)
+	b, e := onCPU(t)
 	v, err := backend.NewView(b, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestFailedLaunch(t *testing.T) {
 // What does not fit is refused with the numbers; what nothing refers to any more
 // makes room.
 func TestMemory(t *testing.T) {
-	b, e := emulated(t)
+	b, e := onCPU(t)
 	e.limit = 1 << 20
 	_, err := b.Alloc(1 << 20)
 	var device *backend.Error
@@ -113,7 +113,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestRecord(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	v, err := backend.NewView(b, 4)
 	if err != nil {
 		t.Fatal(err)

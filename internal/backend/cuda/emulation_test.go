@@ -1,25 +1,18 @@
 package cuda
 
 import (
-	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"unsafe"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
+	"effnet/internal/backend/cuda/emulated"
 
 	"github.com/ebitengine/purego"
 )
@@ -54,19 +47,17 @@ var (
 // newEmulation compiles the kernels, once. It skips the test where there is no g++.
 func newEmulation(t testing.TB) *emulation {
 	t.Helper()
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("no g++: the kernels of CUDA are not run (install g++)")
+	if !emulated.Available() {
+		t.Skip("no gcc and g++: the kernels of CUDA are not run (install g++)")
 	}
 	build.Do(func() {
 		for _, half := range []bool{false, true} {
-			library, names, err := buildKernels(half)
+			text, err := Source(half)
+			if err == nil {
+				err = addKernels(text)
+			}
 			if buildFail = err; err != nil {
 				return
-			}
-			var launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
-			purego.RegisterLibFunc(&launch, library, "launch")
-			for i, name := range names {
-				kernels = append(kernels, compiled{name, int32(i), launch})
 			}
 		}
 	})
@@ -76,57 +67,22 @@ func newEmulation(t testing.TB) *emulation {
 	return &emulation{memory: map[driver.Pointer][]byte{}, kernels: kernels, limit: 4 << 30}
 }
 
-var (
-	signature = regexp.MustCompile(`extern "C" void kernel_(\w+)\(([^)]*)\)`)
-	parameter = regexp.MustCompile(`^(.*?)(\w+)$`)
-)
-
-// buildKernels compiles the kernels with a function that launches each by its
-// number. What was compiled before is in the temporary folder.
-func buildKernels(half bool) (library uintptr, names []string, err error) {
-	text, err := source(half)
+// addKernels compiles a source's.
+func addKernels(text string) error {
+	path, names, err := emulated.Kernels(text)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	header, err := os.ReadFile("testdata/emulate.h")
+	library, err := purego.Dlopen(path, purego.RTLD_NOW)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	text = strings.ReplaceAll(text, "extern \"C\" __global__ void ", "extern \"C\" void kernel_") // names that C has too
-	var glue, table strings.Builder
-	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {
-		name := text[m[2]:m[3]]
-		var args []string
-		for i, p := range strings.Split(text[m[4]:m[5]], ",") {
-			kind := parameter.FindStringSubmatch(strings.TrimSpace(p))[1]
-			args = append(args, fmt.Sprintf("*(%s*)a[%d]", strings.TrimSpace(kind), i))
-		}
-		fmt.Fprintf(&glue, "static void call_%s(void** a) { kernel_%s(%s); }\n", name, name, strings.Join(args, ", "))
-		fmt.Fprintf(&table, "{call_%s, %v},", name, waits(text, m[1]))
-		names = append(names, name)
+	var launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
+	purego.RegisterLibFunc(&launch, library, "launch")
+	for i, name := range names {
+		kernels = append(kernels, compiled{name, int32(i), launch})
 	}
-	all := string(header) + text + glue.String() + "static struct { void (*call)(void**); bool waits; } table[] = {" + table.String() + "};\n" +
-		`extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void** args) { run(table[k].call, table[k].waits, grid, block, args); }`
-	sum := sha256.Sum256([]byte(all))
-	object := filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8])+".so")
-	if _, err := os.Stat(object); err != nil {
-		cmd := exec.CommandContext(context.Background(), "g++", "-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-w", "-o", object+".new", "-")
-		cmd.Stdin = strings.NewReader(all)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return 0, nil, fmt.Errorf("g++: %w\n%s", err, out)
-		}
-		if err := os.Rename(object+".new", object); err != nil {
-			return 0, nil, err
-		}
-	}
-	library, err = purego.Dlopen(object, purego.RTLD_NOW)
-	return library, names, err
-}
-
-// waits tells whether the kernel whose signature ends there may wait for others.
-func waits(text string, at int) bool {
-	end := strings.Index(text[at:], "\n}\n")
-	return regexp.MustCompile(`reduce<|columnTotals|joinColumns|blockTotal|rowSums|__syncthreads|depthwiseTaps`).MatchString(text[at:][:end])
+	return nil
 }
 
 func (e *emulation) Name() string         { return "emulation" }
@@ -353,8 +309,8 @@ func (e *emulation) Record(run func() error) (driver.Graph, error) {
 func (r recording) Launch() error { return r.run() }
 func (r recording) Close() error  { r.e.leaks--; return nil }
 
-// emulated is a Backend on it.
-func emulated(t testing.TB) (*Backend, *emulation) {
+// onCPU is a Backend on it.
+func onCPU(t testing.TB) (*Backend, *emulation) {
 	e := newEmulation(t)
 	b := newBackend(e, driver.FP32)
 	b.threads = emulatedThreads

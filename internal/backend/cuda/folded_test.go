@@ -37,7 +37,7 @@ func pools(spec backend.Spec) (alone, beside bool) {
 // The folded Specs with bf16 maps and weights: maps are bf16, means and logits not,
 // and both nearly the reference's.
 func TestHalfFolded(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	b.precision = driver.BF16
 	const limit = 1. / 32
 	for i, spec := range backendtest.Specs() {
@@ -86,7 +86,7 @@ func TestFoldedLaunches(t *testing.T) {
 	pool := active
 	pool.Pool = true
 	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
-		b, e := emulated(t)
+		b, e := onCPU(t)
 		b.precision = precision
 		for _, c := range []struct {
 			spec backend.Spec
@@ -136,7 +136,7 @@ func TestFoldedLaunches(t *testing.T) {
 
 // A shortcut that has no activation after it is all that FoldedMatMul can add.
 func TestFoldedRefuses(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	s := backend.FoldedMatMul{M: 4, N: 4, K: 4, Area: 2, Residual: true, Norm: backend.Norm{Eps: 1e-3, Act: backend.Swish}}
 	if _, err := backendtest.Run(b, s, backendtest.Operands(s, 1)); err == nil {
 		t.Error("a shortcut with an activation is allowed")
@@ -145,7 +145,7 @@ func TestFoldedRefuses(t *testing.T) {
 
 // What programs keep is freed with them.
 func TestFoldedMemory(t *testing.T) {
-	b, e := emulated(t)
+	b, e := onCPU(t)
 	e.limit = 5 << 20
 	s := backend.FoldedMatMul{M: 1, N: 512, K: 512, Area: 1, Norm: backend.Norm{Eps: 1e-3}} // 1 MiB
 	operands := backendtest.Operands(s, 1)
@@ -245,7 +245,7 @@ func TestNetworkAnswersAsOnTheCPU(t *testing.T) {
 	}
 	defer host.Close()
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 0.03} {
-		b, _ := emulated(t)
+		b, _ := onCPU(t)
 		b.precision = precision
 		compareAnswers(t, b, host, limit)
 	}

@@ -226,10 +226,10 @@ func TestLongOnTheEmulation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	comparePass(t, b, host)
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 1e-2} {
-		b, _ := emulated(t)
+		b, _ := onCPU(t)
 		b.precision = precision
 		compareCurves(t, b, host, small(), 8, limit, 0.02)
 	}

@@ -22,9 +22,9 @@ var (
 	kernelName = regexp.MustCompile(`(extern "C" __global__ void \w+)\(`)
 )
 
-// source is all kernels as one: common.cuh, then the others by name, which may use
+// Source is all kernels as one: common.cuh, then the others by name, which may use
 // those before. With half, maps are bf16, and names end so.
-func source(half bool) (string, error) {
+func Source(half bool) (string, error) {
 	var all strings.Builder
 	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
 	if err != nil {
@@ -64,7 +64,7 @@ func options(architecture string) []string {
 // with the hash of the rest. One that is cut short or was changed is made again; a
 // folder that cannot be used is none.
 func image(folder, architecture, compiler string, half bool, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
-	text, err := source(half)
+	text, err := Source(half)
 	if err != nil {
 		return nil, err
 	}

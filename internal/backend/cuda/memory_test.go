@@ -31,7 +31,7 @@ func made(t *testing.T, b backend.Backend) (*model.Training, *model.Inference) {
 // workspace.
 func TestPlannerCountsWhatIsTaken(t *testing.T) {
 	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
-		b, e := emulated(t)
+		b, e := onCPU(t)
 		b.precision = precision
 		training, inference := made(t, b)
 		p := NewPlanner(string(precision))

@@ -87,7 +87,7 @@ func trained(t *testing.T, b backend.Backend, steps int) (losses, gradients, wei
 // A network trains on the emulation as on the CPU: losses, gradients, weights and
 // what it answers afterwards.
 func TestNetworkTrainsAsOnTheCPU(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	host, err := cpu.New(0)
 	if err != nil {
 		t.Fatal(err)

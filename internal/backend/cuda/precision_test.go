@@ -67,7 +67,7 @@ func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, 
 // Every Spec that has maps, with bf16 ones: what is written as bf16 is the reference's
 // value rounded, and sums lose nothing.
 func TestHalfMaps(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	b.precision = driver.BF16
 	checked := map[bool]int{}
 	for i, spec := range backendtest.Specs() {
@@ -103,7 +103,7 @@ func TestHalfMaps(t *testing.T) {
 
 // A network trains with bf16 maps nearly as on the CPU.
 func TestNetworkTrainsInHalf(t *testing.T) {
-	b, _ := emulated(t)
+	b, _ := onCPU(t)
 	b.precision = driver.BF16
 	host, err := cpu.New(0)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // constants are folded into its weights needs.
 func TestDepthwiseEpilogue(t *testing.T) {
 	for _, half := range []bool{false, true} {
-		b, _ := emulated(t)
+		b, _ := onCPU(t)
 		limit := 2e-5
 		if half {
 			b.precision, limit = driver.BF16, 1./256

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"effnet/internal/backend/cuda/emulated"
+
 	"github.com/ebitengine/purego"
 )
 
@@ -33,20 +35,12 @@ type fake struct {
 // too. It skips the test where there is no gcc.
 func newFake(t *testing.T, flags ...string) *fake {
 	t.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("no gcc: the driver package is not tested (install gcc)")
+	if !emulated.Available() {
+		t.Skip("no gcc and g++: the driver package is not tested (install g++)")
 	}
-	dir, major := t.TempDir(), "13"
-	if strings.Contains(strings.Join(flags, " "), "-DVERSION") {
-		major = "12"
-	} else {
-		flags = append(flags, "-DVERSION=13000")
-	}
-	for name, define := range map[string]string{"libcuda.so.1": "-DDRIVER", "libcublasLt.so." + major: "-DCUBLASLT", "libnvrtc.so." + major: "-DNVRTC"} {
-		args := append([]string{"-shared", "-fPIC", "-w", define, "-o", filepath.Join(dir, name), "testdata/fakecuda.c"}, flags...)
-		if out, err := exec.CommandContext(t.Context(), "gcc", args...).CombinedOutput(); err != nil {
-			t.Fatalf("gcc: %v\n%s", err, out)
-		}
+	dir := t.TempDir()
+	if err := emulated.Libraries(dir, nil, flags...); err != nil {
+		t.Fatal(err)
 	}
 	f := &fake{Libraries: find([]string{dir})}
 	for _, l := range []*Library{&f.Driver, &f.NVRTC, &f.CublasLt} {

@@ -1,8 +1,10 @@
 // What the driver package calls of libcuda, libcublasLt and libnvrtc, on the
 // processor: device memory is malloc's, copies between host and device are done as
 // late as they may be and other work at once, and every handle that is given out is
-// counted until it comes back. It is compiled three times, as the
-// three libraries, and by the test with -DWITHOUT_NAME to lack a function.
+// counted until it comes back. It is compiled three times, as the three libraries, and
+// with -DWITHOUT_NAME to lack a function. The driver has one kernel or, with
+// -DKERNELS="FILE:FILE", those of shared objects that emulated.Kernels made.
+#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@ typedef unsigned long long u64;
 #ifdef DRIVER
 
 static const char* failing = "";
-static int failCode, failAfter, lost, left, captured;
+static int failCode, failAfter, lost, left;
 static unsigned waiting;
 
 // fake_fail makes the call of a name after so many fail with a code; every call
@@ -49,8 +51,7 @@ static __thread void* current;
     } while (0)
 
 // A stream's copies between host and device that are queued. They are done when
-// something waits for them, or when other work comes after them on the stream (but
-// products: they are in another library, and the test waits before them). Another
+// something waits for them, or when other work comes after them on the stream. Another
 // stream's work does not do them.
 typedef struct { struct { void* to; const void* from; size_t bytes; } queue[4096]; size_t queued, done; } Stream;
 typedef struct { Stream* stream; size_t count; } Event;
@@ -68,6 +69,28 @@ static int later(Stream* s, void* to, const void* from, size_t bytes) {
     return 0;
 }
 #define AFTER(stream) finish(stream, ((Stream*)(stream))->queued)
+
+// Work is what a stream does, or a graph keeps.
+typedef struct Work { void (*run)(void*); struct Work* next; char closure[] __attribute__((aligned(16))); } Work;
+typedef struct { Work *first, **last; int uses; } Graph;
+static Graph* captured; // while a graph is
+
+// fake_do does work on a stream, or keeps it, with a copy of its closure.
+int fake_do(void* stream, void (*run)(void*), const void* closure, size_t bytes) {
+    if (!captured) {
+        AFTER(stream);
+        run((void*)closure);
+        return 0;
+    }
+    Work* w = malloc(sizeof *w + bytes);
+    w->run = run, w->next = 0;
+    memcpy(w->closure, closure, bytes);
+    *captured->last = w, captured->last = &w->next;
+    return 0;
+}
+typedef struct { char* to; const char* from; int value; size_t bytes; } Bytes;
+static void copyBytes(void* c) { Bytes* b = c; memmove(b->to, b->from, b->bytes); }
+static void setBytes(void* c) { Bytes* b = c; memset(b->to, b->value, b->bytes); }
 #define WAITING \
     do { \
         IN_CONTEXT; \
@@ -80,7 +103,14 @@ int cuGetErrorName(int code, const char** name) {
           : code == 500 ? "CUDA_ERROR_NOT_FOUND" : code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == 719 ? "CUDA_ERROR_LAUNCH_FAILED" : 0;
     return *name ? 0 : 1;
 }
-int cuInit(unsigned flags) { CALL; return 0; }
+// cuInit takes what fake_fail does from FAKE_FAIL=NAME:CODE:AFTER too.
+int cuInit(unsigned flags) {
+    CALL;
+    char* text = getenv("FAKE_FAIL");
+    static char name[64];
+    if (text && sscanf(text, "%63[^:]:%d:%d", name, &failCode, &failAfter) == 3) failing = name, lost = 0;
+    return 0;
+}
 int cuDeviceGetCount(int* n) { CALL; *n = 1; return 0; }
 int cuDeviceGet(int* d, int i) { CALL; *d = i; return 0; }
 int cuDeviceGetName(char* name, int n, int d) { CALL; snprintf(name, n, "Fake GPU"); return 0; }
@@ -89,14 +119,14 @@ int cuDevicePrimaryCtxRetain(void** c, int d) { CALL; left++; *c = (void*)1; ret
 int cuDevicePrimaryCtxRelease_v2(int d) { left--; CALL; return 0; }
 int cuCtxSetCurrent(void* c) { current = c; return c == (void*)1 ? 0 : 201; }
 int cuMemGetInfo_v2(size_t* free, size_t* total) { IN_CONTEXT; *free = 1 << 30, *total = 2l << 30; return 0; }
-int cuMemAlloc_v2(u64* p, size_t n) { IN_CONTEXT; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); return 0; }
+int cuMemAlloc_v2(u64* p, size_t n) { IN_CONTEXT; if (n > 1 << 30) return 2; left++; *p = (u64)aligned_alloc(256, (n + 255) / 256 * 256); memset((void*)*p, 0xff, n); return 0; }
 int cuMemFree_v2(u64 p) { finishAll(); left--; free((void*)p); IN_CONTEXT; return 0; }
 int cuMemHostAlloc(void** p, size_t n, unsigned flags) { IN_CONTEXT; left++; *p = malloc(n); return 0; }
 int cuMemFreeHost(void* p) { finishAll(); left--; free(p); IN_CONTEXT; return 0; }
 int cuMemcpyHtoDAsync_v2(u64 d, const void* s, size_t n, void* stream) { IN_CONTEXT; return later(stream, (void*)d, s, n); }
 int cuMemcpyDtoHAsync_v2(void* d, u64 s, size_t n, void* stream) { IN_CONTEXT; return later(stream, d, (void*)s, n); }
-int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { IN_CONTEXT; AFTER(stream); memmove((void*)d, (void*)s, n); return 0; }
-int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { IN_CONTEXT; AFTER(stream); memset((void*)d, v, n); return 0; }
+int cuMemcpyDtoDAsync_v2(u64 d, u64 s, size_t n, void* stream) { IN_CONTEXT; return fake_do(stream, copyBytes, &(Bytes){(char*)d, (char*)s, 0, n}, sizeof(Bytes)); }
+int cuMemsetD8Async(u64 d, unsigned char v, size_t n, void* stream) { IN_CONTEXT; return fake_do(stream, setBytes, &(Bytes){(char*)d, 0, v, n}, sizeof(Bytes)); }
 int cuStreamCreate(void** s, unsigned flags) {
     IN_CONTEXT;
     int i = 0;
@@ -122,6 +152,58 @@ int cuEventQuery(Event* e) { IN_CONTEXT; return e->stream && e->stream->done < e
 int cuEventSynchronize(Event* e) { WAITING; if (e->stream) finish(e->stream, e->count); usleep(waiting); return 0; }
 int cuModuleLoadData(void** m, const void* image) { IN_CONTEXT; if (strncmp(image, "kernels:", 8)) return 200; left++; *m = strdup(image); return 0; }
 int cuModuleUnload(void* m) { left--; free(m); IN_CONTEXT; return 0; }
+#ifdef KERNELS
+
+// The kernels of shared objects: a function is a library's index and a kernel's number.
+static struct {
+    int (*find)(const char*), (*parameters)(int, const int**);
+    void (*launch)(int, const unsigned*, const unsigned*, void**);
+} objects[8];
+typedef struct { int object, number; } Function;
+static Function functions[4096];
+
+static void openObjects(void) {
+    char* all = strdup(KERNELS);
+    for (int i = 0; !objects[0].find || (all = strtok(0, ":")); i++) {
+        void* o = dlopen(i ? all : strtok(all, ":"), RTLD_NOW | RTLD_LOCAL);
+        objects[i].find = dlsym(o, "find"), objects[i].parameters = dlsym(o, "parameters"), objects[i].launch = dlsym(o, "launch");
+    }
+}
+
+int cuModuleGetFunction(void** f, void* m, const char* name) {
+    IN_CONTEXT;
+    if (!objects[0].find) openObjects();
+    static int count;
+    for (int i = 0; i < 8 && objects[i].find; i++) {
+        int number = objects[i].find(name);
+        if (number < 0) continue;
+        functions[count] = (Function){i, number}, *f = &functions[count++ % 4096];
+        return 0;
+    }
+    return 500;
+}
+
+// A launch keeps its arguments' values, each from a multiple of 16 bytes on.
+typedef struct { Function f; unsigned grid[3], block[3]; char values[32][64] __attribute__((aligned(16))); } Launched;
+static void launchKernel(void* c) {
+    Launched* l = c;
+    void* args[32];
+    for (int i = 0; i < 32; i++) args[i] = l->values[i];
+    objects[l->f.object].launch(l->f.number, l->grid, l->block, args);
+}
+
+int cuLaunchKernel(Function* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** args, void** extra) {
+    IN_CONTEXT;
+    const int* sizes;
+    int count = objects[f->object].parameters(f->number, &sizes);
+    if (!gx || !gy || !gz || !(bx * by * bz) || bx * by * bz > 1024 || bz > 64 || gy > 65535 || gz > 65535 || shared || count > 32 || extra) return 1;
+    Launched l = {*f, {gx, gy, gz}, {bx, by, bz}};
+    for (int i = 0; i < count; i++) memcpy(l.values[i], args[i], sizes[i]);
+    return fake_do(stream, launchKernel, &l, sizeof l);
+}
+
+#else
+
 int cuModuleGetFunction(void** f, void* m, const char* name) {
     IN_CONTEXT;
     *f = strstr(m, name);
@@ -130,24 +212,40 @@ int cuModuleGetFunction(void** f, void* m, const char* name) {
 
 // The one kernel: p[i] += v for i < n.
 typedef struct { float* p; float v; int n; } Launched;
-static Launched graph[100];
-static void add(Launched l) { for (int i = 0; i < l.n; i++) l.p[i] += l.v; }
+static void add(void* c) { Launched* l = c; for (int i = 0; i < l->n; i++) l->p[i] += l->v; }
 
 int cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** args, void** extra) {
     IN_CONTEXT;
     if (gx != 2 || gy != 3 || gz != 4 || bx != 5 || by != 6 || bz != 7 || shared != 8 || stream != streams[0] || extra) return 1;
-    Launched l = {*(float**)args[0], *(float*)args[1], *(int*)args[2]};
-    if (captured) graph[captured++ - 1] = l; else AFTER(stream), add(l);
+    return fake_do(stream, add, &(Launched){*(float**)args[0], *(float*)args[1], *(int*)args[2]}, sizeof(Launched));
+}
+
+#endif
+
+// A graph is used by its handle and by its instances.
+static void unuse(Graph* g) {
+    if (--g->uses > 0) return;
+    for (Work *w = g->first, *next; w; w = next) next = w->next, free(w);
+    free(g);
+}
+int cuStreamBeginCapture_v2(void* s, int mode) {
+    IN_CONTEXT;
+    captured = calloc(1, sizeof *captured);
+    captured->last = &captured->first, captured->uses = 1;
     return 0;
 }
-int cuStreamBeginCapture_v2(void* s, int mode) { IN_CONTEXT; captured = 1; return 0; }
-int cuStreamEndCapture(void* s, void** g) { int n = captured - 1; captured = 0; IN_CONTEXT; left++; *g = (void*)(size_t)(n + 1); return 0; }
-int cuGraphInstantiateWithFlags(void** e, void* g, u64 flags) { IN_CONTEXT; left++; *e = g; return 0; }
+int cuStreamEndCapture(void* s, Graph** g) {
+    *g = captured, captured = 0;
+    int code = fails(__func__);
+    if (code) unuse(*g), *g = 0; else left++;
+    return code;
+}
+int cuGraphInstantiateWithFlags(Graph** e, Graph* g, u64 flags) { IN_CONTEXT; left++; g->uses++; *e = g; return 0; }
 #ifndef WITHOUT_cuGraphLaunch
-int cuGraphLaunch(void* e, void* s) { IN_CONTEXT; AFTER(s); for (size_t i = 0; i + 1 < (size_t)e; i++) add(graph[i]); return 0; }
+int cuGraphLaunch(Graph* e, void* s) { IN_CONTEXT; AFTER(s); for (Work* w = e->first; w; w = w->next) w->run(w->closure); return 0; }
 #endif
-int cuGraphExecDestroy(void* e) { left--; IN_CONTEXT; return 0; }
-int cuGraphDestroy(void* g) { left--; IN_CONTEXT; return 0; }
+int cuGraphExecDestroy(Graph* e) { left--; unuse(e); IN_CONTEXT; return 0; }
+int cuGraphDestroy(Graph* g) { left--; unuse(g); IN_CONTEXT; return 0; }
 
 #elif defined(CUBLASLT)
 
@@ -217,19 +315,39 @@ int cublasLtMatmulAlgoGetHeuristic(void* h, Desc* d, Layout* a, Layout* b, Layou
 
 // D = op(A)·op(B) + beta*C + bias, all column-major; the bias is one value a row of D,
 // of D's type.
+typedef struct { Desc d; Layout a, b, c, e; float beta; const void *A, *B, *C; void* D; } Product;
+static void multiply(void* closure) {
+    Product* p = closure;
+    Desc* d = &p->d;
+    Layout *a = &p->a, *b = &p->b, *c = &p->c, *e = &p->e;
+    u64 k = d->transA ? a->rows : a->columns;
+    float* row = malloc(k * e->rows * sizeof *row);       // op(A), by columns
+    double* sums = malloc(e->rows * sizeof *sums);
+    for (u64 t = 0; t < k; t++)
+        for (u64 i = 0; i < e->rows; i++) row[t * e->rows + i] = get(p->A, a, d->transA ? i * a->ld + t : t * a->ld + i);
+    for (u64 j = 0; j < e->columns; j++) {
+        for (u64 i = 0; i < e->rows; i++) {
+            sums[i] = d->epilogue == 4 ? get(d->bias, e, i) : 0;
+            if (p->beta) sums[i] += p->beta * get(p->C, c, j * c->ld + i);
+        }
+        for (u64 t = 0; t < k; t++) {
+            double v = get(p->B, b, d->transB ? t * b->ld + j : j * b->ld + t);
+            const float* f = row + t * e->rows;
+            for (u64 i = 0; i < e->rows; i++) sums[i] += v * f[i];
+        }
+        for (u64 i = 0; i < e->rows; i++) put(p->D, e, j * e->ld + i, (float)sums[i]);
+    }
+    free(row), free(sums);
+}
 int cublasLtMatmul(void* h, Desc* d, const float* alpha, const float* A, Layout* a, const float* B, Layout* b, const float* beta, const float* C, Layout* c,
                    float* D, Layout* e, const unsigned char* algorithm, void* workspace, size_t bytes, void* stream) {
     if (*alpha != 1 || *beta != 0 && *beta != 1 || algorithm[63] != 0x5a || !workspace || bytes != 32 << 20 || !stream || *beta == 0 && C != D) return 7;
     u64 k = d->transA ? a->rows : a->columns;
     if (e->rows != (d->transA ? a->columns : a->rows) || e->columns != (d->transB ? b->rows : b->columns) || k != (d->transB ? b->columns : b->rows)) return 7;
-    for (u64 i = 0; i < e->rows; i++)
-        for (u64 j = 0; j < e->columns; j++) {
-            double sum = d->epilogue == 4 ? get(d->bias, e, i) : 0;
-            if (*beta) sum += *beta * get(C, c, j * c->ld + i);
-            for (u64 t = 0; t < k; t++) sum += (double)get(A, a, d->transA ? i * a->ld + t : t * a->ld + i) * get(B, b, d->transB ? t * b->ld + j : j * b->ld + t);
-            put(D, e, j * e->ld + i, (float)sum);
-        }
-    return 0;
+    Product p = {*d, *a, *b, *c, *e, *beta, A, B, C, D};
+    static int (*todo)(void*, void (*)(void*), const void*, size_t);
+    if (!todo) todo = dlsym(dlopen(DRIVER_PATH, RTLD_NOW), "fake_do");
+    return todo(stream, multiply, &p, sizeof p);
 }
 
 #else // NVRTC

@@ -1,0 +1,114 @@
+// Package emulated makes what stands in for a GPU in tests, with g++ and gcc: kernels
+// compiled for the processor, and libraries in the place of NVIDIA's that run them. No
+// program needs it.
+package emulated
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+//go:embed emulate.h
+var header string
+
+//go:embed fakecuda.c
+var libraries string
+
+var (
+	signature = regexp.MustCompile(`extern "C" void kernel_(\w+)\(([^)]*)\)`)
+	parameter = regexp.MustCompile(`^(.*?)(\w+)$`)
+	waiting   = regexp.MustCompile(`reduce<|columnTotals|joinColumns|blockTotal|rowSums|__syncthreads|depthwiseTaps`)
+)
+
+// Available says whether there are compilers.
+func Available() bool {
+	for _, program := range []string{"gcc", "g++"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Kernels compiles CUDA C++ to a shared object for the processor, and returns its path
+// and the kernels' names by their numbers. It has three functions: find(NAME) is a
+// kernel's number or -1, parameters(NUMBER, &SIZES) how many parameters it has, and
+// launch(NUMBER, GRID, BLOCK, ARGUMENTS) runs it. What was compiled before is in the
+// temporary folder.
+func Kernels(source string) (path string, names []string, err error) {
+	text := strings.ReplaceAll(source, "extern \"C\" __global__ void ", "extern \"C\" void kernel_") // names that C has too
+	var glue, table strings.Builder
+	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {
+		name := text[m[2]:m[3]]
+		params := strings.Split(text[m[4]:m[5]], ",")
+		args, sizes := make([]string, 0, len(params)), make([]string, 0, len(params))
+		for i, p := range params {
+			kind := strings.TrimSpace(parameter.FindStringSubmatch(strings.TrimSpace(p))[1])
+			args = append(args, fmt.Sprintf("*(%s*)a[%d]", kind, i))
+			sizes = append(sizes, fmt.Sprintf("sizeof(%s)", kind))
+		}
+		end := strings.Index(text[m[1]:], "\n}\n")
+		fmt.Fprintf(&glue, "static void call_%s(void** a) { kernel_%s(%s); }\n", name, name, strings.Join(args, ", "))
+		fmt.Fprintf(&glue, "static const int sizes_%s[] = {%s};\n", name, strings.Join(sizes, ", "))
+		fmt.Fprintf(&table, "{%q, call_%s, %v, %d, sizes_%s},", name, name, waiting.MatchString(text[m[1]:][:end]), len(args), name)
+		names = append(names, name)
+	}
+	all := header + text + glue.String() + `
+static struct { const char* name; void (*call)(void**); bool waits; int count; const int* sizes; } table[] = {` + table.String() + `};
+extern "C" int find(const char* name) {
+    for (int k = 0; k < (int)(sizeof table / sizeof *table); k++) if (!strcmp(table[k].name, name)) return k;
+    return -1;
+}
+extern "C" int parameters(int k, const int** sizes) { *sizes = table[k].sizes; return table[k].count; }
+extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void** args) { run(table[k].call, table[k].waits, grid, block, args); }
+`
+	sum := sha256.Sum256([]byte(all))
+	path = filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8])+".so")
+	if _, err := os.Stat(path); err == nil {
+		return path, names, nil
+	}
+	if err := compile("g++", all, path+".new", "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off"); err != nil {
+		return "", nil, err
+	}
+	return path, names, os.Rename(path+".new", path)
+}
+
+// Libraries makes a folder of libcuda, libcublasLt and libnvrtc. Whatever that
+// compiles, kernels are those of the shared objects, or without any the one of
+// fakecuda.c. flags are for gcc.
+func Libraries(dir string, objects []string, flags ...string) error {
+	major := "13"
+	if strings.Contains(strings.Join(flags, " "), "-DVERSION") {
+		major = "12"
+	} else {
+		flags = append(flags, "-DVERSION=13000")
+	}
+	if len(objects) > 0 {
+		flags = append(flags, fmt.Sprintf("-DKERNELS=%q", strings.Join(objects, ":")))
+	}
+	driver := filepath.Join(dir, "libcuda.so.1")
+	for path, define := range map[string]string{driver: "DRIVER", filepath.Join(dir, "libcublasLt.so."+major): "CUBLASLT", filepath.Join(dir, "libnvrtc.so."+major): "NVRTC"} {
+		if err := compile("gcc", libraries, path, append(flags, "-x", "c", "-O3", "-D"+define, fmt.Sprintf("-DDRIVER_PATH=%q", driver))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compile makes a shared object of a source.
+func compile(program, source, path string, flags ...string) error {
+	cmd := exec.CommandContext(context.Background(), program, append(flags, "-fPIC", "-shared", "-w", "-o", path, "-")...)
+	cmd.Stdin = strings.NewReader(source)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
+	}
+	return nil
+}
