@@ -224,6 +224,11 @@ func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set) (err error
 	if err != nil {
 		return err
 	}
+	if _, ok := r.backend.(backend.Sharer); ok && len(r.Stages) > 1 {
+		if err = r.enter(r.phaseOf(r.Epochs - 1)); err != nil { // the largest, in whose memory the others then are
+			return err
+		}
+	}
 	if err = r.enter(first); err != nil {
 		return err
 	}

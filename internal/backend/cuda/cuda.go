@@ -56,7 +56,7 @@ type Backend struct {
 	scratch   driver.Pointer // for what a launch keeps no longer than it runs
 	room      int64          // bytes of scratch
 	failed    error          // the first launch that failed
-	plans     bool           // a Planner\'s: no buffer is freed
+	plans     bool           // of NewPlanner: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.
