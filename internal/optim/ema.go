@@ -8,7 +8,7 @@ type EMA struct {
 	decay   float64
 	backend backend.Backend
 	factor  backend.View // [1]
-	updates []backend.Program
+	updates *backend.Sequence
 }
 
 // NewEMA averages each of the buffers into the one of the same index of
@@ -19,13 +19,19 @@ func NewEMA(b backend.Backend, decay float64, buffers, averages []backend.View) 
 	if e.factor, err = backend.NewView(b, 1); err != nil {
 		return nil, err
 	}
+	var programs []backend.Program
 	for i, x := range buffers {
 		program, err := b.Compile(backend.Average{N: x.Len}, x, e.factor, averages[i])
 		if err != nil {
 			return nil, err
 		}
-		e.updates = append(e.updates, program)
+		programs = append(programs, program)
 	}
+	e.updates = backend.NewSequence(b, func() {
+		for _, p := range programs {
+			p.All()
+		}
+	})
 	return e, nil
 }
 
@@ -40,8 +46,5 @@ func (e *EMA) Update(t int) error {
 	if err := e.backend.Upload(e.factor, d[:]); err != nil {
 		return err
 	}
-	for _, update := range e.updates {
-		update.All()
-	}
-	return nil
+	return e.updates.Run()
 }

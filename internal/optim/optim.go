@@ -78,24 +78,25 @@ var rules = map[string]rule{
 
 // Optimizer updates one flat buffer of weights from one of gradients.
 type Optimizer struct {
-	opt     Options
-	backend backend.Backend
-	each    []rate            // of the groups, each once
-	rates   backend.View      // [len(each),4], rows as backend.Decay has them
-	spread  []backend.Program // the factor that clipping gave the first row, to the others
-	norm    backend.View      // [1], of the gradient before it is clipped
-	slots   []backend.View
-	sum     backend.View // of the micro-batches' gradients; none for one
-	add     backend.Program
-	copy    backend.Program
-	clip    *backend.Program
-	loss    backend.View // see Guard; none if it was not called
-	guard   *backend.Program
-	updates []backend.Program
-	buffers [2]backend.View // weights, and the gradients that updates read
-	specs   []backend.Spec  // of updates
-	steps   int
-	added   int // micro-batches since the last step
+	opt      Options
+	backend  backend.Backend
+	each     []rate            // of the groups, each once
+	rates    backend.View      // [len(each),4], rows as backend.Decay has them
+	spread   []backend.Program // the factor that clipping gave the first row, to the others
+	norm     backend.View      // [1], of the gradient before it is clipped
+	slots    []backend.View
+	sum      backend.View // of the micro-batches' gradients; none for one
+	add      backend.Program
+	copy     backend.Program
+	clip     *backend.Program
+	loss     backend.View // see Guard; none if it was not called
+	guard    *backend.Program
+	updates  []backend.Program
+	launches *backend.Sequence // guard, clip, spread and updates
+	buffers  [2]backend.View   // weights, and the gradients that updates read
+	specs    []backend.Spec    // of updates
+	steps    int
+	added    int // micro-batches since the last step
 }
 
 // New compiles an update of groups of weights from gradients, which are zero where
@@ -127,6 +128,7 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, groups [
 // Regroup changes which weights are updated and how, from the next step on.
 func (o *Optimizer) Regroup(groups []Group) (err error) {
 	o.each, o.updates, o.specs, o.spread = nil, nil, nil, nil
+	o.launches = backend.NewSequence(o.backend, o.launch)
 	for _, g := range groups {
 		if !slices.Contains(o.each, g.rate()) {
 			o.each = append(o.each, g.rate())
@@ -163,7 +165,7 @@ func (o *Optimizer) guarding() (err error) {
 		return nil
 	}
 	program, err := o.backend.Compile(backend.Guard{Groups: len(o.each)}, o.loss, o.rates)
-	o.guard = &program
+	o.guard, o.launches = &program, backend.NewSequence(o.backend, o.launch)
 	return err
 }
 
@@ -254,6 +256,11 @@ func (o *Optimizer) Step(lr float64) (updated bool, err error) {
 	if err := o.backend.Upload(o.rates, rates); err != nil {
 		return false, err
 	}
+	return true, o.launches.Run()
+}
+
+// launch is an update's launches.
+func (o *Optimizer) launch() {
 	if o.guard != nil {
 		o.guard.All()
 	}
@@ -266,7 +273,6 @@ func (o *Optimizer) Step(lr float64) (updated bool, err error) {
 	for _, update := range o.updates {
 		update.All()
 	}
-	return true, nil
 }
 
 // GradientNorm is the length of the last step's gradient before it was clipped;

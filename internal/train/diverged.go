@@ -42,8 +42,8 @@ func (r *run) diverged(loss float64, p *pending) error {
 	if p == nil {
 		return d
 	}
-	if r.taken != p.step {
-		r.input.Retake()
+	if r.taken != p.step && r.input.Retake() != nil {
+		return d
 	}
 	if layer, err := r.training.FirstNotFinite(p.step); err == nil {
 		d.Layer = layer

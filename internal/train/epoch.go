@@ -29,7 +29,7 @@ func (r *run) trainEpoch(ctx context.Context) error {
 	var last *pending // its loss is read when the device already computes the next step
 	for {
 		labels, err := r.stage(next, last)
-		if labels == nil {
+		if labels == nil || err != nil {
 			if failed := r.settle(last); failed != nil {
 				return failed
 			}
@@ -104,9 +104,8 @@ func (r *run) stage(next func() (*data.Batch, error, bool), last *pending) ([]in
 	if err := r.input.Stage(batch, r.targets); err != nil {
 		return nil, err
 	}
-	r.input.Take()
 	r.taken = r.step
-	return slices.Clone(batch.Labels), nil
+	return slices.Clone(batch.Labels), r.input.Take()
 }
 
 // update gives the gradients to the optimizer, which leaves all as it is if the loss

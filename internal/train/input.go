@@ -21,6 +21,7 @@ type arrival struct {
 	mix     backend.View // backend.Pixels'
 	targets backend.View
 	load    []backend.Program
+	loading *backend.Sequence // of load
 }
 
 // NewInput returns the Input of a pass that reads images and, unless there are none,
@@ -54,6 +55,7 @@ func NewInput(b backend.Backend, opt data.Options, images, targets backend.View)
 		if err != nil {
 			return nil, err
 		}
+		p.loading = backend.NewSequence(b, p.run)
 	}
 	return in, b.Sync() // before anything is staged there
 }
@@ -75,6 +77,12 @@ func (p *arrival) addCopy(b backend.Backend, to backend.View) (from backend.View
 		return from, err
 	}
 	return from, p.add(b, backend.Copy{N: to.Len}, from, to)
+}
+
+func (p *arrival) run() {
+	for _, program := range p.load {
+		program.All()
+	}
 }
 
 func (p *arrival) add(b backend.Backend, spec backend.Spec, operands ...backend.View) error {
@@ -108,25 +116,19 @@ func (in *Input) Stage(batch *data.Batch, targets []float32) error {
 }
 
 // Take makes the batch that was staged last what the pass reads.
-func (in *Input) Take() {
-	in.load()
+func (in *Input) Take() error {
+	err := in.places[in.next].loading.Run()
 	in.next = 1 - in.next
+	return err
 }
 
 // Retake makes the batch before the last that was taken what the pass reads.
-func (in *Input) Retake() { in.load() }
-
-func (in *Input) load() {
-	for _, program := range in.places[in.next].load {
-		program.All()
-	}
-}
+func (in *Input) Retake() error { return in.places[in.next].loading.Run() }
 
 // Load is Stage and Take, for a pass without targets.
 func (in *Input) Load(batch *data.Batch) error {
 	if err := in.Stage(batch, nil); err != nil {
 		return err
 	}
-	in.Take()
-	return nil
+	return in.Take()
 }

@@ -97,7 +97,9 @@ func TestInput(t *testing.T) {
 		stage(0)
 		got, gotTargets := make([]float32, images.Len), make([]float32, 6)
 		for number := range 4 {
-			in.Take()
+			if err := in.Take(); err != nil {
+				t.Fatal(err)
+			}
 			if number < 3 {
 				stage(number + 1)
 			}

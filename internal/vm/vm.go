@@ -29,8 +29,8 @@ type Machine struct {
 	views    map[*G.Node]backend.View // inputs and outputs
 	arena    int                      // values
 
-	whole    launches // with Prepare
-	prepared launches // without it
+	whole    *backend.Sequence // with Prepare
+	prepared *backend.Sequence // without it
 }
 
 // feed is an input whose value comes from gorgonia.Let.
@@ -45,7 +45,7 @@ type feed struct {
 // that no Spec exists for is an error here.
 func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*Machine, error) {
 	m := &Machine{backend: b, views: map[*G.Node]backend.View{}}
-	m.whole.all, m.prepared.all = func() { m.Prepare(); m.each() }, m.each
+	m.whole, m.prepared = backend.NewSequence(b, func() { m.Prepare(); m.each() }), backend.NewSequence(b, m.each)
 	p, err := newPlan(g, outputs, b, bind)
 	if err != nil {
 		return nil, err
@@ -121,28 +121,12 @@ func (m *Machine) RunAll() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	return m.whole.run(m.backend)
+	return m.run(m.whole)
 }
 
-// launches are the programs' launches, one by one. The second time and later, they are
-// one launch if the backend is a Recorder.
-type launches struct {
-	all      func()
-	ran      bool           // once
-	recorded backend.Launch // nil if it is not
-}
-
-func (l *launches) run(b backend.Backend) (err error) {
-	if r, ok := b.(backend.Recorder); ok && l.ran && l.recorded == nil {
-		if l.recorded, err = r.Record(l.all); err != nil {
-			return fmt.Errorf("vm: %w", err)
-		}
-	}
-	l.ran = true
-	if l.recorded != nil {
-		l.recorded()
-	} else {
-		l.all()
+func (m *Machine) run(s *backend.Sequence) error {
+	if err := s.Run(); err != nil {
+		return fmt.Errorf("vm: %w", err)
 	}
 	return nil
 }
@@ -170,7 +154,7 @@ func (m *Machine) RunPrepared() error {
 	if err := m.upload(); err != nil {
 		return err
 	}
-	return m.prepared.run(m.backend)
+	return m.run(m.prepared)
 }
 
 // upload takes the inputs' values from gorgonia.Let.

@@ -208,7 +208,7 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if len(src) != dst.Len {
 		return fmt.Errorf("cuda: upload of %d values to %d", len(src), dst.Len)
 	}
-	if len(src) == 0 {
+	if b.failed != nil || len(src) == 0 {
 		return b.failed
 	}
 	var err error
@@ -220,7 +220,7 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if err != nil {
 		return b.error("upload", err)
 	}
-	return b.failed
+	return nil
 }
 
 // Stage implements backend.Backend.
@@ -228,13 +228,13 @@ func (b *Backend) Stage(dst backend.View, src []byte) error {
 	if most := 4 * backend.Room(dst.Len, dst.Half); len(src) > most {
 		return fmt.Errorf("cuda: %d bytes for a place of %d", len(src), most)
 	}
-	if len(src) == 0 {
+	if b.failed != nil || len(src) == 0 {
 		return b.failed
 	}
 	if err := b.device.Stage(address(dst), src); err != nil {
 		return b.error("upload", err)
 	}
-	return b.failed
+	return nil
 }
 
 // Download implements backend.Backend.

@@ -29,10 +29,13 @@ func (r *reader) Begin(src backend.View) error {
 	if src.Len != r.values || src.Half {
 		return fmt.Errorf("cuda: a reader of %d float32 for %d values, bfloat16: %v", r.values, src.Len, src.Half)
 	}
+	if r.backend.failed != nil {
+		return r.backend.failed
+	}
 	if err := r.device.Begin(address(src)); err != nil {
 		return r.backend.error("read", err)
 	}
-	return r.backend.failed
+	return nil
 }
 
 // Ready implements backend.Reader.
