@@ -101,26 +101,33 @@ static inline double __shfl_down_sync(unsigned, double v, int offset) {
     return r;
 }
 
-// run runs a kernel over a grid. A kernel that never waits needs no fibers.
+// run runs a kernel over a grid. A kernel that never waits needs no fibers. Every other
+// launch goes through blocks and threads backwards: what depends on their order gives
+// other results then.
 static void run(void (*kernel)(void**), bool waits, const unsigned* grid, const unsigned* block, void** args) {
+    static bool backwards;
+    backwards = !backwards;
+    auto nth = [](int i, int n) { return backwards ? n - 1 - i : i; };
     if (!stacks) stacks = (char*)malloc((size_t)MostThreads * StackBytes);
     gridDim = uint3{grid[0], grid[1], grid[2]};
     blockDim = uint3{block[0], block[1], block[2]};
     body = kernel, bodyArgs = args;
     int threads = block[0] * block[1] * block[2];
-    for (unsigned z = 0; z < grid[2]; z++)
-        for (unsigned y = 0; y < grid[1]; y++)
-            for (unsigned x = 0; x < grid[0]; x++) {
-                blockIdx = uint3{x, y, z};
-                if (!waits) {
-                    for (int t = 0; t < threads; t++) threadIdx = place(t), kernel(args);
-                    continue;
-                }
-                for (int t = 0; t < threads; t++) fibers[t].begun = fibers[t].done = false;
-                for (bool left = true; left;) {
-                    left = false;
-                    for (int t = 0; t < threads; t++)
-                        if (!fibers[t].done) resume(t), left = left || !fibers[t].done;
-                }
+    long long blocks = (long long)grid[0] * grid[1] * grid[2];
+    for (long long i = 0; i < blocks; i++) {
+        long long b = backwards ? blocks - 1 - i : i;
+        blockIdx = uint3{(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
+        if (!waits) {
+            for (int t = 0; t < threads; t++) threadIdx = place(nth(t, threads)), kernel(args);
+            continue;
+        }
+        for (int t = 0; t < threads; t++) fibers[t].begun = fibers[t].done = false;
+        for (bool left = true; left;) {
+            left = false;
+            for (int t = 0; t < threads; t++) {
+                int f = nth(t, threads);
+                if (!fibers[f].done) resume(f), left = left || !fibers[f].done;
             }
+        }
+    }
 }

@@ -217,7 +217,6 @@ __device__ inline void columnTotals(Vec<V>* sums, int row, int rows) {
             n = half;
         }
         for (int i = 0; i < V; i++) sums[q].v[i] = parts[i][at];
-        __syncthreads();
     }
 }
 
