@@ -75,25 +75,17 @@ func canEmulate() bool {
 }
 
 // emulatedGPU is a folder of libraries in the place of NVIDIA's, in which the kernels
-// run on the processor. The folder is made once, and left to the system.
+// run on the processor.
 var emulatedGPU = sync.OnceValues(func() (string, error) {
-	var objects []string
-	for _, half := range []bool{false, true} {
-		source, err := cuda.Source(half)
-		if err != nil {
-			return "", err
-		}
-		object, _, err := emulated.Kernels(source)
-		if err != nil {
-			return "", err
-		}
-		objects = append(objects, object)
-	}
-	dir, err := os.MkdirTemp("", "effnet-gpu-")
+	float, err := cuda.Source(false)
 	if err != nil {
 		return "", err
 	}
-	return dir, emulated.Libraries(dir, objects)
+	half, err := cuda.Source(true)
+	if err != nil {
+		return "", err
+	}
+	return emulated.GPU(float, half)
 })
 
 // near compares a column of two CSV files: near FILE FILE COLUMN LIMIT, the largest

@@ -81,7 +81,31 @@ extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void*
 	return path, names, os.Rename(path+".new", path)
 }
 
-// Libraries makes a folder of libcuda, libcublasLt and libnvrtc. Whatever that
+// GPU is a folder of libraries that run the kernels of CUDA C++ sources. What was made
+// before is in the temporary folder.
+func GPU(sources ...string) (dir string, err error) {
+	objects := make([]string, len(sources))
+	for i, source := range sources {
+		if objects[i], _, err = Kernels(source); err != nil {
+			return "", err
+		}
+	}
+	sum := sha256.Sum256([]byte(libraries + strings.Join(objects, ":")))
+	dir = filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	made, err := os.MkdirTemp("", "effnet-emulation-")
+	if err == nil {
+		err = Libraries(made, objects)
+	}
+	if err == nil && os.Rename(made, dir) != nil { // somebody else has just made it
+		err = os.RemoveAll(made)
+	}
+	return dir, err
+}
+
+// Libraries makes libcuda, libcublasLt and libnvrtc in a folder. Whatever that
 // compiles, kernels are those of the shared objects, or without any the one of
 // fakecuda.c. flags are for gcc.
 func Libraries(dir string, objects []string, flags ...string) error {
@@ -94,9 +118,8 @@ func Libraries(dir string, objects []string, flags ...string) error {
 	if len(objects) > 0 {
 		flags = append(flags, fmt.Sprintf("-DKERNELS=%q", strings.Join(objects, ":")))
 	}
-	driver := filepath.Join(dir, "libcuda.so.1")
-	for path, define := range map[string]string{driver: "DRIVER", filepath.Join(dir, "libcublasLt.so."+major): "CUBLASLT", filepath.Join(dir, "libnvrtc.so."+major): "NVRTC"} {
-		if err := compile("gcc", libraries, path, append(flags, "-x", "c", "-O3", "-D"+define, fmt.Sprintf("-DDRIVER_PATH=%q", driver))...); err != nil {
+	for name, define := range map[string]string{"libcuda.so.1": "DRIVER", "libcublasLt.so." + major: "CUBLASLT", "libnvrtc.so." + major: "NVRTC"} {
+		if err := compile("gcc", libraries, filepath.Join(dir, name), append(flags, "-x", "c", "-O3", "-D"+define)...); err != nil {
 			return err
 		}
 	}
