@@ -283,7 +283,7 @@ func TestMemory(t *testing.T) {
 			if arena != train.ArenaBytes() || arena == 0 {
 				t.Errorf("batch %d: arena of %d bytes foretold, %d taken", size, arena, train.ArenaBytes())
 			}
-			if want := scale.Count(arch).Params * 4 * 4; params != want {
+			if want := int64(net.Weights.Len) * 4 * 4; params != want {
 				t.Errorf("batch %d: %d bytes for parameters, gradients and two slots, want %d", size, params, want)
 			}
 		}

@@ -125,7 +125,8 @@ func (r *run) groups(frozen model.Frozen) []optim.Group {
 	params := slices.Clone(r.net.Params)
 	slices.SortFunc(params, func(a, b model.Param) int { return a.Offset - b.Offset })
 	var groups []optim.Group
-	for _, p := range params {
+	previous := -1 // index of the parameter that is last in the last group
+	for i, p := range params {
 		if frozen.Param(p) {
 			continue
 		}
@@ -140,11 +141,12 @@ func (r *run) groups(frozen model.Frozen) []optim.Group {
 		if r.FineTune.Frozen.Param(p) {
 			g.Since = r.unfrozen
 		}
-		if n := len(groups) - 1; n >= 0 && groups[n].From+groups[n].N == g.From && groups[n].Same(g) {
-			groups[n].N += g.N
-			continue
+		if n := len(groups) - 1; n >= 0 && previous == i-1 && groups[n].Same(g) {
+			groups[n].N = g.From + g.N - groups[n].From
+		} else {
+			groups = append(groups, g)
 		}
-		groups = append(groups, g)
+		previous = i
 	}
 	return groups
 }
