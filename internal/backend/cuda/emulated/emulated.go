@@ -16,10 +16,10 @@ import (
 	"strings"
 )
 
-//go:embed emulate.h
+//go:embed source/emulate.h
 var header string
 
-//go:embed fakecuda.c
+//go:embed source/fakecuda.c
 var libraries string
 
 var (
