@@ -144,11 +144,18 @@ func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) 
 	var err error
 	p.arena, p.weights, err = model.Memory(arch, p.frozen, cfg.BatchSize, slots)
 	if cfg.Device != "cuda" || err != nil {
-		p.ahead = int64(cfg.Prefetch+1) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
+		value := int64(1)
+		if cfg.REProb > 0 { // float32 instead of pixels
+			value = 4
+		}
+		const arrive = 2 // see train.Input
+		p.ahead = value * int64(cfg.Prefetch+1+arrive) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
 		return p, err
 	}
 	gpu := cuda.NewPlanner(cfg.Precision)
-	err = train.Allocate(gpu, train.Options{Arch: arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}})
+	options := train.Options{Arch: arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}}
+	options.TrainLoader.Erase.Prob = cfg.REProb
+	err = train.Allocate(gpu, options)
 	p.arena = gpu.Bytes() - p.weights
 	return p, err
 }

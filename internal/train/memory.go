@@ -1,6 +1,7 @@
 package train
 
 import (
+	"effnet/internal/augment"
 	"effnet/internal/backend"
 	"effnet/internal/data"
 	"effnet/internal/model"
@@ -25,7 +26,7 @@ func Allocate(b backend.Backend, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if err := allocateInput(b, opt, training.Images, training.Targets); err != nil {
+	if err := allocateInput(b, opt, opt.TrainLoader.Erase, training.Images, training.Targets); err != nil {
 		return err
 	}
 	if err := allocateEvaluator(b, opt, net); err != nil || opt.EMA == 0 {
@@ -46,12 +47,12 @@ func allocateEvaluator(b backend.Backend, opt Options, net *model.Network) error
 	if err != nil {
 		return err
 	}
-	return allocateInput(b, opt, pass.Images, backend.View{})
+	return allocateInput(b, opt, augment.Erase{}, pass.Images, backend.View{})
 }
 
-// allocateInput makes the Input of pixels for a pass.
-func allocateInput(b backend.Backend, opt Options, images, targets backend.View) error {
-	reading := data.Options{Pipeline: data.Pipeline{Size: opt.Arch.Resolution, Std: [3]float64{1, 1, 1}}, BatchSize: opt.BatchSize, Pixels: true}
-	_, err := NewInput(b, reading, images, targets)
+// allocateInput makes the Input of a pass.
+func allocateInput(b backend.Backend, opt Options, erase augment.Erase, images, targets backend.View) error {
+	reading := data.Options{Pipeline: data.Pipeline{Size: opt.Arch.Resolution, Erase: erase, Std: [3]float64{1, 1, 1}}, BatchSize: opt.BatchSize}
+	_, err := NewInput(b, reading.WithPixels(), images, targets)
 	return err
 }

@@ -13,8 +13,15 @@ import (
 	"effnet/internal/scale"
 )
 
-// Allocate makes what a run makes.
+// Allocate makes what a run makes, of pixels and of erased images.
 func TestAllocateIsARuns(t *testing.T) {
+	for _, erasing := range []float64{0, 0.5} {
+		allocated(t, augment.Erase{Prob: erasing, Mode: augment.EraseConst, Count: 1, MinArea: 0.1, MaxArea: 0.2, MinAspect: 0.5})
+	}
+}
+
+func allocated(t *testing.T, erase augment.Erase) {
+	t.Helper()
 	arch, err := scale.Variant("b0")
 	if err != nil {
 		t.Fatal(err)
@@ -25,6 +32,7 @@ func TestAllocateIsARuns(t *testing.T) {
 		BatchSize: 3, Workers: 1,
 	}
 	opt := Options{Arch: arch, Epochs: 1, BatchSize: 3, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.9, Schedule: "constant", Out: t.TempDir(), TrainLoader: reading, EvalLoader: reading}
+	opt.TrainLoader.Erase = erase
 	planned, taken := cuda.NewPlanner("bf16"), cuda.NewPlanner("bf16")
 	if err := Allocate(planned, opt); err != nil {
 		t.Fatal(err)
