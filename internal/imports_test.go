@@ -70,6 +70,7 @@ var mayImport = map[string]string{
 	"configs": "",
 
 	"tools/fashionmnist": "net/http os/exec",
+	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
 }
 
 // watched are the parts of the standard library that a folder needs leave for.

@@ -1,0 +1,38 @@
+// Command emulategpu makes libraries in the place of NVIDIA's, in which effnet's kernels
+// run on the processor, and prints their folder:
+//
+//	export EFFNET_CUDA_LIBS=$(go run ./tools/emulategpu)
+//	bin/effnet train DIR --device cuda
+//
+// It is for developing without a GPU, and some hundred times slower than the CPU's own
+// kernels. It needs gcc and g++.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"effnet/internal/backend/cuda"
+	"effnet/internal/backend/cuda/emulated"
+)
+
+func main() {
+	dir, err := build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "emulategpu:", err)
+		os.Exit(1)
+	}
+	fmt.Println(dir)
+}
+
+func build() (dir string, err error) {
+	float, err := cuda.Source(false)
+	if err != nil {
+		return "", err
+	}
+	half, err := cuda.Source(true)
+	if err != nil {
+		return "", err
+	}
+	return emulated.GPU(float, half)
+}
