@@ -4,7 +4,7 @@
 //	export EFFNET_CUDA_LIBS=$(go run ./tools/emulategpu)
 //	bin/effnet train DIR --device cuda
 //
-// It is for developing without a GPU, and some hundred times slower than the CPU's own
+// It is for developing without a GPU, and far slower than the CPU's own
 // kernels. It needs gcc and g++.
 package main
 
