@@ -77,15 +77,11 @@ func canEmulate() bool {
 // emulatedGPU is a folder of libraries in the place of NVIDIA's, in which the kernels
 // run on the processor.
 var emulatedGPU = sync.OnceValues(func() (string, error) {
-	float, err := cuda.Source(false)
+	sources, err := cuda.Sources()
 	if err != nil {
 		return "", err
 	}
-	half, err := cuda.Source(true)
-	if err != nil {
-		return "", err
-	}
-	return emulated.GPU(float, half)
+	return emulated.GPU(sources)
 })
 
 // near compares a column of two CSV files: near FILE FILE COLUMN LIMIT, the largest

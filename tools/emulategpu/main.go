@@ -17,22 +17,14 @@ import (
 )
 
 func main() {
-	dir, err := build()
+	sources, err := cuda.Sources()
+	var dir string
+	if err == nil {
+		dir, err = emulated.GPU(sources)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "emulategpu:", err)
 		os.Exit(1)
 	}
 	fmt.Println(dir)
-}
-
-func build() (dir string, err error) {
-	float, err := cuda.Source(false)
-	if err != nil {
-		return "", err
-	}
-	half, err := cuda.Source(true)
-	if err != nil {
-		return "", err
-	}
-	return emulated.GPU(float, half)
 }

@@ -51,15 +51,13 @@ func newEmulation(t testing.TB) *emulation {
 		t.Skip("no gcc and g++: the kernels of CUDA are not run (install g++)")
 	}
 	build.Do(func() {
-		for _, half := range []bool{false, true} {
-			text, err := Source(half)
+		sources, err := Sources()
+		for _, text := range sources {
 			if err == nil {
 				err = addKernels(text)
 			}
-			if buildFail = err; err != nil {
-				return
-			}
 		}
+		buildFail = err
 	})
 	if buildFail != nil {
 		t.Fatal(buildFail)

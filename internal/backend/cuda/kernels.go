@@ -22,9 +22,9 @@ var (
 	kernelName = regexp.MustCompile(`(extern "C" __global__ void \w+)\(`)
 )
 
-// Source is all kernels as one: common.cuh, then the others by name, which may use
+// source is all kernels as one: common.cuh, then the others by name, which may use
 // those before. With half, maps are bf16, and names end so.
-func Source(half bool) (string, error) {
+func source(half bool) (string, error) {
 	var all strings.Builder
 	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
 	if err != nil {
@@ -41,6 +41,16 @@ func Source(half bool) (string, error) {
 		return all.String(), nil
 	}
 	return kernelName.ReplaceAllString(strings.Replace(all.String(), mapType, "typedef bf16 Map;", 1), "${1}_bf16("), nil
+}
+
+// Sources are the kernels in CUDA C++, for maps of float32 and of bf16.
+func Sources() ([]string, error) {
+	float, err := source(false)
+	if err != nil {
+		return nil, err
+	}
+	half, err := source(true)
+	return []string{float, half}, err
 }
 
 // order puts what others use first.
@@ -64,7 +74,7 @@ func options(architecture string) []string {
 // with the hash of the rest. One that is cut short or was changed is made again; a
 // folder that cannot be used is none.
 func image(folder, architecture, compiler string, half bool, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
-	text, err := Source(half)
+	text, err := source(half)
 	if err != nil {
 		return nil, err
 	}

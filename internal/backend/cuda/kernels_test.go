@@ -18,7 +18,7 @@ func TestKernelsCompile(t *testing.T) {
 		t.Skipf("the kernels are not compiled by NVIDIA's compiler: %v", err)
 	}
 	for _, architecture := range []string{"sm_80", "sm_90", "sm_100", "compute_80", "compute_90", "compute_100", "half"} {
-		text, err := Source(architecture == "half")
+		text, err := source(architecture == "half")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,15 +75,21 @@ extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void*
 	if _, err := os.Stat(path); err == nil {
 		return path, names, nil
 	}
-	if err := compile("g++", all, path+".new", "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off"); err != nil {
+	own, err := os.MkdirTemp("", "effnet-emulation-") // others may be at it too
+	if err != nil {
 		return "", nil, err
 	}
-	return path, names, os.Rename(path+".new", path)
+	defer os.RemoveAll(own)
+	made := filepath.Join(own, "kernels.so")
+	if err := compile("g++", all, made, "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off"); err != nil {
+		return "", nil, err
+	}
+	return path, names, os.Rename(made, path)
 }
 
 // GPU is a folder of libraries that run the kernels of CUDA C++ sources. What was made
 // before is in the temporary folder.
-func GPU(sources ...string) (dir string, err error) {
+func GPU(sources []string) (dir string, err error) {
 	objects := make([]string, len(sources))
 	for i, source := range sources {
 		if objects[i], _, err = Kernels(source); err != nil {
