@@ -96,7 +96,7 @@ const resumeOut = "--out"
 
 // freeKeys are the settings that may differ when a run goes on: its numbers do
 // not depend on them, but for the device's rounding.
-var freeKeys = []string{"out", "name", "workers", "threads", "prefetch", "device", "log-interval", "checkpoint-every", "checkpoint-keep"}
+var freeKeys = []string{"out", "name", "workers", "threads", "prefetch", "device", "precision", "log-interval", "checkpoint-every", "checkpoint-keep"}
 
 // resumedConfig is the configuration of the run in a folder, with those settings
 // of given, from flags, environment and --config, that may differ. Others that
