@@ -84,13 +84,13 @@ func (o Options) Validate() error {
 // Loader: it is valid, and may be changed, until the loop that ranges over the
 // epoch asks for the next one.
 type Batch struct {
-	Images []float32 // [BatchSize, Size, Size, 3], normalised; or Memory's rows; nil with Options.Pixels
-	Pixels []uint8   // [BatchSize, Size, Size, 3], with Options.Pixels; then Mixed is still to be done
-	Labels []int     // [BatchSize]
-	Index  []int     // [BatchSize], the images' indices in the Set
-	Count  int       // images in the batch; what lies beyond is zero
-	Mixed  augment.Mixed
-	Lambda float64 // share of image i's own label; the rest is that of image Count-1-i. 1 if nothing is mixed
+	Images []float32     // [BatchSize, Size, Size, 3], normalised; or Memory's rows; nil with Options.Pixels
+	Pixels []uint8       // [BatchSize, Size, Size, 3], with Options.Pixels; then Mixed is still to be done
+	Labels []int         // [BatchSize]
+	Index  []int         // [BatchSize], the images' indices in the Set
+	Count  int           // images in the batch; what lies beyond is zero
+	Mixed  augment.Mixed // how the images are mixed
+	Lambda float64       // share of image i's own label; the rest is that of image Count-1-i. 1 if nothing is mixed
 
 	errs    []error // [BatchSize]
 	pending sync.WaitGroup

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/backendtest"
+	"effnet/internal/backend/cuda/driver"
 )
 
 func TestBackend(t *testing.T) {
@@ -178,6 +180,17 @@ func TestGatesAreMerged(t *testing.T) {
 	} {
 		if got, want := len(gated(spec.Unfused())), len(spec.Unfused())-spec.fewer; got != want {
 			t.Errorf("%T: %d steps, want %d", spec.Fused, got, want)
+		}
+	}
+}
+
+func TestPeaks(t *testing.T) {
+	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+		b, _ := onCPU(t)
+		b.precision = precision
+		flops, copied, err := b.peaks(64, 4096)
+		if err != nil || !(flops > 0) || !(copied > 0) || math.IsInf(flops+copied, 1) {
+			t.Errorf("%s: %v, %v, %v", precision, flops, copied, err)
 		}
 	}
 }

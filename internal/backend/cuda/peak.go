@@ -12,16 +12,18 @@ import (
 // Peaks measures the floating-point operations a second of a large matrix product in
 // the backend's precision, and the bytes a second, read and written, of a large copy.
 // It allocates up to 1.5 GiB for a moment.
-func (b *Backend) Peaks() (flops, copied float64, err error) {
-	const side, values = 8192, 128 << 20
+func (b *Backend) Peaks() (flops, copied float64, err error) { return b.peaks(8192, 128<<20) }
+
+// peaks is Peaks of matrices of side x side and of a copy of so many values.
+func (b *Backend) peaks(side, values int) (flops, copied float64, err error) {
 	half := b.precision == driver.BF16
 	seconds, err := b.time(backend.MatMul{M: side, N: side, K: side, TransA: true}, []bool{half, half, false})
 	if err != nil {
 		return 0, 0, err
 	}
-	flops = 2 * float64(side) * float64(side) * float64(side) / seconds
+	flops = 2 * math.Pow(float64(side), 3) / seconds
 	seconds, err = b.time(backend.Copy{N: values}, []bool{false, false})
-	return flops, 2 * 4 * values / seconds, err
+	return flops, float64(2*4*values) / seconds, err
 }
 
 // time is the seconds of the fastest of a few runs of a Spec, on random values: a GPU
