@@ -99,14 +99,14 @@ func runDoctor(ctx context.Context, w io.Writer, opts doctorOptions) error {
 func (d *diagnosis) addCUDA(ctx context.Context, reference []float32) error {
 	c := device{Name: "cuda"}
 	var missing []string
-	c.Has, missing = cuda.Libraries()
+	c.Has, missing = cuda.Found()
 	d.Repair = append(d.Repair, missing...)
 	b, err := cuda.Open("fp32")
 	if err == nil {
 		defer b.Close()
 		var card string
 		if card, err = b.Describe(); err == nil {
-			c.Has = append(c.Has, card)
+			c.Has = append(c.Has, fmt.Sprintf("using %s; EFFNET_CUDA_DEVICE names another", card))
 			err = c.examine(ctx, b, reference)
 		}
 	}

@@ -55,7 +55,7 @@ func TestScripts(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			switch name {
 			case "cuda": // a real one
-				found, missing := cuda.Libraries()
+				found, missing := cuda.Found()
 				return len(found) > 0 && len(missing) == 0, nil
 			case "emulated":
 				return canEmulate(), nil

@@ -55,9 +55,9 @@ func Memory() (int64, error) {
 	return free, errors.Join(err, d.Close())
 }
 
-// Libraries says what was found of CUDA, and what to do about the rest: lines for
-// people.
-func Libraries() (found, missing []string) {
+// Found says what was found of CUDA, libraries and GPUs, and what is missing and what to
+// do about it: lines for people.
+func Found() (found, missing []string) {
 	all := driver.Find()
 	for _, l := range []*driver.Library{&all.Driver, &all.NVRTC, &all.CublasLt} {
 		if err := l.Err(); err != nil {
@@ -68,6 +68,13 @@ func Libraries() (found, missing []string) {
 		} else {
 			found = append(found, fmt.Sprintf("%s for CUDA %s, %s", l.Name, l.Version, l.Path))
 		}
+	}
+	gpus, err := driver.GPUs(all)
+	if err != nil && all.Driver.Err() == nil {
+		missing = append(missing, err.Error())
+	}
+	for i, g := range gpus {
+		found = append(found, fmt.Sprintf("GPU %d: %s, %.1f GiB", i, g.Name, gib(g.Memory)))
 	}
 	return found, missing
 }

@@ -75,31 +75,74 @@ func Open(libraries *Libraries) (d *Device, err error) {
 	return d, nil
 }
 
-// find takes hold of the GPU and reads what it is.
-func (d *Device) find() error {
+// GPU is one of a machine.
+type GPU struct {
+	Name   string
+	Memory int64 // bytes
+}
+
+// GPUs lists those that the driver finds, by their numbers.
+func GPUs(libraries *Libraries) ([]GPU, error) {
+	if err := libraries.Driver.Err(); err != nil {
+		return nil, err
+	}
+	c, err := bindCUDA(&libraries.Driver)
+	if err != nil {
+		return nil, err
+	}
+	count, err := c.count()
+	all := make([]GPU, count)
+	for i := range all {
+		var handle int32
+		if err := c.deviceGet.call(uintptr(unsafe.Pointer(&handle)), uintptr(i)); err != nil {
+			return nil, err
+		}
+		if all[i].Name, err = c.name(handle); err != nil {
+			return nil, err
+		}
+		if err := c.deviceTotalMem.call(uintptr(unsafe.Pointer(&all[i].Memory)), uintptr(handle)); err != nil {
+			return nil, err
+		}
+	}
+	return all, err
+}
+
+// count is how many GPUs there are; none is an error.
+func (c *cuda) count() (int, error) {
 	var count int32
-	err := d.cuda.init.call(0)
+	err := c.init.call(0)
 	if err == nil {
-		err = d.cuda.deviceGetCount.call(uintptr(unsafe.Pointer(&count)))
+		err = c.deviceGetCount.call(uintptr(unsafe.Pointer(&count)))
 	}
 	var e *Error
 	if errors.As(err, &e) && e.Code == noDevice || err == nil && count == 0 {
-		return errors.New("the driver finds no GPU (is it in the machine, and nvidia-smi lists it?)")
+		return 0, errors.New("the driver finds no GPU (is it in the machine, and nvidia-smi lists it?)")
 	}
+	return int(count), err
+}
+
+func (c *cuda) name(handle int32) (string, error) {
+	name := make([]byte, 256)
+	err := c.deviceGetName.call(uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), uintptr(handle))
+	return text(&name[0]), err
+}
+
+// find takes hold of the GPU and reads what it is.
+func (d *Device) find() error {
+	count, err := d.cuda.count()
 	if err != nil {
 		return err
 	}
 	number := 0
 	if text := os.Getenv(DeviceEnv); text != "" {
-		if number, err = strconv.Atoi(text); err != nil || number < 0 || number >= int(count) {
+		if number, err = strconv.Atoi(text); err != nil || number < 0 || number >= count {
 			return fmt.Errorf("%s is %s: there are %d GPUs, from 0", DeviceEnv, text, count)
 		}
 	}
 	if err := d.cuda.deviceGet.call(uintptr(unsafe.Pointer(&d.number)), uintptr(number)); err != nil {
 		return err
 	}
-	name := make([]byte, 256)
-	if err := d.cuda.deviceGetName.call(uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), uintptr(d.number)); err != nil {
+	if d.name, err = d.cuda.name(d.number); err != nil {
 		return err
 	}
 	var major, minor int32
@@ -109,7 +152,7 @@ func (d *Device) find() error {
 	if err := d.cuda.deviceGetAttr.call(uintptr(unsafe.Pointer(&minor)), attributeMinor, uintptr(d.number)); err != nil {
 		return err
 	}
-	d.name, d.arch = text(&name[0]), fmt.Sprintf("sm_%d%d", major, minor)
+	d.arch = fmt.Sprintf("sm_%d%d", major, minor)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import "unsafe"
 type cuda struct {
 	getErrorName, init                                       entry
 	deviceGetCount, deviceGet, deviceGetName, deviceGetAttr  entry
+	deviceTotalMem                                           entry
 	primaryCtxRetain, primaryCtxRelease, ctxSetCurrent       entry
 	memGetInfo, memAlloc, memFree, memHostAlloc, memFreeHost entry
 	memcpyHtoD, memcpyDtoH, memcpyDtoD, memsetD8             entry
@@ -30,6 +31,7 @@ func bindCUDA(l *Library) (*cuda, error) {
 		{"cuDeviceGet", &c.deviceGet},
 		{"cuDeviceGetName", &c.deviceGetName},
 		{"cuDeviceGetAttribute", &c.deviceGetAttr},
+		{"cuDeviceTotalMem_v2", &c.deviceTotalMem},
 		// cuCtxCreate is another function in CUDA 13 than in 12; the device's
 		// primary context, which cuBLASLt uses too, is had the same way in both.
 		{"cuDevicePrimaryCtxRetain", &c.primaryCtxRetain},

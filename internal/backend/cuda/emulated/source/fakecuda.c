@@ -115,6 +115,7 @@ int cuInit(unsigned flags) {
 int cuDeviceGetCount(int* n) { CALL; *n = 1; return 0; }
 int cuDeviceGet(int* d, int i) { CALL; *d = i; return 0; }
 int cuDeviceGetName(char* name, int n, int d) { CALL; snprintf(name, n, "Fake GPU"); return 0; }
+int cuDeviceTotalMem_v2(size_t* n, int d) { CALL; *n = 2l << 30; return 0; }
 int cuDeviceGetAttribute(int* v, int a, int d) { CALL; *v = a == 75 ? 9 : a == 76 ? 0 : -1; return 0; }
 int cuDevicePrimaryCtxRetain(void** c, int d) { CALL; left++; *c = (void*)1; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int d) { left--; CALL; return 0; }
