@@ -142,12 +142,12 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	}
 
 	if opts.Profile || opts.Kernels {
-		if r.Peaks, err = measurePeaks(b); err != nil {
+		if r.Peaks, err = measurePeaks(ctx, b, opts.Precision); err != nil {
 			return err
 		}
 	}
 	if opts.Profile {
-		if r.Profiled, err = s.profiled(*r.Peaks); err != nil {
+		if r.Profiled, err = s.profiled(ctx, *r.Peaks); err != nil {
 			return err
 		}
 		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks); err != nil {

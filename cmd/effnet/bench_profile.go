@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -10,7 +11,6 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
-	"effnet/internal/backend/cuda"
 	"effnet/internal/model"
 )
 
@@ -20,14 +20,19 @@ type peaks struct {
 	Copy  float64 `json:"copy_bytes_sec"` // from memory to memory, read and written
 }
 
-func measurePeaks(b backend.Backend) (*peaks, error) {
-	if gpu, ok := b.(*cuda.Backend); ok {
-		flops, bandwidth, err := gpu.Peaks()
-		return &peaks{FLOPS: flops, Copy: bandwidth}, err
+func measurePeaks(ctx context.Context, b backend.Backend, precision string) (*peaks, error) {
+	if host, ok := b.(*cpu.Backend); ok {
+		bandwidth, err := host.CopyBandwidth()
+		return &peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
 	}
-	host := b.(*cpu.Backend)
-	bandwidth, err := host.CopyBandwidth()
-	return &peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
+	const side, values = 8192, 128 << 20
+	half := precision == "bf16"
+	product, err := timeSpec(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []bool{half, half, false})
+	if err != nil {
+		return nil, err
+	}
+	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]bool, 2))
+	return &peaks{FLOPS: 2 * math.Pow(side, 3) / product, Copy: 2 * 4 * values / copied}, err
 }
 
 // work is the time of some launches and what they asked of the machine.
@@ -71,13 +76,13 @@ type profiled struct {
 	Peaks   peaks `json:"peaks"`        // of the threads that it runs on
 }
 
-func (s *benchmark) profiled(all peaks) (*profiled, error) {
+func (s *benchmark) profiled(ctx context.Context, all peaks) (*profiled, error) {
 	if s.training != nil {
 		return &profiled{1, s.batch, s.batch, all}, nil
 	}
 	b, workers, large, small := s.inference.Work()
 	if workers > 1 {
-		one, err := measurePeaks(b)
+		one, err := measurePeaks(ctx, b, "fp32")
 		if err != nil {
 			return nil, err
 		}

@@ -141,21 +141,27 @@ func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) 
 	if cfg.EMA > 0 {
 		slots++
 	}
+	if cfg.Device == "cuda" {
+		return p.onGPU(cfg, optimizer, slots)
+	}
+	value := int64(1)
+	if cfg.REProb > 0 { // float32 instead of pixels
+		value = 4
+	}
+	const arrive = 2 // see train.Input
+	p.ahead = value * int64(cfg.Prefetch+1+arrive) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
 	var err error
 	p.arena, p.weights, err = model.Memory(arch, p.frozen, cfg.BatchSize, slots)
-	if cfg.Device != "cuda" || err != nil {
-		value := int64(1)
-		if cfg.REProb > 0 { // float32 instead of pixels
-			value = 4
-		}
-		const arrive = 2 // see train.Input
-		p.ahead = value * int64(cfg.Prefetch+1+arrive) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
-		return p, err
-	}
+	return p, err
+}
+
+// onGPU is p with the memory that it takes of a GPU.
+func (p plan) onGPU(cfg config.Config, optimizer optim.Options, slots int) (plan, error) {
 	gpu := cuda.NewPlanner(cfg.Precision)
-	options := train.Options{Arch: arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}}
+	options := train.Options{Arch: p.arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}}
 	options.TrainLoader.Erase.Prob = cfg.REProb
-	err = train.Allocate(gpu, options)
+	err := train.Allocate(gpu, options)
+	p.weights = scale.Count(p.arch).Params * 4 * int64(2+slots)
 	p.arena = gpu.Bytes() - p.weights
 	return p, err
 }

@@ -488,7 +488,7 @@ func refPixels(s Pixels, v [][]float32) {
 		switch {
 		case n >= count:
 			v[3][k] = 0
-		case s.Within(mix, i):
+		case s.within(mix, i):
 			v[3][k] = at(count-1-n, i)
 		case mix[2] == 0:
 			v[3][k] = at(n, i)

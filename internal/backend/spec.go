@@ -311,8 +311,8 @@ func (s Pixels) Sizes() []int {
 	return []int{(s.values() + 3) / 4, 3 * 256, 7, s.values()}
 }
 
-// Within says whether value i of an image is in mix's box.
-func (s Pixels) Within(mix []float32, i int) bool {
+// within says whether value i of an image is in mix's box.
+func (s Pixels) within(mix []float32, i int) bool {
 	x, y := float32(i/3%s.Side), float32(i/3/s.Side)
 	return mix[3] <= x && x < mix[5] && mix[4] <= y && y < mix[6]
 }

@@ -5,13 +5,13 @@ import (
 	"effnet/internal/data"
 )
 
-// An Input brings a loader's batches to a device, where a pass reads them. There are
-// two places for them to arrive, so that a batch may come while the device computes
-// with the one before it.
+// An Input brings a loader's batches to a device, where a pass reads them. A training
+// pass's has two places for them to arrive, so that a batch may come while the device
+// computes with the one before it.
 type Input struct {
 	backend backend.Backend
 	pixels  bool
-	places  [2]arrival
+	places  []arrival
 	next    int // place of the next batch
 }
 
@@ -24,10 +24,14 @@ type arrival struct {
 	loading *backend.Sequence // of load
 }
 
-// NewInput returns the Input of a pass that reads images and, unless there are none,
-// targets, in batches of a loader with these options.
+// NewInput returns the Input of a pass that reads images and, in training, targets, in
+// batches of a loader with these options.
 func NewInput(b backend.Backend, opt data.Options, images, targets backend.View) (*Input, error) {
-	in := &Input{backend: b, pixels: opt.Pixels}
+	in := &Input{backend: b, pixels: opt.Pixels, places: make([]arrival, 1)}
+	training := targets.Buffer != nil
+	if training {
+		in.places = make([]arrival, 2)
+	}
 	var table backend.View
 	if in.pixels {
 		values, err := opt.Normalised()
@@ -49,7 +53,7 @@ func NewInput(b backend.Backend, opt data.Options, images, targets backend.View)
 		} else {
 			p.images, err = p.addCopy(b, images)
 		}
-		if err == nil && targets.Buffer != nil {
+		if err == nil && training {
 			p.targets, err = p.addCopy(b, targets)
 		}
 		if err != nil {
@@ -91,8 +95,8 @@ func (p *arrival) add(b backend.Backend, spec backend.Spec, operands ...backend.
 	return err
 }
 
-// Stage brings a batch, and targets where there are any, to the device. The batch
-// before the last must have been computed with.
+// Stage brings a batch, and targets in training, to the device. What was staged as many
+// batches ago as there are places must have been computed with.
 func (in *Input) Stage(batch *data.Batch, targets []float32) error {
 	p := &in.places[in.next]
 	bytes := batch.Pixels
@@ -118,14 +122,14 @@ func (in *Input) Stage(batch *data.Batch, targets []float32) error {
 // Take makes the batch that was staged last what the pass reads.
 func (in *Input) Take() error {
 	err := in.places[in.next].loading.Run()
-	in.next = 1 - in.next
+	in.next = (in.next + 1) % len(in.places)
 	return err
 }
 
 // Retake makes the batch before the last that was taken what the pass reads.
 func (in *Input) Retake() error { return in.places[in.next].loading.Run() }
 
-// Load is Stage and Take, for a pass without targets.
+// Load is Stage and Take, for a pass without targets whose last results were read.
 func (in *Input) Load(batch *data.Batch) error {
 	if err := in.Stage(batch, nil); err != nil {
 		return err

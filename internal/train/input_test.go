@@ -17,6 +17,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/data"
+	"effnet/internal/scale"
 )
 
 // coloured is a set of images of random pixels, of two classes.
@@ -47,6 +48,21 @@ func coloured(t *testing.T, n, size int) *data.Set {
 		t.Fatal(err)
 	}
 	return set
+}
+
+// small is b0 of two classes at 32 px, and how its images are read, three at a time.
+func small(t *testing.T) (scale.Arch, data.Options) {
+	t.Helper()
+	arch, err := scale.Variant("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch.Resolution, arch.Classes = 32, 2
+	return arch, data.Options{
+		Pipeline: data.Pipeline{Size: 32, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1},
+			Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57}},
+		BatchSize: 3, Workers: 1,
+	}
 }
 
 // What a pass reads is what a loader of float32 yields, to the bit, whether pixels or

@@ -17,7 +17,6 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/optim"
 	"effnet/internal/report"
-	"effnet/internal/scale"
 )
 
 // late is a CPU whose readers are never ready before they are waited for, as a GPU's
@@ -40,22 +39,14 @@ func (r lateReader) Take(dst []float32) error     { *r.taken = true; return r.Re
 // trainedFiles are the files that a training leaves, and its error.
 func trainedFiles(t *testing.T, b backend.Backend, set *data.Set, change func(*Options)) (map[string][]byte, error) {
 	t.Helper()
-	arch, err := scale.Variant("b0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	arch.Resolution, arch.Classes = 32, 2
-	reading := data.Options{
-		Pipeline: data.Pipeline{Size: 32, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1},
-			Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57}},
-		BatchSize: 4, Workers: 1, Shuffle: true, DropLast: true,
-	}
+	arch, reading := small(t)
+	reading.BatchSize, reading.Shuffle, reading.DropLast = 4, true, true
 	opt := Options{Arch: arch, Epochs: 2, BatchSize: 4, Optimizer: optim.Options{Rule: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1e-3}, EMA: 0.9, Schedule: "constant", PeakLR: 0.01,
 		LogInterval: 2, Every: Every{Steps: 3}, Out: t.TempDir(), TrainLoader: reading, EvalLoader: reading}
 	opt.EvalLoader.Shuffle = false
 	opt.Preprocess = checkpoint.Preprocess{Resolution: 32, Crop: string(augment.CropTimm), CropPct: 1, Interpolation: string(augment.Bilinear), Mean: reading.Mean, Std: reading.Std}
 	change(&opt)
-	_, err = Run(context.Background(), b, opt, set, set, report.NewLog(io.Discard, nil, 0, true))
+	_, err := Run(context.Background(), b, opt, set, set, report.NewLog(io.Discard, nil, 0, true))
 	files := map[string][]byte{}
 	for _, name := range []string{"last.safetensors", "last-ema.safetensors", "diverged.safetensors"} {
 		if text, err := os.ReadFile(filepath.Join(opt.Out, name)); err == nil {

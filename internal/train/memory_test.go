@@ -7,10 +7,8 @@ import (
 
 	"effnet/internal/augment"
 	"effnet/internal/backend/cuda"
-	"effnet/internal/data"
 	"effnet/internal/optim"
 	"effnet/internal/report"
-	"effnet/internal/scale"
 )
 
 // Allocate makes what a run makes, of pixels and of erased images.
@@ -22,15 +20,7 @@ func TestAllocateIsARuns(t *testing.T) {
 
 func allocated(t *testing.T, erase augment.Erase) {
 	t.Helper()
-	arch, err := scale.Variant("b0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	arch.Resolution, arch.Classes = 32, 2
-	reading := data.Options{
-		Pipeline:  data.Pipeline{Size: 32, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}, Std: [3]float64{1, 1, 1}},
-		BatchSize: 3, Workers: 1,
-	}
+	arch, reading := small(t)
 	opt := Options{Arch: arch, Epochs: 1, BatchSize: 3, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.9, Schedule: "constant", Out: t.TempDir(), TrainLoader: reading, EvalLoader: reading}
 	opt.TrainLoader.Erase = erase
 	planned, taken := cuda.NewPlanner("bf16"), cuda.NewPlanner("bf16")

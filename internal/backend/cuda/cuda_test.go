@@ -2,7 +2,6 @@ package cuda
 
 import (
 	"errors"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/backendtest"
-	"effnet/internal/backend/cuda/driver"
 )
 
 func TestBackend(t *testing.T) {
@@ -180,17 +178,6 @@ func TestGatesAreMerged(t *testing.T) {
 	} {
 		if got, want := len(gated(spec.Unfused())), len(spec.Unfused())-spec.fewer; got != want {
 			t.Errorf("%T: %d steps, want %d", spec.Fused, got, want)
-		}
-	}
-}
-
-func TestPeaks(t *testing.T) {
-	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
-		b, _ := onCPU(t)
-		b.precision = precision
-		flops, copied, err := b.peaks(64, 4096)
-		if err != nil || !(flops > 0) || !(copied > 0) || math.IsInf(flops+copied, 1) {
-			t.Errorf("%s: %v, %v, %v", precision, flops, copied, err)
 		}
 	}
 }
