@@ -32,7 +32,7 @@ func measurePeaks(ctx context.Context, b backend.Backend, precision string) (*pe
 		return nil, err
 	}
 	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]bool, 2))
-	return &peaks{FLOPS: 2 * math.Pow(side, 3) / product, Copy: 2 * 4 * values / copied}, err
+	return &peaks{FLOPS: 2 * side * side * side / product, Copy: 2 * 4 * values / copied}, err
 }
 
 // work is the time of some launches and what they asked of the machine.
