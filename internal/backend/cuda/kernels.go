@@ -64,9 +64,10 @@ func order(names []string) []string {
 	return first
 }
 
-// options are NVRTC's.
+// options are NVRTC's. Before CUDA 13.2 a lambda with an auto parameter is a device function
+// only if everything is one by default.
 func options(architecture string) []string {
-	return []string{"--gpu-architecture=" + architecture, "--std=c++17", "--fmad=true"}
+	return []string{"--gpu-architecture=" + architecture, "--std=c++17", "--fmad=true", "--device-as-default-execution-space"}
 }
 
 // image is the kernels compiled for an architecture, from the cache folder if they
