@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"effnet/internal/backend"
@@ -316,32 +317,92 @@ func Run(b backend.Backend, spec backend.Spec, operands [][]float32) ([][]float3
 	return got, nil
 }
 
-// Test runs the suite: every operand of every Spec after the launch, inputs
-// included, within a relative error (norm of the difference over norm) of tol.
+// Test runs the suite, a subtest for each type of Spec: every operand after the launch,
+// inputs included, within a relative error (norm of the difference over norm) of tol.
 func Test(t *testing.T, b backend.Backend, tol float64) {
-	for i, spec := range Specs() {
-		name := fmt.Sprintf("%T%+v", spec, spec)
+	Each(t, b, Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
 		want := Operands(spec, uint64(i))
 		got, err := Run(b, spec, want)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%T%+v: %v", spec, spec, err)
+			return 0
+		}
+		return Compare(t, spec, got, want, tol)
+	})
+	t.Run("guard", func(t *testing.T) { testGuard(t, b) })
+	t.Run("operands", func(t *testing.T) {
+		if _, err := b.Compile(backend.Add{N: 3}); err == nil {
+			t.Error("an addition without operands is compiled")
+		}
+	})
+}
+
+// Each calls check with every Spec and its number, in a subtest for each type of Spec,
+// which logs how many there were and the largest of the errors that check returns.
+// Once the backend has failed for good, what is left is not run, and fails.
+func Each(t *testing.T, b backend.Backend, specs []backend.Spec, check func(t *testing.T, i int, spec backend.Spec) (relError float64)) {
+	t.Helper()
+	var types []string
+	byType := map[string][]int{}
+	for i, spec := range specs {
+		name := fmt.Sprintf("%T", spec)
+		if byType[name] == nil {
+			types = append(types, name)
+		}
+		byType[name] = append(byType[name], i)
+	}
+	for _, name := range types {
+		t.Run(name, func(t *testing.T) {
+			worst := 0.0
+			for n, i := range byType[name] {
+				if err := b.Sync(); err != nil {
+					t.Fatalf("%d of %d cases were not run: %v", len(byType[name])-n, len(byType[name]), err)
+				}
+				worst = max(worst, check(t, i, specs[i]))
+			}
+			t.Logf("%d cases, the largest relative error is %.2g", len(byType[name]), worst)
+		})
+	}
+}
+
+// Compare computes the operands of a Spec by the reference, in place, and reports each
+// operand of got that is farther than tol from it, with the first values that differ.
+// It returns the largest relative error.
+func Compare(t *testing.T, spec backend.Spec, got, want [][]float32, tol float64) (worst float64) {
+	t.Helper()
+	if err := backend.Reference(spec, want); err != nil {
+		t.Fatal(err)
+	}
+	for o := range want {
+		e := RelError(got[o], want[o])
+		if !(e <= tol) {
+			t.Errorf("%T%+v: operand %d of %d: relative error %.2g, at most %.2g is allowed; %s", spec, spec, o, len(want), e, tol, differences(got[o], want[o], tol))
+		}
+		if e > worst || e != e {
+			worst = e
+		}
+	}
+	return worst
+}
+
+// differences names the first values that differ by more than tol of the largest.
+func differences(got, want []float32, tol float64) string {
+	const most = 4
+	largest := 0.0
+	for _, w := range want {
+		largest = max(largest, math.Abs(float64(w)))
+	}
+	var text strings.Builder
+	count := 0
+	for i, w := range want {
+		if d := math.Abs(float64(got[i]) - float64(w)); d <= tol*largest {
 			continue
 		}
-		if err := backend.Reference(spec, want); err != nil {
-			t.Fatal(err)
-		}
-		for o := range want {
-			if e := RelError(got[o], want[o]); !(e <= tol) {
-				t.Errorf("%s: operand %d: relative error %.2g", name, o, e)
-			}
+		if count++; count <= most {
+			fmt.Fprintf(&text, " [%d] %v, want %v;", i, got[i], w)
 		}
 	}
-	testGuard(t, b)
-	for _, spec := range []backend.Spec{backend.Add{N: 3}} {
-		if _, err := b.Compile(spec); err == nil {
-			t.Errorf("Compile(%T) without operands did not fail", spec)
-		}
-	}
+	return fmt.Sprintf("%d of %d values differ:%s", count, len(want), text.String())
 }
 
 // testGuard checks Guard, and that rules change nothing after it.

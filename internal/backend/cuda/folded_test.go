@@ -34,33 +34,32 @@ func pools(spec backend.Spec) (alone, beside bool) {
 	return false, false
 }
 
-// The folded Specs with bf16 maps and weights: maps are bf16, means and logits not,
-// and both nearly the reference's.
+// The folded Specs with bf16 maps and weights.
 func TestHalfFolded(t *testing.T) {
 	b, _ := onCPU(t)
 	b.precision = driver.BF16
+	testHalfFolded(t, b, 5)
+}
+
+// testHalfFolded runs one of every so many folded Specs with bf16 maps and weights: maps
+// are bf16, means and logits not, and both nearly the reference's.
+func testHalfFolded(t *testing.T, b *Backend, every int) {
+	t.Helper()
 	const limit = 1. / 32
-	for i, spec := range backendtest.Specs() {
-		if !prepares(spec) || i%5 > 0 {
-			continue
+	backendtest.Each(t, b, backendtest.Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
+		if !prepares(spec) || i%every > 0 {
+			return 0
 		}
 		want := backendtest.Operands(spec, uint64(i))
 		got, half := runHalf(t, b, spec, want, false)
-		if err := backend.Reference(spec, want); err != nil {
-			t.Fatal(err)
-		}
 		_, linear := spec.(backend.Linear)
 		alone, beside := pools(spec)
 		last := len(want) - 1
 		if half[last] == (alone || beside || linear) || beside && !half[last-1] {
 			t.Errorf("%T%+v: operands that are bf16: %v", spec, spec, half)
 		}
-		for o := range want {
-			if e := backendtest.RelError(got[o], want[o]); !(e <= limit) {
-				t.Errorf("%T%+v: operand %d: relative error %.2g", spec, spec, o, e)
-			}
-		}
-	}
+		return backendtest.Compare(t, spec, got, want, limit)
+	})
 }
 
 // launched are the kernels that run launches.

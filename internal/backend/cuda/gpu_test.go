@@ -38,6 +38,13 @@ func TestGPU(t *testing.T) {
 	backendtest.Test(t, gpu(t, driver.FP32), 2e-5)
 }
 
+// The suite with bf16 maps.
+func TestGPUHalf(t *testing.T) {
+	b := gpu(t, driver.BF16)
+	t.Run("maps", func(t *testing.T) { testHalf(t, b) })
+	t.Run("folded", func(t *testing.T) { testHalfFolded(t, b, 1) })
+}
+
 // A network trains on the GPU as on the CPU; with coarser products, nearly so.
 func TestGPUTrainsAsTheCPU(t *testing.T) {
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 2e-2, driver.BF16: 0.15} {
