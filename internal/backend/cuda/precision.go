@@ -155,8 +155,10 @@ func (b *Backend) uploadHalf(dst driver.Pointer, src []float32) error {
 	raw := make([]byte, 2*len(src))
 	for i, v := range src {
 		u := math.Float32bits(v)
-		if v == v { // to the nearest, ties to even
-			u += 0x7fff + u>>16&1
+		if v == v {
+			u += 0x7fff + u>>16&1 // to the nearest, ties to even
+		} else {
+			u |= 1 << 22 // a NaN whose payload is in the lower half would become infinite
 		}
 		raw[2*i], raw[2*i+1] = byte(u>>16), byte(u>>24)
 	}

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"testing"
 
@@ -98,6 +99,34 @@ func testHalf(t *testing.T, b *Backend) {
 	})
 	if checked[true] < 100 || checked[false] < 100 {
 		t.Errorf("%v Specs were checked", checked)
+	}
+}
+
+// Every float32 goes to a bf16 map as the nearest value there, ties to even, and a NaN
+// stays one, whatever its payload.
+func TestUploadHalf(t *testing.T) {
+	b, _ := onCPU(t)
+	var values, want []float32
+	for _, c := range [][2]uint32{
+		{0x3f800000, 0x3f800000}, {0x3f808000, 0x3f800000}, {0x3f818000, 0x3f820000}, {0x3f808001, 0x3f810000},
+		{0x7f7fffff, 0x7f800000}, {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000}, {0x80000001, 0x80000000},
+		{0x7f800001, 0x7fc00000}, {0x7f80ffff, 0x7fc00000}, {0xff800001, 0xffc00000}, {0x7fffffff, 0x7fff0000}, {0x7fc00000, 0x7fc00000},
+	} {
+		values, want = append(values, math.Float32frombits(c[0])), append(want, math.Float32frombits(c[1]))
+	}
+	v, err := backend.NewView(b, len(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Half = true
+	got := make([]float32, len(values))
+	if err := errors.Join(b.Upload(v, values), b.Download(got, v)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range got {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Errorf("%08x becomes %08x, want %08x", math.Float32bits(values[i]), math.Float32bits(got[i]), math.Float32bits(want[i]))
+		}
 	}
 }
 
