@@ -34,7 +34,8 @@ type Device struct {
 	name    string
 	arch    string
 	modules []uintptr
-	staging staging
+	staging staging // of Upload and Download
+	arrival staging // of Stage, which must not wait for what the others copy
 
 	recording bool
 
@@ -56,7 +57,7 @@ func Open(libraries *Libraries) (d *Device, err error) {
 		}
 	}
 	d = &Device{}
-	d.staging.device = d
+	d.staging.device, d.arrival.device = d, d
 	if d.cuda, err = bindCUDA(&libraries.Driver); err != nil {
 		return nil, err
 	}
@@ -168,8 +169,10 @@ func (d *Device) prepare() error {
 	if err := d.do(&d.cuda.streamCreate, uintptr(unsafe.Pointer(&d.copies)), streamNonBlocking); err != nil {
 		return err
 	}
-	if err := d.staging.open(stagingBytes); err != nil {
-		return err
+	for _, s := range []*staging{&d.staging, &d.arrival} {
+		if err := s.open(stagingBytes); err != nil {
+			return err
+		}
 	}
 	if err := d.do(&d.lt.create, uintptr(unsafe.Pointer(&d.blas))); err != nil {
 		return err
@@ -226,7 +229,7 @@ func (d *Device) Close() (err error) {
 	free(&workspace, &d.cuda.memFree)
 	d.workspace = 0
 	free(&d.blas, &d.lt.destroy)
-	err = errors.Join(err, d.staging.close())
+	err = errors.Join(err, d.staging.close(), d.arrival.close())
 	for i := range d.modules {
 		free(&d.modules[i], &d.cuda.moduleUnload)
 	}

@@ -94,7 +94,7 @@ func TestDevice(t *testing.T) {
 func smallStaging(t *testing.T, d *Device) int {
 	t.Helper()
 	const n = stagingParts * 1024
-	if err := errors.Join(d.staging.close(), d.staging.open(n)); err != nil {
+	if err := errors.Join(d.staging.close(), d.staging.open(n), d.arrival.close(), d.arrival.open(n)); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -21,33 +21,33 @@ func (d *Device) Free(p Pointer) error { return d.do(&d.cuda.memFree, uintptr(p)
 // may change; the copy may still be under way. It waits only for room in the
 // pinned memory that the bytes pass through.
 func (d *Device) Upload(dst Pointer, src []byte) error {
-	_, err := d.upload(dst, src, d.stream)
+	_, err := d.upload(dst, src, &d.staging, d.stream)
 	return err
 }
 
 // Stage is Upload beside what is queued, which must not use what is at dst. What is
 // queued later comes after the copy.
 func (d *Device) Stage(dst Pointer, src []byte) error {
-	last, err := d.upload(dst, src, d.copies)
+	last, err := d.upload(dst, src, &d.arrival, d.copies)
 	if err != nil || last == 0 {
 		return err
 	}
 	return d.do(&d.cuda.streamWaitEvent, d.stream, last, 0)
 }
 
-// upload queues copies on a stream and returns the event of the last, which belongs to
-// the staging memory.
-func (d *Device) upload(dst Pointer, src []byte, stream uintptr) (last uintptr, err error) {
+// upload queues copies on a stream, through the stream's own staging memory, and returns
+// the event of the last, which belongs to that memory.
+func (d *Device) upload(dst Pointer, src []byte, staging *staging, stream uintptr) (last uintptr, err error) {
 	if err := d.outsideRecord("upload"); err != nil {
 		return 0, err
 	}
 	for len(src) > 0 {
-		s, err := d.staging.take(min(len(src), d.staging.chunk()))
+		s, err := staging.take(min(len(src), staging.chunk()))
 		if err != nil {
 			return 0, err
 		}
-		n := copy(d.staging.bytes[s.start:s.end], src)
-		if err := d.staging.queue(s, stream, &d.cuda.memcpyHtoD, uintptr(dst), d.staging.at(s), uintptr(n), stream); err != nil {
+		n := copy(staging.bytes[s.start:s.end], src)
+		if err := staging.queue(s, stream, &d.cuda.memcpyHtoD, uintptr(dst), staging.at(s), uintptr(n), stream); err != nil {
 			return 0, err
 		}
 		dst, src, last = dst+Pointer(n), src[n:], s.event

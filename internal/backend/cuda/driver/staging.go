@@ -12,9 +12,10 @@ const (
 	stagingEvents = 64  // parts that can be under way
 )
 
-// staging is pinned host memory, used round and round, that all copies between
-// host and device pass through: from there the GPU copies by itself, at the
-// bus's full rate, while the host goes on.
+// staging is pinned host memory, used round and round, that the copies of one stream
+// between host and device pass through: from there the GPU copies by itself, at the
+// bus's full rate, while the host works. A part is used again when its copy is done,
+// which is when all is done that was queued on the stream before it.
 type staging struct {
 	device *Device
 	memory unsafe.Pointer // C's
