@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
@@ -128,14 +128,12 @@ func (s *benchmark) profile(runs int, p peaks) (byOp, byLayer []work, err error)
 func (s *benchmark) timeUpdate(runs int) (float64, error) {
 	best := math.Inf(1)
 	for range runs {
-		start := time.Now()
-		if _, err := s.update.Step(learningRate); err != nil {
+		var failed error
+		seconds, err := backend.Time(s.backend, func() { _, failed = s.update.Step(learningRate) })
+		if err := errors.Join(failed, err); err != nil {
 			return 0, err
 		}
-		if err := s.backend.Sync(); err != nil {
-			return 0, err
-		}
-		best = min(best, time.Since(start).Seconds())
+		best = min(best, seconds[0])
 	}
 	return best, nil
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
@@ -192,17 +191,17 @@ func timeSpec(ctx context.Context, b backend.Backend, spec backend.Spec, half []
 	if err != nil {
 		return 0, err
 	}
+	program.All()
 	fastest := math.Inf(1)
 	for range timedRuns {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		start := time.Now()
-		program.All()
-		if err := b.Sync(); err != nil {
+		seconds, err := backend.Time(b, program.Run)
+		if err != nil {
 			return 0, err
 		}
-		fastest = min(fastest, time.Since(start).Seconds())
+		fastest = min(fastest, seconds[0])
 	}
 	return fastest, nil
 }

@@ -5,6 +5,7 @@ package backend
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 )
 
@@ -71,6 +72,32 @@ type Recorder interface {
 	Backend
 	// Record returns what run launches, without doing it. run does nothing else.
 	Record(run func()) (Launch, error)
+}
+
+// Timer is a Backend that knows how long its launches take.
+type Timer interface {
+	Backend
+	// Time launches each of some launches once, in order, and returns how long each took
+	// by the device's clock, in seconds. It waits for them.
+	Time(launches []Launch) ([]float64, error)
+}
+
+// Time is b's Timer, if it is one; else it waits for each launch by itself, and the time
+// until then is the launch's.
+func Time(b Backend, launches ...Launch) ([]float64, error) {
+	if timer, ok := b.(Timer); ok {
+		return timer.Time(launches)
+	}
+	seconds := make([]float64, len(launches))
+	for i, launch := range launches {
+		start := time.Now()
+		launch()
+		if err := b.Sync(); err != nil {
+			return nil, err
+		}
+		seconds[i] = time.Since(start).Seconds()
+	}
+	return seconds, nil
 }
 
 // Typer is a Backend that keeps some values as bfloat16.

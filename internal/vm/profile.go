@@ -5,7 +5,6 @@ import (
 	"math"
 	"reflect"
 	"slices"
-	"time"
 
 	G "gorgonia.org/gorgonia"
 
@@ -33,6 +32,10 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	for i, s := range m.steps {
 		timings[i] = Timing{Op: opName(s), Spec: s.spec, Half: s.half(), Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
+	launches := make([]backend.Launch, len(m.programs))
+	for i, p := range m.programs {
+		launches[i] = p.Run
+	}
 	for run := range runs {
 		if err := m.upload(); err != nil {
 			return nil, err
@@ -40,13 +43,12 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 		if run == 0 {
 			m.Prepare()
 		}
-		for i, p := range m.programs {
-			start := time.Now()
-			p.Run()
-			if err := m.backend.Sync(); err != nil {
-				return nil, err
-			}
-			timings[i].Seconds = min(timings[i].Seconds, time.Since(start).Seconds())
+		seconds, err := backend.Time(m.backend, launches...)
+		if err != nil {
+			return nil, err
+		}
+		for i, s := range seconds {
+			timings[i].Seconds = min(timings[i].Seconds, s)
 		}
 	}
 	return timings, nil

@@ -36,7 +36,9 @@ type device interface {
 	// before it returns.
 	Launch(f driver.Function, grid, block [3]uint32, shared uint32, args []unsafe.Pointer) error
 	Matmul(m driver.Matmul) (driver.Product, error)
-	Record(run func() error) (driver.Graph, error) // what run queues, as one graph
+	MostRows() int                                      // of a Matmul's result; 0 for any
+	Record(run func() error) (driver.Graph, error)      // what run queues, as one graph
+	Time(queue []func()) (seconds []float64, err error) // of what each queues
 	Sync() error
 	Close() error
 }
@@ -46,17 +48,19 @@ type Backend struct {
 	device    device
 	precision driver.Precision
 	threads   int // of a block: MaxThreads of the kernels, or fewer
-	functions map[string]driver.Function
-	products  []driver.Product
-	graphs    []driver.Graph
-	readers   []driver.Reader
-	memory    map[driver.Pointer]int64 // bytes of what is allocated
-	unused    unused
-	shared    backend.View   // see Share
-	scratch   driver.Pointer // for what a launch keeps no longer than it runs
-	room      int64          // bytes of scratch
-	failed    error          // the first launch that failed
-	plans     bool           // of NewPlanner: no buffer is freed
+
+	mostValues int // of a product's matrix
+	functions  map[string]driver.Function
+	products   []driver.Product
+	graphs     []driver.Graph
+	readers    []driver.Reader
+	memory     map[driver.Pointer]int64 // bytes of what is allocated
+	unused     unused
+	shared     backend.View   // see Share
+	scratch    driver.Pointer // for what a launch keeps no longer than it runs
+	room       int64          // bytes of scratch
+	failed     error          // the first launch that failed
+	plans      bool           // of NewPlanner: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -64,7 +68,7 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, functions: map[string]driver.Function{}, memory: map[driver.Pointer]int64{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, mostValues: mostValues, functions: map[string]driver.Function{}, memory: map[driver.Pointer]int64{}}
 }
 
 // Name is "cuda" and the GPU's name.
@@ -278,6 +282,19 @@ func (b *Backend) Record(run func()) (backend.Launch, error) {
 	}
 	b.graphs = append(b.graphs, graph)
 	return func() { b.fail("launch a graph", graph.Launch()) }, nil
+}
+
+// Time implements backend.Timer.
+func (b *Backend) Time(launches []backend.Launch) ([]float64, error) {
+	queue := make([]func(), len(launches))
+	for i, launch := range launches {
+		queue[i] = launch
+	}
+	seconds, err := b.device.Time(queue)
+	if b.fail("time launches", err); b.failed != nil {
+		return nil, b.failed
+	}
+	return seconds, nil
 }
 
 // Close frees everything.

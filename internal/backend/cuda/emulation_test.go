@@ -22,9 +22,11 @@ import (
 type emulation struct {
 	memory  map[driver.Pointer][]byte
 	kernels []compiled
-	limit   int64                   // bytes of memory
-	refuse  func(name string) error // of a launch; nil for none
-	leaks   int                     // products, graphs and readers that are not closed
+	limit   int64                    // bytes of memory
+	refuse  func(name string) error  // of a launch; nil for none
+	lacks   func(driver.Matmul) bool // algorithms; nil for none
+	rows    int                      // of a product; 0 for any
+	leaks   int                      // products, graphs and readers that are not closed
 }
 
 // threads of a block here: fibers are slow, and kernels must work with any number
@@ -217,7 +219,15 @@ type product struct {
 	m driver.Matmul
 }
 
+func (e *emulation) MostRows() int { return e.rows }
+
 func (e *emulation) Matmul(m driver.Matmul) (driver.Product, error) {
+	if e.lacks != nil && e.lacks(m) {
+		return nil, &driver.NoAlgorithm{Matmul: m}
+	}
+	if e.rows > 0 && m.M > e.rows && !m.TransA {
+		return nil, fmt.Errorf("a product of %d rows", m.M)
+	}
 	e.leaks++
 	return product{e, m}, nil
 }
@@ -226,7 +236,15 @@ func (p product) Close() error { p.e.leaks--; return nil }
 
 func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 	m := p.m
-	x, err1 := p.e.factor(a, m.M*m.K, m.Half)
+	rows, stride := m.M, max(m.K, m.StrideA)
+	if m.TransA {
+		rows, stride = m.K, max(m.M, m.StrideA)
+	}
+	last := m.K // values of A's last row
+	if m.TransA {
+		last = m.M
+	}
+	x, err1 := p.e.factor(a, (rows-1)*stride+last, m.Half)
 	y, err2 := p.e.factor(b, m.K*m.N, m.Half)
 	add, more := make([]float32, m.N), make([]float32, m.M*m.N)
 	var err3, err4 error
@@ -244,9 +262,9 @@ func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 		for j := range m.N {
 			sum := float64(add[j]) + float64(more[i*m.N+j])
 			for k := range m.K {
-				u, v := i*m.K+k, k*m.N+j
+				u, v := i*stride+k, k*m.N+j
 				if m.TransA {
-					u = k*m.M + i
+					u = k*stride + i
 				}
 				if m.TransB {
 					v = j*m.K + k
@@ -297,6 +315,16 @@ func halves(v []float32) []byte {
 type recording struct {
 	e   *emulation
 	run func() error
+}
+
+// Time says that everything takes a microsecond.
+func (e *emulation) Time(queue []func()) ([]float64, error) {
+	seconds := make([]float64, len(queue))
+	for i, run := range queue {
+		run()
+		seconds[i] = 1e-6
+	}
+	return seconds, nil
 }
 
 func (e *emulation) Record(run func() error) (driver.Graph, error) {

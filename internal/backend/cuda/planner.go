@@ -41,9 +41,13 @@ func (p *planner) Launch(driver.Function, [3]uint32, [3]uint32, uint32, []unsafe
 	return nil
 }
 func (p *planner) Matmul(driver.Matmul) (driver.Product, error) { return nothing{}, nil }
-func (p *planner) Record(func() error) (driver.Graph, error)    { return nothing{}, nil }
-func (p *planner) Sync() error                                  { return nil }
-func (p *planner) Close() error                                 { return nil }
+func (p *planner) MostRows() int                                { return 0 }
+func (p *planner) Time(queue []func()) ([]float64, error) {
+	return make([]float64, len(queue)), nil
+}
+func (p *planner) Record(func() error) (driver.Graph, error) { return nothing{}, nil }
+func (p *planner) Sync() error                               { return nil }
+func (p *planner) Close() error                              { return nil }
 
 // nothing is a product, graph or reader that does nothing.
 type nothing struct{}

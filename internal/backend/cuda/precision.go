@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -174,37 +173,5 @@ func (b *Backend) downloadHalf(dst []float32, src driver.Pointer) error {
 	for i := range dst {
 		dst[i] = math.Float32frombits(uint32(raw[2*i])<<16 | uint32(raw[2*i+1])<<24)
 	}
-	return nil
-}
-
-// productPlus adds C = op(A)·op(B) (+ bias) (+ shortcut) by cuBLASLt. Factors of which
-// one is bf16 are multiplied as bf16: the other, weights, is converted. What is added
-// is made of the result's kind.
-func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place) error {
-	before := c.used
-	defer c.release(before)
-	m.Precision, m.Half, m.HalfOut, m.Align = c.precision, a.half || b.half, out.half, 4
-	for _, f := range []struct {
-		at   *place
-		size int
-		half bool
-	}{{&a, m.M * m.K, m.Half}, {&b, m.K * m.N, m.Half}, {&bias, m.N, m.HalfOut && m.Bias}} {
-		if f.half && !f.at.half {
-			converted := c.temporary(f.size, true)
-			if err := c.convert(*f.at, converted, f.size); err != nil {
-				return err
-			}
-			*f.at = converted
-		}
-	}
-	if aligned(a, b, bias, shortcut, out) {
-		m.Align = 16
-	}
-	p, err := c.device.Matmul(m)
-	if err != nil {
-		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
-	}
-	c.products = append(c.products, p)
-	c.steps = append(c.steps, func() error { return p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)) })
 	return nil
 }

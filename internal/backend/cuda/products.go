@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 
 	"effnet/internal/backend"
@@ -10,6 +11,115 @@ import (
 // product is productPlus without a shortcut.
 func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 	return c.productPlus(m, a, b, bias, place{}, out)
+}
+
+// productPlus adds C = op(A)·op(B) (+ bias) (+ shortcut) by cuBLASLt. Factors of which
+// one is bf16 are multiplied as bf16: the other, weights, is converted. What is added
+// is made of the result's kind.
+func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place) error {
+	before := c.used
+	defer c.release(before)
+	m.Precision, m.Half, m.HalfOut = c.precision, a.half || b.half, out.half
+	for _, f := range []struct {
+		at   *place
+		size int
+		half bool
+	}{{&a, m.M * m.K, m.Half}, {&b, m.K * m.N, m.Half}, {&bias, m.N, m.HalfOut && m.Bias}} {
+		if f.half && !f.at.half {
+			converted := c.temporary(f.size, true)
+			if err := c.convert(*f.at, converted, f.size); err != nil {
+				return err
+			}
+			*f.at = converted
+		}
+	}
+	return c.cutProduct(m, a, b, bias, shortcut, out)
+}
+
+// mostValues is how many values a matrix of cuBLASLt has at most: it counts some of
+// them in 32 bits.
+const mostValues = 1<<31 - 1
+
+// cutProduct adds a product in lots of rows of A's memory, of as many values as
+// cuBLASLt takes. Where these are the rows of the result, each lot gives some of them;
+// where they are summed over, each lot adds to the ones before.
+func (c *compiler) cutProduct(m driver.Matmul, a, b, bias, shortcut, out place) error {
+	rows, widthA := m.M, m.K
+	if m.TransA {
+		rows, widthA = m.K, m.M
+	}
+	widthA = max(widthA, m.StrideA)
+	most := max(1, c.mostValues/max(widthA, m.N))
+	if limit := c.device.MostRows(); limit > 0 && !m.TransA {
+		most = min(most, limit)
+	}
+	_, size := even(rows, most)
+	for first := 0; first < rows; first += size {
+		lot, n := m, min(size, rows-first)
+		if !m.TransA {
+			lot.M = n
+			if err := c.oneProduct(lot, a.plus(first*widthA), b, bias, shortcut.plus(first*m.N), out.plus(first*m.N)); err != nil {
+				return err
+			}
+			continue
+		}
+		lot.K = n
+		if first > 0 {
+			lot.Bias, lot.Residual, shortcut = false, true, out
+		}
+		if err := c.oneProduct(lot, a.plus(first*widthA), b.plus(first*m.N), bias, shortcut, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oneProduct adds a product that is no larger than cuBLASLt takes. Where that adds no
+// bias to such a product, a pass after it does.
+func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) error {
+	if m.Align = valueBytes(a, out); aligned(a, b, bias, shortcut, out) {
+		m.Align = 16
+	}
+	p, err := c.device.Matmul(m)
+	var none *driver.NoAlgorithm
+	apart := m.Bias && errors.As(err, &none)
+	if apart {
+		m.Bias = false
+		p, err = c.device.Matmul(m)
+	}
+	if err != nil {
+		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
+	}
+	c.products = append(c.products, p)
+	c.steps = append(c.steps, func() error {
+		if err := p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)); err != nil {
+			return fmt.Errorf("product %+v: %w", m, err)
+		}
+		return nil
+	})
+	if !apart {
+		return nil
+	}
+	if bias.half {
+		before := c.used
+		defer c.release(before)
+		wide := c.temporary(m.N, false)
+		if err := c.convert(bias, wide, m.N); err != nil {
+			return err
+		}
+		bias = wide
+	}
+	return c.biasAct(out, bias, m.M, m.N, backend.Identity)
+}
+
+// valueBytes is the size of the smallest value of operands.
+func valueBytes(operands ...place) int {
+	for _, p := range operands {
+		if p.half {
+			return 2
+		}
+	}
+	return 4
 }
 
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
@@ -29,8 +139,8 @@ const mostColumns = 64 << 20
 // lots cuts a convolution's images into lots whose patches are no more than
 // mostColumns, one image at least, and calls do with each and its first image.
 func lots(s backend.ConvShape, do func(lot backend.ConvShape, first int) error) error {
-	width := s.Kernel * s.Kernel * s.In
-	size := max(1, mostColumns/(s.OutH*s.OutW*width))
+	_, width := sizes(s)
+	size := max(1, mostColumns/(s.OutH*s.OutW*padded(width)))
 	for first := 0; first < s.N; first += size {
 		lot := s
 		lot.N = min(size, s.N-first)
@@ -41,16 +151,23 @@ func lots(s backend.ConvShape, do func(lot backend.ConvShape, first int) error) 
 	return nil
 }
 
-// patches adds the gathering of a lot's patches, [pixels, width].
-func (c *compiler) patches(lot backend.ConvShape, x, columns place) error {
+// patches adds the gathering of a lot's patches: rows of width values, padded apart. It
+// returns where they are.
+func (c *compiler) patches(lot backend.ConvShape, x place) (columns place, err error) {
+	pixels, width := sizes(lot)
+	columns = c.temporary(pixels*padded(width), x.half)
 	w := vec(lot.In, x, columns)
-	return c.kernel(x.kernel("gather"), c.flat(lot.N*lot.OutH*lot.OutW*lot.Kernel*lot.Kernel*lot.In, w), x, columns, shapeOf(lot), w)
+	return columns, c.kernel(x.kernel("gather"), c.flat(pixels*width, w), x, columns, shapeOf(lot), int32(padded(width)), w)
 }
 
 // sizes of a lot: its output pixels, its patches' width.
 func sizes(lot backend.ConvShape) (pixels, width int) {
 	return lot.N * lot.OutH * lot.OutW, lot.Kernel * lot.Kernel * lot.In
 }
+
+// padded is the distance of rows of width values: a multiple of 8, since products are
+// fast, and some possible at all, where each row is on 16 bytes.
+func padded(width int) int { return (width + 7) / 8 * 8 }
 
 func (c *compiler) conv(s backend.Conv, v []place) error {
 	return c.convolve(s.ConvShape, v[0], v[1], place{}, v[2])
@@ -65,11 +182,12 @@ func (c *compiler) convolve(s backend.ConvShape, x, weights, bias, y place) erro
 	before := c.used
 	return lots(s, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
-		m.M, m.K = sizes(lot)
-		columns := c.temporary(m.M*m.K, x.half)
-		if err := c.patches(lot, x.plus(first*s.H*s.W*s.In), columns); err != nil {
+		columns, err := c.patches(lot, x.plus(first*s.H*s.W*s.In))
+		if err != nil {
 			return err
 		}
+		m.M, m.K = sizes(lot)
+		m.StrideA = padded(m.K)
 		return c.product(m, columns, weights, bias, y.plus(first*s.OutH*s.OutW*s.Out))
 	})
 }
@@ -108,13 +226,13 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	err := lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporary(pixels*width, v[0].half)
-		if err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In), columns); err != nil {
+		columns, err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In))
+		if err != nil {
 			return err
 		}
 		to := parts.plus(done * size)
 		done++
-		return c.product(driver.Matmul{M: width, N: s.Out, K: pixels, TransA: true}, columns, v[1].plus(first*s.OutH*s.OutW*s.Out), place{}, to)
+		return c.product(driver.Matmul{M: width, N: s.Out, K: pixels, TransA: true, StrideA: padded(width)}, columns, v[1].plus(first*s.OutH*s.OutW*s.Out), place{}, to)
 	})
 	if err != nil || count == 1 {
 		return err

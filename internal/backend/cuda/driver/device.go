@@ -17,6 +17,7 @@ const (
 	attributeMajor    = 75 // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 	attributeMinor    = 76
 	streamNonBlocking = 1 // CU_STREAM_NON_BLOCKING
+	eventTiming       = 0 // CU_EVENT_DEFAULT
 	eventNoTiming     = 2 // CU_EVENT_DISABLE_TIMING
 	captureRelaxed    = 2 // CU_STREAM_CAPTURE_MODE_RELAXED
 )

@@ -37,7 +37,8 @@ type Matmul struct {
 	Residual bool
 	Half     bool // A and B are bf16 in memory
 	HalfOut  bool // so are C, the bias and the shortcut
-	Align    int  // what all operands' addresses are a multiple of, in bytes: 4 or more
+	StrideA  int  // values from a row of A, as it is in memory, to the next; 0 if they follow each other
+	Align    int  // what all operands' addresses are a multiple of, in bytes: a value or more
 
 	Precision Precision
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"effnet/internal/backend/cuda/emulated"
@@ -180,6 +181,62 @@ func TestStage(t *testing.T) {
 	d.recording = false
 }
 
+// A batch that is staged waits for no copy of the other stream, which is behind all that
+// is queued there.
+func TestStreamsDoNotWaitForEachOther(t *testing.T) {
+	fake := newFake(t)
+	d := fake.open(t)
+	all := smallStaging(t, d)
+	p, q, src := alloc(t, d, all), alloc(t, d, all), make([]byte, all)
+	if err := errors.Join(d.Sync(), d.Upload(p, src)); err != nil {
+		t.Fatal(err)
+	}
+	fake.fail("cuEventSynchronize", 999, 0) // whoever waits
+	if err := d.Stage(q, src); err != nil {
+		t.Errorf("a staged batch waits for an upload: %v", err)
+	}
+	if err := d.Stage(q, src); err == nil {
+		t.Error("its own memory is used again at once")
+	}
+	fake.fail("", 0, 0)
+	if err := d.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Time is of what each function queues, in order, and its events come back.
+func TestTime(t *testing.T) {
+	fake := newFake(t)
+	d := fake.open(t)
+	var order []int
+	queue := make([]func(), 5)
+	for i := range queue {
+		queue[i] = func() {
+			order = append(order, i)
+			if i == 3 {
+				time.Sleep(5 * time.Millisecond) // the fake's work is the host's
+			}
+		}
+	}
+	before := fake.left()
+	seconds, err := d.Time(queue)
+	if err != nil || len(seconds) != 5 || fmt.Sprint(order) != "[0 1 2 3 4]" {
+		t.Fatalf("%v, %v, in order %v", seconds, err, order)
+	}
+	for i, s := range seconds {
+		if s < 0 || s > 10 || (i == 3) != (s >= 0.005) {
+			t.Errorf("%d took %v s", i, s)
+		}
+	}
+	fake.fail("cuEventElapsedTime", 999, 2)
+	if _, err := d.Time(queue); err == nil {
+		t.Error("a time that is not known is no error")
+	}
+	if fake.left() != before {
+		t.Errorf("%d events did not come back", fake.left()-before)
+	}
+}
+
 // A Reader has the bytes that were there when it began, while later work goes on.
 func TestReader(t *testing.T) {
 	d := newFake(t).open(t)
@@ -334,7 +391,7 @@ func TestMatmul(t *testing.T) {
 	for i := range 32 {
 		m := Matmul{M: 3, N: 4, K: 5, TransA: i&1 > 0, TransB: i&2 > 0, Bias: i&4 > 0, Residual: i&16 > 0, Align: 4, Precision: []Precision{FP32, TF32, BF16, FP32}[i>>2&3]}
 		if i&8 > 0 {
-			m.Align = 16
+			m.Align, m.StrideA = 16, 8
 		}
 		values := func(n int) []float32 {
 			v := make([]float32, n)
@@ -359,7 +416,14 @@ func TestMatmul(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := product.Run(place(a), place(b), place(bias), from, c); err != nil {
+		inMemory, columns := a, m.K
+		if m.TransA {
+			columns = m.M
+		}
+		if m.StrideA > 0 {
+			inMemory = strided(a, columns, m.StrideA)
+		}
+		if err := product.Run(place(inMemory), place(b), place(bias), from, c); err != nil {
 			t.Fatal(err)
 		}
 		got := floats(t, d, c, m.M*m.N)
@@ -397,6 +461,55 @@ func TestMatmul(t *testing.T) {
 	}
 	if _, err := d.Matmul(Matmul{M: 1, N: 77, K: 1, Align: 4, Precision: FP32}); err == nil || !strings.Contains(err.Error(), "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR") {
 		t.Errorf("an algorithm that is none: %v", err)
+	}
+}
+
+// strided is a matrix of rows and columns whose rows begin stride values apart, NaN
+// between them.
+func strided(v []float32, columns, stride int) []float32 {
+	var all []float32
+	for len(v) > 0 {
+		all = append(all, v[:columns]...)
+		v = v[columns:]
+		for len(v) > 0 && len(all)%stride > 0 {
+			all = append(all, float32(math.NaN()))
+		}
+	}
+	return all
+}
+
+// Where cuBLASLt has no algorithm as a product is asked for, there may be one that
+// multiplies in float32, or for other addresses; the fake's results of 78 to 81 columns
+// are such.
+func TestProductsThatFewAlgorithmsDo(t *testing.T) {
+	d := newFake(t).open(t)
+	for _, half := range []bool{false, true} {
+		for columns, bias := range map[int]bool{78: true, 79: true, 80: false} {
+			product, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, Half: half, Align: 16, Precision: BF16})
+			if err != nil {
+				t.Errorf("%d columns: %v", columns, err)
+				continue
+			}
+			if err := product.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		for columns, bias := range map[int]bool{80: true, 81: false} {
+			_, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, Half: half, Align: 16, Precision: BF16})
+			var none *NoAlgorithm
+			if !errors.As(err, &none) || none.N != columns || none.Align != 16 {
+				t.Errorf("%d columns: %v", columns, err)
+			}
+		}
+	}
+}
+
+// Libraries before 12.1 take fewer rows.
+func TestMostRows(t *testing.T) {
+	for flag, want := range map[string]int{"-DBLAS_VERSION=120003": 65535 * 32, "-DBLAS_VERSION=120100": 0} {
+		if got := newFake(t, flag).open(t).MostRows(); got != want {
+			t.Errorf("%s: %d rows, want %d", flag, got, want)
+		}
 	}
 }
 

@@ -118,3 +118,45 @@ func (g *graph) Close() error {
 	g.instance = 0
 	return err
 }
+
+// Time calls each of some functions, which queue launches, and returns how long what
+// each queued took the device, in seconds: from the end of what the one before queued.
+// It waits for all of it.
+func (d *Device) Time(queue []func()) (seconds []float64, err error) {
+	if err := d.outsideRecord("time launches"); err != nil {
+		return nil, err
+	}
+	events := make([]uintptr, len(queue)+1)
+	defer func() {
+		for _, e := range events {
+			if e != 0 {
+				err = errors.Join(err, d.do(&d.cuda.eventDestroy, e))
+			}
+		}
+	}()
+	for i := range events {
+		if err := d.do(&d.cuda.eventCreate, uintptr(unsafe.Pointer(&events[i])), eventTiming); err != nil {
+			return nil, err
+		}
+	}
+	for i, e := range events {
+		if i > 0 {
+			queue[i-1]()
+		}
+		if err := d.do(&d.cuda.eventRecord, e, d.stream); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.Sync(); err != nil {
+		return nil, err
+	}
+	seconds = make([]float64, len(queue))
+	for i := range seconds {
+		var milliseconds float32
+		if err := d.do(&d.cuda.eventElapsedTime, uintptr(unsafe.Pointer(&milliseconds)), events[i], events[i+1]); err != nil {
+			return nil, err
+		}
+		seconds[i] = float64(milliseconds) / 1e3
+	}
+	return seconds, nil
+}

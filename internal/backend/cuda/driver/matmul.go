@@ -13,11 +13,14 @@ const (
 	descTransA     = 3  // CUBLASLT_MATMUL_DESC_TRANSA
 	descTransB     = 4
 	descEpilogue   = 7
-	descBias       = 8 // CUBLASLT_MATMUL_DESC_BIAS_POINTER
-	epilogueBias   = 4 // CUBLASLT_EPILOGUE_BIAS
-	prefWorkspace  = 1 // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
-	prefAlignment  = 5 // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; those of B, C and D follow
-	algorithmWords = 8 // cublasLtMatmulAlgo_t
+	descBias       = 8  // CUBLASLT_MATMUL_DESC_BIAS_POINTER
+	epilogueBias   = 4  // CUBLASLT_EPILOGUE_BIAS
+	prefWorkspace  = 1  // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+	prefReduction  = 3  // CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK
+	prefAlignment  = 5  // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; those of B, C and D follow
+	reduceFloat32  = 2  // CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+	notSupported   = 15 // CUBLAS_STATUS_NOT_SUPPORTED
+	algorithmWords = 8  // cublasLtMatmulAlgo_t
 )
 
 // computeTypes are cublasComputeType_t's: CUBLAS_COMPUTE_32F, _32F_FAST_TF32,
@@ -48,24 +51,63 @@ type ltProduct struct {
 	bias    Pointer // what desc has
 }
 
+// MostRows is how many rows a Matmul's result has at most, unless its rows are summed
+// over; 0 for any number. Before cuBLAS 12.1 each 32 rows were a block of the grid's
+// second dimension, of which there are 65,535.
+func (d *Device) MostRows() int {
+	if call(d.lt.getVersion.address) < 120100 { // 10000·major + 100·minor + patch
+		return 65535 * 32
+	}
+	return 0
+}
+
+// NoAlgorithm says that cuBLASLt has none for a product.
+type NoAlgorithm struct{ Matmul }
+
+func (e *NoAlgorithm) Error() string {
+	return fmt.Sprintf("cuBLASLt has no algorithm for %+v", e.Matmul)
+}
+
 // Matmul makes a product ready: its descriptions, and the algorithm that cuBLASLt
-// thinks best. cuBLASLt's matrices are column-major, which is what a row-major matrix
-// is if its rows are called columns: so it is asked for C' = op(B)'·op(A)', and B is
-// the left factor.
-func (d *Device) Matmul(m Matmul) (_ Product, err error) {
+// thinks best. If it has none, it is asked again for one that multiplies in float32,
+// then for one that does with the least alignment. An error of all of them is a
+// *NoAlgorithm.
+func (d *Device) Matmul(m Matmul) (Product, error) {
 	compute, ok := computeTypes[m.Precision]
-	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < 4 {
+	least := 4
+	if m.Half {
+		compute, least = computeTypes[FP32], 2 // of what it is
+	}
+	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < least {
 		return nil, fmt.Errorf("no such product: %+v", m)
 	}
-	if m.Half {
-		compute = computeTypes[FP32] // of what it is
+	tries := []struct {
+		compute uintptr
+		align   int
+	}{{compute, m.Align}, {computeTypes[FP32], m.Align}, {computeTypes[FP32], least}}
+	for i, try := range tries {
+		if i > 0 && try == tries[i-1] {
+			continue
+		}
+		p, err := d.matmul(m, try.compute, try.align)
+		var none *NoAlgorithm
+		if !errors.As(err, &none) {
+			return p, err
+		}
 	}
+	return nil, &NoAlgorithm{m}
+}
+
+// matmul makes a product ready. cuBLASLt's matrices are column-major, which is what a
+// row-major matrix is if its rows are called columns: so it is asked for
+// C' = op(B)'·op(A)', and B is the left factor.
+func (d *Device) matmul(m Matmul, compute uintptr, align int) (_ Product, err error) {
 	p := &ltProduct{d: d, m: m, alpha: 1}
 	if m.Residual {
 		p.beta = 1
 	}
 	if err = p.describe(compute); err == nil {
-		err = p.choose()
+		err = p.choose(align)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -94,8 +136,8 @@ func (p *ltProduct) describe(compute uintptr) error {
 			return err
 		}
 	}
-	// A row-major [R,C] is a column-major C x R, with columns C apart.
-	layout := func(at *uintptr, rows, columns int, transposed, half bool) error {
+	// A row-major [R,C] is a column-major C x R, with columns stride apart.
+	layout := func(at *uintptr, rows, columns, stride int, transposed, half bool) error {
 		if transposed {
 			rows, columns = columns, rows
 		}
@@ -103,19 +145,19 @@ func (p *ltProduct) describe(compute uintptr) error {
 		if half {
 			kind = bfloat16Type
 		}
-		return p.d.do(&lt.layoutCreate, uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(columns))
+		return p.d.do(&lt.layoutCreate, uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(max(columns, stride)))
 	}
-	if err := layout(&p.x, m.K, m.N, m.TransB, m.Half); err != nil {
+	if err := layout(&p.x, m.K, m.N, 0, m.TransB, m.Half); err != nil {
 		return err
 	}
-	if err := layout(&p.y, m.M, m.K, m.TransA, m.Half); err != nil {
+	if err := layout(&p.y, m.M, m.K, m.StrideA, m.TransA, m.Half); err != nil {
 		return err
 	}
-	return layout(&p.z, m.M, m.N, false, m.HalfOut)
+	return layout(&p.z, m.M, m.N, 0, false, m.HalfOut)
 }
 
-// choose asks for the best algorithm.
-func (p *ltProduct) choose() (err error) {
+// choose asks for the best algorithm for addresses that are multiples of align bytes.
+func (p *ltProduct) choose(align int) (err error) {
 	lt := p.d.lt
 	var preference uintptr
 	if err := p.d.do(&lt.preferenceCreate, uintptr(unsafe.Pointer(&preference))); err != nil {
@@ -126,9 +168,16 @@ func (p *ltProduct) choose() (err error) {
 	if err := p.d.do(&lt.preferenceSet, preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
 		return err
 	}
-	align := uint32(p.m.Align)
+	set := func(attribute uintptr, value uint32) error {
+		return p.d.do(&lt.preferenceSet, preference, attribute, uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value))
+	}
+	// What is cut along K is joined in float32, whatever the result's type: by default
+	// parts may be rounded to bf16 before.
+	if err := set(prefReduction, reduceFloat32); err != nil {
+		return err
+	}
 	for operand := range uintptr(4) {
-		if err := p.d.do(&lt.preferenceSet, preference, prefAlignment+operand, uintptr(unsafe.Pointer(&align)), unsafe.Sizeof(align)); err != nil {
+		if err := set(prefAlignment+operand, uint32(align)); err != nil {
 			return err
 		}
 	}
@@ -141,11 +190,12 @@ func (p *ltProduct) choose() (err error) {
 	}
 	var found int32
 	err = p.d.do(&lt.algoGetHeuristic, p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, 1, uintptr(unsafe.Pointer(&p.best)), uintptr(unsafe.Pointer(&found)))
-	if err == nil && found < 1 {
-		err = fmt.Errorf("cuBLASLt has no algorithm for %+v", p.m)
-	}
-	if err == nil && p.best.state != 0 {
-		err = &Error{Call: lt.algoGetHeuristic.name, Name: lt.algoGetHeuristic.status(p.best.state), Code: p.best.state}
+	var refused *Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == notSupported, err == nil && found < 1, err == nil && p.best.state == notSupported:
+		return &NoAlgorithm{p.m}
+	case err == nil && p.best.state != 0:
+		return &Error{Call: lt.algoGetHeuristic.name, Name: lt.algoGetHeuristic.status(p.best.state), Code: p.best.state}
 	}
 	return err
 }

@@ -15,7 +15,7 @@ type cuda struct {
 	streamCreate, streamDestroy                              entry
 	streamSynchronize, streamWaitEvent                       entry
 	eventCreate, eventDestroy, eventRecord                   entry
-	eventSynchronize, eventQuery                             entry
+	eventSynchronize, eventQuery, eventElapsedTime           entry
 	moduleLoadData, moduleUnload, moduleGetFunction          entry
 	launchKernel, streamBeginCapture, streamEndCapture       entry
 	graphInstantiate, graphLaunch, graphExecDestroy          entry
@@ -55,6 +55,7 @@ func bindCUDA(l *Library) (*cuda, error) {
 		{"cuEventRecord", &c.eventRecord},
 		{"cuEventSynchronize", &c.eventSynchronize},
 		{"cuEventQuery", &c.eventQuery},
+		{"cuEventElapsedTime", &c.eventElapsedTime},
 		{"cuModuleLoadData", &c.moduleLoadData},
 		{"cuModuleUnload", &c.moduleUnload},
 		{"cuModuleGetFunction", &c.moduleGetFunction},
@@ -80,7 +81,7 @@ func (c *cuda) errorName(code int32) string {
 
 // cublasLt is what is used of libcublasLt.
 type cublasLt struct {
-	getStatusName                            entry
+	getStatusName, getVersion                entry
 	create, destroy                          entry
 	descCreate, descDestroy, descSet         entry
 	layoutCreate, layoutDestroy              entry
@@ -93,6 +94,7 @@ func bindCublasLt(l *Library) (*cublasLt, error) {
 	name := func(code int32) string { return textAt(call(c.getStatusName.address, uintptr(code))) }
 	return c, l.bind(name, []binding{
 		{"cublasLtGetStatusName", &c.getStatusName},
+		{"cublasLtGetVersion", &c.getVersion},
 		{"cublasLtCreate", &c.create},
 		{"cublasLtDestroy", &c.destroy},
 		{"cublasLtMatmulDescCreate", &c.descCreate},

@@ -1,8 +1,9 @@
 // Dense convolutions as matrix products: the input's patches as rows.
 
 // gather: columns[(n,i,j),(a,b,c)] = x[n, i*Stride-Top+a, j*Stride-Left+b, c], 0
-// outside the image. Launch: flat over columns.
-extern "C" __global__ void gather(const Map* x, Map* columns, Shape s, int vec) {
+// outside the image, in rows that begin apart values after each other. What lies
+// between them is not written. Launch: flat over the patches' values.
+extern "C" __global__ void gather(const Map* x, Map* columns, Shape s, int apart, int vec) {
     Size taps = (Size)s.Kernel * s.Kernel, n = (Size)s.N * s.OutH * s.OutW * taps * s.In;
     each(vec, n, [=](Size at, auto width) {
         constexpr int V = decltype(width)::V;
@@ -10,7 +11,8 @@ extern "C" __global__ void gather(const Map* x, Map* columns, Shape s, int vec) 
         Place p = placeOf(at / s.In / taps, s.OutH, s.OutW);
         int iy = p.y * s.Stride - s.Top + tap / s.Kernel, ix = p.x * s.Stride - s.Left + tap % s.Kernel;
         bool inside = iy >= 0 && iy < s.H && ix >= 0 && ix < s.W;
-        store<V>(columns + at, inside ? load<V>(x + pixel(p.n, iy, ix, s.H, s.W, s.In) + c) : zero<V>());
+        Size row = at / (taps * s.In);
+        store<V>(columns + row * apart + (at - row * taps * s.In), inside ? load<V>(x + pixel(p.n, iy, ix, s.H, s.W, s.In) + c) : zero<V>());
     });
 }
 
