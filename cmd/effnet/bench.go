@@ -103,6 +103,7 @@ type benchResult struct {
 	PeakRSS      float64   `json:"peak_rss_mb"`                // MiB, as arena_mb
 	Arena        float64   `json:"arena_mb"`                   // planned, of intermediate values
 	DeviceMemory float64   `json:"device_memory_mb,omitempty"` // MiB that are allocated on a GPU
+	DeviceUsed   float64   `json:"device_used_mb,omitempty"`   // MiB less that are free there than before
 
 	Peaks    *peaks    `json:"peaks,omitempty"`
 	Profiled *profiled `json:"profiled,omitempty"` // --profile
@@ -138,7 +139,11 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	r.ImagesPerSec = float64(opts.BatchSize) / median(r.StepSec)
 	r.PeakRSS = mib(peakRSS()) // before what --profile and --kernels allocate
 	if gpu, ok := b.(*cuda.Backend); ok {
-		r.DeviceMemory = mib(gpu.Bytes())
+		used, err := gpu.Used()
+		if err != nil {
+			return err
+		}
+		r.DeviceMemory, r.DeviceUsed = mib(gpu.Bytes()), mib(used)
 	}
 
 	if opts.Profile || opts.Kernels {

@@ -16,7 +16,7 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if err := c.compile(spec, places(operands)); err != nil {
 		return backend.Program{}, err
 	}
-	launch, err := c.launch(fmt.Sprintf("%T", spec), c.steps)
+	launch, err := c.launch(fmt.Sprintf("%T%+v", spec, spec), c.steps)
 	if err != nil {
 		return backend.Program{}, err
 	}
@@ -28,7 +28,7 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	if len(c.prepare) == 0 {
 		return program, nil
 	}
-	prepare, err := c.launch(fmt.Sprintf("prepare %T", spec), c.prepare)
+	prepare, err := c.launch(fmt.Sprintf("prepare %T%+v", spec, spec), c.prepare)
 	program.Prepare = func() {
 		prepare()
 		runtime.KeepAlive(operands)

@@ -60,6 +60,8 @@ type Backend struct {
 	scratch    driver.Pointer // for what a launch keeps no longer than it runs
 	room       int64          // bytes of scratch
 	failed     error          // the first launch that failed
+	careful    bool           // see CarefulEnv
+	opened     int64          // bytes of the device that were free when it was opened
 	plans      bool           // of NewPlanner: no buffer is freed
 }
 
@@ -207,6 +209,17 @@ func (b *Backend) Bytes() int64 {
 	return sum
 }
 
+// Used is how much less of the device's memory is free than when it was opened, in
+// bytes: what is allocated, and what the driver and its libraries took for themselves.
+// Other processes' counts too.
+func (b *Backend) Used() (int64, error) {
+	free, _, err := b.device.Memory()
+	if err != nil {
+		return 0, b.error("measure the memory", err)
+	}
+	return b.opened - free, nil
+}
+
 // Upload implements backend.Backend.
 func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if len(src) != dst.Len {
@@ -274,8 +287,15 @@ func (b *Backend) Sync() error {
 	return b.failed
 }
 
+// CarefulEnv, where it is set, has every launch waited for, so that one that fails names
+// itself: otherwise a failure is found by whatever waits next.
+const CarefulEnv = "EFFNET_CUDA_CAREFUL"
+
 // Record implements backend.Recorder.
 func (b *Backend) Record(run func()) (backend.Launch, error) {
+	if b.careful {
+		return run, nil // nothing can be waited for in a recording
+	}
 	graph, err := b.device.Record(func() error { run(); return b.failed })
 	if err != nil {
 		return nil, b.error("record a graph", err)

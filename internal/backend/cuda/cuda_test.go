@@ -87,9 +87,33 @@ func TestFailedLaunch(t *testing.T) {
 	p.Run()
 	for what, err := range map[string]error{"Sync": b.Sync(), "Upload": b.Upload(v, make([]float32, 4)), "Download": b.Download(make([]float32, 4), v)} {
 		var device *backend.Error
-		if !errors.As(err, &device) || err.Error() != "cuda/emulation: backend.Add: cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED" {
+		if !errors.As(err, &device) || err.Error() != "cuda/emulation: backend.Add{N:4}: kernel add, [1 1 1] blocks of [64 1 1] threads: cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED" {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// A launch whose failure shows only when it is waited for is named where each is.
+func TestCareful(t *testing.T) {
+	b, e := onCPU(t)
+	b.careful = true
+	v, err := backend.NewView(b, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Compile(backend.Add{N: 4}, v, v, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	launch, err := b.Record(func() { p.Run() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.late = errors.New("cuStreamSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS")
+	launch()
+	e.late = nil
+	if err := b.Sync(); err == nil || !strings.Contains(err.Error(), "backend.Add{N:4}: kernel add, [1 1 1] blocks of [64 1 1] threads, arguments [") || !strings.Contains(err.Error(), "CUDA_ERROR_ILLEGAL_ADDRESS") {
+		t.Error(err)
 	}
 }
 

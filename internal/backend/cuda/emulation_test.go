@@ -26,6 +26,7 @@ type emulation struct {
 	refuse  func(name string) error  // of a launch; nil for none
 	lacks   func(driver.Matmul) bool // algorithms; nil for none
 	rows    int                      // of a product; 0 for any
+	late    error                    // of Sync
 	leaks   int                      // products, graphs and readers that are not closed
 }
 
@@ -88,7 +89,7 @@ func addKernels(text string) error {
 func (e *emulation) Name() string         { return "emulation" }
 func (e *emulation) Architecture() string { return "none" }
 func (e *emulation) Load([]byte) error    { return nil }
-func (e *emulation) Sync() error          { return nil }
+func (e *emulation) Sync() error          { return e.late }
 func (e *emulation) Close() error {
 	if len(e.memory) > 0 || e.leaks != 0 {
 		return fmt.Errorf("%d allocations, %d products, graphs and readers are left", len(e.memory), e.leaks)

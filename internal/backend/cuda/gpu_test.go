@@ -2,8 +2,11 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
+	"runtime/debug"
+	"slices"
 	"testing"
 
 	"effnet/internal/backend"
@@ -13,13 +16,17 @@ import (
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
+	"effnet/internal/train"
 )
+
+// gpuEnv says that there is a GPU to test. "emulated" makes the large tests small.
+const gpuEnv = "EFFNET_GPU"
 
 // gpu is the GPU, for the tests of "make test-gpu".
 func gpu(t *testing.T, precision driver.Precision) *Backend {
 	t.Helper()
-	if os.Getenv("EFFNET_GPU") == "" {
-		t.Skip("no test of a GPU: EFFNET_GPU is not set (make test-gpu)")
+	if os.Getenv(gpuEnv) == "" {
+		t.Skipf("no test of a GPU: %s is not set (make test-gpu)", gpuEnv)
 	}
 	b, err := Open(string(precision))
 	if err != nil {
@@ -60,7 +67,7 @@ func TestGPUTrainsAsTheCPU(t *testing.T) {
 
 // A network answers on the GPU as on the CPU.
 func TestGPUAnswersAsTheCPU(t *testing.T) {
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 1e-2, driver.BF16: 0.03} {
+	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 1e-2, driver.BF16: 0.05} {
 		b := gpu(t, precision)
 		host, err := cpu.New(0)
 		if err != nil {
@@ -71,9 +78,65 @@ func TestGPUAnswersAsTheCPU(t *testing.T) {
 	}
 }
 
-// passOf is a training step of b0 at 224 px: logits and loss as tensors, then every
-// gradient.
-func passOf(t *testing.T, b backend.Backend) []model.Tensor {
+// A step of a small network in each precision: short enough for compute-sanitizer.
+func TestGPUStep(t *testing.T) {
+	for _, precision := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
+		b := gpu(t, precision)
+		losses, _, _, logits := trained(t, b, 3)
+		for _, v := range slices.Concat(losses, logits) {
+			if v-v != 0 {
+				t.Fatalf("%s: losses %v, logits %v", precision, losses, logits)
+			}
+		}
+	}
+}
+
+// A training takes the memory that is planned for it, to the byte, and of the GPU not
+// much more: what the driver and cuBLASLt have for themselves.
+func TestGPUMemoryIsPlanned(t *testing.T) {
+	const own = 512 << 20                            // bytes: modules, cuBLASLt's kernels, and the driver's rounding up
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // what is freed on the way would not be counted
+	for _, c := range []struct {
+		variant string
+		batch   int
+	}{{"b0", smaller(256, 2)}, {"b4", smaller(64, 1)}} {
+		arch, err := scale.Variant(c.variant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options := train.Options{Arch: arch, BatchSize: c.batch, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.999}
+		for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+			t.Run(fmt.Sprintf("%s/%s", c.variant, precision), func(t *testing.T) {
+				b, planner := gpu(t, precision), NewPlanner(string(precision))
+				for _, b := range []*Backend{b, planner} {
+					if err := train.Allocate(b, options); err != nil {
+						t.Fatal(err)
+					}
+				}
+				used, err := b.Used()
+				if err != nil {
+					t.Fatal(err)
+				}
+				planned, got := planner.Bytes(), b.Bytes()
+				t.Logf("batch %d: %.2f GiB planned, %.2f allocated, %.2f used of the GPU", c.batch, gib(planned), gib(got), gib(used))
+				if got != planned || used > planned+planned/20+own {
+					t.Errorf("not as planned: %d bytes planned, %d allocated, %d used", planned, got, used)
+				}
+			})
+		}
+	}
+}
+
+// smaller is small on an emulated GPU, else large.
+func smaller(large, small int) int {
+	if os.Getenv(gpuEnv) == "emulated" {
+		return small
+	}
+	return large
+}
+
+// passOf is a training step of b0: logits and loss as tensors, then every gradient.
+func passOf(t *testing.T, b backend.Backend, resolution int) []model.Tensor {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -84,6 +147,7 @@ func passOf(t *testing.T, b backend.Backend) []model.Tensor {
 	const batch, seed = 4, 1
 	arch, err := scale.Variant("b0")
 	check(err)
+	arch.Resolution = resolution
 	net, err := model.New(arch, b)
 	check(err)
 	check(net.Initialise(seed))
@@ -127,12 +191,12 @@ func TestGPUPassIsTheCPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	comparePass(t, b, host)
+	comparePass(t, b, host, smaller(224, 128))
 }
 
-func comparePass(t *testing.T, b, reference backend.Backend) {
+func comparePass(t *testing.T, b, reference backend.Backend, resolution int) {
 	t.Helper()
-	got, want := passOf(t, b), passOf(t, reference)
+	got, want := passOf(t, b, resolution), passOf(t, reference, resolution)
 	length := func(v []float32) float64 { return backendtest.RelError(v, make([]float32, len(v))) }
 	worst := 0.0
 	for i := range want {
@@ -141,7 +205,7 @@ func comparePass(t *testing.T, b, reference backend.Backend) {
 			diff[k] = got[i].Data[k] - w
 		}
 		// A bias before another normalisation has no gradient, but for rounding.
-		e := length(diff) / max(length(want[i].Data), 1e-2*length(want[len(want)-1].Data))
+		e := length(diff) / max(length(want[i].Data), 3e-2*length(want[len(want)-1].Data))
 		worst = max(worst, e)
 		if !(e <= 1e-4) {
 			t.Errorf("%s: relative error %.2g, length %.2g", want[i].Name, e, length(want[i].Data))
@@ -212,6 +276,10 @@ func TestGPULossCurve(t *testing.T) {
 		t.Fatal(err)
 	}
 	arch.Resolution, arch.Classes = 64, 8
+	batch := 32
+	if os.Getenv(gpuEnv) == "emulated" {
+		arch, batch = small(), 8
+	}
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-2, driver.BF16: 0.1} {
 		b := gpu(t, precision)
 		host, err := cpu.New(0)
@@ -219,7 +287,7 @@ func TestGPULossCurve(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer host.Close()
-		compareCurves(t, b, host, arch, 32, limit, 0.05)
+		compareCurves(t, b, host, arch, batch, limit, 0.05)
 	}
 }
 
@@ -234,7 +302,7 @@ func TestLongOnTheEmulation(t *testing.T) {
 	}
 	defer host.Close()
 	b, _ := onCPU(t)
-	comparePass(t, b, host)
+	comparePass(t, b, host, 224)
 	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 1e-2} {
 		b, _ := onCPU(t)
 		b.precision = precision

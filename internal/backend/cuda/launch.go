@@ -159,7 +159,15 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 		for at, p := range inScratch {
 			*at = c.where(p)
 		}
-		return c.device.Launch(f, g.grid, g.block, 0, pointers)
+		if err := c.device.Launch(f, g.grid, g.block, 0, pointers); err != nil {
+			return fmt.Errorf("kernel %s, %v blocks of %v threads: %w", name, g.grid, g.block, err)
+		}
+		if c.careful {
+			if err := c.device.Sync(); err != nil {
+				return fmt.Errorf("kernel %s, %v blocks of %v threads, arguments %+v: %w", name, g.grid, g.block, args, err)
+			}
+		}
+		return nil
 	})
 	return nil
 }

@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
@@ -20,6 +21,10 @@ func Open(precision string) (*Backend, error) {
 	d, err := driver.Open(libraries)
 	if err != nil {
 		return nil, wrap(err)
+	}
+	free, _, err := d.Memory()
+	if err != nil {
+		return nil, wrap(errors.Join(err, d.Close()))
 	}
 	compile := func(source string, options []string) ([]byte, error) {
 		return driver.Compile(libraries, "effnet.cu", source, options...)
@@ -42,7 +47,9 @@ func Open(precision string) (*Backend, error) {
 			return nil, wrap(errors.Join(err, d.Close()))
 		}
 	}
-	return newBackend(d, driver.Precision(precision)), nil
+	b := newBackend(d, driver.Precision(precision))
+	b.careful, b.opened = os.Getenv(CarefulEnv) != "", free
+	return b, nil
 }
 
 // Memory is the bytes of the GPU that are free.

@@ -95,6 +95,11 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 		if err := p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)); err != nil {
 			return fmt.Errorf("product %+v: %w", m, err)
 		}
+		if c.careful {
+			if err := c.device.Sync(); err != nil {
+				return fmt.Errorf("product %+v: %w", m, err)
+			}
+		}
 		return nil
 	})
 	if !apart {

@@ -272,7 +272,7 @@ static float get(const void* p, Layout* l, u64 i) {
 static void put(void* p, Layout* l, u64 i, float f) {
     uint32_t u;
     memcpy(&u, &f, 4);
-    if (l->type == 0) ((float*)p)[i] = f; else ((uint16_t*)p)[i] = u >> 16;
+    if (l->type == 0) ((float*)p)[i] = f; else ((uint16_t*)p)[i] = f != f ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
 static int left;
 int fake_left(void) { return left; }
