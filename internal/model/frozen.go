@@ -1,38 +1,34 @@
 package model
 
-import (
-	"fmt"
-	"strings"
-)
+import "effnet/internal/scale"
 
 // Frozen says which layers a training leaves as they are: their parameters do not
 // change, their normalisation is by the running statistics, which do not move
 // either, and their blocks are never dropped. The zero value trains everything.
 type Frozen struct {
-	Stages int  // the stem and so many stages; 0 for none
+	Stages int  // the stem and the first Stages stages; 0 for none
 	Body   bool // all but the classifier
 	Norms  bool // every batch normalisation
 }
 
-// layer says whether a layer, by timm's name, is frozen.
-func (f Frozen) layer(name string) bool {
-	if strings.HasPrefix(name, "classifier") {
+// layer says whether a layer is frozen, but for Norms.
+func (f Frozen) layer(l scale.Layer) bool {
+	switch {
+	case l.Role == scale.ClassifierRole:
 		return false
+	case l.InBlock():
+		return f.Body || l.Block.Stage < f.Stages
 	}
-	var stage int
-	if _, err := fmt.Sscanf(name, "blocks.%d.", &stage); err == nil {
-		return f.Body || stage < f.Stages
-	}
-	return f.Body || f.Stages > 0 && !strings.HasPrefix(name, "conv_head") && !strings.HasPrefix(name, "bn2")
+	return f.Body || l.Role == scale.StemRole && f.Stages > 0
 }
 
 // norm says whether a batch normalisation is by the running statistics.
-func (f Frozen) norm(name string) bool { return f.Norms || f.layer(name) }
+func (f Frozen) norm(l scale.Layer) bool { return f.Norms || f.layer(l) }
 
 // Param says whether a parameter stays as it is.
 func (f Frozen) Param(p Param) bool {
-	if p.Kind == Scale || p.Kind == Shift {
-		return f.norm(p.Name)
+	if p.Layer.Op == scale.Normalise {
+		return f.norm(p.Layer)
 	}
-	return f.layer(p.Name)
+	return f.layer(p.Layer)
 }

@@ -107,101 +107,69 @@ type builder struct {
 	err      error
 }
 
-// front is the paper's table 1 as far as maps get smaller: stem and blocks.
-func (b *builder) front(x *G.Node) *G.Node {
-	x = b.conv("conv_stem", x, b.arch.StemSide(), 2, b.arch.Stem)
-	x = b.norm("bn1", x, activations[b.arch.Activation])
-	if b.arch.StemPool {
-		stem := x
-		x = b.do(func() (*G.Node, error) { return ops.MaxPool(stem, 3, 2, paddings[b.arch.Padding]) })
-	}
-	blocks, last := b.arch.Blocks(), lastStride(b.arch)
-	for _, block := range blocks[:last] {
-		x = b.block(block, x)
+// run adds some of the network's layers, the first of them number first, which read
+// the results of each other and x, the result of the layer before. It returns the
+// last's result.
+func (b *builder) run(layers []scale.Layer, first int, x *G.Node) *G.Node {
+	results := map[int]*G.Node{first - 1: x}
+	for i, l := range layers {
+		inputs := make([]*G.Node, len(l.Inputs))
+		for k, n := range l.Inputs {
+			inputs[k] = results[n]
+		}
+		if l.Op == scale.Mean && l.Role == scale.HeadRole {
+			b.maps = x
+		}
+		x = b.do(func() (*G.Node, error) { return layerOps[l.Op](b, l, inputs) })
+		results[first+i] = x
 	}
 	return x
 }
 
-// back is what follows: blocks, head and pooling.
-func (b *builder) back(x *G.Node) *G.Node {
-	blocks, last := b.arch.Blocks(), lastStride(b.arch)
-	for _, block := range blocks[last:] {
-		x = b.block(block, x)
-	}
-	if b.arch.Head > 0 {
-		x = b.conv("conv_head", x, 1, 1, b.arch.Head)
-		x = b.norm("bn2", x, activations[b.arch.Activation])
-	}
-	b.maps = x
-	return b.do(func() (*G.Node, error) { return ops.GlobalAvgPool(x) })
+// front is the network as far as maps get smaller.
+func (b *builder) front(x *G.Node) *G.Node {
+	layers := b.arch.Layers()
+	return b.run(layers[:smallest(layers)], 0, x)
 }
 
-// lastStride is how many blocks it takes until maps have their smallest size.
-func lastStride(arch scale.Arch) (n int) {
-	for i, block := range arch.Blocks() {
-		if block.Stride > 1 {
-			n = i + 1
+// back is what follows but for the classifier.
+func (b *builder) back(x *G.Node) *G.Node {
+	layers := b.arch.Layers()
+	first := smallest(layers)
+	return b.run(layers[first:len(layers)-1], first, x)
+}
+
+// smallest is how many layers it takes, whole blocks, until maps have their smallest
+// size before they are pooled.
+func smallest(layers []scale.Layer) (n int) {
+	for i, l := range layers {
+		if l.Stride > 1 {
+			n = i
 		}
+	}
+	last := layers[n]
+	for layers[n].Block == last.Block && (last.InBlock() || layers[n].Role == last.Role) {
+		n++
 	}
 	return n
 }
 
+// classifier is the last layer, with dropout before it.
 func (b *builder) classifier(x *G.Node) *G.Node {
 	if b.training && b.arch.Dropout > 0 {
 		random := b.random()
 		x = b.do(func() (*G.Node, error) { return ops.Dropout(x, b.step, b.arch.Dropout, random) })
 	}
-	return b.dense("classifier", Linear, x, b.arch.Classes)
+	layers := b.arch.Layers()
+	last := len(layers) - 1
+	return b.run(layers[last:], last, x)
 }
 
-var activations = map[scale.Activation]backend.Activation{scale.Swish: backend.Swish, scale.ReLU: backend.ReLU, scale.ReLU6: backend.ReLU6}
+var activations = map[scale.Activation]backend.Activation{
+	scale.Identity: backend.Identity, scale.Swish: backend.Swish, scale.ReLU: backend.ReLU, scale.ReLU6: backend.ReLU6, scale.Sigmoid: backend.Sigmoid,
+}
 
 var paddings = map[scale.Padding]ops.Padding{scale.Same: ops.Same, scale.Symmetric: ops.Symmetric}
-
-func (b *builder) conv(name string, x *G.Node, kernel, stride, out int) *G.Node {
-	return b.do(func() (*G.Node, error) {
-		w := b.param(name+".weight", Conv, kernel, kernel, x.Shape()[3], out)
-		return ops.Conv2D(x, w, stride, paddings[b.arch.Padding])
-	})
-}
-
-func (b *builder) depthwise(name string, x *G.Node, kernel, stride int) *G.Node {
-	return b.do(func() (*G.Node, error) {
-		w := b.param(name+".weight", Depthwise, kernel, kernel, x.Shape()[3])
-		return ops.DepthwiseConv2D(x, w, stride, paddings[b.arch.Padding])
-	})
-}
-
-func (b *builder) dense(name string, kind Kind, x *G.Node, out int) *G.Node {
-	return b.do(func() (*G.Node, error) {
-		w := b.param(name+".weight", kind, x.Shape()[1], out)
-		return ops.Dense(x, w, b.param(name+".bias", Bias, out))
-	})
-}
-
-func (b *builder) activate(x *G.Node, act backend.Activation) *G.Node {
-	return b.do(func() (*G.Node, error) { return ops.Activate(x, act) })
-}
-
-func (b *builder) norm(name string, x *G.Node, act backend.Activation) *G.Node {
-	return b.do(func() (*G.Node, error) {
-		c := x.Shape()[x.Dims()-1]
-		gamma, beta := b.param(name+".weight", Scale, c), b.param(name+".bias", Shift, c)
-		ofBatch := b.training && !b.frozen.norm(name)
-		var stats *G.Node
-		if ofBatch {
-			stats = b.node(ops.BatchStats(x))
-		} else {
-			stats = b.input(name+".running", 2, c)
-		}
-		if b.err != nil {
-			return nil, b.err
-		}
-		b.norms = append(b.norms, Norm{Name: name, C: c, Rows: x.Shape().TotalSize() / c})
-		b.stats = append(b.stats, stats)
-		return ops.NormAct(x, stats, gamma, beta, b.arch.BNEps, act, ofBatch)
-	})
-}
 
 // gradients differentiates the loss.
 func (b *builder) gradients() {
@@ -248,8 +216,10 @@ func (g *graph) results() G.Nodes {
 	return all
 }
 
-func (b *builder) param(name string, kind Kind, shape ...int) *G.Node {
-	b.params = append(b.params, Param{Name: name, Kind: kind, Shape: shape})
+// param adds a parameter of a layer.
+func (b *builder) param(l scale.Layer, leaf string, kind Kind, shape ...int) *G.Node {
+	name := l.Name + "." + leaf
+	b.params = append(b.params, Param{Name: name, Layer: l, Kind: kind, Shape: shape})
 	n := b.input(name, shape...)
 	b.nodes = append(b.nodes, n)
 	return n

@@ -3,6 +3,8 @@ package model
 import (
 	"math"
 	"math/rand/v2"
+
+	"effnet/internal/scale"
 )
 
 // Kind says what a parameter is: how it lies in memory, how it is initialised
@@ -23,6 +25,7 @@ const (
 // Param is one trainable tensor.
 type Param struct {
 	Name   string // timm's
+	Layer  scale.Layer
 	Kind   Kind
 	Shape  []int // ours, see Kind
 	Offset int   // in the flat buffer of all parameters

@@ -3,12 +3,12 @@ package model
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	G "gorgonia.org/gorgonia"
 
 	"effnet/internal/backend"
+	"effnet/internal/scale"
 	"effnet/internal/vm"
 )
 
@@ -82,7 +82,7 @@ func (g *graph) layers() map[*G.Node]layer {
 	layers := map[*G.Node]layer{}
 	for i, n := range g.nodes {
 		p := g.params[i]
-		layers[n] = layer{p.Name[:strings.LastIndex(p.Name, ".")], p.Kind == Scale || p.Kind == Shift} // without .weight or .bias
+		layers[n] = layer{p.Layer.Name, p.Layer.Op == scale.Normalise}
 		if g.grads != nil && g.grads[i] != nil {
 			layers[g.grads[i]] = layers[n]
 		}

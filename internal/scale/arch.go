@@ -10,11 +10,14 @@ package scale
 // Activation names the non-linearity of every convolution but the projections.
 type Activation string
 
-// The activations the baselines use.
+// The activations that a network may have, and those that its layers have too.
 const (
 	Swish Activation = "swish" // x * sigmoid(x)
 	ReLU  Activation = "relu"  // max(x, 0)
 	ReLU6 Activation = "relu6" // min(max(x, 0), 6)
+
+	Identity Activation = ""        // x: of projections
+	Sigmoid  Activation = "sigmoid" // 1/(1+exp(-x)): of gates
 )
 
 // Padding names the rule that pads a convolution's input.

@@ -28,48 +28,54 @@ type Cost struct {
 
 // Count counts a valid architecture row by row: stem, stages, head.
 func Count(a Arch) Cost {
-	c := counter{side: a.Resolution}
-	c.stem(a)
-
-	stage := -1
-	for _, b := range a.Blocks() {
-		if b.Stage != stage {
-			stage = b.Stage
-			s := a.Stages[stage]
-			c.begin(s.label(), s.Channels, s.Repeats)
+	var c Cost
+	last := ""
+	for _, l := range a.Layers() {
+		label, channels, repeats := a.rowOf(l)
+		if row := l.row(); row != last {
+			last = row
+			c.Rows = append(c.Rows, Row{
+				Stage: len(c.Rows) + 1, Block: label, Resolution: l.From, Channels: channels, Repeats: repeats,
+			})
 		}
-		c.block(b)
+		row := &c.Rows[len(c.Rows)-1]
+		row.Params += int64(l.Params())
+		row.MACs += int64(l.MACs())
+		c.Params += int64(l.Params())
+		c.MACs += int64(l.MACs())
 	}
+	return c
+}
 
-	if a.Head > 0 {
-		c.begin("Conv1x1 & Pooling & FC", a.Head, 1)
-		c.conv(1, 1, a.Stages[stage].Channels, a.Head)
-	} else {
-		c.begin("Pooling & FC", a.Features(), 1)
+// row names the row of table 1 that a layer is in.
+func (l Layer) row() string {
+	switch {
+	case l.Block != nil:
+		return strconv.Itoa(l.Block.Stage)
+	case l.Role == StemRole:
+		return "stem"
 	}
-	c.side = 1
-	c.dense(a.Features(), a.Classes)
-	return c.Cost
+	return "head"
 }
 
-// counter adds layers to the last row while it follows the side of the map.
-type counter struct {
-	Cost
-	side int
-}
-
-func (c *counter) begin(block string, channels, repeats int) {
-	c.Rows = append(c.Rows, Row{
-		Stage: len(c.Rows) + 1, Block: block, Resolution: c.side, Channels: channels, Repeats: repeats,
-	})
-}
-
-func (c *counter) add(params, macs int) {
-	row := &c.Rows[len(c.Rows)-1]
-	row.Params += int64(params)
-	row.MACs += int64(macs)
-	c.Params += int64(params)
-	c.MACs += int64(macs)
+// rowOf is the row of table 1 that a layer is in: the papers' words for it, its output
+// channels and how often its block is repeated.
+func (a Arch) rowOf(l Layer) (label string, channels, repeats int) {
+	switch {
+	case l.Block != nil:
+		s := a.Stages[l.Block.Stage]
+		return s.label(), s.Channels, s.Repeats
+	case l.Role == StemRole:
+		k := a.StemSide()
+		label = fmt.Sprintf("Conv%dx%d", k, k)
+		if a.StemPool {
+			label += " & MaxPool3x3"
+		}
+		return label, a.Stem, 1
+	case a.Head > 0:
+		return "Conv1x1 & Pooling & FC", a.Head, 1
+	}
+	return "Pooling & FC", a.Features(), 1
 }
 
 // blockNames are the papers'.
@@ -83,61 +89,3 @@ func (s Stage) label() string {
 	}
 	return fmt.Sprintf("%s, k%dx%d", name, s.Kernel, s.Kernel)
 }
-
-func (c *counter) stem(a Arch) {
-	k := a.StemSide()
-	name := fmt.Sprintf("Conv%dx%d", k, k)
-	if a.StemPool {
-		name += " & MaxPool3x3"
-	}
-	c.begin(name, a.Stem, 1)
-	c.conv(k, 2, 3, a.Stem)
-	if a.StemPool {
-		c.side = (c.side + 1) / 2 // as conv's
-	}
-}
-
-func (c *counter) block(b Block) {
-	switch {
-	case b.Kind == Bottleneck:
-		c.bottleneck(b)
-		return
-	case b.Kind == Fused && !b.Expand:
-		c.conv(b.Kernel, b.Stride, b.In, b.Out)
-		return
-	case b.Kind == Fused:
-		c.conv(b.Kernel, b.Stride, b.In, b.Inner)
-		c.conv(1, 1, b.Inner, b.Out)
-		return
-	}
-	if b.Expand {
-		c.conv(1, 1, b.In, b.Inner)
-	}
-	c.conv(b.Kernel, b.Stride, 1, b.Inner) // depthwise: one input channel each
-	if b.Squeeze > 0 {
-		c.dense(b.Inner, b.Squeeze)
-		c.dense(b.Squeeze, b.Inner)
-	}
-	c.conv(1, 1, b.Inner, b.Out)
-}
-
-func (c *counter) bottleneck(b Block) {
-	c.conv(1, 1, b.In, b.Inner)
-	c.conv(b.Kernel, b.Stride, b.Inner, b.Inner)
-	c.conv(1, 1, b.Inner, b.Out)
-	if b.Project {
-		c.conv(1, 1, b.In, b.Out) // with the block's stride: on as many pixels
-	}
-}
-
-// conv counts a convolution without bias and its batch normalisation's scale
-// and shift. Both paddings give the same map: with an odd kernel k,
-// (side + 2*(k-1)/2 - k)/stride + 1 is ceil(side/stride).
-func (c *counter) conv(kernel, stride, in, out int) {
-	c.side = (c.side + stride - 1) / stride
-	weights := kernel * kernel * in * out
-	c.add(weights+2*out, weights*c.side*c.side)
-}
-
-// dense counts a layer with bias on a pooled, 1x1 map.
-func (c *counter) dense(in, out int) { c.add(in*out+out, in*out) }

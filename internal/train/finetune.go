@@ -12,6 +12,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/model"
 	"effnet/internal/optim"
+	"effnet/internal/scale"
 )
 
 // FineTune is how pretrained weights are trained. The zero value is as any others.
@@ -33,7 +34,7 @@ func (f FineTune) frozen(epoch int) model.Frozen {
 	return f.Frozen
 }
 
-const classifier = "classifier."
+const classifier = scale.Classifier + "."
 
 // initialise gives a network random weights, or those of Start and, where that has
 // no classifier, one of zeros: random logits would send gradients into the body
@@ -116,12 +117,7 @@ func (r *run) change(p phase) error {
 // and the classifier are layers, and the last convolution belongs to the last block
 // (timm.optim.param_groups_layer_decay).
 func (r *run) groups(frozen model.Frozen) []optim.Group {
-	blocks := r.Arch.Blocks()
-	last := len(blocks) + 1 // the classifier's
-	layer := map[string]int{"conv_stem": 0, "bn1": 0, "conv_head": last - 1, "bn2": last - 1, "classifier": last}
-	for _, b := range blocks {
-		layer[b.Name()] = 1 + b.Global
-	}
+	last := len(r.Arch.Blocks()) + 1 // the classifier's
 	params := slices.Clone(r.net.Params)
 	slices.SortFunc(params, func(a, b model.Param) int { return a.Offset - b.Offset })
 	var groups []optim.Group
@@ -131,7 +127,7 @@ func (r *run) groups(frozen model.Frozen) []optim.Group {
 			continue
 		}
 		g := optim.Group{From: p.Offset, N: p.Len(), Decay: p.Decayed(), Scale: 1}
-		at := layer[layerName(p.Name)]
+		at := depth(p.Layer, last)
 		if d := r.FineTune.LayerDecay; d > 0 {
 			g.Scale = math.Pow(d, float64(last-at))
 		}
@@ -151,13 +147,17 @@ func (r *run) groups(frozen model.Frozen) []optim.Group {
 	return groups
 }
 
-// layerName is blocks.S.I of a block's parameter, conv_stem of the stem's.
-func layerName(param string) string {
-	parts := strings.SplitN(param, ".", 4)
-	if parts[0] == "blocks" {
-		return strings.Join(parts[:3], ".")
+// depth is a layer's number for LayerDecay, where the classifier's is last.
+func depth(l scale.Layer, last int) int {
+	switch {
+	case l.InBlock():
+		return 1 + l.Block.Global
+	case l.Role == scale.StemRole:
+		return 0
+	case l.Role == scale.HeadRole:
+		return last - 1
 	}
-	return parts[0]
+	return last
 }
 
 // cacheFeatures computes the features of all images.

@@ -73,7 +73,7 @@ func TestGroups(t *testing.T) {
 	r := fineTuned(t, f)
 	for _, p := range r.net.Params {
 		want := 1.0
-		switch layer := layerName(p.Name); {
+		switch layer := p.Layer.Name; {
 		case layer == "classifier":
 			want = 10
 		case layer == "conv_stem" || layer == "bn1" || strings.HasPrefix(layer, "blocks.0.") || strings.HasPrefix(layer, "blocks.1."):
