@@ -34,9 +34,9 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":      "weights/keras weights/tfcheckpoint weights/torchfile model checkpoint scale",
+	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint scale",
 	"internal/weights/onnx": "checkpoint scale google.golang.org/protobuf",
-	"internal/weights/npz":  "checkpoint scale",
+	"internal/weights/npz":  "weights/names checkpoint scale",
 
 	"internal/model": "ops vm scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,
@@ -56,6 +56,7 @@ var mayImport = map[string]string{
 	"internal/jpeg":       "pixel",
 	"internal/pixel":      "simd/archsimd unsafe",
 
+	"internal/weights/names":        "scale",
 	"internal/weights/keras":        "weights/hdf5 checkpoint",
 	"internal/weights/hdf5":         "float16",
 	"internal/weights/tfcheckpoint": "checkpoint float16 google.golang.org/protobuf",

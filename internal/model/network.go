@@ -31,6 +31,9 @@ type Network struct {
 // New allocates a network: running means 0, running variances 1, and every
 // parameter 0 until Initialise or Load.
 func New(arch scale.Arch, b backend.Backend) (*Network, error) {
+	if err := arch.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
 	g, err := build(arch, 1, false, 0)
 	if err != nil {
 		return nil, err
@@ -386,24 +389,4 @@ func Memory(arch scale.Arch, frozen Frozen, batch, slots int) (arena, params int
 	}
 	total, _ := layout(g.params)
 	return arena, int64(total) * 4 * int64(2+slots), nil
-}
-
-// Layout is the names and PyTorch shapes of all tensors of an architecture, in
-// the order of Network.Tensors.
-func Layout(arch scale.Arch) ([]Tensor, error) {
-	arch.Resolution = min(arch.Resolution, 32) // shapes do not depend on it
-	g, err := build(arch, 1, false, 0)
-	if err != nil {
-		return nil, err
-	}
-	var all []Tensor
-	for _, p := range g.params {
-		all = append(all, Tensor{Name: p.Name, Shape: p.TorchShape()})
-	}
-	for _, norm := range g.norms {
-		for _, name := range []string{".running_mean", ".running_var"} {
-			all = append(all, Tensor{Name: norm.Name + name, Shape: []int{norm.C}})
-		}
-	}
-	return all, nil
 }

@@ -59,7 +59,7 @@ type Layer struct {
 	Activation     Activation
 }
 
-// Layers lists the network in the order in which it runs. All that describes it reads
+// Layers lists a valid network in the order in which it runs. All that describes it reads
 // this list: the graph, the counts, what is written for other programs, the names of
 // tensors there, what is frozen, how learning rates decay.
 func (a Arch) Layers() []Layer {

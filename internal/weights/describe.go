@@ -13,6 +13,7 @@ import (
 
 	"effnet/internal/checkpoint"
 	"effnet/internal/scale"
+	"effnet/internal/weights/names"
 )
 
 // Means and standard deviations, of pixels in 0 to 255.
@@ -35,7 +36,7 @@ type conditions struct {
 }
 
 // describe makes the metadata of a network found in a file, and says why.
-func describe(m *Imported, f *file, c convention, arch scale.Arch) {
+func describe(m *Imported, f *file, c names.Convention, arch scale.Arch) {
 	k := conditionsOf(f, c, arch)
 	arch.Padding, arch.BNEps = k.padding, k.eps
 	arch.Resolution = k.prep.Resolution
@@ -45,7 +46,7 @@ func describe(m *Imported, f *file, c convention, arch scale.Arch) {
 	p := k.prep
 	m.Findings = []Finding{
 		{"format", f.format, "by its content", true},
-		{"names", c.program, "by the name of its stem", true},
+		{"names", c.Program, "by the name of its stem", true},
 		{"variant", arch.Name, "by the names and shapes of its tensors", true},
 		{"classes", strconv.Itoa(arch.Classes), because, arch.Classes == len(imageNet)},
 		{"padding", string(k.padding), k.because, k.sure},
@@ -59,11 +60,11 @@ func describe(m *Imported, f *file, c convention, arch scale.Arch) {
 	}
 }
 
-func conditionsOf(f *file, c convention, arch scale.Arch) conditions {
+func conditionsOf(f *file, c names.Convention, arch scale.Arch) conditions {
 	lite, second := arch.Activation == scale.ReLU6, strings.HasPrefix(arch.Name, "v2")
-	k := conditions{padding: scale.Same, eps: 1e-3, because: "as " + c.program + " has it", sure: true, prepBy: "as " + c.program + " evaluates it", prepOK: true}
+	k := conditions{padding: scale.Same, eps: 1e-3, because: "as " + c.Program + " has it", sure: true, prepBy: "as " + c.Program + " evaluates it", prepOK: true}
 	k.prep = checkpoint.Preprocess{Resolution: arch.Resolution, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Mean: imageNetMean, Std: imageNetStd}
-	switch c.program {
+	switch c.Program {
 	case "torchvision":
 		k.torchvision(arch)
 	case "timm":
@@ -79,7 +80,7 @@ func conditionsOf(f *file, c convention, arch scale.Arch) conditions {
 			k.prepBy = "as tensorflow/tpu evaluates it"
 		}
 	}
-	if lite && c.program != "timm" { // lite/efficientnet_lite_builder.py
+	if lite && c.Program != "timm" { // lite/efficientnet_lite_builder.py
 		k.prep.Mean, k.prep.Std, k.prep.Interpolation = [3]float64{127, 127, 127}, [3]float64{128, 128, 128}, "bilinear"
 	}
 	return k

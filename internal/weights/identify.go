@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"effnet/internal/checkpoint"
-	"effnet/internal/model"
 	"effnet/internal/scale"
+	"effnet/internal/weights/names"
 )
 
 // identify finds the convention and the network of a file.
@@ -23,10 +23,7 @@ func identify(f *file, o Overrides) (*Imported, error) {
 	}
 	var best *match
 	for _, arch := range variants {
-		m, err := fit(c, arch, tensors)
-		if err != nil {
-			return nil, err
-		}
+		m := fit(c, arch, tensors)
 		// A damaged b0 holds all of lite0: what explains the most tensors wins.
 		if best == nil || m.found > best.found || m.found == best.found && m.problem == nil {
 			best = m
@@ -44,20 +41,20 @@ func identify(f *file, o Overrides) (*Imported, error) {
 // recognise finds whose names a file has, and returns its tensors by the names
 // that the convention gives them: without a TensorFlow scope, and averages of
 // weights instead of the weights.
-func recognise(f *file) (convention, map[string]checkpoint.Tensor, error) {
+func recognise(f *file) (names.Convention, map[string]checkpoint.Tensor, error) {
 	tensors := map[string]checkpoint.Tensor{}
 	for _, t := range f.tensors {
 		tensors[t.Name] = t
 	}
-	for _, c := range conventions {
+	for _, c := range names.All {
 		for _, t := range f.tensors {
-			scope, found := strings.CutSuffix(t.Name, c.stem)
+			scope, found := strings.CutSuffix(t.Name, c.Stem)
 			switch {
 			case !found:
 				continue
 			case scope == "":
 				return c, tensors, nil
-			case c.program == "tensorflow/tpu" && strings.HasSuffix(scope, "/"):
+			case c.Program == names.TPU.Program && strings.HasSuffix(scope, "/"):
 				return c, unscope(tensors, scope), nil
 			}
 		}
@@ -66,7 +63,7 @@ func recognise(f *file) (convention, map[string]checkpoint.Tensor, error) {
 	for _, t := range f.tensors[:min(3, len(f.tensors))] {
 		first = append(first, fmt.Sprintf("%.60q", t.Name))
 	}
-	return convention{}, nil, hinted{fmt.Errorf("has no weights of an EfficientNet: of its %d tensors (%s ...) none is a stem", len(f.tensors), strings.Join(first, ", ")),
+	return names.Convention{}, nil, hinted{fmt.Errorf("has no weights of an EfficientNet: of its %d tensors (%s ...) none is a stem", len(f.tensors), strings.Join(first, ", ")),
 		"names are read as timm, torchvision, lukemelas, Keras and tensorflow/tpu give them"}
 }
 
@@ -85,16 +82,16 @@ func unscope(tensors map[string]checkpoint.Tensor, scope string) map[string]chec
 
 // candidates are the published networks whose stem has the file's channels, or
 // the one that was asked for; all, if none has.
-func candidates(c convention, tensors map[string]checkpoint.Tensor, variant string) ([]scale.Arch, error) {
+func candidates(c names.Convention, tensors map[string]checkpoint.Tensor, variant string) ([]scale.Arch, error) {
 	if variant != "" {
 		a, err := scale.Variant(variant)
 		return []scale.Arch{a}, err
 	}
-	shape := tensors[c.stem].Shape
+	shape := tensors[c.Stem].Shape
 	channels := 0
 	if len(shape) == 4 {
 		channels = shape[3]
-		if c.torch {
+		if c.Torch {
 			channels = shape[0]
 		}
 	}
@@ -123,34 +120,22 @@ type match struct {
 	problem error // the first part that is missing or has another shape
 }
 
-// fit looks for every part of a network among tensors.
-func fit(c convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) (*match, error) {
-	blocks := map[[2]int]*scale.Block{}
-	for _, b := range arch.Blocks() {
-		blocks[[2]int{b.Stage, b.Index}] = &b
-	}
+// fit looks for every tensor of a network among those of a file.
+func fit(c names.Convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) *match {
 	m := &match{arch: arch}
-	m.arch.Classes = outputs(c, tensors)
-	layout, err := model.Layout(m.arch)
-	if err != nil {
-		return nil, err
-	}
+	m.arch.Classes = outputs(c, arch, tensors)
 	used := map[string]bool{}
 	problem := func(err error) { m.problem = cmp.Or(m.problem, err) }
-	for _, want := range layout {
-		p, err := parse(want.Name, arch, blocks)
-		if err != nil {
-			return nil, err
-		}
-		names := c.names(p)
-		i := slices.IndexFunc(names, func(name string) bool { _, ok := tensors[name]; return ok })
+	for _, want := range m.arch.Tensors() {
+		called := c.Of(arch, want)
+		i := slices.IndexFunc(called, func(name string) bool { _, ok := tensors[name]; return ok })
 		if i < 0 {
-			problem(missing(arch, p, names[0]))
+			problem(missing(arch, want, called))
 			continue
 		}
-		t := tensors[names[i]]
-		used[names[i]] = true
-		converted, ok := toTorch(c, p, t, want.Shape)
+		t := tensors[called[i]]
+		used[called[i]] = true
+		converted, ok := toTorch(c, want, t)
 		if !ok {
 			problem(hinted{fmt.Errorf("%s has the shape %v, where %s wants %v in PyTorch's order", t.Name, t.Shape, arch.Name, want.Shape),
 				"a network of this family in another size; only published ones are known"})
@@ -165,19 +150,25 @@ func fit(c convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) (*
 		}
 	}
 	slices.Sort(m.unused)
-	return m, nil
+	return m
 }
 
-func missing(arch scale.Arch, p part, name string) error {
-	if p.role == classifier {
-		return hinted{fmt.Errorf("has no classifier (%s)", name), "weights without their top are not read; take the whole file"}
+// missing says that a file lacks a tensor, which its program calls one of some names.
+func missing(arch scale.Arch, t scale.Tensor, called []string) error {
+	switch {
+	case len(called) == 0:
+		return hinted{fmt.Errorf("is of a program that has no %s, which %s has", t.Name(), arch.Name), "it may be of another family of networks"}
+	case t.Layer.Role == scale.ClassifierRole:
+		return hinted{fmt.Errorf("has no classifier (%s)", called[0]), "weights without their top are not read; take the whole file"}
 	}
-	return hinted{fmt.Errorf("lacks %s, which %s has", name, arch.Name), "it may be cut short, or of another family of networks"}
+	return hinted{fmt.Errorf("lacks %s, which %s has", called[0], arch.Name), "it may be cut short, or of another family of networks"}
 }
 
 // outputs is how many classes the classifier has; 1 if there is none.
-func outputs(c convention, tensors map[string]checkpoint.Tensor) int {
-	for _, name := range c.names(part{timm: "classifier.bias", role: classifier, leaf: "bias"}) {
+func outputs(c names.Convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) int {
+	all := arch.Tensors()
+	bias := slices.IndexFunc(all, func(t scale.Tensor) bool { return t.Layer.Role == scale.ClassifierRole && t.Leaf == "bias" })
+	for _, name := range c.Of(arch, all[bias]) {
 		if t, ok := tensors[name]; ok && len(t.Data) > 0 {
 			return len(t.Data)
 		}
@@ -185,34 +176,17 @@ func outputs(c convention, tensors map[string]checkpoint.Tensor) int {
 	return 1
 }
 
-// toTorch returns a tensor by timm's name and in PyTorch's layout; ok is false if
-// its shape is not that one.
-func toTorch(c convention, p part, t checkpoint.Tensor, want []int) (out checkpoint.Tensor, ok bool) {
-	out = checkpoint.Tensor{Name: p.timm, Shape: want, Data: t.Data}
-	if c.torch || len(want) == 1 {
-		return out, slices.Equal(t.Shape, want)
-	}
-	// [K,K,In,Out] or, depthwise, [K,K,C,1], or [In,Out].
-	stored := make([]int, 0, 4)
-	for _, axis := range tensorFlowAxes(p, len(want)) {
-		stored = append(stored, want[axis])
-	}
-	if !slices.Equal(t.Shape, stored) {
+// toTorch returns a tensor by timm's name and in PyTorch's layout; ok is false if its
+// shape is not that of the network's.
+func toTorch(c names.Convention, want scale.Tensor, t checkpoint.Tensor) (out checkpoint.Tensor, ok bool) {
+	out = checkpoint.Tensor{Name: want.Name(), Shape: want.Shape, Data: t.Data}
+	if !slices.Equal(t.Shape, c.Shape(want)) {
 		return out, false
 	}
-	out.Data = transpose(t.Data, want, tensorFlowAxes(p, len(want)))
-	return out, true
-}
-
-// tensorFlowAxes says which of PyTorch's axes each of TensorFlow's is.
-func tensorFlowAxes(p part, rank int) []int {
-	switch {
-	case rank == 2:
-		return []int{1, 0}
-	case p.role == depthwise: // [C,1,K,K]
-		return []int{2, 3, 0, 1}
+	if !c.Torch {
+		out.Data = transpose(t.Data, want.Shape, names.Axes(want))
 	}
-	return []int{2, 3, 1, 0} // [Out,In,K,K]
+	return out, true
 }
 
 // transpose returns values of a shape in C order, of which src has the axes in

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"effnet/internal/checkpoint"
-	"effnet/internal/model"
 	"effnet/internal/scale"
+	"effnet/internal/weights/names"
 )
 
 // readNames is tools/golden/weights.py's output: names by program and variant.
@@ -36,13 +36,9 @@ func programFile(t *testing.T, variant string, order, names []string, torch bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	layout, err := model.Layout(arch)
-	if err != nil {
-		t.Fatal(err)
-	}
 	shapes := map[string][]int{}
-	for _, x := range layout {
-		shapes[x.Name] = x.Shape
+	for _, x := range arch.Tensors() {
+		shapes[x.Name()] = x.Shape
 	}
 	f := &file{path: "some.file", format: "a test"}
 	for i, name := range order {
@@ -156,32 +152,27 @@ func TestHub(t *testing.T) {
 // beside them is reported.
 func TestTensorFlowNames(t *testing.T) {
 	order := readNames(t)["timm"]["b0"]
-	names := make([]string, len(order))
+	theirs := make([]string, len(order))
 	arch, err := scale.Variant("b0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := map[[2]int]*scale.Block{}
-	for _, b := range arch.Blocks() {
-		blocks[[2]int{b.Stage, b.Index}] = &b
+	called := map[string]string{}
+	for _, x := range arch.Tensors() {
+		called[x.Name()] = names.TPU.Of(arch, x)[0]
 	}
-	tpu := conventions[slices.IndexFunc(conventions, func(c convention) bool { return c.program == "tensorflow/tpu" })]
 	for i, name := range order {
-		p, err := parse(name, arch, blocks)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names[i] = "efficientnet-b0/" + tpu.names(p)[0]
+		theirs[i] = "efficientnet-b0/" + called[name]
 	}
 	// Some as the released checkpoints have them.
 	for _, want := range []string{"stem/conv2d/kernel", "stem/tpu_batch_normalization/moving_variance", "blocks_0/depthwise_conv2d/depthwise_kernel",
 		"blocks_0/conv2d/kernel", "blocks_0/tpu_batch_normalization_1/gamma", "blocks_1/conv2d/kernel", "blocks_1/tpu_batch_normalization_2/beta",
 		"blocks_15/se/conv2d_1/bias", "blocks_15/conv2d_1/kernel", "head/conv2d/kernel", "head/dense/bias"} {
-		if !slices.Contains(names, "efficientnet-b0/"+want) {
+		if !slices.Contains(theirs, "efficientnet-b0/"+want) {
 			t.Errorf("no tensor is called %s", want)
 		}
 	}
-	f := programFile(t, "b0", order, names, false)
+	f := programFile(t, "b0", order, theirs, false)
 	for _, x := range slices.Clone(f.tensors) {
 		x.Name += "/ExponentialMovingAverage"
 		x.Data = slices.Repeat([]float32{x.Data[0] + 1000}, len(x.Data))

@@ -45,6 +45,9 @@ func Exact(a scale.Arch) bool { return a.Padding == scale.Same && a.BNEps == BNE
 // network's are a *checkpoint.Error without a path; EfficientNetV2's fused blocks,
 // which Keras' networks of this family do not have, are an error too.
 func Write(w io.Writer, arch scale.Arch, tensors []checkpoint.Tensor) error {
+	if err := arch.Validate(); err != nil {
+		return fmt.Errorf("npz: %w", err)
+	}
 	lookup, err := checkpoint.NewLookup(tensors)
 	if err != nil {
 		return err

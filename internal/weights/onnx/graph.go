@@ -20,211 +20,151 @@ type builder struct {
 	err          error
 }
 
-// value is a map or a vector of the graph: [batch,channels,side,side], with side 1
-// after a mean.
-type value struct {
-	name     string
-	channels int
-	side     int
+// value is the name of a map or a vector of the graph: [batch,channels,side,side],
+// with side 1 after a mean.
+type value string
+
+// network is the whole graph: each layer's node or nodes.
+func (b *builder) network(p checkpoint.Preprocess) {
+	layers := b.arch.Layers()
+	results := map[int]value{scale.Images: b.input(p)}
+	for i, l := range layers {
+		in := make([]value, len(l.Inputs))
+		for k, n := range l.Inputs {
+			in[k] = results[n]
+		}
+		switch l.Op {
+		case scale.Convolution, scale.Depthwise: // is written with its normalisation
+			results[i] = in[0]
+		case scale.Normalise:
+			x := b.convNorm(layers[l.Inputs[0]], l, in[0])
+			results[i] = b.activate(l, x)
+		default:
+			results[i] = b.layer(l, in)
+		}
+	}
 }
 
-// network is the whole graph, as internal/model's graph.go has it.
-func (b *builder) network(p checkpoint.Preprocess) {
-	x := b.input(p)
-	x = b.activate(b.convNorm("conv_stem", "bn1", x, filter{kernel: b.arch.StemSide(), stride: 2, out: b.arch.Stem}))
-	if b.arch.StemPool {
-		x = b.maxPool("stem_pool", x, filter{kernel: 3, stride: 2})
+// layer adds a layer that is no convolution nor normalisation.
+func (b *builder) layer(l scale.Layer, in []value) value {
+	x := in[0]
+	switch l.Op {
+	case scale.Activate:
+		return b.activate(l, x)
+	case scale.MaxPool:
+		return b.maxPool(l, x)
+	case scale.Mean:
+		return value(b.node("GlobalAveragePool", l.Name, inputs{string(x)}))
+	case scale.Pointwise:
+		return b.pointwise(l, x)
+	case scale.Dense:
+		return b.dense(l, x)
+	case scale.Gate:
+		return value(b.node("Mul", l.Name, inputs{string(x), string(in[1])}))
+	case scale.Add:
+		return value(b.node("Add", l.Name, inputs{string(x), string(in[1])}))
 	}
-	for _, block := range b.arch.Blocks() {
-		x = b.block(block, x)
-	}
-	if b.arch.Head > 0 {
-		x = b.activate(b.convNorm("conv_head", "bn2", x, filter{kernel: 1, stride: 1, out: b.arch.Head}))
-	}
-	b.node("GlobalAveragePool", "pool", in{x.name})
-	b.node("Flatten", "features", in{"pool"}, attribute{"axis", 1})
-	b.constant("classifier.weight", b.arch.Classes, b.arch.Features())
-	b.constant("classifier.bias", b.arch.Classes)
-	b.node("Gemm", output, in{"features", "classifier.weight", "classifier.bias"}, attribute{"transB", 1})
+	b.fail(fmt.Errorf("onnx: %s is an operation that has no node, %q", l.Name, l.Op))
+	return x
 }
 
 // input is the normalised images.
 func (b *builder) input(p checkpoint.Preprocess) value {
 	name, _, _ := b.opt.input(b.arch.Resolution)
-	x := value{name, 3, b.arch.Resolution}
 	if !b.opt.Preprocess {
-		return x
+		return value(name)
 	}
 	b.add(initializer{name: "mean", dims: []int{3}, data: toFloat32(p.Mean[:])})
 	b.add(initializer{name: "std", dims: []int{3}, data: toFloat32(p.Std[:])})
-	b.node("Cast", name+".float", in{name}, attribute{"to", float32Type})
-	b.node("Sub", name+".centred", in{name + ".float", "mean"})
-	b.node("Div", name+".normalised", in{name + ".centred", "std"})
-	x.name = b.node("Transpose", name+".nchw", in{name + ".normalised"}, attribute{"perm", []int{0, 3, 1, 2}})
-	return x
-}
-
-// blocks are the kinds of scale.Stage.Block.
-var blocks = map[string]func(b *builder, name string, blk scale.Block, x value) value{
-	scale.MBConv:     (*builder).mbconv,
-	scale.Fused:      (*builder).fused,
-	scale.Separable:  (*builder).separable,
-	scale.Bottleneck: (*builder).bottleneck,
-}
-
-// block is one block, with the shortcut around it.
-func (b *builder) block(blk scale.Block, x value) value {
-	kind := b.arch.Stages[blk.Stage].Block
-	build, ok := blocks[kind]
-	if !ok {
-		b.fail(fmt.Errorf("onnx: %s has a block of an unknown kind, %q", b.arch.Name, kind))
-		return x
-	}
-	name := fmt.Sprintf("blocks.%d.%d", blk.Stage, blk.Index)
-	y := build(b, name+".", blk, x)
-	if blk.Project {
-		x = b.convNorm(name+".downsample.0", name+".downsample.1", x, filter{kernel: 1, stride: blk.Stride, out: blk.Out})
-	}
-	if blk.Residual {
-		y.name = b.node("Add", name, in{y.name, x.name})
-	}
-	if kind == scale.Bottleneck {
-		y = b.activate(y)
-	}
-	return y
-}
-
-// mbconv is expand, depthwise, squeeze and excite, project. timm numbers the
-// normalisations of blocks without an expansion from the depthwise one.
-func (b *builder) mbconv(name string, blk scale.Block, x value) value {
-	dw, project := "bn1", [2]string{"conv_pw", "bn2"}
-	if blk.Expand {
-		x = b.activate(b.convNorm(name+"conv_pw", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Inner}))
-		dw, project = "bn2", [2]string{"conv_pwl", "bn3"}
-	}
-	x = b.activate(b.convNorm(name+"conv_dw", name+dw, x, filter{blk.Kernel, blk.Stride, blk.Inner, true}))
-	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
-	return b.convNorm(name+project[0], name+project[1], x, filter{kernel: 1, stride: 1, out: blk.Out})
-}
-
-// fused is EfficientNetV2's block (Tan & Le, 2021, figure 2), whose first
-// convolution expands and filters: timm's EdgeResidual, or ConvBnAct where nothing
-// is expanded.
-func (b *builder) fused(name string, blk scale.Block, x value) value {
-	if !blk.Expand {
-		return b.activate(b.convNorm(name+"conv", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Out}))
-	}
-	x = b.activate(b.convNorm(name+"conv_exp", name+"bn1", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Inner}))
-	x = b.squeezeExcite(name+"se", x, blk.Squeeze)
-	return b.convNorm(name+"conv_pwl", name+"bn2", x, filter{kernel: 1, stride: 1, out: blk.Out})
-}
-
-// separable is MobileNetV1's block.
-func (b *builder) separable(name string, blk scale.Block, x value) value {
-	x = b.activate(b.convNorm(name+"conv_dw", name+"bn1", x, filter{blk.Kernel, blk.Stride, blk.In, true}))
-	return b.activate(b.convNorm(name+"conv_pw", name+"bn2", x, filter{kernel: 1, stride: 1, out: blk.Out}))
-}
-
-// bottleneck is ResNet's block up to the addition.
-func (b *builder) bottleneck(name string, blk scale.Block, x value) value {
-	x = b.activate(b.convNorm(name+"conv1", name+"bn1", x, filter{kernel: 1, stride: 1, out: blk.Inner}))
-	x = b.activate(b.convNorm(name+"conv2", name+"bn2", x, filter{kernel: blk.Kernel, stride: blk.Stride, out: blk.Inner}))
-	return b.convNorm(name+"conv3", name+"bn3", x, filter{kernel: 1, stride: 1, out: blk.Out})
-}
-
-// squeezeExcite scales each channel by a gate computed from the channels' means.
-// Without a squeeze it is nothing.
-func (b *builder) squeezeExcite(name string, x value, squeeze int) value {
-	if squeeze == 0 {
-		return x
-	}
-	s := value{b.node("GlobalAveragePool", name+".mean", in{x.name}), x.channels, 1}
-	s = b.activate(b.pointwise(name+".conv_reduce", s, squeeze))
-	s = b.pointwise(name+".conv_expand", s, x.channels)
-	s.name = b.node("Sigmoid", name+".gate", in{s.name})
-	x.name = b.node("Mul", name, in{x.name, s.name})
-	return x
+	b.node("Cast", name+".float", inputs{name}, attribute{"to", float32Type})
+	b.node("Sub", name+".centred", inputs{name + ".float", "mean"})
+	b.node("Div", name+".normalised", inputs{name + ".centred", "std"})
+	return value(b.node("Transpose", name+".nchw", inputs{name + ".normalised"}, attribute{"perm", []int{0, 3, 1, 2}}))
 }
 
 // pointwise is a 1x1 convolution with a bias.
-func (b *builder) pointwise(name string, x value, out int) value {
-	b.constant(name+".weight", out, x.channels, 1, 1)
-	b.constant(name+".bias", out)
-	x.name = b.node("Conv", name, in{x.name, name + ".weight", name + ".bias"}, attribute{"kernel_shape", []int{1, 1}})
-	x.channels = out
-	return x
+func (b *builder) pointwise(l scale.Layer, x value) value {
+	weights, bias := b.constants(l)
+	return value(b.node("Conv", l.Name, inputs{string(x), weights, bias}, attribute{"kernel_shape", []int{1, 1}}))
 }
 
-func (b *builder) activate(x value) value {
-	switch b.arch.Activation {
-	case scale.Swish:
-		gate := b.node("Sigmoid", x.name+".sigmoid", in{x.name})
-		x.name = b.node("Mul", x.name+".swish", in{x.name, gate})
-	case scale.ReLU:
-		x.name = b.node("Relu", x.name+".relu", in{x.name})
-	case scale.ReLU6:
-		x.name = b.node("Clip", x.name+".relu6", in{x.name, b.scalar("zero", 0), b.scalar("six", 6)})
-	default:
-		b.fail(fmt.Errorf("onnx: %s has an unknown activation, %q", b.arch.Name, b.arch.Activation))
+// dense is the classifier, on the pooled map as a vector.
+func (b *builder) dense(l scale.Layer, x value) value {
+	weights, bias := b.constants(l)
+	b.node("Flatten", "features", inputs{string(x)}, attribute{"axis", 1})
+	return value(b.node("Gemm", output, inputs{"features", weights, bias}, attribute{"transB", 1}))
+}
+
+// constants adds a layer's weights and bias as they are.
+func (b *builder) constants(l scale.Layer) (weights, bias string) {
+	all := l.Tensors()
+	for _, t := range all {
+		b.constant(t.Name(), t.Shape...)
 	}
-	return x
+	return all[0].Name(), all[1].Name()
 }
 
-// filter is a convolution's shape.
-type filter struct {
-	kernel, stride, out int
-	depthwise           bool
+// activate adds a layer's activation of x.
+func (b *builder) activate(l scale.Layer, x value) value {
+	name := string(x)
+	switch l.Activation {
+	case scale.Identity:
+		return x
+	case scale.Sigmoid:
+		return value(b.node("Sigmoid", l.Name, inputs{name}))
+	case scale.Swish:
+		gate := b.node("Sigmoid", name+".sigmoid", inputs{name})
+		return value(b.node("Mul", name+".swish", inputs{name, gate}))
+	case scale.ReLU:
+		return value(b.node("Relu", name+".relu", inputs{name}))
+	case scale.ReLU6:
+		return value(b.node("Clip", name+".relu6", inputs{name, b.scalar("zero", 0), b.scalar("six", 6)}))
+	}
+	b.fail(fmt.Errorf("onnx: %s has an unknown activation, %q", l.Name, l.Activation))
+	return x
 }
 
 // convNorm is a convolution without bias and its batch normalisation, or one with
 // bias that does both: the weights of a channel times gamma/sqrt(variance+eps),
 // and a bias of beta less the mean times the same.
-func (b *builder) convNorm(conv, norm string, x value, f filter) value {
+func (b *builder) convNorm(conv, norm scale.Layer, x value) value {
 	groups := 1
-	if f.depthwise {
-		groups = x.channels
+	if conv.Op == scale.Depthwise {
+		groups = conv.In
 	}
-	pads, side := b.pads(x.side, f)
 	attributes := []attribute{
-		{"kernel_shape", []int{f.kernel, f.kernel}}, {"strides", []int{f.stride, f.stride}}, {"pads", pads}, {"group", groups},
+		{"kernel_shape", []int{conv.Kernel, conv.Kernel}}, {"strides", []int{conv.Stride, conv.Stride}}, {"pads", b.pads(conv)}, {"group", groups},
 	}
-	dims := []int{f.out, x.channels / groups, f.kernel, f.kernel}
-	y := value{conv, f.out, side}
+	weights := conv.Tensors()[0]
 	if b.opt.KeepBN {
-		b.constant(conv+".weight", dims...)
-		b.node("Conv", conv, in{x.name, conv + ".weight"}, attributes...)
-		inputs := in{conv, norm + ".weight", norm + ".bias", norm + ".running_mean", norm + ".running_var"}
-		for _, name := range inputs[1:] {
-			b.constant(name, f.out)
+		b.constant(weights.Name(), weights.Shape...)
+		b.node("Conv", conv.Name, inputs{string(x), weights.Name()}, attributes...)
+		in := inputs{conv.Name}
+		for _, t := range norm.Tensors() {
+			b.constant(t.Name(), t.Shape...)
+			in = append(in, t.Name())
 		}
-		y.name = b.node("BatchNormalization", norm, inputs, attribute{"epsilon", float32(b.arch.BNEps)})
-		return y
+		return value(b.node("BatchNormalization", norm.Name, in, attribute{"epsilon", float32(b.arch.BNEps)}))
 	}
-	factors, bias := b.fold(norm, f.out)
-	b.add(initializer{conv + ".weight", dims, b.take(conv+".weight", dims...), factors})
-	b.add(initializer{name: conv + ".bias", dims: []int{f.out}, data: bias})
-	b.node("Conv", conv, in{x.name, conv + ".weight", conv + ".bias"}, attributes...)
-	return y
+	factors, bias := b.fold(norm.Name, norm.Out)
+	b.add(initializer{weights.Name(), weights.Shape, b.take(weights.Name(), weights.Shape...), factors})
+	b.add(initializer{name: conv.Name + ".bias", dims: []int{conv.Out}, data: bias})
+	return value(b.node("Conv", conv.Name, inputs{string(x), weights.Name(), conv.Name + ".bias"}, attributes...))
 }
 
 // maxPool is the largest value of each window; what pads the map is none.
-func (b *builder) maxPool(name string, x value, f filter) value {
-	pads, side := b.pads(x.side, f)
-	x.name = b.node("MaxPool", name, in{x.name}, attribute{"kernel_shape", []int{f.kernel, f.kernel}},
-		attribute{"strides", []int{f.stride, f.stride}}, attribute{"pads", pads})
-	x.side = side
-	return x
+func (b *builder) maxPool(l scale.Layer, x value) value {
+	return value(b.node("MaxPool", l.Name, inputs{string(x)}, attribute{"kernel_shape", []int{l.Kernel, l.Kernel}},
+		attribute{"strides", []int{l.Stride, l.Stride}}, attribute{"pads", b.pads(l)}))
 }
 
-// pads are the zeros around a map, [top,left,bottom,right], and the side of the
-// result; see scale.Padding. ONNX's SAME_UPPER is the same as Same, but not every
-// program that reads ONNX has it.
-func (b *builder) pads(side int, f filter) (pads []int, out int) {
-	out = (side + f.stride - 1) / f.stride
-	before, after := (f.kernel-1)/2, (f.kernel-1)/2
+// pads are the zeros around a map, [top,left,bottom,right]; see scale.Padding. ONNX's
+// SAME_UPPER is the same as Same, but not every program that reads ONNX has it.
+func (b *builder) pads(l scale.Layer) []int {
+	before, after := (l.Kernel-1)/2, (l.Kernel-1)/2
 	if b.arch.Padding == scale.Same {
-		total := max((out-1)*f.stride+f.kernel-side, 0)
+		total := max((l.Side-1)*l.Stride+l.Kernel-l.From, 0)
 		before, after = total/2, total-total/2
 	}
-	return []int{before, before, after, after}, out
+	return []int{before, before, after, after}
 }

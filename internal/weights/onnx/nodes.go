@@ -2,13 +2,13 @@ package onnx
 
 import "math"
 
-// in is the names of a node's inputs.
-type in []string
+// inputs are the names of a node's inputs.
+type inputs []string
 
 // node adds a node and returns its name, which is its output's too.
-func (b *builder) node(op, name string, inputs in, attributes ...attribute) string {
+func (b *builder) node(op, name string, in inputs, attributes ...attribute) string {
 	var m message
-	for _, input := range inputs {
+	for _, input := range in {
 		m.text(nodeInput, input)
 	}
 	m.text(nodeOutput, name)

@@ -64,6 +64,9 @@ const batch = "batch"
 // on the network's size. Tensors that are not the network's are a
 // *checkpoint.Error without a path.
 func Write(w io.Writer, meta *checkpoint.Meta, tensors []checkpoint.Tensor, opt Options) error {
+	if err := meta.Arch.Validate(); err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
 	lookup, err := checkpoint.NewLookup(tensors)
 	if err != nil {
 		return err

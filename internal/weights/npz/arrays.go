@@ -1,0 +1,51 @@
+package npz
+
+import (
+	"fmt"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/scale"
+	"effnet/internal/weights/names"
+)
+
+// list is Keras' weights in Keras' order.
+type list struct {
+	lookup *checkpoint.Lookup
+	arrays []array
+}
+
+// network takes every tensor of an architecture, in the order of its layers.
+func (l *list) network(a scale.Arch) error {
+	if a.StemSide() != 3 || a.StemPool || a.Head == 0 {
+		return fmt.Errorf("npz: %s has another stem or head than Keras' EfficientNetB0 to B7", a.Name)
+	}
+	for _, layer := range a.Layers() {
+		if b := layer.Block; b != nil && b.Kind != scale.MBConv {
+			return fmt.Errorf("npz: %s has a block of the kind %q: Keras' EfficientNetB0 to B7 have %q only", a.Name, b.Kind, scale.MBConv)
+		}
+		for _, t := range layer.Tensors() {
+			if err := l.add(a, t); err != nil {
+				return err
+			}
+		}
+	}
+	return l.lookup.Rest()
+}
+
+// add takes a tensor of shape [out], [out,in] or [out,in,K,K] for Keras' array of
+// another shape with the same number of values.
+func (l *list) add(arch scale.Arch, t scale.Tensor) error {
+	data, err := l.lookup.Take(t.Name(), t.Shape...)
+	if err != nil {
+		return err
+	}
+	a := array{name: names.Keras.Of(arch, t)[0], shape: names.Keras.Shape(t), data: data, out: t.Shape[0], in: 1, area: 1}
+	if len(t.Shape) > 1 {
+		a.in = t.Shape[1]
+	}
+	if len(t.Shape) > 2 {
+		a.area = t.Shape[2] * t.Shape[3]
+	}
+	l.arrays = append(l.arrays, a)
+	return nil
+}
