@@ -50,7 +50,8 @@ extern "C" __global__ void dropout(const Map* x, const float* step, Map* y, Size
     each(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> a = load<V>(x + i);
-        for (int k = 0; k < V; k++) a.v[k] = uniform(seed, layer, step, i + k) >= p ? a.v[k] / keep : 0;
+        for (int k = 0; k < V; k++) a.v[k] /= keep; // of all: else NVRTC 13.5 loads 8 bytes at a time for sm_100
+        for (int k = 0; k < V; k++) a.v[k] = uniform(seed, layer, step, i + k) >= p ? a.v[k] : 0;
         store<V>(y + i, a);
     });
 }
