@@ -206,7 +206,7 @@ func (e *emulation) Launch(f driver.Function, grid, block [3]uint32, shared uint
 			return err
 		}
 	}
-	if threads := block[0] * block[1] * block[2]; threads == 0 || threads > maxThreads || grid[0]*grid[1]*grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535 || block[2] > 64 || shared != 0 {
+	if threads := block[0] * block[1] * block[2]; threads == 0 || int(threads) > Threads(e.kernels[f].name) || grid[0]*grid[1]*grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535 || block[2] > 64 || shared != 0 {
 		return fmt.Errorf("%s: a launch of %v blocks of %v threads", e.kernels[f].name, grid, block)
 	}
 	k := e.kernels[f]

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"strings"
 
 	"effnet/internal/backend"
 )
@@ -70,6 +71,25 @@ func (c *compiler) depthwiseGradInput(s backend.ConvShape, dy, w, dx place) erro
 	return c.kernel(dy.kernel("depthwiseGradInput"+version.suffix), g, dy, w, dx, shapeOf(s), v)
 }
 
+// gradWeightThreads is how many threads of a block depthwiseGradWeight takes at most. 5x5
+// filters on bf16 maps need up to 146 registers a thread, with which a fourth of a
+// multiprocessor has room for three warps: three blocks of half as many threads fit, and
+// only one of 7 or 8 warps (docs/gpu-static.md).
+func gradWeightThreads(threads, kernel int, half bool) int {
+	if kernel == 5 && half {
+		return threads / 2
+	}
+	return threads
+}
+
+// Threads is how many threads a block of a kernel has at most.
+func Threads(kernel string) int {
+	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
+		return gradWeightThreads(maxThreads, 5, strings.HasSuffix(kernel, "_bf16"))
+	}
+	return maxThreads
+}
+
 func (c *compiler) depthwiseGradWeight(s backend.ConvShape, x, dy, dw place) error {
 	v, taps := vec(s.In, x, dy, dw), s.Kernel*s.Kernel
 	version, ok := versions[[2]int{s.Kernel, s.Stride}]
@@ -77,7 +97,7 @@ func (c *compiler) depthwiseGradWeight(s backend.ConvShape, x, dy, dw place) err
 	if ok {
 		filterRows, groups = s.Kernel, 1
 	}
-	rows, threads := s.N*s.OutH, c.threads*7/8 // two blocks of 224 threads of 140 registers fit a multiprocessor
+	rows, threads := s.N*s.OutH, gradWeightThreads(c.threads, s.Kernel, x.half)
 	over, across := even(s.In/int(v), c.threads/32)
 	down := min(max(threads/(across*filterRows), 1), rows, maxDown)
 	const outputsOfThread = 16 // at least, before rows are cut into more parts

@@ -74,3 +74,41 @@ func epilogue(t *testing.T, b *Backend, half bool, s backend.ConvShape, act back
 	}
 	return got
 }
+
+// Blocks of depthwiseGradWeight are no larger than Threads says, which the emulation
+// checks.
+func TestGradWeightThreads(t *testing.T) {
+	b, _ := onCPU(t)
+	b.threads = maxThreads
+	for _, half := range []bool{false, true} {
+		for _, k := range [][2]int{{3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 2}} {
+			s := backend.ConvShape{N: 2, H: 9, W: 9, In: 64, Out: 64, Kernel: k[0], Stride: k[1], OutH: (9-k[0])/k[1] + 1, OutW: (9-k[0])/k[1] + 1}
+			spec := backend.DepthwiseGradWeight{ConvShape: s}
+			views := make([]backend.View, 3)
+			for i, n := range spec.Sizes() {
+				v, err := backend.NewView(b, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.Half = half && i < 2
+				views[i] = v
+			}
+			c := &compiler{Backend: b}
+			v := places(views)
+			if err := c.depthwiseGradWeight(s, v[0], v[1], v[2]); err != nil {
+				t.Fatal(err)
+			}
+			launch, err := c.launch("depthwiseGradWeight", c.steps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			launch()
+			if err := b.Sync(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if got := Threads("depthwiseGradWeight5_bf16"); got != maxThreads/2 {
+		t.Errorf("%d threads, want %d", got, maxThreads/2)
+	}
+}
