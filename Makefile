@@ -13,8 +13,9 @@ PYTHON   := python3
 PEERS    :=
 SANITIZER := compute-sanitizer
 PHOTOS   := photos
+CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build test test-full test-gpu sanitize-gpu bench-gpu race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build test test-full test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static leaves CUDA out, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -31,7 +32,9 @@ test-full: ## test afresh, also on the generic kernels, and what needs files bes
 	@echo 'torch, torchvision, timm, efficientnet_pytorch, keras, h5py, onnx and onnxruntime,'
 	@echo 'for internal/weights; and EFFNET_BROWSER,'
 	@echo 'a Chromium (or one in PATH), for internal/report. EFFNET_CUDA_LIBS, a folder with'
-	@echo 'libnvrtc, or CUDA, for internal/backend/cuda. Without, these tests are skipped.'
+	@echo 'libnvrtc, or CUDA, for internal/backend/cuda. EFFNET_CUDA_TOOLS, the folder that'
+	@echo 'tools/cuda_wheels.py makes, of NVIDIA'"'"'s compilers and headers from CUDA 12.0 to 13.5,'
+	@echo 'for internal/backend/cuda too. Without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	go vet ./...
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
@@ -53,6 +56,10 @@ bench-gpu: build ## the GPU's kernels against its peaks, and PyTorch beside effn
 	bin/effnet bench --device cuda --precision bf16 --variant b0 -b 256 --mode infer --profile
 	bin/effnet bench --device cuda --precision bf16 --variant b4 -b 64 --profile
 	$(PYTHON) tools/bench_peers.py --device cuda $(PEERS)
+
+gpu-static: ## docs/gpu-static.md, what NVIDIA's compilers make of the kernels, without a GPU: CUDA=DIR of tools/cuda_wheels.py
+	@test -d "$(CUDA)" || { echo 'CUDA names no folder: make one with python3 tools/cuda_wheels.py DIR'; exit 1; }
+	go run ./tools/gpustatic $(CUDA) > docs/gpu-static.md
 
 # The matrix kernels step pointers past their operands, and do not follow them:
 # the one thing that -race's pointer checks are not to look at.

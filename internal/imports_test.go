@@ -46,6 +46,7 @@ var mayImport = map[string]string{
 	"internal/backend/cuda":          "backend backend/cuda/driver atomicfile unsafe",
 	"internal/backend/cuda/driver":   "github.com/ebitengine/purego unsafe",
 	"internal/backend/cuda/emulated": "os/exec",
+	"internal/backend/cuda/sass":     "os/exec",
 	"internal/backend/cpu":           "backend backend/cpu/kernel unsafe",
 	"internal/backend/cpu/kernel":    "simd/archsimd unsafe",
 	"internal/backend":               "unsafe",
@@ -72,6 +73,7 @@ var mayImport = map[string]string{
 
 	"tools/fashionmnist": "net/http os/exec",
 	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
+	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
 }
 
 // watched are the parts of the standard library that a folder needs leave for.

@@ -64,9 +64,9 @@ func order(names []string) []string {
 	return first
 }
 
-// options are NVRTC's. Before CUDA 13.2 a lambda with an auto parameter is a device function
+// Options are NVRTC's for an architecture: sm_90, or compute_90 for PTX. Before CUDA 13.2 a lambda with an auto parameter is a device function
 // only if everything is one by default.
-func options(architecture string) []string {
+func Options(architecture string) []string {
 	return []string{"--gpu-architecture=" + architecture, "--std=c++17", "--fmad=true", "--device-as-default-execution-space"}
 }
 
@@ -79,7 +79,7 @@ func image(folder, architecture, compiler string, half bool, compile func(source
 	if err != nil {
 		return nil, err
 	}
-	opts := options(architecture)
+	opts := Options(architecture)
 	key := sha256.Sum256([]byte(strings.Join(append([]string{compiler, text}, opts...), "\x00")))
 	path := filepath.Join(folder, hex.EncodeToString(key[:])+".cubin")
 	if cached, err := os.ReadFile(path); folder != "" && err == nil && len(cached) > sha256.Size {

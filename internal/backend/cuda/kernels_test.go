@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"effnet/internal/backend/cuda/driver"
+	"effnet/internal/backend/cuda/sass"
 )
 
 // The kernels compile, as NVIDIA's compiler sees them, for the GPUs there are.
@@ -25,12 +26,118 @@ func TestKernelsCompile(t *testing.T) {
 		if architecture == "half" {
 			architecture = "sm_90"
 		}
-		image, err := driver.Compile(libraries, "effnet.cu", text, options(architecture)...)
+		image, err := driver.Compile(libraries, "effnet.cu", text, Options(architecture)...)
 		if err != nil {
 			t.Errorf("%s: %v", architecture, err)
 			continue
 		}
 		t.Logf("%s: %d bytes by NVRTC %s", architecture, len(image), libraries.NVRTC.Version)
+	}
+}
+
+// tools is a folder of tools/cuda_wheels.py. It skips the test where there is none.
+func tools(t *testing.T) string {
+	t.Helper()
+	folder := os.Getenv(sass.FolderEnv)
+	if folder == "" {
+		t.Skip(sass.FolderEnv + " names no folder of tools/cuda_wheels.py: NVIDIA's compilers are not run")
+	}
+	return folder
+}
+
+// nvrtc opens the compiler of a version.
+func nvrtc(t *testing.T, v sass.Version) *driver.Libraries {
+	t.Helper()
+	t.Setenv(driver.LibrariesEnv, v.Folders)
+	libraries := driver.Find()
+	if err := libraries.NVRTC.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if libraries.NVRTC.Version != v.Name {
+		t.Fatalf("the NVRTC of %s says it is %s", v.Folders, libraries.NVRTC.Version)
+	}
+	return libraries
+}
+
+// The kernels compile with the oldest and the newest version of each CUDA, for every
+// GPU that it knows.
+func TestEveryNVRTC(t *testing.T) {
+	versions, err := sass.Versions(tools(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := Sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range versions {
+		t.Run(v.Name, func(t *testing.T) {
+			libraries := nvrtc(t, v)
+			for _, architecture := range []string{"sm_80", "sm_90", "sm_100"} {
+				for i, source := range sources {
+					image, err := driver.Compile(libraries, "effnet.cu", source, Options(architecture)...)
+					switch {
+					case err == nil:
+						t.Logf("%s, source %d: %d bytes", architecture, i, len(image))
+					case architecture == "sm_100" && strings.Contains(err.Error(), "invalid value for --gpu-architecture"):
+						t.Logf("%s, source %d: NVRTC %s does not know it", architecture, i, v.Name)
+					default:
+						t.Errorf("%s, source %d: %v", architecture, i, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What NVIDIA's newest compiler makes of the kernels spills nothing, uses no local
+// memory, and moves 16 bytes at a time where the source does.
+func TestKernelsCode(t *testing.T) {
+	folder := tools(t)
+	programs, err := sass.Find(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions, err := sass.Versions(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	libraries := nvrtc(t, versions[len(versions)-1])
+	sources, err := Sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, architecture := range []string{"sm_80", "sm_90", "sm_100"} {
+		for _, source := range sources {
+			cubin, err := driver.Compile(libraries, "effnet.cu", source, Options(architecture)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ptx, err := driver.Compile(libraries, "effnet.cu", source, Options(strings.Replace(architecture, "sm", "compute", 1))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kernels, err := programs.Inspect(t.Context(), architecture, ptx, cubin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range sass.Problems(source, kernels) {
+				t.Errorf("%s: %s", architecture, p)
+			}
+			occupied(t, architecture, kernels)
+		}
+	}
+}
+
+// occupied fails for a kernel with few warps on a multiprocessor.
+func occupied(t *testing.T, architecture string, kernels []sass.Kernel) {
+	t.Helper()
+	for _, k := range kernels {
+		blocks, share, err := sass.Occupancy(architecture, k, Threads(k.Name))
+		if err != nil || blocks < 2 || share < 3./16 {
+			t.Errorf("%s: %s with %d registers and %d bytes of shared memory: %d blocks of %d threads are %.0f%% of the warps, %v",
+				architecture, k.Name, k.Registers, k.Shared, blocks, Threads(k.Name), 100*share, err)
+		}
 	}
 }
 
