@@ -1,5 +1,7 @@
 // What all kernels share. The files of this folder are put after each other,
-// this one first, and compiled as one source; they include nothing.
+// this one first, and compiled as one source. They include nothing, cuda_bf16.h neither:
+// widen and narrow are all that is done with bf16. So NVRTC needs no headers, which its
+// wheel does not have.
 //
 // Tensors are row-major, images NHWC: channels are fastest. Kernels compute in
 // float32. So are values stored, but for maps, Map, of which there are two
