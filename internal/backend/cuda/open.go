@@ -73,7 +73,7 @@ func Found() (found, missing []string) {
 				break // without it, the others are of no use
 			}
 		} else {
-			found = append(found, fmt.Sprintf("%s for CUDA %s, %s", l.Name, l.Version, l.Path))
+			found = append(found, l.String())
 		}
 	}
 	gpus, err := driver.GPUs(all)

@@ -40,6 +40,7 @@ var advices = map[string]string{
 // Results that the package looks at (cuda.h, CUresult).
 const (
 	outOfMemory = 2   // CUDA_ERROR_OUT_OF_MEMORY
+	stubLibrary = 34  // CUDA_ERROR_STUB_LIBRARY
 	noDevice    = 100 // CUDA_ERROR_NO_DEVICE
 	notFound    = 500 // CUDA_ERROR_NOT_FOUND
 	notReady    = 600 // CUDA_ERROR_NOT_READY

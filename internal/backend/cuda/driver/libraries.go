@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -17,15 +18,16 @@ const oldestCUDA = 12
 type Library struct {
 	Name    string // for people
 	Path    string // of the file; "" if it was not found
-	Version string // of CUDA: "13.0"
+	Version string // the CUDA it is for, "13.0"; cuBLASLt's own, "13.1.0", which counts by itself
 
 	Files    []string // the names that were looked for
 	Searched []string // where: folders, patterns of folders, "the loader's path"
 	Refused  []string // what was found and could not be opened, and why
 	Install  string   // what to install
 
-	major  int
-	handle uintptr
+	ownVersion bool // Version is not CUDA's
+	major      int
+	handle     uintptr
 }
 
 // Libraries are all that a device needs.
@@ -34,9 +36,10 @@ type Libraries struct {
 }
 
 // Find opens NVIDIA's libraries where they are: in the folders of LibrariesEnv,
-// in the loader's own path, in CUDA_HOME and CUDA_PATH, in /usr/local/cuda*, and
-// among pip's packages. Of libnvrtc and libcublasLt it takes no newer major
-// version than the driver's.
+// in the loader's own path, in CUDA_HOME and CUDA_PATH, in VIRTUAL_ENV and
+// CONDA_PREFIX, among the packages of the Python in PATH, in /usr/local/cuda*, and
+// among the user's and the system's packages. Of libnvrtc and libcublasLt it takes no
+// newer major version than the driver's.
 func Find() *Libraries { return find(folders(os.Getenv)) }
 
 func find(folders []string) *Libraries {
@@ -50,17 +53,18 @@ func find(folders []string) *Libraries {
 			Install: "CUDA's toolkit, or pip install nvidia-cuda-nvrtc (CUDA 12: nvidia-cuda-nvrtc-cu12)",
 		},
 		CublasLt: Library{
-			Name:    "cuBLASLt",
+			Name: "cuBLASLt", ownVersion: true,
 			Install: "CUDA's toolkit, or pip install nvidia-cublas (CUDA 12: nvidia-cublas-cu12)",
 		},
 	}
-	l.Driver.find(folders, driverVersion)
+	l.Driver.find(without(folders, func(f string) bool { return strings.HasSuffix(f, wheelFolders) }), driverVersion)
 	for _, major := range []string{"13", "12"} {
 		if major == "12" || l.Driver.major == 0 || l.Driver.major >= 13 {
 			l.NVRTC.Files = append(l.NVRTC.Files, "libnvrtc.so."+major)
 			l.CublasLt.Files = append(l.CublasLt.Files, "libcublasLt.so."+major)
 		}
 	}
+	folders = without(folders, func(f string) bool { return slices.Contains(driverFolders, f) })
 	l.NVRTC.find(folders, nvrtcVersion)
 	l.CublasLt.find(folders, cublasLtVersion)
 	return l
@@ -68,7 +72,7 @@ func find(folders []string) *Libraries {
 
 // find opens the first of the candidates that can be opened and says its
 // version, and writes down the others.
-func (l *Library) find(folders []string, version func(*Library) (major, minor int, err error)) {
+func (l *Library) find(folders []string, version versionOf) {
 	if available() != nil {
 		return
 	}
@@ -79,28 +83,42 @@ func (l *Library) find(folders []string, version func(*Library) (major, minor in
 		l.Searched = append(l.Searched, folder)
 	}
 	for _, file := range candidates(folders, l.Files) {
-		if err := l.open(file, version); err == nil {
+		there, err := l.open(file, version)
+		if err == nil {
 			return
-		} else if filepath.Dir(file) != "." { // that the loader finds none is no surprise
+		}
+		if there || filepath.Dir(file) != "." { // that the loader finds none is no surprise
 			l.Refused = append(l.Refused, fmt.Sprintf("%s: %v", file, err))
 		}
 	}
 }
 
-func (l *Library) open(file string, version func(*Library) (major, minor int, err error)) (err error) {
+// open opens a file. there is whether it is a library at all. One that is refused is
+// closed: cuBLASLt opens libcuda.so.1 by its name, and is to get the driver's.
+func (l *Library) open(file string, version versionOf) (there bool, err error) {
 	openBuiltins(file)
 	if l.handle, err = open(file); err != nil {
-		return err
+		return false, err
 	}
-	major, minor, err := version(l)
-	if err != nil {
-		return err
+	if l.major, l.Version, err = version(l); err != nil {
+		closeLibrary(l.handle)
+		l.handle = 0
+		return true, err
 	}
-	l.Path, l.Version, l.major = file, fmt.Sprintf("%d.%d", major, minor), major
+	l.Path = file
 	if filepath.Dir(file) == "." {
 		l.Path = loadedFile(file)
 	}
-	return nil
+	return true, nil
+}
+
+// String is what was found, for people.
+func (l *Library) String() string {
+	version := "for CUDA " + l.Version
+	if l.ownVersion {
+		version = l.Version
+	}
+	return fmt.Sprintf("%s %s, %s", l.Name, version, l.Path)
 }
 
 // openBuiltins opens the libraries that libnvrtc opens itself, by their names
@@ -179,32 +197,40 @@ func (l *Library) label() string {
 
 func number(code int32) string { return fmt.Sprintf("error %d", code) }
 
-// driverVersion is the newest CUDA that the driver is for.
-func driverVersion(l *Library) (major, minor int, err error) {
+// versionOf says the version of an open library.
+type versionOf func(*Library) (major int, version string, err error)
+
+// driverVersion is the newest CUDA that the driver is for. Of a toolkit's stub, which
+// programs are linked with, every function fails.
+func driverVersion(l *Library) (major int, version string, err error) {
 	var get entry
 	if err := l.bind(number, []binding{{"cuDriverGetVersion", &get}}); err != nil {
-		return 0, 0, err
+		return 0, "", err
 	}
-	var version int32 // 1000·major + 10·minor
-	err = get.call(uintptr(unsafe.Pointer(&version)))
-	return int(version) / 1000, int(version) % 1000 / 10, err
+	var v int32 // 1000·major + 10·minor
+	err = get.call(uintptr(unsafe.Pointer(&v)))
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == stubLibrary {
+		err = errors.New("a toolkit's stub, not the driver's")
+	}
+	return int(v) / 1000, fmt.Sprintf("%d.%d", v/1000, v%1000/10), err
 }
 
-func nvrtcVersion(l *Library) (major, minor int, err error) {
+func nvrtcVersion(l *Library) (major int, version string, err error) {
 	var get entry
 	if err := l.bind(number, []binding{{"nvrtcVersion", &get}}); err != nil {
-		return 0, 0, err
+		return 0, "", err
 	}
 	var a, b int32
 	err = get.call(uintptr(unsafe.Pointer(&a)), uintptr(unsafe.Pointer(&b)))
-	return int(a), int(b), err
+	return int(a), fmt.Sprintf("%d.%d", a, b), err
 }
 
-func cublasLtVersion(l *Library) (major, minor int, err error) {
+func cublasLtVersion(l *Library) (major int, version string, err error) {
 	var get entry
 	if err := l.bind(number, []binding{{"cublasLtGetVersion", &get}}); err != nil {
-		return 0, 0, err
+		return 0, "", err
 	}
-	version := int(call(get.address)) // 10000·major + 100·minor + patch: cublas_api.h, CUBLAS_VERSION
-	return version / 10000, version % 10000 / 100, nil
+	v := int(call(get.address)) // 10000·major + 100·minor + patch: cublas_api.h, CUBLAS_VERSION
+	return v / 10000, fmt.Sprintf("%d.%d.%d", v/10000, v%10000/100, v%100), nil
 }

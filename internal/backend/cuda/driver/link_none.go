@@ -16,5 +16,6 @@ func available() error {
 }
 
 func open(string) (uintptr, error)     { return 0, available() }
+func closeLibrary(uintptr)             {}
 func symbol(uintptr, string) uintptr   { return 0 }
 func call(uintptr, ...uintptr) uintptr { panic("driver: no library is open") }

@@ -13,10 +13,14 @@ import "github.com/ebitengine/purego"
 // available says why CUDA cannot be used in this build, or nil.
 func available() error { return nil }
 
-// open loads a library. It stays loaded: the driver's has threads of its own.
+// open loads a library. One that is used stays loaded: the driver's has threads of its
+// own.
 func open(path string) (handle uintptr, err error) {
 	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 }
+
+// closeLibrary closes one that is of no use.
+func closeLibrary(handle uintptr) { _ = purego.Dlclose(handle) }
 
 // symbol is the address of a function of an open library, 0 if it has none of
 // that name.
