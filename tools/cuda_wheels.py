@@ -4,14 +4,15 @@
     python3 tools/cuda_wheels.py OUT [VERSION...]
     EFFNET_CUDA_TOOLS=OUT make test-full
 
-For each version of CUDA, OUT/VERSION becomes a site-packages folder with NVRTC, the
-runtime's headers and cuBLAS's, as the wheels have them: nvidia/cuda_nvrtc/lib for CUDA
-12, nvidia/cu13/lib for 13. From CUDA 13.2 on there are ptxas, cuobjdump and nvdisasm too.
-Without a VERSION it fetches the oldest and the newest that effnet supports of each
-CUDA. cuBLAS numbers its versions by itself: VERSION:CUBLAS names another one (13.2:13.3).
+For each version of CUDA, OUT/VERSION becomes a site-packages folder with NVRTC and the
+headers of the driver, the runtime and cuBLAS, as the wheels have them:
+nvidia/cuda_nvrtc/lib for CUDA 12, nvidia/cu13/lib for 13. From CUDA 13.2 on there are
+ptxas, cuobjdump and nvdisasm too. Without a VERSION it fetches the oldest and the newest
+that effnet supports of each CUDA. cuBLAS numbers its versions by itself: VERSION:CUBLAS
+names another one (13.2:13.3).
 
-cuBLAS's libraries are downloaded (0.4 to 0.6 GB a version) and dropped, unless --cublas-libraries
-keeps them. It needs pip and Linux on x86-64 or arm64.
+cuBLAS's libraries are downloaded (about half a gigabyte a version) and dropped, unless
+--cublas-libraries keeps them. It needs pip and Linux on x86-64 or arm64.
 """
 
 import argparse
@@ -29,7 +30,8 @@ def requirements(cuda, cublas):
     """The packages of a version of CUDA, in pip's words."""
     major, minor = map(int, cuda.split("."))
     suffix = "-cu12" if major == 12 else ""
-    packages = [f"nvidia-cuda-nvrtc{suffix}=={cuda}.*", f"nvidia-cuda-runtime{suffix}=={cuda}.*", f"nvidia-cublas{suffix}=={cublas}.*"]
+    names = ["nvidia-cuda-nvrtc", "nvidia-cuda-runtime", "nvidia-cuda-nvcc" if major == 12 else "nvidia-cuda-crt"]  # the last for its headers
+    packages = [f"{name}{suffix}=={cuda}.*" for name in names] + [f"nvidia-cublas{suffix}=={cublas}.*"]
     return packages + ([f"{name}=={cuda}.*" for name in TOOLS] if (major, minor) >= (13, 2) else [])
 
 

@@ -19,6 +19,7 @@ const (
 	prefReduction  = 3  // CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK
 	prefAlignment  = 5  // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; those of B, C and D follow
 	reduceFloat32  = 2  // CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+	transposed     = 1  // CUBLAS_OP_T
 	notSupported   = 15 // CUBLAS_STATUS_NOT_SUPPORTED
 	algorithmWords = 8  // cublasLtMatmulAlgo_t
 )
@@ -124,7 +125,7 @@ func (p *ltProduct) describe(compute uintptr) error {
 	set := func(attribute uintptr, value int32) error {
 		return p.d.do(&lt.descSet, p.desc, attribute, uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value))
 	}
-	flag := map[bool]int32{true: 1} // CUBLAS_OP_T
+	flag := map[bool]int32{true: transposed}
 	if err := set(descTransA, flag[m.TransB]); err != nil {
 		return err
 	}
