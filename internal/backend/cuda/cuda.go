@@ -287,8 +287,8 @@ func (b *Backend) Sync() error {
 	return b.failed
 }
 
-// CarefulEnv, where it is set, has every launch waited for, so that one that fails names
-// itself: otherwise a failure is found by whatever waits next.
+// CarefulEnv is set to have every launch waited for, so that one that fails is named:
+// otherwise a failure is found by whatever waits next.
 const CarefulEnv = "EFFNET_CUDA_CAREFUL"
 
 // Record implements backend.Recorder.

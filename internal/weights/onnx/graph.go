@@ -139,8 +139,9 @@ func (b *builder) convNorm(conv, norm scale.Layer, x value) value {
 	if b.opt.KeepBN {
 		b.constant(weights.Name(), weights.Shape...)
 		b.node("Conv", conv.Name, inputs{string(x), weights.Name()}, attributes...)
-		in := inputs{conv.Name}
-		for _, t := range norm.Tensors() {
+		all := norm.Tensors()
+		in := append(make(inputs, 0, 1+len(all)), conv.Name)
+		for _, t := range all {
 			b.constant(t.Name(), t.Shape...)
 			in = append(in, t.Name())
 		}

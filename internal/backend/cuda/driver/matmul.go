@@ -91,8 +91,7 @@ func (d *Device) Matmul(m Matmul) (Product, error) {
 			continue
 		}
 		p, err := d.matmul(m, try.compute, try.align)
-		var none *NoAlgorithm
-		if !errors.As(err, &none) {
+		if _, none := errors.AsType[*NoAlgorithm](err); !none {
 			return p, err
 		}
 	}
