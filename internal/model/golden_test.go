@@ -19,6 +19,7 @@ import (
 
 // golden is what tools/golden/network.py wrote; its docstring is the schema.
 type golden struct {
+	Variant   string     // of which Arch says what differs
 	Arch      scale.Arch `json:"arch"`
 	Batch     int        `json:"batch"`
 	Gain      float64    `json:"gain"`
@@ -63,6 +64,15 @@ func readGolden(t *testing.T, path string) *golden {
 	}
 	g := &golden{}
 	if err := json.Unmarshal(text, g); err != nil {
+		t.Fatal(err)
+	}
+	if g.Variant == "" {
+		return g
+	}
+	if g.Arch, err = scale.Variant(g.Variant); err == nil {
+		err = json.Unmarshal(text, g)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -199,6 +209,21 @@ func TestAgainstPyTorch(t *testing.T) {
 				testGolden(t, readGolden(t, path), wholeTensors(t, path), b)
 			})
 		}
+	}
+}
+
+// The networks that are only data, on the fastest kernels.
+func TestRelativesAgainstPyTorch(t *testing.T) {
+	files, _ := filepath.Glob("testdata/relatives/*.json")
+	if len(files) != 12 {
+		t.Fatalf("%d fixtures, want 12", len(files))
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			b := cpu.NewWith(kernel.Available()[0], 2)
+			defer b.Close()
+			testGolden(t, readGolden(t, path), nil, b)
+		})
 	}
 }
 

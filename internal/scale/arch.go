@@ -57,10 +57,24 @@ type Stage struct {
 	Block     string  `json:"block" yaml:"block"`         // MBConv, Fused, Separable or Bottleneck
 	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of the block's only one over 1x1
 	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
-	Expansion int     `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels; of Bottleneck output channels / Expansion
+	Expansion float64 `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels, see inner; of Bottleneck output channels / Expansion
 	Channels  int     `json:"channels" yaml:"channels"`   // output channels
 	Repeats   int     `json:"repeats" yaml:"repeats"`     // number of blocks
-	SERatio   float64 `json:"se_ratio" yaml:"se-ratio"`   // squeeze width / block input channels; 0 for none
+	SERatio   float64 `json:"se_ratio" yaml:"se-ratio"`   // squeeze width / block input channels, see SE; 0 for none
+
+	Activation Activation `json:"activation,omitempty" yaml:"activation,omitempty"`   // of its blocks, instead of the network's
+	NoShortcut bool       `json:"no_shortcut,omitempty" yaml:"no-shortcut,omitempty"` // even where the shapes are the same
+	ExpandFrom int        `json:"expand_from,omitempty" yaml:"expand-from,omitempty"` // channels that Expansion is of; 0 for the block's input
+	// Joined rows are of one stage with the row before: in the names of tensors, in what
+	// is frozen, and where repeats are scaled.
+	Joined bool `json:"joined,omitempty" yaml:"joined,omitempty"`
+}
+
+// SE is how a network's squeeze-and-excitation is. The zero value is EfficientNet's.
+type SE struct {
+	OfInner    bool       `json:"of_inner,omitempty" yaml:"of-inner,omitempty"`     // SERatio is a share of the inner channels, and the width a multiple of 8
+	Activation Activation `json:"activation,omitempty" yaml:"activation,omitempty"` // between its two layers; "" for the block's
+	Gate       Activation `json:"gate,omitempty" yaml:"gate,omitempty"`             // "" for Sigmoid
 }
 
 // Arch is a network with every number fixed: what the model package builds,
@@ -72,7 +86,9 @@ type Arch struct {
 	StemKernel      int        `json:"stem_kernel,omitempty"` // its side; 0 for 3
 	StemPool        bool       `json:"stem_pool,omitempty"`   // whether a 3x3 max pool of stride 2 follows it
 	Stages          []Stage    `json:"stages"`
-	Head            int        `json:"head"` // output channels of the last 1x1 convolution; 0 for none
+	Head            int        `json:"head"`                  // output channels of the last 1x1 convolution; 0 for none
+	HeadPooled      bool       `json:"head_pooled,omitempty"` // whether it comes after the pooling, with a bias and no normalisation
+	SE              SE         `json:"se,omitzero"`
 	Classes         int        `json:"classes"`
 	Activation      Activation `json:"activation"`
 	Padding         Padding    `json:"padding"`

@@ -3,6 +3,7 @@ package scale
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 )
@@ -29,11 +30,19 @@ type Baseline struct {
 	StemKernel int        `yaml:"stem-kernel,omitempty"` // its side; 0 for 3
 	StemPool   bool       `yaml:"stem-pool,omitempty"`   // whether a 3x3 max pool of stride 2 follows it
 	Stages     []Stage    `yaml:"stages"`
-	Head       int        `yaml:"head"` // output channels of the last 1x1 convolution; 0 for none
+	Head       int        `yaml:"head"`                  // output channels of the last 1x1 convolution; 0 for none
+	HeadPooled bool       `yaml:"head-pooled,omitempty"` // whether it comes after the pooling, with a bias and no normalisation
+	SE         SE         `yaml:"se,omitempty"`
 	Activation Activation `yaml:"activation"`
 	// FixedEnds is the Lite rule: stem and head keep their channels, the first
 	// and the last stage their repeats.
-	FixedEnds bool `yaml:"fixed-ends"`
+	FixedEnds    bool `yaml:"fixed-ends"`
+	FixedStem    bool `yaml:"fixed-stem,omitempty"`    // the stem keeps its channels
+	LeastHead    bool `yaml:"least-head,omitempty"`    // the head has no fewer channels than here
+	RoundRepeats bool `yaml:"round-repeats,omitempty"` // scaled repeats go to the nearest number, not the next one up
+	// LoseChannels allows rounding to take any share of a layer's scaled channels;
+	// otherwise it is a tenth at most.
+	LoseChannels bool `yaml:"lose-channels,omitempty"`
 }
 
 // Validate reports every number of the table that no network can have.
@@ -47,20 +56,26 @@ func (b Baseline) Scale(width, depth float64, resolution int) (Arch, error) {
 		return Arch{}, err
 	}
 	a.Width, a.Depth, a.Resolution = width, depth, resolution
-	if !b.FixedEnds {
-		a.Stem = roundChannels(a.Stem, width)
-		if a.Head > 0 {
-			a.Head = roundChannels(a.Head, width)
+	if !b.FixedEnds && !b.FixedStem {
+		a.Stem = b.channels(a.Stem, width)
+	}
+	if !b.FixedEnds && a.Head > 0 {
+		a.Head = b.channels(a.Head, width)
+		if b.LeastHead {
+			a.Head = max(a.Head, b.Head)
 		}
 	}
-	last := len(a.Stages) - 1
 	for i := range a.Stages {
 		s := &a.Stages[i]
-		s.Channels = roundChannels(s.Channels, width)
-		if b.FixedEnds && (i == 0 || i == last) {
-			continue
+		s.Channels = b.channels(s.Channels, width)
+		if s.ExpandFrom > 0 {
+			s.ExpandFrom = b.channels(s.ExpandFrom, width)
 		}
-		s.Repeats = roundRepeats(s.Repeats, depth)
+	}
+	for first, end := range stageRows(a.Stages) {
+		if !b.FixedEnds || first > 0 && end < len(a.Stages) {
+			b.deepen(a.Stages[first:end], depth)
+		}
 	}
 	if err := a.Validate(); err != nil {
 		return Arch{}, err
@@ -78,6 +93,8 @@ func (b Baseline) unscaled() Arch {
 		StemPool:        b.StemPool,
 		Stages:          slices.Clone(b.Stages),
 		Head:            b.Head,
+		HeadPooled:      b.HeadPooled,
+		SE:              b.SE,
 		Classes:         defaultClasses,
 		Activation:      b.Activation,
 		Padding:         defaultPadding,
@@ -90,20 +107,63 @@ func (b Baseline) unscaled() Arch {
 	}
 }
 
+// channels scales a layer's channels.
+func (b Baseline) channels(n int, width float64) int {
+	if b.LoseChannels {
+		return nearestUnit(float64(n) * width)
+	}
+	return roundChannels(n, width)
+}
+
 // roundChannels is round_filters of efficientnet_model.py: the multiple of 8
 // nearest to channels*width, or the next one where that would lose over a tenth.
 func roundChannels(channels int, width float64) int {
 	f := float64(channels) * width
-	n := max(channelUnit, int(f+channelUnit/2)/channelUnit*channelUnit)
+	n := nearestUnit(f)
 	if float64(n) < 0.9*f {
 		n += channelUnit
 	}
 	return n
 }
 
-// roundRepeats is round_repeats of efficientnet_model.py.
-func roundRepeats(repeats int, depth float64) int {
-	return int(math.Ceil(depth * float64(repeats)))
+// nearestUnit is the nearest multiple of 8, 8 at least.
+func nearestUnit(f float64) int {
+	return max(channelUnit, int(f+channelUnit/2)/channelUnit*channelUnit)
+}
+
+// stageRows gives the first and the end of the rows of each stage.
+func stageRows(rows []Stage) iter.Seq2[int, int] {
+	return func(yield func(first, end int) bool) {
+		for first := 0; first < len(rows); {
+			end := first + 1
+			for end < len(rows) && rows[end].Joined {
+				end++
+			}
+			if !yield(first, end) {
+				return
+			}
+			first = end
+		}
+	}
+}
+
+// deepen scales the repeats of one stage: their sum as round_repeats of
+// efficientnet_model.py does, up, or to the nearest number. Of several rows the last
+// are scaled first, each by its share of what is left (timm's _scale_stage_depth).
+func (b Baseline) deepen(rows []Stage, depth float64) {
+	sum := 0
+	for _, s := range rows {
+		sum += s.Repeats
+	}
+	scaled := int(math.Ceil(depth * float64(sum)))
+	if b.RoundRepeats {
+		scaled = max(1, int(math.RoundToEven(float64(sum)*depth)))
+	}
+	for i := len(rows) - 1; i >= 0; i-- {
+		r := rows[i].Repeats
+		rows[i].Repeats = max(1, int(math.RoundToEven(float64(r)/float64(sum)*float64(scaled))))
+		sum, scaled = sum-r, scaled-rows[i].Repeats
+	}
 }
 
 func checkMultiplier(name string, v float64) error {

@@ -1,10 +1,14 @@
 package scale
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Block is one block of an Arch, as it stands in the network.
 type Block struct {
 	Stage, Index   int    // stage, and position within it: timm's blocks.STAGE.INDEX
+	Row            int    // the block is of Arch.Stages[Row]
 	Global         int    // position among all blocks
 	Kind           string // of Stage.Block
 	Kernel, Stride int
@@ -15,6 +19,8 @@ type Block struct {
 	Residual       bool    // whether the input is added to the output
 	Project        bool    // whether a 1x1 convolution brings it to the output's shape first
 	Survival       float64 // probability that training keeps the block's branch
+	Activation     Activation
+	SE             SE // without defaults
 }
 
 // Name is timm's name of the block.
@@ -28,46 +34,64 @@ func (a Arch) Blocks() []Block {
 		n += s.Repeats
 	}
 	blocks := make([]Block, 0, n)
-	in := a.Stem
-	for stage, s := range a.Stages {
+	in, stage, index := a.Stem, -1, 0
+	for row, s := range a.Stages {
+		if row == 0 || !s.Joined {
+			stage, index = stage+1, 0
+		}
 		stride := s.Stride
-		for i := range s.Repeats {
+		for range s.Repeats {
 			global, same := len(blocks), stride == 1 && in == s.Channels
-			blocks = append(blocks, Block{
-				Stage:    stage,
-				Index:    i,
-				Global:   global,
-				Kind:     s.Block,
-				Kernel:   s.Kernel,
-				Stride:   stride,
-				In:       in,
-				Out:      s.Channels,
-				Inner:    s.inner(in),
-				Expand:   s.Expansion != 1,
-				Squeeze:  squeeze(s.SERatio, in),
-				Residual: s.Block == Bottleneck || s.Block != Separable && same,
-				Project:  s.Block == Bottleneck && !same,
-				Survival: 1 - a.StochasticDepth*float64(global)/float64(n),
-			})
-			in, stride = s.Channels, 1
+			b := Block{
+				Stage:      stage,
+				Index:      index,
+				Row:        row,
+				Global:     global,
+				Kind:       s.Block,
+				Kernel:     s.Kernel,
+				Stride:     stride,
+				In:         in,
+				Out:        s.Channels,
+				Inner:      s.inner(in),
+				Expand:     s.Expansion != 1,
+				Residual:   s.Block == Bottleneck || s.Block != Separable && same && !s.NoShortcut,
+				Project:    s.Block == Bottleneck && !same,
+				Survival:   1 - a.StochasticDepth*float64(global)/float64(n),
+				Activation: cmp.Or(s.Activation, a.Activation),
+			}
+			b.squeezeExcite(s.SERatio, a.SE)
+			blocks = append(blocks, b)
+			in, stride, index = s.Channels, 1, index+1
 		}
 	}
 	return blocks
 }
 
-// inner is how many channels the stage's block has before its last convolution.
+// inner is how many channels the stage's block has before its last convolution: exact
+// for a whole expansion, else a multiple of 8 (timm's make_divisible).
 func (s Stage) inner(in int) int {
-	if s.Block == Bottleneck {
-		return s.Channels / s.Expansion
+	if s.ExpandFrom > 0 {
+		in = s.ExpandFrom
 	}
-	return in * s.Expansion
+	switch whole := int(s.Expansion); {
+	case s.Block == Bottleneck:
+		return s.Channels / whole
+	case s.Expansion == float64(whole):
+		return in * whole
+	}
+	return roundChannels(in, s.Expansion)
 }
 
-// squeeze is the width of the SE bottleneck: a share of the block's input
-// channels, not of the expanded ones (efficientnet_model.py, MBConvBlock._build).
-func squeeze(ratio float64, in int) int {
-	if ratio == 0 {
-		return 0
+// squeezeExcite sets the width and the activations of squeeze-and-excitation. The width is
+// a share of the block's input channels, not of the expanded ones (efficientnet_model.py,
+// MBConvBlock._build), unless the network's rule is another.
+func (b *Block) squeezeExcite(ratio float64, rule SE) {
+	b.SE = SE{OfInner: rule.OfInner, Activation: cmp.Or(rule.Activation, b.Activation), Gate: cmp.Or(rule.Gate, Sigmoid)}
+	switch {
+	case ratio == 0:
+	case rule.OfInner:
+		b.Squeeze = roundChannels(b.Inner, ratio)
+	default:
+		b.Squeeze = max(1, int(ratio*float64(b.In)))
 	}
-	return max(1, int(ratio*float64(in)))
 }

@@ -22,13 +22,13 @@ func (l *lister) mbconv(b *Block) {
 	if b.Expand {
 		l.role = ExpandRole
 		l.convolution(name+"conv_pw", 1, 1, b.Inner)
-		normalise(l.arch.Activation)
+		normalise(b.Activation)
 		project = "conv_pwl"
 	}
 	l.role = FilterRole
 	l.depthwise(name+"conv_dw", b.Kernel, b.Stride)
-	normalise(l.arch.Activation)
-	l.squeezeExcite(name+"se", b.Squeeze)
+	normalise(b.Activation)
+	l.squeezeExcite(name+"se", b)
 	l.role = ProjectRole
 	l.convolution(name+project, 1, 1, b.Out)
 	normalise(Identity)
@@ -43,14 +43,14 @@ func (l *lister) fused(b *Block) {
 	if b.Expand {
 		l.role = ExpandRole
 		l.convolution(name+"conv_exp", b.Kernel, b.Stride, b.Inner)
-		l.normalise(name+"bn1", l.arch.Activation)
+		l.normalise(name+"bn1", b.Activation)
 		l.role = ProjectRole
 		l.convolution(name+"conv_pwl", 1, 1, b.Out)
 		l.normalise(name+"bn2", Identity)
 	} else {
 		l.role = ProjectRole
 		l.convolution(name+"conv", b.Kernel, b.Stride, b.Out)
-		l.normalise(name+"bn1", l.arch.Activation)
+		l.normalise(name+"bn1", b.Activation)
 	}
 	l.shortcut(b, begin)
 }
@@ -60,10 +60,10 @@ func (l *lister) separable(b *Block) {
 	name, begin := b.Name()+".", l.here()
 	l.role = FilterRole
 	l.depthwise(name+"conv_dw", b.Kernel, b.Stride)
-	l.normalise(name+"bn1", l.arch.Activation)
+	l.normalise(name+"bn1", b.Activation)
 	l.role = ProjectRole
 	l.convolution(name+"conv_pw", 1, 1, b.Out)
-	l.normalise(name+"bn2", l.arch.Activation)
+	l.normalise(name+"bn2", b.Activation)
 	l.shortcut(b, begin)
 }
 
@@ -73,10 +73,10 @@ func (l *lister) bottleneck(b *Block) {
 	name, begin := b.Name()+".", l.here()
 	l.role = ExpandRole
 	l.convolution(name+"conv1", 1, 1, b.Inner)
-	l.normalise(name+"bn1", l.arch.Activation)
+	l.normalise(name+"bn1", b.Activation)
 	l.role = FilterRole
 	l.convolution(name+"conv2", b.Kernel, b.Stride, b.Inner)
-	l.normalise(name+"bn2", l.arch.Activation)
+	l.normalise(name+"bn2", b.Activation)
 	l.role = ProjectRole
 	l.convolution(name+"conv3", 1, 1, b.Out)
 	l.normalise(name+"bn3", Identity)
@@ -91,23 +91,23 @@ func (l *lister) bottleneck(b *Block) {
 		l.role = ProjectRole
 	}
 	l.shortcut(b, begin)
-	l.activate(name+"act3", l.arch.Activation)
+	l.activate(name+"act3", b.Activation)
 }
 
 // squeezeExcite scales each channel by a gate computed from the channels' means (Hu et
 // al., 2018). Without a width it is nothing.
-func (l *lister) squeezeExcite(name string, squeeze int) {
-	if squeeze == 0 {
+func (l *lister) squeezeExcite(name string, b *Block) {
+	if b.Squeeze == 0 {
 		return
 	}
 	x := l.here()
 	l.role = SqueezeRole
 	l.mean(name + ".mean")
-	l.add(Layer{Op: Pointwise, Name: name + ".conv_reduce", Out: squeeze})
-	l.activate(name+".act1", l.arch.Activation)
+	l.add(Layer{Op: Pointwise, Name: name + ".conv_reduce", Out: b.Squeeze})
+	l.activate(name+".act1", b.SE.Activation)
 	l.role = ExciteRole
 	l.add(Layer{Op: Pointwise, Name: name + ".conv_expand", Out: x.channels})
-	l.activate(name+".gate", Sigmoid)
+	l.activate(name+".gate", b.SE.Gate)
 	gate := l.at
 	l.to(x)
 	l.add(Layer{Op: Gate, Name: name, Inputs: []int{x.at, gate}})

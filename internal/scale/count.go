@@ -51,7 +51,7 @@ func Count(a Arch) Cost {
 func (l Layer) row() string {
 	switch {
 	case l.Block != nil:
-		return strconv.Itoa(l.Block.Stage)
+		return strconv.Itoa(l.Block.Row)
 	case l.Role == StemRole:
 		return "stem"
 	}
@@ -63,7 +63,7 @@ func (l Layer) row() string {
 func (a Arch) rowOf(l Layer) (label string, channels, repeats int) {
 	switch {
 	case l.Block != nil:
-		s := a.Stages[l.Block.Stage]
+		s := a.Stages[l.Block.Row]
 		return s.label(), s.Channels, s.Repeats
 	case l.Role == StemRole:
 		k := a.StemSide()
@@ -73,6 +73,9 @@ func (a Arch) rowOf(l Layer) (label string, channels, repeats int) {
 		}
 		return label, a.Stem, 1
 	case a.Head > 0:
+		if a.HeadPooled {
+			return "Pooling & Conv1x1 & FC", a.Head, 1
+		}
 		return "Conv1x1 & Pooling & FC", a.Head, 1
 	}
 	return "Pooling & FC", a.Features(), 1
@@ -85,7 +88,7 @@ var blockNames = map[string]string{MBConv: "MBConv", Fused: "Fused-MBConv", Sepa
 func (s Stage) label() string {
 	name := blockNames[s.Block]
 	if s.Block != Separable { // which has no expansion
-		name += strconv.Itoa(s.Expansion)
+		name += strconv.FormatFloat(s.Expansion, 'g', -1, 64)
 	}
 	return fmt.Sprintf("%s, k%dx%d", name, s.Kernel, s.Kernel)
 }

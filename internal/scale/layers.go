@@ -75,11 +75,15 @@ func (a Arch) Layers() []Layer {
 		blockLayers[b.Kind](l, &b)
 	}
 	l.block, l.role = nil, HeadRole
-	if a.Head > 0 {
+	if a.Head > 0 && !a.HeadPooled {
 		l.convolution("conv_head", 1, 1, a.Head)
 		l.normalise("bn2", a.Activation)
 	}
 	l.mean("pool")
+	if a.Head > 0 && a.HeadPooled {
+		l.add(Layer{Op: Pointwise, Name: "conv_head", Out: a.Head})
+		l.activate("act2", a.Activation)
+	}
 	l.role = ClassifierRole
 	l.add(Layer{Op: Dense, Name: Classifier, Out: a.Classes})
 	return l.layers

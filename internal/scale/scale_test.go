@@ -38,10 +38,8 @@ var released = []struct {
 	{"v2-l", 118_515_272, "5608e1", []int{32, 32, 64, 96, 192, 224, 384, 640, 1280}, []int{4, 7, 7, 10, 19, 25, 7}},
 }
 
+// Widths, repeats and multiply-adds of EfficientNets; TestTensorsAreTimms has all others.
 func TestReleasedVariants(t *testing.T) {
-	if got, want := len(Variants()), len(released); got != want {
-		t.Errorf("%d variants, %d are checked", got, want)
-	}
 	for _, want := range released {
 		t.Run(want.name, func(t *testing.T) {
 			a, err := Variant(want.name)
@@ -99,6 +97,9 @@ func TestPublishedTable(t *testing.T) {
 		"b6": {528, .5}, "b7": {600, .5}, "b8": {672, .5}, "l2": {800, .5},
 		"lite0": {224, .2}, "lite1": {240, .2}, "lite2": {260, .3}, "lite3": {280, .3}, "lite4": {300, .3},
 		"v2-s": {384, .2}, "v2-m": {480, .3}, "v2-l": {480, .4},
+		"v2-b0": {224, .2}, "v2-b1": {240, .2}, "v2-b2": {260, .3}, "v2-b3": {300, .3},
+		"mnasnet-a1": {224, .2}, "mnasnet-b1": {224, .2}, "es": {224, .2}, "em": {240, .2}, "el": {300, .3},
+		"tinynet-a": {192, .2}, "tinynet-b": {188, .2}, "tinynet-c": {184, .2}, "tinynet-d": {152, .2}, "tinynet-e": {106, .2},
 	}
 	for _, p := range Variants() {
 		a, err := p.Arch()
@@ -147,7 +148,7 @@ func TestBlocksOfB0(t *testing.T) {
 		if math.Abs(got.Survival-want.Survival) > 1e-15 {
 			t.Errorf("block %d: survival %v, want %v", i, got.Survival, want.Survival)
 		}
-		got.Survival = want.Survival
+		got.Survival, want.Row, want.Activation, want.SE = want.Survival, want.Stage, Swish, SE{Activation: Swish, Gate: Sigmoid}
 		if got != want {
 			t.Errorf("block %d:\n got %+v\nwant %+v", i, got, want)
 		}
@@ -166,14 +167,19 @@ func TestBlocksOfB1FirstStage(t *testing.T) {
 	}
 }
 
-func TestSqueezeIsAtLeastOne(t *testing.T) {
+func TestSqueeze(t *testing.T) {
 	for _, c := range []struct {
-		ratio float64
-		in    int
-		want  int
-	}{{0, 32, 0}, {0.25, 2, 1}, {0.25, 30, 7}, {1, 8, 8}} {
-		if got := squeeze(c.ratio, c.in); got != c.want {
-			t.Errorf("squeeze(%v, %d) = %d, want %d", c.ratio, c.in, got, c.want)
+		ratio     float64
+		in, inner int
+		rule      SE
+		want      int
+	}{
+		{0, 32, 64, SE{}, 0}, {0.25, 2, 8, SE{}, 1}, {0.25, 30, 60, SE{}, 7}, {1, 8, 8, SE{}, 8},
+		{0.25, 16, 16, SE{OfInner: true}, 8}, {0.25, 40, 120, SE{OfInner: true}, 32}, {0.25, 48, 288, SE{OfInner: true}, 72},
+	} {
+		b := Block{In: c.in, Inner: c.inner}
+		if b.squeezeExcite(c.ratio, c.rule); b.Squeeze != c.want {
+			t.Errorf("%v of %d and %d channels, %+v: %d, want %d", c.ratio, c.in, c.inner, c.rule, b.Squeeze, c.want)
 		}
 	}
 }

@@ -81,18 +81,18 @@ func TestTable3(t *testing.T) {
 func TestTable3Blocks(t *testing.T) {
 	block := func(b Baseline, i int) Block {
 		x := b.unscaled().Blocks()[i]
-		x.Survival = 0
+		x.Survival, x.Activation, x.SE = 0, "", SE{}
 		return x
 	}
 	for what, got := range map[string][2]Block{
 		"first of MobileNetV1": {block(mobileNetV1, 0), {Kind: Separable, Kernel: 3, Stride: 1, In: 32, Out: 64, Inner: 32}},
 		// Stride 1, as many channels in as out, and still no shortcut.
-		"fifth of MobileNetV1":  {block(mobileNetV1, 4), {Stage: 2, Index: 1, Global: 4, Kind: Separable, Kernel: 3, Stride: 1, In: 256, Out: 256, Inner: 256}},
+		"fifth of MobileNetV1":  {block(mobileNetV1, 4), {Stage: 2, Index: 1, Row: 2, Global: 4, Kind: Separable, Kernel: 3, Stride: 1, In: 256, Out: 256, Inner: 256}},
 		"first of ResNet-50":    {block(resNet50, 0), {Kind: Bottleneck, Kernel: 3, Stride: 1, In: 64, Out: 256, Inner: 64, Expand: true, Residual: true, Project: true}},
 		"second of ResNet-50":   {block(resNet50, 1), {Index: 1, Global: 1, Kind: Bottleneck, Kernel: 3, Stride: 1, In: 256, Out: 256, Inner: 64, Expand: true, Residual: true}},
-		"fourth of ResNet-50":   {block(resNet50, 3), {Stage: 1, Global: 3, Kind: Bottleneck, Kernel: 3, Stride: 2, In: 256, Out: 512, Inner: 128, Expand: true, Residual: true, Project: true}},
+		"fourth of ResNet-50":   {block(resNet50, 3), {Stage: 1, Row: 1, Global: 3, Kind: Bottleneck, Kernel: 3, Stride: 2, In: 256, Out: 512, Inner: 128, Expand: true, Residual: true, Project: true}},
 		"first of MobileNetV2":  {block(mobileNetV2, 0), {Kind: MBConv, Kernel: 3, Stride: 1, In: 32, Out: 16, Inner: 32}},
-		"second of MobileNetV2": {block(mobileNetV2, 1), {Stage: 1, Global: 1, Kind: MBConv, Kernel: 3, Stride: 2, In: 16, Out: 24, Inner: 96, Expand: true}},
+		"second of MobileNetV2": {block(mobileNetV2, 1), {Stage: 1, Row: 1, Global: 1, Kind: MBConv, Kernel: 3, Stride: 2, In: 16, Out: 24, Inner: 96, Expand: true}},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s:\n got %+v\nwant %+v", what, got[0], got[1])

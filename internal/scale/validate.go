@@ -3,6 +3,7 @@ package scale
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -20,6 +21,9 @@ const (
 	maxRepeats    = 256
 )
 
+// mapActivations are those that a network may have after its convolutions.
+var mapActivations = []Activation{Swish, ReLU, ReLU6}
+
 // Validate reports every number that no network can have, one error each.
 func (a Arch) Validate() error {
 	errs := []error{
@@ -30,12 +34,17 @@ func (a Arch) Validate() error {
 		checkFrom(0, "head", a.Head, maxChannels),
 		checkInt("classes", a.Classes, maxClasses),
 		checkInt("number of stages", len(a.Stages), maxStages),
-		checkName("activation", a.Activation, Swish, ReLU, ReLU6),
+		checkName("activation", a.Activation, mapActivations...),
 		checkName("padding", a.Padding, Same, Symmetric),
+		checkName("se: activation", a.SE.Activation, append(slices.Clone(mapActivations), Identity)...),
+		checkName("se: gate", a.SE.Gate, Identity, Sigmoid),
 		checkFloat("dropout", a.Dropout, 0, 0.99),
 		checkFloat("stochastic depth", a.StochasticDepth, 0, 0.99),
 		checkFloat("batch norm eps", a.BNEps, 1e-12, 1),
 		checkFloat("batch norm momentum", a.BNMomentum, 0, 1),
+	}
+	if a.HeadPooled && a.Head == 0 {
+		errs = append(errs, errors.New("head-pooled: there is no head"))
 	}
 	for i, s := range a.Stages {
 		for _, err := range s.check() {
@@ -58,19 +67,24 @@ func (s Stage) check() []error {
 		checkInt("kernel", s.Kernel, maxKernel),
 		checkOdd("kernel", s.Kernel),
 		checkInt("stride", s.Stride, maxStride),
-		checkInt("expansion", s.Expansion, maxExpansion),
+		checkFloat("expansion", s.Expansion, 1, maxExpansion),
 		checkInt("channels", s.Channels, maxChannels),
 		checkInt("repeats", s.Repeats, maxRepeats),
 		checkFloat("se-ratio", s.SERatio, 0, 1),
+		checkName("activation", s.Activation, append(slices.Clone(mapActivations), Identity)...),
+		checkFrom(0, "expand-from", s.ExpandFrom, maxChannels),
 	}
 	if s.Block != MBConv && s.SERatio != 0 {
 		errs = append(errs, fmt.Errorf("se-ratio: %v in a block %q, which has no squeeze-and-excitation", s.SERatio, s.Block))
 	}
 	if s.Block == Separable && s.Expansion != 1 {
-		errs = append(errs, fmt.Errorf("expansion: %d in a block %q, which has none: it is 1", s.Expansion, s.Block))
+		errs = append(errs, fmt.Errorf("expansion: %v in a block %q, which has none: it is 1", s.Expansion, s.Block))
 	}
-	if s.Block == Bottleneck && s.Expansion > 0 && s.Channels%s.Expansion != 0 {
-		errs = append(errs, fmt.Errorf("channels: %d are not a multiple of the expansion, %d, as a block %q needs", s.Channels, s.Expansion, s.Block))
+	if s.Block == Bottleneck && s.Expansion >= 1 && (s.Expansion != math.Trunc(s.Expansion) || math.Mod(float64(s.Channels), s.Expansion) != 0) {
+		errs = append(errs, fmt.Errorf("channels: %d are not a multiple of the expansion, %v, as a block %q needs", s.Channels, s.Expansion, s.Block))
+	}
+	if s.ExpandFrom > 0 && (s.Block == Bottleneck || s.Block == Separable || s.Expansion == 1) {
+		errs = append(errs, fmt.Errorf("expand-from: %d in a block %q of expansion %v, which expands nothing", s.ExpandFrom, s.Block, s.Expansion))
 	}
 	return errs
 }

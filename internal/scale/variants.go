@@ -39,7 +39,7 @@ func withSE(stages []Stage, ratio float64) []Stage {
 // baselines are those that have a name.
 var baselines = []Baseline{
 	efficientNetB0, efficientNetLite0, efficientNetV2S, efficientNetV2M, efficientNetV2L,
-	mobileNetV1, mobileNetV2, resNet50,
+	mobileNetV1, mobileNetV2, resNet50, mnasNetA1, mnasNetB1, edgeTPU, tinyNet, efficientNetV2B0,
 }
 
 // LookupBaseline finds a baseline by its name.
@@ -79,6 +79,21 @@ var published = []Published{
 	{"v2-s", efficientNetV2S, 1, 1, 384, 0.2},
 	{"v2-m", efficientNetV2M, 1, 1, 480, 0.3},
 	{"v2-l", efficientNetV2L, 1, 1, 480, 0.4},
+	// The rows of timm.models.efficientnet; dropout as in the papers' code.
+	{"v2-b0", efficientNetV2B0, 1, 1, 224, 0.2},
+	{"v2-b1", efficientNetV2B0, 1, 1.1, 240, 0.2},
+	{"v2-b2", efficientNetV2B0, 1.1, 1.2, 260, 0.3},
+	{"v2-b3", efficientNetV2B0, 1.2, 1.4, 300, 0.3},
+	{"mnasnet-a1", mnasNetA1, 1, 1, 224, 0.2},
+	{"mnasnet-b1", mnasNetB1, 1, 1, 224, 0.2},
+	{"es", edgeTPU, 1, 1, 224, 0.2},
+	{"em", edgeTPU, 1, 1.1, 240, 0.2},
+	{"el", edgeTPU, 1.2, 1.4, 300, 0.3},
+	{"tinynet-a", tinyNet, 1, 1.2, 192, 0.2},
+	{"tinynet-b", tinyNet, 0.75, 1.1, 188, 0.2},
+	{"tinynet-c", tinyNet, 0.54, 0.85, 184, 0.2},
+	{"tinynet-d", tinyNet, 0.54, 0.695, 152, 0.2},
+	{"tinynet-e", tinyNet, 0.51, 0.6, 106, 0.2},
 }
 
 // Variants lists the published variants, smallest first in each family.

@@ -61,7 +61,7 @@ func describe(m *Imported, f *file, c names.Convention, arch scale.Arch) {
 }
 
 func conditionsOf(f *file, c names.Convention, arch scale.Arch) conditions {
-	lite, second := arch.Activation == scale.ReLU6, strings.HasPrefix(arch.Name, "v2")
+	lite, second := arch.Activation == scale.ReLU6, strings.HasPrefix(arch.Name, "v2") && !strings.HasPrefix(arch.Name, "v2-b")
 	k := conditions{padding: scale.Same, eps: 1e-3, because: "as " + c.Program + " has it", sure: true, prepBy: "as " + c.Program + " evaluates it", prepOK: true}
 	k.prep = checkpoint.Preprocess{Resolution: arch.Resolution, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Mean: imageNetMean, Std: imageNetStd}
 	switch c.Program {
@@ -95,6 +95,7 @@ var visionPresets = map[string]struct {
 }{
 	"b0": {256, 224, ""}, "b1": {256, 240, ""}, "b2": {288, 288, ""}, "b3": {320, 300, ""}, "b4": {384, 380, ""}, "b5": {456, 456, ""},
 	"b6": {528, 528, ""}, "b7": {600, 600, ""}, "v2-s": {384, 384, "bilinear"}, "v2-m": {480, 480, "bilinear"}, "v2-l": {480, 480, ""},
+	"mnasnet-b1": {256, 224, "bilinear"},
 }
 
 func (k *conditions) torchvision(arch scale.Arch) {
@@ -124,6 +125,8 @@ func (k *conditions) torchvision(arch scale.Arch) {
 var cropPct = map[string]float64{
 	"b0": .875, "b1": .882, "b2": .890, "b3": .904, "b4": .922, "b5": .934, "b6": .942, "b7": .949, "b8": .954, "l2": .96,
 	"lite0": .875, "lite1": .882, "lite2": .890, "lite3": .904, "lite4": .920, "v2-s": 1, "v2-m": 1, "v2-l": 1,
+	"v2-b0": .875, "v2-b1": .882, "v2-b2": .890, "v2-b3": .904, "mnasnet-a1": .875, "mnasnet-b1": .875, "es": .875, "em": .882, "el": .904,
+	"tinynet-a": .875, "tinynet-b": .875, "tinynet-c": .875, "tinynet-d": .875, "tinynet-e": .875,
 }
 
 // liteSizes are timm's sizes of the lite networks where they differ.
@@ -131,7 +134,12 @@ var liteSizes = map[string]int{"lite3": 300, "lite4": 380}
 
 // own are the networks of which timm has weights of its own
 // (timm.models.efficientnet, default_cfgs without tf_).
-var own = map[string]bool{"b0": true, "b1": true, "b2": true, "b3": true, "b4": true, "b5": true}
+var own = map[string]bool{"b0": true, "b1": true, "b2": true, "b3": true, "b4": true, "b5": true, "es": true, "em": true, "el": true}
+
+// native are the networks of which timm has weights of its own only.
+func native(arch scale.Arch) bool {
+	return strings.HasPrefix(arch.Name, "mnasnet") || strings.HasPrefix(arch.Name, "tinynet")
+}
 
 // timm's networks come in two kinds with the same tensors: those converted from
 // TensorFlow, called tf_, and its own. A config.json of the Hugging Face Hub
@@ -141,7 +149,7 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	if size := liteSizes[arch.Name]; size != 0 {
 		k.prep.Resolution = size
 	}
-	if strings.HasPrefix(arch.Name, "lite") || strings.HasPrefix(arch.Name, "v2") {
+	if strings.HasPrefix(arch.Name, "lite") || strings.HasPrefix(arch.Name, "v2") && !strings.HasPrefix(arch.Name, "v2-b") {
 		k.prep.Mean, k.prep.Std = inceptionMean, inceptionMean
 	}
 	if arch.Name == "lite3" || arch.Name == "lite4" {
@@ -158,6 +166,9 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	}
 	k.sure = true
 	switch {
+	case native(arch):
+		k.padding, k.eps = scale.Symmetric, 1e-5
+		k.because = "as timm has it"
 	case strings.Contains(name, "tf_efficientnet"):
 		k.because = "a tf_ network, says " + where
 	case strings.Contains(name, "efficientnet") && (where != "its path" || own[arch.Name]):

@@ -84,6 +84,30 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// A network by timm's names is known as what it is, though others share its stem.
+func TestEveryNetworkIsKnown(t *testing.T) {
+	for _, v := range scale.Variants() {
+		a, err := v.Arch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scale.Count(a).Params > 30e6 { // as much memory
+			continue
+		}
+		f := &file{path: "some.file", format: "a test"}
+		for _, x := range a.Tensors() {
+			n := 1
+			for _, d := range x.Shape {
+				n *= d
+			}
+			f.tensors = append(f.tensors, checkpoint.Tensor{Name: x.Name(), Shape: x.Shape, Data: make([]float32, n)})
+		}
+		if m, err := identify(f, Overrides{}); err != nil || m.Meta.Arch.Name != v.Name || len(m.Unused) > 0 {
+			t.Errorf("%s: known as %s, unused %v, %v", v.Name, m.Meta.Arch.Name, m.Unused, err)
+		}
+	}
+}
+
 // What the file does not hold comes from the program's conventions.
 func TestConventions(t *testing.T) {
 	names := readNames(t)
@@ -97,6 +121,8 @@ func TestConventions(t *testing.T) {
 		sure                   bool // of the padding
 	}{
 		{"torchvision", "b0", "x.pth", scale.Symmetric, 1e-5, 224, "torchvision", .875, 123.675, true},
+		{"torchvision", "mnasnet-b1", "x.pth", scale.Symmetric, 1e-5, 224, "torchvision", .875, 123.675, true},
+		{"timm", "mnasnet-b1", "model.safetensors", scale.Symmetric, 1e-5, 224, "timm", .875, 123.675, true},
 		{"torchvision", "v2-s", "x.pth", scale.Symmetric, 1e-3, 384, "torchvision", 1, 123.675, true},
 		{"timm", "b0", "tf_efficientnet_b0.safetensors", scale.Same, 1e-3, 224, "timm", .875, 123.675, true},
 		{"timm", "b0", "efficientnet_b0.pth", scale.Symmetric, 1e-5, 224, "timm", .875, 123.675, false},

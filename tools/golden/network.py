@@ -39,6 +39,8 @@ cross-entropy with label smoothing 0.1. Dropout and stochastic depth are off.
 CASE.json holds
 
     source          what computed it
+    variant         the network's name in internal/scale, whose architecture arch changes;
+                    of the cases in relatives/ only
     arch            the network, as internal/scale.Arch
     batch           images
     gain            of kind weight
@@ -60,7 +62,7 @@ CASE.json holds
                     the gradient of everything but bn_weight and bn_bias.
 
 A probe is {norm, samples}: the L2 norm, and the elements at the flat indices
-splitmix64(fnv1a64(name) + 1000003 + j) mod numel, j = 0..15. The tiny cases also
+splitmix64(fnv1a64(name) + 1000003 + j) mod numel, j = 0..15, or 0 and 1 in relatives/. The tiny cases also
 have CASE.safetensors (float32): "grad.NAME" and the running statistics, whole.
 
 A shift that the next batch normalization takes away again has no gradient: those
@@ -90,6 +92,7 @@ from torchvision.models.efficientnet import MBConvConfig
 from torchvision.models.resnet import Bottleneck
 
 GAIN = 2.4  # logits of all cases O(1), and different for different images
+GAINS = [GAIN, 2, 1.6, 1.3, 1]  # of relatives the first with which they are
 SMOOTHING = 0.1
 STEPS = 10
 SAMPLES, SAMPLE_OFFSET = 16, 1000003
@@ -134,9 +137,9 @@ def kind_of(name: str, shape) -> str:
     return leaf
 
 
-def center_scale(kind: str, shape) -> tuple[float, float]:
+def center_scale(kind: str, shape, gain: float) -> tuple[float, float]:
     if kind == "weight":
-        return 0, math.sqrt(3 * GAIN / math.prod(shape[1:]))
+        return 0, math.sqrt(3 * gain / math.prod(shape[1:]))
     return {
         "bias": (0, 0.1),
         "bn_weight": (1, 0.3),
@@ -202,6 +205,42 @@ def tiny(name, resolution, padding, activation="swish", table=TINY, head=64):
 
 def full(name, padding, activation="swish"):
     return make_arch(name, B0, 32, 1280, 1000, 64, padding, activation)
+
+
+# Networks that are only data: name here, name in timm, activation.
+RELATIVES = [
+    ("mnasnet-a1", "semnasnet_100", "relu"),
+    ("mnasnet-b1", "mnasnet_100", "relu"),
+    ("es", "efficientnet_es", "relu"),
+    ("em", "efficientnet_em", "relu"),
+    ("el", "efficientnet_el", "relu"),
+    ("tinynet-a", "tinynet_a", "swish"),
+    ("tinynet-b", "tinynet_b", "swish"),
+    ("tinynet-c", "tinynet_c", "swish"),
+    ("tinynet-d", "tinynet_d", "swish"),
+    ("tinynet-e", "tinynet_e", "swish"),
+    ("v2-b0", "tf_efficientnetv2_b0", "swish"),
+    ("v2-b3", "tf_efficientnetv2_b3", "swish"),
+]
+
+
+def relative(model, activation):
+    """What a case changes of its variant; activation is for avoid_kinks only."""
+    same = model.startswith("tf_")
+    return {
+        "resolution": 64,
+        "classes": 10,
+        "activation": activation,
+        "padding": "same" if same else "symmetric",
+        "dropout": 0,
+        "stochastic_depth": 0,
+        "bn_eps": 1e-3 if same else 1e-5,
+        "bn_momentum": 0.1,
+    }
+
+
+def timm_relative(model, arch):
+    return timm.create_model(model, num_classes=arch["classes"], drop_rate=0, drop_path_rate=0)
 
 
 def batch_norm(arch):
@@ -297,19 +336,25 @@ CASES = {
     "lite0_same": (full("lite0_same", "same", "relu6"), functools.partial(timm_full, "tf_efficientnet_lite0")),
 }
 
+CASES |= {
+    f"relatives/{name}": (relative(model, activation), functools.partial(timm_relative, model))
+    for name, model, activation in RELATIVES
+}
+
 
 # What fine-tuning may leave as it is: the stem and some stages, all but the classifier, the normalisations.
 FROZEN = [{"stages": 2}, {"body": True}, {"norms": True}]
 FROZEN_CASES = ("tiny_same", "tiny_v2", "tiny_mobilenetv1", "tiny_resnet")
 
 
-def timm_name(name: str, stages: int) -> str:
+def timm_name(name: str, arch) -> str:
     """timm's name of a torchvision EfficientNet tensor; timm's own names pass through."""
     part = name.split(".")
     if part[0] == "classifier":
         return "classifier." + part[-1]
     if part[0] != "features":
         return name
+    stages = len(arch["stages"])
     stage, leaf = int(part[1]), part[-1]
     if stage == 0:
         return f"{['conv_stem', 'bn1'][int(part[2])]}.{leaf}"
@@ -335,19 +380,27 @@ class Case:
 
     def __init__(self, name: str):
         self.name = name
+        self.relative = name.startswith("relatives/")
+        self.samples = 2 if self.relative else SAMPLES
         self.arch, build = CASES[name]
         self.batch = 2 if self.arch["classes"] == 1000 else 4
         self.net = build(self.arch).double()
         builder = torchvision if build in (vision, ResNet) else timm
         self.source = f"{builder.__name__} {builder.__version__}, torch {torch.__version__}"
         self.check_batch_norms()
-        with torch.no_grad():
-            for n, t in self.tensors(self.net).items():
-                t.copy_(generate(n, t.shape, *center_scale(kind_of(n, t.shape), t.shape)))
         side = self.arch["resolution"]
         self.images = generate("input", (self.batch, side, side, 3), 0, INPUT_SCALE).permute(0, 3, 1, 2)
         self.labels = torch.tensor([(7 * n + 3) % self.arch["classes"] for n in range(self.batch)])
+        for self.gain in GAINS if self.relative else [GAIN]:
+            self.fill()
+            if not self.relative or self.net.eval()(self.images).std() < 3:
+                break
         self.moved = self.avoid_kinks()
+
+    @torch.no_grad()
+    def fill(self):
+        for n, t in self.tensors(self.net).items():
+            t.copy_(generate(n, t.shape, *center_scale(kind_of(n, t.shape), t.shape, self.gain)))
 
     def avoid_kinks(self):
         """Moves biases before ReLU and ReLU6, layer by layer in one training pass; {bias: {element: value}}."""
@@ -385,9 +438,9 @@ class Case:
 
     def tensors(self, net) -> dict[str, torch.Tensor]:
         """Parameters and running statistics by timm's names, in timm's order."""
-        named = {timm_name(n, len(self.arch["stages"])): t for n, t in net.named_parameters()}
+        named = {timm_name(n, self.arch): t for n, t in net.named_parameters()}
         named |= {
-            timm_name(n, len(self.arch["stages"])): t
+            timm_name(n, self.arch): t
             for n, t in net.named_buffers()
             if not n.endswith("num_batches_tracked")
         }
@@ -409,9 +462,10 @@ class Case:
         running = {n: t for n, t in tensors.items() if n not in grads}
         document = {
             "source": self.source,
+            **({"variant": self.name.removeprefix("relatives/")} if self.relative else {}),
             "arch": self.arch,
             "batch": self.batch,
-            "gain": GAIN,
+            "gain": self.gain,
             "labels": self.labels.tolist(),
             "label_smoothing": SMOOTHING,
             "tensors": [
@@ -421,8 +475,8 @@ class Case:
             "eval_logits": rounded(eval_logits),
             "train_logits": rounded(logits),
             "loss": rounded(loss),
-            "gradients": {n: probe(n, t) for n, t in grads.items()},
-            "running": {n: probe(n, t) for n, t in running.items()},
+            "gradients": {n: probe(n, t, self.samples) for n, t in grads.items()},
+            "running": {n: probe(n, t, self.samples) for n, t in running.items()},
             **({"frozen": [self.freeze(f) for f in FROZEN]} if self.name in FROZEN_CASES else {}),
             "optimizers": [self.train(o) for o in self.optimizers()],
         }
@@ -456,7 +510,9 @@ class Case:
         rmsprop = {"name": "rmsprop", "lr": 0.01, "momentum": 0.9, "alpha": 0.9, "eps": 1e-3, "weight_decay": 1e-5}
         sgd = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
         without = ("tiny_v2", "tiny_mobilenetv1", "tiny_mobilenetv2", "tiny_resnet", "b0_symmetric", "lite0_same")
-        return {"tiny_same": [rmsprop, sgd]}.get(self.name, [] if self.name in without else [rmsprop])
+        if self.relative or self.name in without:
+            return []
+        return [rmsprop, sgd] if self.name == "tiny_same" else [rmsprop]
 
     def train(self, optimizer):
         net = copy.deepcopy(self.net).train()
@@ -494,8 +550,8 @@ def kink_distance(x: torch.Tensor, kinks) -> torch.Tensor:
     return torch.stack([(x - k).abs() for k in kinks]).amin((0, 1, 3, 4))
 
 
-def probe(name: str, t: torch.Tensor) -> dict:
-    at = hashes(name, SAMPLE_OFFSET, SAMPLES) % np.uint64(t.numel())
+def probe(name: str, t: torch.Tensor, samples=SAMPLES) -> dict:
+    at = hashes(name, SAMPLE_OFFSET, samples) % np.uint64(t.numel())
     return {"norm": rounded(t.norm()), "samples": rounded(t.flatten()[at.astype(np.int64)])}
 
 
@@ -528,7 +584,7 @@ def main():
     for name in args.cases or CASES:
         document, whole = Case(name).measure()
         (args.out / f"{name}.json").write_text(dump(document) + "\n")
-        if name.startswith("tiny"):
+        if name.startswith("tiny_"):
             safetensors.torch.save_file(whole, args.out / f"{name}.safetensors")
         spread = np.std(document["eval_logits"]), np.std(document["train_logits"])
         losses = [o["losses"][-1] for o in document["optimizers"]]

@@ -28,10 +28,15 @@ def keras_names(net):
 
 
 names = {
-    "timm": {"b0": torch_names(timm.create_model("tf_efficientnet_b0")), "v2-s": torch_names(timm.create_model("tf_efficientnetv2_s"))},
+    "timm": {
+        "b0": torch_names(timm.create_model("tf_efficientnet_b0")),
+        "v2-s": torch_names(timm.create_model("tf_efficientnetv2_s")),
+        "mnasnet-b1": torch_names(timm.create_model("mnasnet_100")),
+    },
     "torchvision": {
         "b0": torch_names(torchvision.models.efficientnet_b0()),
         "v2-s": torch_names(torchvision.models.efficientnet_v2_s()),
+        "mnasnet-b1": torch_names(torchvision.models.mnasnet1_0()),
     },
     "lukemelas": {"b0": torch_names(EfficientNet.from_name("efficientnet-b0"))},
     "Keras": {

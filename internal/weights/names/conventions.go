@@ -21,6 +21,22 @@ var Torchvision = Convention{
 	},
 }
 
+// TorchvisionMnasNet names layers as torchvision.models.mnasnet does.
+var TorchvisionMnasNet = Convention{
+	Program: "torchvision", Stem: "layers.0.weight", Torch: true,
+	outside: map[scale.Role]pair{
+		scale.StemRole: {"layers.0", "layers.1"}, scale.HeadRole: {"layers.14", "layers.15"}, scale.ClassifierRole: {"classifier.1", ""},
+	},
+	inside: map[shape]map[scale.Role]pair{
+		plain: {scale.FilterRole: {"layers.3", "layers.4"}, scale.ProjectRole: {"layers.6", "layers.7"}},
+		inverted: {
+			scale.ExpandRole:  {"layers.{stage+7}.{index}.layers.0", "layers.{stage+7}.{index}.layers.1"},
+			scale.FilterRole:  {"layers.{stage+7}.{index}.layers.3", "layers.{stage+7}.{index}.layers.4"},
+			scale.ProjectRole: {"layers.{stage+7}.{index}.layers.6", "layers.{stage+7}.{index}.layers.7"},
+		},
+	},
+}
+
 // Lukemelas names layers as efficientnet_pytorch/model.py does, blocks counted through
 // the network.
 var Lukemelas = Convention{
@@ -71,4 +87,4 @@ var TPU = Convention{
 }
 
 // All are those that files are read by. Timm's is first, for files of ours.
-var All = []Convention{Timm, Torchvision, Lukemelas, Keras, TPU}
+var All = []Convention{Timm, Torchvision, TorchvisionMnasNet, Lukemelas, Keras, TPU}

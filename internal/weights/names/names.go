@@ -22,7 +22,7 @@ type Convention struct {
 }
 
 // pair is the name of a layer and of the normalisation after it. Names may have
-// {stage}, {stage+1}, {index} in the stage, {letter} for it, {block} in the network,
+// {stage}, {stage+1}, {stage+7}, {index} in the stage, {letter} for it, {block} in the network,
 // and {stages+1} for the network's number of stages and one.
 type pair struct{ layer, norm string }
 
@@ -103,7 +103,7 @@ func (c Convention) layer(a scale.Arch, l scale.Layer) string {
 func places(a scale.Arch, l scale.Layer) *strings.Replacer {
 	pairs := []string{"{stages+1}", strconv.Itoa(len(a.Stages) + 1)}
 	if b := l.Block; b != nil {
-		pairs = append(pairs, "{stage}", strconv.Itoa(b.Stage), "{stage+1}", strconv.Itoa(b.Stage+1), "{index}", strconv.Itoa(b.Index),
+		pairs = append(pairs, "{stage}", strconv.Itoa(b.Stage), "{stage+1}", strconv.Itoa(b.Stage+1), "{stage+7}", strconv.Itoa(b.Stage+7), "{index}", strconv.Itoa(b.Index),
 			"{letter}", string(rune('a'+b.Index)), "{block}", strconv.Itoa(b.Global))
 	}
 	return strings.NewReplacer(pairs...)
