@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"effnet/internal/config"
+	"effnet/internal/report"
 	"effnet/internal/scale"
 
 	"github.com/spf13/pflag"
@@ -104,7 +105,7 @@ func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
 		if took, err = s.measure(a); err != nil {
 			return false, err
 		}
-		fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s an image\n", a.Resolution, short(cost.MACs), rounded(took))
+		fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s an image\n", a.Resolution, report.WithUnit(cost.MACs), rounded(took))
 		ok = took <= s.most
 	}
 	if ok || s.cost.MACs == 0 {
@@ -117,8 +118,8 @@ func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
 func spent(cfg config.Config, cost scale.Cost, took time.Duration) string {
 	var all []string
 	for _, b := range []struct{ cost, budget string }{
-		{short(cost.MACs) + " multiply-adds", cfg.FLOPsBudget},
-		{short(cost.Params) + " parameters", cfg.ParamsBudget},
+		{report.WithUnit(cost.MACs) + " multiply-adds", cfg.FLOPsBudget},
+		{report.WithUnit(cost.Params) + " parameters", cfg.ParamsBudget},
 		{rounded(took), cfg.LatencyBudget},
 	} {
 		if b.budget != "" && (b.budget != cfg.LatencyBudget || took > 0) {

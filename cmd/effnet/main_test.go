@@ -403,22 +403,6 @@ func TestEverySettingIsAFlag(t *testing.T) {
 	}
 }
 
-func TestShort(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1K", 385_814_752: "385.8M", 37_750_000_000: "37.75G"} {
-		if got := short(n); got != want {
-			t.Errorf("short(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestGrouped(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 5_288_548: "5,288,548"} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		x    []float64

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"effnet/internal/config"
+	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/trial"
 
@@ -199,14 +200,14 @@ func (r *searchResult) print(w io.Writer) error {
 	}
 	p.line("%s", head)
 	for _, c := range r.Candidates {
-		line := fmt.Sprintf(row, c.Alpha, c.Beta, c.Gamma, fmt.Sprintf("%.3f", c.Product), c.Resolution, grouped(c.Params), short(c.MACs), fmt.Sprintf("%.3f", c.Relative))
+		line := fmt.Sprintf(row, c.Alpha, c.Beta, c.Gamma, fmt.Sprintf("%.3f", c.Product), c.Resolution, report.Grouped(c.Params), report.WithUnit(c.MACs), fmt.Sprintf("%.3f", c.Relative))
 		if measured {
 			line += fmt.Sprintf("  %6.2fms", c.LatencyMS)
 		}
 		p.line("%s", line)
 	}
 	p.line("\n%d candidates for phi %v of %s: %d px, %s parameters, %s MACs, %d classes",
-		len(r.Candidates), r.Phi, r.Baseline, r.Resolution, grouped(r.Params), short(r.MACs), r.Classes)
+		len(r.Candidates), r.Phi, r.Baseline, r.Resolution, report.Grouped(r.Params), report.WithUnit(r.MACs), r.Classes)
 	return p.err
 }
 

@@ -11,7 +11,7 @@ import (
 
 // showSearch adds to a page what a search shows: accuracy over cost, the
 // candidates, learning curves.
-func (c *contest) showSearch(p *report.Contest, standings []trial.Standing) {
+func (c *contest) showSearch(p *report.Search, standings []trial.Standing) {
 	p.Title = "Search for coefficients: " + c.dir
 	v := trial.Judge(standings)
 	sentences := c.sentences(v)
@@ -135,7 +135,7 @@ func (c *contest) sentences(v trial.Verdict) []string {
 	if v.Winner == nil {
 		return []string{"No training was finished."}
 	}
-	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", c.title(v.Winner.Entry), percentage(v.Winner.Mean()), c.evalSet.Len(), len(v.Winner.Top1))
+	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", c.title(v.Winner.Entry), report.Percent(v.Winner.Mean()), c.evalSet.Len(), len(v.Winner.Top1))
 	if len(v.Winner.Top1) == 1 {
 		best += " seed"
 	} else {
@@ -145,7 +145,7 @@ func (c *contest) sentences(v trial.Verdict) []string {
 	least := 100 * v.Spread.Difference(len(v.Winner.Top1), len(v.Winner.Top1))
 	var ties []string
 	for _, t := range v.Ties {
-		ties = append(ties, fmt.Sprintf("%s (%s)", c.title(t.Entry), percentage(t.Mean())))
+		ties = append(ties, fmt.Sprintf("%s (%s)", c.title(t.Entry), report.Percent(t.Mean())))
 	}
 	others := "the other network"
 	if v.Rivals > 1 {

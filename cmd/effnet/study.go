@@ -171,7 +171,7 @@ func (r *studyResult) print(w io.Writer) error {
 	const row = "%-10v  %5v  %8v  %10v  %12v  %8v  %9v"
 	p.line(row, "method", "times", "factor", "resolution", "params", "MACs", "MACs/base")
 	for _, n := range r.Networks {
-		p.line(row, n.Method, n.Times, fmt.Sprintf("%.5g", n.Factor), n.Resolution, grouped(n.Params), short(n.MACs), fmt.Sprintf("%.3f", n.Relative))
+		p.line(row, n.Method, n.Times, fmt.Sprintf("%.5g", n.Factor), n.Resolution, report.Grouped(n.Params), report.WithUnit(n.MACs), fmt.Sprintf("%.3f", n.Relative))
 	}
 	p.line("\n%s scaled to multiples of its multiply-adds; factor is of one dimension, and phi of compound (alpha %g, beta %g, gamma %g); %d classes",
 		r.Baseline, r.Alpha, r.Beta, r.Gamma, r.Classes)
@@ -242,7 +242,7 @@ func (d comparison) verdict() string {
 }
 
 // showStudy adds to a page what a study shows: accuracy over cost, learning curves.
-func (c *contest) showStudy(p *report.Contest, standings []trial.Standing) {
+func (c *contest) showStudy(p *report.Search, standings []trial.Standing) {
 	p.Title = "Scaling study: " + c.dir
 	progress, done := c.progress()
 	p.Verdict = progress

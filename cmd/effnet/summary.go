@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 
 	"effnet/internal/config"
 	"effnet/internal/model"
 	"effnet/internal/optim"
+	"effnet/internal/report"
 	"effnet/internal/scale"
 
 	"github.com/spf13/cobra"
@@ -167,13 +167,13 @@ func (s *summary) print(w io.Writer) error {
 	const row = "%-5v  %-22s  %10v  %8v  %7v  %12s  %8s"
 	p.line(row, "stage", "block", "resolution", "channels", "repeats", "params", "MACs")
 	for _, r := range s.Stages {
-		p.line(row, r.Stage, r.Block, r.Resolution, r.Channels, r.Repeats, grouped(r.Params), short(r.MACs))
+		p.line(row, r.Stage, r.Block, r.Resolution, r.Channels, r.Repeats, report.Grouped(r.Params), report.WithUnit(r.MACs))
 	}
-	p.line(row, "total", "", "", "", "", grouped(s.Params), short(s.MACs))
+	p.line(row, "total", "", "", "", "", report.Grouped(s.Params), report.WithUnit(s.MACs))
 
 	const compared = "%-22s  %7s  %7s  %10v  %12s  %8s"
 	coefficients := func(name string, z size) {
-		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, grouped(z.Params), short(z.MACs))
+		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, report.Grouped(z.Params), report.WithUnit(z.MACs))
 	}
 	p.line("")
 	p.line(compared, "", "width", "depth", "resolution", "params", "MACs")
@@ -198,26 +198,4 @@ func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
 	}
-}
-
-// grouped writes 5288548 as 5,288,548.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// short writes 385814752 as 385.8M.
-func short(n int64) string {
-	for _, unit := range []struct {
-		size float64
-		name string
-	}{{1e9, "G"}, {1e6, "M"}, {1e3, "K"}} {
-		if float64(n) >= unit.size {
-			return fmt.Sprintf("%.4g%s", float64(n)/unit.size, unit.name)
-		}
-	}
-	return strconv.FormatInt(n, 10)
 }

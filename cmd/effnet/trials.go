@@ -57,7 +57,7 @@ type contest struct {
 	search   *trial.Search
 	finished bool // all trials are
 	machine  [][2]string
-	show     func(*report.Contest, []trial.Standing) // adds what only this kind of contest shows
+	show     func(*report.Search, []trial.Standing) // adds what only this kind of contest shows
 }
 
 // newContest opens the images and, where one goes on, its plan.

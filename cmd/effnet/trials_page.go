@@ -24,16 +24,16 @@ const (
 
 // writePage writes report.html.
 func (c *contest) writePage(standings []trial.Standing) error {
-	p := report.Contest{Columns: append(slices.Clone(c.plan.Columns), "pixels", "parameters", "MACs", "MACs/base", "epochs", "top-1", "sd", "outcome")}
+	p := report.Search{Columns: append(slices.Clone(c.plan.Columns), "pixels", "parameters", "MACs", "MACs/base", "epochs", "top-1", "sd", "outcome")}
 	base, err := c.base()
 	if err != nil {
 		return err
 	}
 	for _, t := range standings {
 		cost := scale.Count(t.Entry.Arch)
-		row := append(slices.Clone(t.Entry.Labels), strconv.Itoa(t.Entry.Arch.Resolution), grouped(cost.Params), grouped(cost.MACs),
-			fmt.Sprintf("%.3f", float64(cost.MACs)/float64(base.MACs)), strconv.Itoa(t.Epochs), percentage(t.Mean()), percentage(t.SD()))
-		p.Rows = append(p.Rows, report.ContestRow{Cells: row})
+		row := append(slices.Clone(t.Entry.Labels), strconv.Itoa(t.Entry.Arch.Resolution), report.Grouped(cost.Params), report.Grouped(cost.MACs),
+			fmt.Sprintf("%.3f", float64(cost.MACs)/float64(base.MACs)), strconv.Itoa(t.Epochs), report.Percent(t.Mean()), report.Percent(t.SD()))
+		p.Rows = append(p.Rows, report.SearchRow{Cells: row})
 	}
 	if p.Settings, err = settingsTable(c.flags, c.cfg); err != nil {
 		return err
@@ -52,20 +52,12 @@ func (c *contest) writePage(standings []trial.Standing) error {
 	return p.Write(filepath.Join(c.cfg.Out, "report.html"))
 }
 
-// percentage is a share; NaN is empty.
-func percentage(v float64) string {
-	if math.IsNaN(v) {
-		return ""
-	}
-	return fmt.Sprintf("%.2f%%", 100*v)
-}
-
 // uncertainty is what the number of evaluation images does to a top-1: the normal
 // approximation of the binomial's 95% interval.
 func (c *contest) uncertainty(standings []trial.Standing) string {
 	p, n := standings[0].Mean(), c.evalSet.Len()
 	return fmt.Sprintf("All were evaluated on the same %d images. A top-1 of %s on so many is that of the population to ±%.1f points (95%%); how seeds differ does not include that.",
-		n, percentage(p), 100*1.96*math.Sqrt(p*(1-p)/float64(n)))
+		n, report.Percent(p), 100*1.96*math.Sqrt(p*(1-p)/float64(n)))
 }
 
 // progress is how far the trials are, where they are not done.
@@ -86,7 +78,7 @@ func (c *contest) progress() (text string, done bool) {
 func (c *contest) point(t trial.Standing, spread trial.Spread) report.Point {
 	macs := t.Entry.MACs()
 	return report.Point{X: float64(macs) / 1e6, Y: 100 * t.Mean(), Interval: 100 * spread.Interval(len(t.Top1)),
-		Text: fmt.Sprintf("%s: %s after %d epochs, %s multiply-adds", c.title(t.Entry), percentage(t.Mean()), t.Epochs, short(macs))}
+		Text: fmt.Sprintf("%s: %s after %d epochs, %s multiply-adds", c.title(t.Entry), report.Percent(t.Mean()), t.Epochs, report.WithUnit(macs))}
 }
 
 // curve is a standing's mean top-1 over epochs.
@@ -133,11 +125,11 @@ func (c *contest) printStandings(w io.Writer, standings []trial.Standing) error 
 		for _, label := range t.Entry.Labels {
 			fmt.Fprintf(&row, "%-10s  ", label)
 		}
-		outcome := fmt.Sprintf("%6d  %8s  %6s", t.Epochs, percentage(t.Mean()), percentage(t.SD()))
+		outcome := fmt.Sprintf("%6d  %8s  %6s", t.Epochs, report.Percent(t.Mean()), report.Percent(t.SD()))
 		if t.Failed != "" {
 			outcome = "failed: " + t.Failed
 		}
-		p.line("%s%10d  %8s  %s", row.String(), t.Entry.Arch.Resolution, short(t.Entry.MACs()), outcome)
+		p.line("%s%10d  %8s  %s", row.String(), t.Entry.Arch.Resolution, report.WithUnit(t.Entry.MACs()), outcome)
 	}
 	return p.err
 }

@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// Contest is a training of networks against each other as one HTML file that
-// needs no other.
-type Contest struct {
+// Search is networks trained against each other as one HTML file that needs no
+// other.
+type Search struct {
 	Title    string
 	Verdict  string
 	Notes    []string
 	Charts   []Chart
 	Parallel *Parallel // may be nil
 	Columns  []string
-	Rows     []ContestRow
+	Rows     []SearchRow
 	Settings []Setting
 	Machine  [][2]string // what, and what it is
 }
 
-// ContestRow is a network in the table.
-type ContestRow struct {
+// SearchRow is a network in the table.
+type SearchRow struct {
 	Cells []string
 	Set   bool // in bold
 }
 
 // Write writes the page to a file.
-func (c *Contest) Write(path string) error {
-	return write(path, func(f *os.File) error { return pageTemplates.ExecuteTemplate(f, "contest.html", c) })
+func (s *Search) Write(path string) error {
+	return write(path, func(f *os.File) error { return pageTemplates.ExecuteTemplate(f, "search.html", s) })
 }
 
 // Line is points of a plot. Its name is in the key, unless it is empty.

@@ -46,11 +46,11 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-func TestContestPage(t *testing.T) {
+func TestSearchPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.html")
-	c := &Contest{
+	c := &Search{
 		Title: "Search <1>", Verdict: "alpha 1.2 is best", Notes: []string{"by chance"}, Columns: []string{"alpha", "top-1"},
-		Rows:     []ContestRow{{[]string{"1.2", "50.00%"}, true}, {[]string{"1.1", "40.00%"}, false}},
+		Rows:     []SearchRow{{[]string{"1.2", "50.00%"}, true}, {[]string{"1.1", "40.00%"}, false}},
 		Charts:   []Chart{Plot("Top-1", "M", []Line{{Name: "best", Kind: 1, Dotted: true, Points: []Point{{1, 2, 1, "<b>"}}}})},
 		Settings: []Setting{{"epochs", "9", "flag"}},
 	}
