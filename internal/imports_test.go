@@ -25,10 +25,10 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs train trial report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
+	"cmd/effnet": "effnet/configs search train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
 		"backend backend/cpu backend/cpu/kernel backend/cuda" + commands,
 
-	"internal/trial":   "scale gonum.org/v1/gonum",
+	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",

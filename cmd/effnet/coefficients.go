@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 
-	"effnet/internal/atomicfile"
 	"effnet/internal/config"
 	"effnet/internal/scale"
 
@@ -13,33 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// coefficients are what a search for them finds: a file that --coefficients reads.
-type coefficients struct {
-	Alpha    float64         `yaml:"alpha"`
-	Beta     float64         `yaml:"beta"`
-	Gamma    float64         `yaml:"gamma"`
-	Baseline config.Baseline `yaml:"baseline"` // what they scale
-}
-
-// coefficientKeys are the settings that such a file may have.
+// coefficientKeys are the settings that a file of search-coefficients may have.
 var coefficientKeys = []string{"alpha", "beta", "gamma", "baseline"}
-
-// write stores them, with comments of a line each.
-func (c coefficients) write(path string, comments ...string) error {
-	text, err := yaml.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(f *os.File) error {
-		for _, line := range comments {
-			if _, err := fmt.Fprintf(f, "# %s\n", line); err != nil {
-				return err
-			}
-		}
-		_, err := f.Write(text)
-		return err
-	})
-}
 
 // addCoefficientsFlag registers --coefficients.
 func addCoefficientsFlag(flags *pflag.FlagSet) {

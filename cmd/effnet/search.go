@@ -1,237 +1,259 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"math"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"effnet/internal/config"
 	"effnet/internal/report"
 	"effnet/internal/scale"
-	"effnet/internal/trial"
+	"effnet/internal/search"
+	"effnet/internal/train"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
+// planFile is what tells a search's folder from a training's.
+const planFile = search.PlanFile
+
+// searchOptions are those of commands that train networks against each other.
 type searchOptions struct {
-	trialOptions
-	Grid scale.Grid
+	trainOptions
+	Seeds, Jobs, Halving int
+	TrialBudget          string
 }
 
 // AddFlags registers the options.
 func (o *searchOptions) AddFlags(flags *pflag.FlagSet) {
-	o.Seeds, o.Halving, o.Grid = 2, 3, scale.PaperGrid
-	o.trialOptions.AddFlags(flags)
-	flags.Float64Var(&o.Grid.Step, "step", o.Grid.Step, "alpha, beta and gamma are 1 and multiples of this more")
-	flags.StringVar((*string)(&o.Grid.Budget), "budget", string(o.Grid.Budget),
-		"what has a target: formula (alpha * beta^2 * gamma^2), or over the baseline's: macs, params, latency (measured, of one image's forward pass)")
-	flags.Float64Var(&o.Grid.Target, "target", o.Grid.Target, "what one phi multiplies that by")
-	flags.Float64Var(&o.Grid.Tolerance, "tolerance", o.Grid.Tolerance, "how far it may be from the target; all but the formula, from target^phi")
+	o.trainOptions.AddFlags(flags)
+	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "trainings of each network, from --seed and the numbers after it")
+	flags.IntVar(&o.Jobs, "jobs", 1, "trainings at a time, which share --threads")
+	flags.IntVar(&o.Halving, "halving", o.Halving, "N: keep 1/N of the networks after each rung and train them N times longer; 1 trains all to the end")
+	flags.StringVar(&o.TrialBudget, "trial-budget", "", "instead of epochs, what one training may take: 2000steps, or a time such as 5m, converted to epochs by each network's measured step time")
 }
 
-// searchFlags decide what is searched, beside the settings.
-var searchFlags = []string{"step", "budget", "target", "tolerance"}
-
-func newSearchCommand() *cobra.Command {
-	var opts searchOptions
-	cmd := &cobra.Command{
-		Use:   "search-coefficients DIR|PACK",
-		Short: "Search for scaling coefficients on a folder of images",
-		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did: of a grid, the
-networks of one phi, 1 unless --phi is given, whose cost is near a target, are trained,
-and the best by top-1 wins. Candidates that round to the same network are one.
---img-size is the side of the baseline's input, which gamma scales.
-
-All are trained on the same images with the same seeds and evaluated on images held out
-of training (--minival); those of val are not looked at. By successive halving, all are
-trained for a part of their epochs, the best third goes on, and so forth.
-
-The run folder receives coefficients.yaml, which train --coefficients takes, search.csv
-and search.jsonl, report.html, and each training's own folder under trials. An
-interrupted search goes on with --resume. The settings are those of --recipe search,
-unless a file, the environment or flags say otherwise.`,
-		Example: `  effnet search-coefficients --dry-run
-  effnet search-coefficients photos --config configs/mini.yaml --budget macs --step 0.1
-  effnet train photos --coefficients runs/search/coefficients.yaml --phi 3`,
-		Args: folderArgs(1, &opts.DryRun),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newContest(cmd.Flags(), strings.Join(args, ""), "search", &opts.trialOptions, searchFlags...)
-			if err != nil {
-				return err
-			}
-			return runSearch(cmd.Context(), cmd.OutOrStdout(), c, &opts)
-		},
-	}
-	addConfigFlag(cmd.Flags(), "search")
-	addSettings(cmd.Flags(), func(key string) bool {
-		return !slices.Contains(budgetKeys, key) && !slices.Contains(finetuneKeys, key) && !slices.Contains([]string{"variant", "alpha", "beta", "gamma"}, key)
-	})
-	opts.AddFlags(cmd.Flags())
-	return cmd
-}
-
-// runSearch lists the candidates, trains them and writes what won.
-func runSearch(ctx context.Context, w io.Writer, c *contest, opts *searchOptions) error {
-	r, err := c.candidates(ctx, opts.Grid)
-	if err != nil {
-		return err
-	}
-	if !opts.JSON && !c.resumed() {
-		if err := r.print(w); err != nil {
-			return err
+func (o *searchOptions) validate() error {
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{{"seeds", o.Seeds}, {"jobs", o.Jobs}, {"halving", o.Halving}} {
+		if n.value < 1 || n.value > 1000 {
+			return usageError{fmt.Errorf("--%s %d is not allowed (want 1 to 1000)", n.flag, n.value)}
 		}
 	}
-	if opts.DryRun {
-		return c.printPlan(w, r)
+	return nil
+}
+
+// A searchJob is a search that a command was asked for.
+type searchJob struct {
+	*job
+	opts *searchOptions
+	own  []string // flags that decide the plan and are no settings
+	plan search.Plan
+}
+
+// newSearchJob opens the images and, where a search is resumed, its plan. name is
+// that of its files; own are flags of this kind of search that decide the plan.
+func newSearchJob(flags *pflag.FlagSet, dir, name string, opts *searchOptions, own ...string) (*searchJob, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
 	}
-	if len(c.plan.Entries) == 0 {
-		return usageError{fmt.Errorf("no candidate has %s of %g times the baseline's, to %g (try a larger --tolerance or a smaller --step)",
-			opts.Grid.Budget, math.Pow(opts.Grid.Target, opts.Grid.Exponent()), opts.Grid.Tolerance)}
-	}
-	c.show = c.showSearch
-	standings, err := c.run(ctx)
+	j, err := newJob(flags, dir, opts.trainOptions)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	verdict := trial.Judge(standings)
-	path := filepath.Join(c.cfg.Out, "coefficients.yaml")
-	found, err := c.winner(*verdict.Winner)
-	if err == nil {
-		err = found.write(path, append([]string{"effnet train DIR --coefficients " + path + " --phi 2"}, c.sentences(verdict)...)...)
+	s := &searchJob{job: j, opts: opts, own: append(own, "seeds", "halving", "trial-budget")}
+	if s.cfg.Out == "" {
+		s.cfg.Out = filepath.Join("runs", cmp.Or(s.cfg.Name, name))
 	}
+	if dir == "" {
+		return s, nil
+	}
+	if s.trainSet, s.evalSet, err = openSets(dir, s.cfg); err != nil {
+		return nil, err
+	}
+	if s.evalSet == nil {
+		return nil, usageError{errors.New("--minival 0: there is nothing to evaluate on (the folder has no evaluation images)")}
+	}
+	if s.cfg.BatchSize == 0 {
+		return nil, usageError{errors.New("--batch-size auto: give a number (all networks are trained with the same)")}
+	}
+	if s.resumed() {
+		err = s.readPlan(name)
+	}
+	return s, err
+}
+
+func (s *searchJob) resumed() bool { return s.opts.Resume != "" }
+
+// planFlags are the flags in own.
+func (s *searchJob) planFlags() []search.Flag {
+	all := make([]search.Flag, len(s.own))
+	for i, name := range s.own {
+		flag := s.flags.Lookup(name)
+		all[i] = search.Flag{Name: name, Value: flag.Value.String(), Given: flag.Changed}
+	}
+	return all
+}
+
+// readPlan takes the plan of the folder, and the flags that decided it.
+func (s *searchJob) readPlan(name string) error {
+	plan, flags, err := search.ReadPlan(s.cfg.Out, name, s.planFlags())
 	if err != nil {
-		return err
+		return notResumed(err)
 	}
-	if opts.JSON {
-		r.add(standings, verdict, path)
-		return json.NewEncoder(w).Encode(r)
+	for _, f := range flags {
+		value := s.flags.Lookup(f.Name).Value
+		if f.Value == value.String() {
+			continue
+		}
+		if err := value.Set(strings.Trim(f.Value, "[]")); err != nil { // a list's String has brackets
+			return notResumed(&search.Error{Err: fmt.Errorf("%s: %s: %w", filepath.Join(s.cfg.Out, planFile), f.Name, err)})
+		}
 	}
-	if err := c.printStandings(w, standings); err != nil {
-		return err
+	s.plan = plan
+	return nil
+}
+
+// notResumed makes a usageError of why a folder's search cannot be resumed.
+func notResumed(err error) error {
+	if errors.As(err, new(*search.Error)) {
+		return usageError{fmt.Errorf("--resume: %w", err)}
 	}
-	_, err = fmt.Fprintf(w, "\n%s\n%s\n%s\n", strings.Join(c.sentences(verdict), "\n"), path, filepath.Join(c.cfg.Out, "report.html"))
 	return err
 }
 
-// searchResult is what the command prints; its JSON keys are an interface.
-type searchResult struct {
-	Baseline   string      `json:"baseline"`
-	Classes    int         `json:"classes"`
-	Phi        float64     `json:"phi"`
-	Resolution int         `json:"resolution"` // of the baseline, as the next two
-	Params     int64       `json:"params"`
-	MACs       int64       `json:"macs"`
-	Candidates []candidate `json:"candidates"`
-
-	Winner       *contestant  `json:"winner,omitempty"`
-	Ties         []string     `json:"ties,omitempty"` // names of results
-	Results      []contestant `json:"results,omitempty"`
-	Coefficients string       `json:"coefficients,omitempty"` // file
-}
-
-// candidate is a line of the table.
-type candidate struct {
-	Alpha      float64 `json:"alpha"`
-	Beta       float64 `json:"beta"`
-	Gamma      float64 `json:"gamma"`
-	Product    float64 `json:"product"` // alpha * beta^2 * gamma^2
-	Resolution int     `json:"resolution"`
-	Params     int64   `json:"params"`
-	MACs       int64   `json:"macs"`
-	Relative   float64 `json:"relative"`             // macs over the baseline's
-	LatencyMS  float64 `json:"latency_ms,omitempty"` // if measured
-}
-
-// candidates lists them, and makes the plan unless a search goes on.
-func (c *contest) candidates(ctx context.Context, g scale.Grid) (*searchResult, error) {
-	baseline, err := c.baseline()
-	if err != nil {
-		return nil, err
+// setPlan makes a new search's plan of candidates.
+func (s *searchJob) setPlan(p search.Plan) (err error) {
+	p.Halving = s.opts.Halving
+	for i := range s.opts.Seeds {
+		p.Seeds = append(p.Seeds, uint64(s.cfg.Seed+i))
 	}
-	base, err := c.base()
-	if err != nil {
-		return nil, err
-	}
-	if c.cfg.Phi != nil {
-		g.Phi = *c.cfg.Phi
-	}
-	r := &searchResult{Baseline: baseline.Name, Classes: c.classes(), Phi: g.Phi, Resolution: baseline.Resolution, Params: base.Params, MACs: base.MACs,
-		Candidates: []candidate{}}
-	if c.resumed() {
-		return r, nil
-	}
-	g.Measure = func(a scale.Arch) (time.Duration, error) { return latency(ctx, c.cfg, a) }
-	if err := g.Validate(); err != nil {
-		return nil, usageError{err}
-	}
-	found, err := g.Candidates(baseline, c.classes())
-	if err != nil {
-		return nil, err
-	}
-	var entries []trial.Entry
-	for _, f := range found {
-		r.Candidates = append(r.Candidates, candidate{
-			Alpha: f.Alpha, Beta: f.Beta, Gamma: f.Gamma, Product: f.Product(),
-			Resolution: f.Network.Resolution, Params: f.Cost.Params, MACs: f.Cost.MACs, Relative: f.Relative, LatencyMS: f.Latency.Seconds() * 1e3,
-		})
-		f.Network.Name = fmt.Sprintf("alpha%g-beta%g-gamma%g", f.Alpha, f.Beta, f.Gamma)
-		entries = append(entries, trial.Entry{Name: f.Network.Name, Arch: f.Network, Labels: []string{number(f.Alpha), number(f.Beta), number(f.Gamma)}})
-	}
-	return r, c.setPlan([]string{"alpha", "beta", "gamma"}, entries)
-}
-
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
-func (r *searchResult) print(w io.Writer) error {
-	p := &printer{w: w}
-	const row = "%-6v  %-6v  %-6v  %8v  %10v  %12v  %8v  %9v"
-	measured := len(r.Candidates) > 0 && r.Candidates[0].LatencyMS > 0
-	head := fmt.Sprintf(row, "alpha", "beta", "gamma", "product", "resolution", "params", "MACs", "MACs/base")
-	if measured {
-		head += "   latency"
-	}
-	p.line("%s", head)
-	for _, c := range r.Candidates {
-		line := fmt.Sprintf(row, c.Alpha, c.Beta, c.Gamma, fmt.Sprintf("%.3f", c.Product), c.Resolution, report.Grouped(c.Params), report.WithUnit(c.MACs), fmt.Sprintf("%.3f", c.Relative))
-		if measured {
-			line += fmt.Sprintf("  %6.2fms", c.LatencyMS)
+	for i := range p.Candidates {
+		c := &p.Candidates[i]
+		if c.Arch, err = s.cfg.Apply(c.Arch, s.classes()); err != nil {
+			return usageError{err}
 		}
-		p.line("%s", line)
-	}
-	p.line("\n%d candidates for phi %v of %s: %d px, %s parameters, %s MACs, %d classes",
-		len(r.Candidates), r.Phi, r.Baseline, r.Resolution, report.Grouped(r.Params), report.WithUnit(r.MACs), r.Classes)
-	return p.err
-}
-
-// winner is what the best candidate's labels say, with the baseline.
-func (c *contest) winner(t trial.Standing) (f coefficients, err error) {
-	for i, v := range []*float64{&f.Alpha, &f.Beta, &f.Gamma} {
-		if *v, err = strconv.ParseFloat(t.Entry.Labels[i], 64); err != nil {
-			return f, err
+		if c.Epochs, err = s.epochs(c.Arch); err != nil {
+			return err
 		}
 	}
-	f.Baseline = c.cfg.Baseline
-	if c.cfg.ImgSize > 0 || f.Baseline.IsZero() { // its size is a part of the table
-		own, err := c.baseline()
-		f.Baseline = config.Baseline{Own: &own}
-		return f, err
-	}
-	return f, nil
+	s.plan = p
+	return nil
 }
 
-// add is what was trained.
-func (r *searchResult) add(standings []trial.Standing, v trial.Verdict, path string) {
-	r.Results, r.Coefficients = contestants(standings), path
-	r.Winner = &r.Results[0]
-	for _, t := range v.Ties {
-		r.Ties = append(r.Ties, t.Entry.Name)
+// epochs is how long a network is trained.
+func (s *searchJob) epochs(a scale.Arch) (int, error) {
+	if s.opts.TrialBudget == "" || s.trainSet == nil {
+		return s.cfg.Epochs, nil
 	}
+	budget, err := train.ParseEvery(s.opts.TrialBudget)
+	if err != nil {
+		return 0, usageError{fmt.Errorf("--trial-budget: %w", err)}
+	}
+	batches := max(1, s.trainSet.Len()/s.cfg.BatchSize)
+	switch {
+	case budget.Epochs > 0:
+		return budget.Epochs, nil
+	case budget.Steps > 0:
+		return (budget.Steps + batches - 1) / batches, nil
+	}
+	step, err := s.stepTime(a)
+	return max(1, int(budget.Time/(step*time.Duration(batches)))), err
+}
+
+// stepTime measures a network's training step on the threads of one trial.
+func (s *searchJob) stepTime(a scale.Arch) (time.Duration, error) {
+	o, err := trainSettings(s.cfg, a, s.trainSet)
+	if err != nil {
+		return 0, err
+	}
+	b, err := openBackend(s.cfg.Device, s.cfg.Precision, s.share(s.cfg.Threads))
+	if err != nil {
+		return 0, err
+	}
+	defer b.Close()
+	return fastestStep(b, o)
+}
+
+// classes is how many the images have, ImageNet's without images.
+func (s *searchJob) classes() int {
+	if s.trainSet == nil {
+		return 1000
+	}
+	return len(s.trainSet.Classes)
+}
+
+// baseline is what is scaled: the one that the settings name, or a table of its own
+// where they change its image size.
+func (s *searchJob) baseline() (config.Baseline, scale.Baseline, error) {
+	if s.cfg.Variant != "" || s.cfg.HasBudget() {
+		return config.Baseline{}, scale.Baseline{}, usageError{errors.New("a baseline is scaled here: leave variant and the budgets out of the settings")}
+	}
+	named := s.cfg.Baseline
+	table, err := named.Table()
+	if err != nil {
+		return named, table, usageError{err}
+	}
+	if s.cfg.ImgSize > 0 {
+		table.Resolution = s.cfg.ImgSize
+	}
+	if s.cfg.ImgSize > 0 || named.IsZero() {
+		named = config.Baseline{Own: &table}
+	}
+	return named, table, nil
+}
+
+// cost is what a baseline costs before it is scaled.
+func (s *searchJob) cost(b scale.Baseline) (scale.Cost, error) {
+	a, err := b.Compound(scale.Coefficients{Alpha: 1, Beta: 1, Gamma: 1})
+	if err != nil {
+		return scale.Cost{}, usageError{err}
+	}
+	a.Classes = s.classes()
+	return scale.Count(a), nil
+}
+
+// run carries out the plan.
+func (s *searchJob) run(ctx context.Context, q search.Question, base scale.Cost) (*search.Results, error) {
+	trainer, err := s.newTrainer()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := openRunFolder(s.cfg.Out, s.cfg, s.trainSet.Classes, s.opts.trainOptions)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	engine := &search.Search{
+		Question: q, Plan: s.plan, Flags: s.planFlags(), Dir: s.cfg.Out, Resume: s.resumed(), Jobs: s.opts.Jobs, Trainer: trainer, Log: s.log,
+		About: search.About{Folder: s.dir, Images: s.evalSet.Len(), Baseline: base, Settings: s.pageSettings(trainer.settings), Machine: trainer.machine},
+	}
+	r, err := engine.Run(ctx)
+	if err != nil && ctx.Err() != nil {
+		s.log("stopped; continue with --resume=%s", s.cfg.Out)
+	}
+	return r, notResumed(err)
+}
+
+func (s *searchJob) log(format string, args ...any) {
+	newLog(1, s.opts.Quiet).Printf(format, args...)
+}
+
+// pageSettings adds the search's own flags to its settings.
+func (s *searchJob) pageSettings(settings []report.Setting) []report.Setting {
+	for _, name := range append(s.own, "jobs") {
+		flag := s.flags.Lookup(name)
+		from := "default"
+		if flag.Changed {
+			from = "flag"
+		}
+		settings = append(settings, report.Setting{Key: name, Value: flag.Value.String(), Source: from})
+	}
+	return settings
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+
+	"effnet/internal/config"
+	"effnet/internal/data"
+	"effnet/internal/report"
+	"effnet/internal/search"
+	"effnet/internal/train"
+)
+
+// trainer is a search.Trainer that trains in this process. What the settings say is
+// fixed when it is made.
+type trainer struct {
+	cfg               config.Config    // of every trial: its share of threads and workers
+	settings          []report.Setting // of the search
+	machine           [][2]string
+	trainSet, evalSet *data.Set
+}
+
+// newTrainer returns the trainer of a plan's candidates, after checking that each can
+// be trained.
+func (s *searchJob) newTrainer() (*trainer, error) {
+	memory, err := deviceMemory(s.cfg.Device)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range s.plan.Candidates {
+		if err := mustFit(s.cfg, c.Arch, s.trainSet.Len(), memory/int64(s.opts.Jobs)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := trainSettings(s.cfg, s.plan.Candidates[0].Arch, s.trainSet); err != nil {
+		return nil, err
+	}
+	t := &trainer{cfg: s.cfg, trainSet: s.trainSet, evalSet: s.evalSet}
+	t.cfg.Threads, t.cfg.Workers = s.share(s.cfg.Threads), s.share(s.cfg.Workers)
+	if t.settings, err = settingsTable(s.flags, s.cfg); err != nil {
+		return nil, err
+	}
+	b, err := openBackend(t.cfg.Device, t.cfg.Precision, t.cfg.Threads)
+	if err != nil {
+		return nil, err
+	}
+	t.machine = machine(b)
+	return t, b.Close()
+}
+
+// share is what one of the trials at a time has of a number of threads, 0 for all.
+func (s *searchJob) share(threads int) int {
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	return max(1, threads/s.opts.Jobs)
+}
+
+// Train implements search.Trainer.
+func (t *trainer) Train(ctx context.Context, trial search.Trial) (out search.Outcome, err error) {
+	cfg := t.cfg
+	cfg.Seed, cfg.Epochs, cfg.Out = int(trial.Seed), trial.Candidate.Epochs, trial.Dir
+	o, err := trainSettings(cfg, trial.Candidate.Arch, t.trainSet)
+	if err != nil {
+		return out, err
+	}
+	o.Until, o.Resume, o.LogInterval = trial.Until, train.HasState(o.Out), cfg.LogInterval
+	o.Machine, o.Settings = t.machine, trialSettings(t.settings, cfg)
+	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
+	if err != nil {
+		return out, err
+	}
+	defer b.Close()
+	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		return out, err
+	}
+	result, err := train.Run(ctx, b, o, t.trainSet, t.evalSet, newLog(cfg.LogInterval, true))
+	switch {
+	case errors.As(err, new(*train.Diverged)):
+		return out, &search.Final{Err: err}
+	case err != nil:
+		return out, err
+	}
+	for _, e := range result.Epochs {
+		out.Curve = append(out.Curve, max(e.ValTop1, e.EMATop1))
+		out.Seconds += e.Seconds
+	}
+	return out, nil
+}
+
+// trialSettings is the search's table of settings with a trial's own values.
+func trialSettings(table []report.Setting, cfg config.Config) []report.Setting {
+	own := map[string]any{"seed": cfg.Seed, "epochs": cfg.Epochs, "out": cfg.Out, "threads": cfg.Threads, "workers": cfg.Workers}
+	table = slices.Clone(table)
+	for i, s := range table {
+		if value, ok := own[s.Key]; ok {
+			table[i].Value = fmt.Sprint(value)
+		}
+	}
+	return table
+}
+
+// Forget implements search.Trainer.
+func (t *trainer) Forget(trial search.Trial) error {
+	err := train.RemoveStates(trial.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
