@@ -85,7 +85,7 @@ the device are flags only.`,
 			return runBench(cmd.Context(), cmd.OutOrStdout(), cfg, opts)
 		},
 	}
-	addModelFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "bench", "")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

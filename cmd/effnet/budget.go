@@ -6,24 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"effnet/internal/config"
 	"effnet/internal/report"
 	"effnet/internal/scale"
-
-	"github.com/spf13/pflag"
 )
-
-// budgetKeys are the settings that choose phi.
-var budgetKeys = []string{"flops-budget", "params-budget", "latency-budget"}
-
-// addBudgetFlags registers them.
-func addBudgetFlags(flags *pflag.FlagSet) {
-	addSettings(flags, func(key string) bool { return slices.Contains(budgetKeys, key) })
-}
 
 // Phi by latency: the median of so many passes, and how near to the budget. By the
 // paper's coefficients a pixel of 224 is 0.03 of phi.

@@ -2,50 +2,39 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"slices"
 
 	"effnet/internal/config"
 	"effnet/internal/scale"
 
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 )
-
-// coefficientKeys are the settings that a file of search-coefficients may have.
-var coefficientKeys = []string{"alpha", "beta", "gamma", "baseline"}
 
 // addCoefficientsFlag registers --coefficients.
 func addCoefficientsFlag(flags *pflag.FlagSet) {
 	flags.String("coefficients", "", "`file` of search-coefficients: alpha, beta, gamma and the baseline they scale, over --config's")
 }
 
-// readCoefficients returns the settings of the file that --coefficients names, if
-// the command has it.
-func readCoefficients(flags *pflag.FlagSet) (settings map[string]any, err error) {
+// readCoefficients is the file that --coefficients names, if the command has it.
+func readCoefficients(flags *pflag.FlagSet) (layer config.Layer, err error) {
 	flag := flags.Lookup("coefficients")
 	if flag == nil || flag.Value.String() == "" {
-		return nil, nil
+		return layer, nil
 	}
 	path := flag.Value.String()
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = yaml.Unmarshal(text, &settings)
+	if layer, err = readFile(path); err != nil {
+		return layer, usageError{fmt.Errorf("--coefficients: %s: %w", path, err)}
 	}
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--coefficients: %s: %w", path, err)}
-	}
-	for key := range settings {
-		if !slices.Contains(coefficientKeys, key) {
-			return nil, usageError{fmt.Errorf("--coefficients: %s: %s is no coefficient (have alpha, beta, gamma, baseline; other settings go into --config)", path, key)}
+	for key := range layer.Values {
+		if s, ok := config.Lookup(key); !ok || !s.Coefficient {
+			return layer, usageError{fmt.Errorf("--coefficients: %s: %s is no coefficient (have alpha, beta, gamma, baseline; other settings go into --config)", path, key)}
 		}
 	}
-	c, err := config.Decode(settings)
+	c, err := config.Decode(layer.Values)
 	if err == nil {
 		err = scale.Coefficients{Alpha: c.Alpha, Beta: c.Beta, Gamma: c.Gamma}.Validate()
 	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--coefficients: %s: %w", path, err)}
+		return layer, usageError{fmt.Errorf("--coefficients: %s: %w", path, err)}
 	}
-	return settings, nil
+	return layer, nil
 }

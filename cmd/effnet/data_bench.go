@@ -46,8 +46,7 @@ images.`,
 			return runDataBench(cmd.Context(), cmd.OutOrStdout(), args[0], cfg, opts)
 		},
 	}
-	addModelFlags(cmd.Flags())
-	addTrainFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "data bench", "")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

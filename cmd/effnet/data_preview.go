@@ -46,8 +46,7 @@ epochs. With mixup or CutMix a column is mixed as a batch is.`,
 			return runDataPreview(cmd.Context(), cmd.OutOrStdout(), args[0], cfg, opts)
 		},
 	}
-	addModelFlags(cmd.Flags())
-	addTrainFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "data preview", "")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"effnet/internal/checkpoint"
@@ -43,7 +42,7 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
 			return j.do(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	addFineTuneFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "finetune", "finetune")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
@@ -51,9 +50,9 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
 // pretrained reads the weights to begin with. What they say of themselves becomes
 // settings.
 func (j *job) pretrained(path string) error {
-	for _, key := range slices.Concat(modelKeys, checkpointKeys) {
-		if from := source(j.flags, key); key != "img-size" && from != "default" && j.opts.Resume == "" {
-			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", key, from)}
+	for _, s := range config.Settings() {
+		if from, given := j.from[s.Key]; given && s.OfWeights() && j.opts.Resume == "" {
+			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", s.Key, from)}
 		}
 	}
 	w, err := weights.Open(path, weights.Overrides{})
@@ -62,19 +61,20 @@ func (j *job) pretrained(path string) error {
 	}
 	announce(path, w)
 	j.start = w
-	j.cfg = preparedAs(j.cfg, w.Meta)
-	return nil
+	return j.lay("checkpoint", preparedAs(j.cfg, w.Meta))
 }
 
-// preparedAs is a configuration with how a checkpoint prepares images.
-func preparedAs(c config.Config, m checkpoint.Meta) config.Config {
+// preparedAs is how a checkpoint prepares images, as settings.
+func preparedAs(c config.Config, m checkpoint.Meta) map[string]any {
 	p := m.Preprocess
-	c.Padding, c.BNEps = string(m.Arch.Padding), m.Arch.BNEps
-	c.Mean, c.Std, c.Interpolation, c.Crop, c.CropPct, c.Orientation = p.Mean, p.Std, p.Interpolation, p.Crop, p.CropPct, p.Orientation
-	if c.ImgSize == 0 {
-		c.ImgSize = p.Resolution
+	values := map[string]any{
+		"padding": string(m.Arch.Padding), "bn-eps": m.Arch.BNEps, "mean": p.Mean, "std": p.Std,
+		"interpolation": p.Interpolation, "crop": p.Crop, "crop-pct": p.CropPct, "exif-orientation": p.Orientation,
 	}
-	return c
+	if c.ImgSize == 0 {
+		values["img-size"] = p.Resolution
+	}
+	return values
 }
 
 // pretrainedArch is the network of pretrained weights, for another number of

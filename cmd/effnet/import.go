@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
-
-// importKeys are the settings that correct what import finds.
-var importKeys = []string{"variant", "padding", "bn-eps", "img-size", "crop", "crop-pct", "interpolation", "mean", "std"}
 
 func newImportCommand() *cobra.Command {
 	var classes string
@@ -47,9 +43,9 @@ commands take such files too, as they are.`,
 			return runImport(cmd.OutOrStdout(), args[0], args[1], o, asJSON)
 		},
 	}
-	for _, key := range config.Keys() {
-		if slices.Contains(importKeys, key.Name) {
-			cmd.Flags().Var(&setting{"", key.Kind}, key.Name, key.Help)
+	for _, s := range config.Settings() { // those that correct what import finds
+		if s.Of("import") {
+			addSetting(cmd.Flags(), s, "")
 		}
 	}
 	cmd.Flags().StringVar(&classes, "classes", "", "text `file` with the names of the classes, one a line in the order of the outputs")
@@ -59,12 +55,7 @@ commands take such files too, as they are.`,
 
 // importOverrides are the settings that flags give.
 func importOverrides(flags *pflag.FlagSet, classes string) (o weights.Overrides, err error) {
-	given := map[string]any{}
-	flags.Visit(func(f *pflag.Flag) {
-		if s, ok := f.Value.(*setting); ok {
-			given[f.Name] = s.text
-		}
-	})
+	given := readFlags(flags).Values
 	c, err := config.Decode(given)
 	if err == nil {
 		err = c.Validate()

@@ -34,7 +34,6 @@ import (
 	"effnet/internal/train"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/spf13/pflag"
 )
 
 func TestMain(m *testing.M) {
@@ -351,55 +350,6 @@ func TestSignalEndsTheContext(t *testing.T) {
 	<-ctx.Done()
 	if got := exitCode(context.Cause(ctx)); got != 143 {
 		t.Errorf("after SIGTERM: %v, exit code %d", context.Cause(ctx), got)
-	}
-}
-
-// The model's, the training's and the fine-tuning's flags are together every setting.
-func TestEverySettingIsAFlag(t *testing.T) {
-	flags := pflag.NewFlagSet("train", pflag.ContinueOnError)
-	addModelFlags(flags)
-	addTrainFlags(flags)
-	fineTune := pflag.NewFlagSet("finetune", pflag.ContinueOnError)
-	addFineTuneFlags(fineTune)
-	fineTuneRecipe, err := readRecipe(fineTune)
-	if err != nil {
-		t.Fatal(err)
-	}
-	recipe, err := config.Decode(fineTuneRecipe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fineTuneKeys := config.KeysOf(recipe)
-	for i, key := range config.Keys() {
-		f := flags.Lookup(key.Name)
-		if slices.Contains(finetuneKeys, key.Name) {
-			if f != nil {
-				t.Errorf("train has --%s", key.Name)
-			}
-			f, key = fineTune.Lookup(key.Name), fineTuneKeys[i]
-		}
-		if f == nil {
-			t.Errorf("--%s is missing", key.Name)
-			continue
-		}
-		if f.DefValue != key.Default || f.Usage != key.Help {
-			t.Errorf("--%s is %+v, want %+v", key.Name, f, key)
-		}
-	}
-	if err := flags.Parse([]string{"-b", "7", "-j", "3", "--mean", "1,2,3"}); err != nil {
-		t.Fatal(err)
-	}
-	c, err := loadConfig(flags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.BatchSize != 7 || c.Workers != 3 || c.Mean != [3]float64{1, 2, 3} {
-		t.Errorf("loaded %+v", c)
-	}
-	for name := range shorthands {
-		if flags.Lookup(name) == nil {
-			t.Errorf("a shorthand for --%s, which is no setting", name)
-		}
 	}
 }
 

@@ -8,11 +8,9 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"effnet/internal/backend"
@@ -21,95 +19,9 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/model"
 	"effnet/internal/optim"
-	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/train"
-
-	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 )
-
-// source says where a setting has its value from, in loadConfig's order.
-func source(flags *pflag.FlagSet, key string) string {
-	file := flags.Lookup("config").Value.String()
-	if flags.Changed(key) {
-		return "flag"
-	}
-	if env := envName(key); os.Getenv(env) != "" {
-		return env
-	}
-	if found, err := readCoefficients(flags); err == nil && found[key] != nil {
-		return flags.Lookup("coefficients").Value.String()
-	}
-	var settings map[string]any
-	if text, err := os.ReadFile(file); err == nil && yaml.Unmarshal(text, &settings) == nil {
-		if _, ok := settings[key]; ok {
-			return file
-		}
-	}
-	if settings, err := readRecipe(flags); err == nil {
-		if _, ok := settings[key]; ok {
-			return "recipe " + flags.Lookup("recipe").Value.String()
-		}
-	}
-	if key == "phi" {
-		for _, budget := range budgetKeys {
-			if source(flags, budget) != "default" {
-				return budget
-			}
-		}
-	}
-	return "default"
-}
-
-// envName is the environment variable of a setting.
-func envName(key string) string {
-	return "EFFNET_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
-}
-
-// settingsTable is every setting's value and where it is from.
-func settingsTable(flags *pflag.FlagSet, cfg config.Config) ([]report.Setting, error) {
-	settings, err := asMap(cfg)
-	if err != nil {
-		return nil, err
-	}
-	var table []report.Setting
-	for _, key := range config.Keys() {
-		value, set := settings[key.Name]
-		if !set {
-			continue // a name or a folder that was not given
-		}
-		from := "checkpoint"
-		switch {
-		case flags.Lookup(key.Name) != nil:
-			from = source(flags, key.Name)
-		case !slices.Contains(checkpointKeys, key.Name):
-			continue // of another command
-		}
-		text := fmt.Sprint(value)
-		if key.Name == "baseline" && cfg.Baseline.Own != nil {
-			text = cfg.Baseline.Own.Name + " (a stage table)"
-		}
-		if key.Name == "lr" && cfg.LR == 0 {
-			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
-		}
-		table = append(table, report.Setting{Key: key.Name, Value: text, Source: from})
-	}
-	return table, nil
-}
-
-// writeSettings prints them.
-func writeSettings(w io.Writer, flags *pflag.FlagSet, cfg config.Config) error {
-	table, err := settingsTable(flags, cfg)
-	if err != nil {
-		return err
-	}
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, s := range table {
-		fmt.Fprintf(tab, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
-	}
-	return tab.Flush()
-}
 
 // machine says what a run runs on.
 func machine(b backend.Backend) [][2]string {
@@ -240,7 +152,7 @@ func (p plan) write(w io.Writer, epochs int) {
 // dryRun prints what a training would do and measures how long its steps take,
 // if there are images to train on.
 func (j *job) dryRun(ctx context.Context, w io.Writer) error {
-	if err := writeSettings(w, j.flags, j.cfg); err != nil {
+	if err := j.writeSettings(w); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)

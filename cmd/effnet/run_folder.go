@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/train"
 
-	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -94,72 +92,30 @@ func startRunFolder(dir string, cfg config.Config, classes []string) error {
 // resumeOut is --resume without a folder.
 const resumeOut = "--out"
 
-// freeKeys are the settings that may differ when a run goes on: its numbers do
-// not depend on them, but for the device's rounding.
-var freeKeys = []string{"out", "name", "workers", "threads", "prefetch", "device", "precision", "log-interval", "checkpoint-every", "checkpoint-keep"}
-
-// resumedConfig is the configuration of the run in a folder, with those settings
-// of given, from flags, environment and --config, that may differ. Others that
-// were given and differ are an error.
-func resumedConfig(flags *pflag.FlagSet, given config.Config, dir string) (config.Config, error) {
+// resume is the configuration of the run that --resume names, with those of the given
+// settings that a resumed run may change.
+func (s said) resume(dir string) (config.Merged, error) {
+	source := config.FlagSource
 	if dir == resumeOut {
-		if dir = given.Out; dir == "" {
-			return given, usageError{fmt.Errorf("--resume: which run? (--resume=DIR or --out DIR)")}
+		dir, source = s.Out, s.From.Of("out")
+	}
+	if dir == "" {
+		return s.Merged, usageError{fmt.Errorf("--resume: which run? (--resume=DIR or --out DIR)")}
+	}
+	saved, err := readFile(filepath.Join(dir, configFile))
+	if err != nil {
+		return s.Merged, usageError{fmt.Errorf("--resume: no run to go on with in %s: %w", dir, err)}
+	}
+	resumed, refused, err := config.Resume(saved, s.given...)
+	if err != nil {
+		return resumed, err
+	}
+	if refused != nil {
+		differ := make([]string, len(refused))
+		for i, change := range refused {
+			differ[i] = change.String()
 		}
+		return resumed, usageError{fmt.Errorf("--resume: the run in %s has other settings: %s (start another run for that)", dir, strings.Join(differ, "; "))}
 	}
-	text, err := os.ReadFile(filepath.Join(dir, configFile))
-	if err != nil {
-		return given, usageError{fmt.Errorf("--resume: no run to go on with in %s: %w", dir, err)}
-	}
-	saved, err := config.Parse(text)
-	if err != nil {
-		return given, fmt.Errorf("%s: %w", filepath.Join(dir, configFile), err)
-	}
-	settings, err := asMap(saved)
-	if err != nil {
-		return given, err
-	}
-	now, err := asMap(given)
-	if err != nil {
-		return given, err
-	}
-	recipe, err := readRecipe(flags)
-	if err != nil {
-		return given, err
-	}
-	unsaid, err := config.Decode(recipe) // what given has where nothing was said
-	if err != nil {
-		return given, err
-	}
-	defaults, err := asMap(unsaid)
-	if err != nil {
-		return given, err
-	}
-	var differ []string
-	for _, key := range slices.Sorted(maps.Keys(now)) {
-		was, is := fmt.Sprint(settings[key]), fmt.Sprint(now[key])
-		given := flags.Changed(key) || is != fmt.Sprint(defaults[key])
-		switch {
-		case !given:
-		case slices.Contains(freeKeys, key):
-			settings[key] = now[key]
-		case was != is:
-			differ = append(differ, fmt.Sprintf("%s was %s and is %s", key, was, is))
-		}
-	}
-	if differ != nil {
-		return given, usageError{fmt.Errorf("--resume: the run in %s has other settings: %s (start another run for that)", dir, strings.Join(differ, "; "))}
-	}
-	settings["out"] = dir
-	return config.Decode(settings)
-}
-
-// asMap is a configuration by key.
-func asMap(cfg config.Config) (map[string]any, error) {
-	text, err := yaml.Marshal(cfg)
-	if err != nil {
-		return nil, err
-	}
-	var settings map[string]any
-	return settings, yaml.Unmarshal(text, &settings)
+	return resumed.With(config.Layer{Source: source, Values: map[string]any{"out": dir}})
 }

@@ -232,7 +232,7 @@ func (s *searchJob) run(ctx context.Context, q search.Question, base scale.Cost)
 	defer unlock()
 	engine := &search.Search{
 		Question: q, Plan: s.plan, Flags: s.planFlags(), Dir: s.cfg.Out, Resume: s.resumed(), Jobs: s.opts.Jobs, Trainer: trainer, Log: s.log,
-		About: search.About{Folder: s.dir, Images: s.evalSet.Len(), Baseline: base, Settings: s.pageSettings(trainer.settings), Machine: trainer.machine},
+		About: search.About{Folder: s.dir, Images: s.evalSet.Len(), Baseline: base, Settings: s.pageSettings(), Machine: trainer.machine},
 	}
 	r, err := engine.Run(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -246,7 +246,8 @@ func (s *searchJob) log(format string, args ...any) {
 }
 
 // pageSettings adds the search's own flags to its settings.
-func (s *searchJob) pageSettings(settings []report.Setting) []report.Setting {
+func (s *searchJob) pageSettings() []report.Setting {
+	settings := s.settingsTable(s.cfg)
 	for _, name := range append(s.own, "jobs") {
 		flag := s.flags.Lookup(name)
 		from := "default"

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -68,10 +67,7 @@ file, the environment or flags say otherwise.`,
 			return s.searchCoefficients(cmd.Context(), cmd.OutOrStdout(), opts.Grid)
 		},
 	}
-	addConfigFlag(cmd.Flags(), "search")
-	addSettings(cmd.Flags(), func(key string) bool {
-		return !slices.Contains(budgetKeys, key) && !slices.Contains(finetuneKeys, key) && !slices.Contains([]string{"variant", "alpha", "beta", "gamma"}, key)
-	})
+	addSettings(cmd.Flags(), "search-coefficients", "search")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

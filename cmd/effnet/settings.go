@@ -1,153 +1,189 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
-	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"effnet/configs"
 	"effnet/internal/config"
+	"effnet/internal/report"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 )
 
-// Settings that not every command has.
-var (
-	// modelKeys decide which network is built.
-	modelKeys = []string{"variant", "phi", "alpha", "beta", "gamma", "baseline", "img-size"}
-	// checkpointKeys are what a checkpoint says of itself.
-	checkpointKeys = []string{"padding", "bn-eps", "mean", "std", "interpolation", "crop", "crop-pct", "exif-orientation"}
-	// finetuneKeys say how the weights of a checkpoint are trained.
-	finetuneKeys = []string{"freeze", "freeze-bn", "unfreeze-epoch", "layer-decay", "head-lr", "cache-features", "shots"}
-)
-
-// shorthands are the settings' one-letter flags.
-var shorthands = map[string]string{"batch-size": "b", "workers": "j"}
-
-// addModelFlags registers --config, --coefficients and the settings of the network.
-func addModelFlags(flags *pflag.FlagSet) {
-	addConfigFlag(flags, "")
-	addCoefficientsFlag(flags)
-	addSettings(flags, func(key string) bool { return slices.Contains(modelKeys, key) })
-}
-
-// addTrainFlags registers the settings of training that addModelFlags does not.
-func addTrainFlags(flags *pflag.FlagSet) {
-	addSettings(flags, func(key string) bool { return !slices.Contains(modelKeys, key) && !slices.Contains(finetuneKeys, key) })
-}
-
-// addFineTuneFlags registers --config and the settings of training a checkpoint.
-func addFineTuneFlags(flags *pflag.FlagSet) {
-	addConfigFlag(flags, "finetune")
-	addSettings(flags, func(key string) bool {
-		return key == "img-size" || !slices.Contains(modelKeys, key) && !slices.Contains(budgetKeys, key) && !slices.Contains(checkpointKeys, key)
-	})
-}
-
-func addConfigFlag(flags *pflag.FlagSet, recipe string) {
+// addSettings registers a command's settings, with the values of its recipe, if it
+// has one, as defaults; --config and --recipe; and --coefficients, where it has those.
+func addSettings(flags *pflag.FlagSet, command, recipe string) {
 	flags.StringP("config", "c", "", "YAML `file` of settings")
 	flags.String("recipe", recipe, "settings under all others: a YAML file, or one that the program has: "+strings.Join(configs.Names(), ", "))
-}
-
-// addSettings registers settings, with the values of the command's recipe as
-// defaults.
-func addSettings(flags *pflag.FlagSet, has func(key string) bool) {
-	recipe, err := readRecipe(flags)
+	layer, err := readRecipe(flags)
 	if err != nil {
 		panic(err) // one that the program has; a test reads them all
 	}
-	defaults, err := config.Decode(recipe)
+	defaults, err := config.Merge(layer)
 	if err != nil {
 		panic(err)
 	}
-	for _, key := range config.KeysOf(defaults) {
-		if has(key.Name) {
-			flag := flags.VarPF(&setting{key.Default, key.Kind}, key.Name, shorthands[key.Name], key.Help)
-			if key.Kind == "bool" {
-				flag.NoOptDefVal = "true"
-			}
+	for _, s := range config.Settings() {
+		if s.Of(command) {
+			addSetting(flags, s, s.Text(defaults.Config))
 		}
+	}
+	if flags.Lookup("alpha") != nil {
+		addCoefficientsFlag(flags)
 	}
 }
 
-// setting is a flag whose text config.Decode reads, as it reads the
-// environment's.
+// addSetting registers the flag of one.
+func addSetting(flags *pflag.FlagSet, s config.Setting, value string) {
+	flag := flags.VarPF(&setting{value, s.Kind}, s.Key, s.Short, s.Help)
+	if s.Kind == "bool" {
+		flag.NoOptDefVal = "true"
+	}
+}
+
+// setting is a flag whose text config.Merge reads, as it reads the environment's.
 type setting struct{ text, kind string }
 
 func (s *setting) String() string        { return s.text }
 func (s *setting) Type() string          { return s.kind }
 func (s *setting) Set(text string) error { s.text = text; return nil }
 
-// loadConfig takes each setting from the flags, else from the environment's
-// EFFNET_*, else from the --coefficients file, else from the --config file, else
-// from the recipe, else from config.Default.
+// loadConfig is a command's configuration.
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
-	v := viper.New()
-	recipe, err := readRecipe(flags)
-	if err != nil {
-		return config.Config{}, err
-	}
-	for key, value := range recipe {
-		v.SetDefault(key, value)
-	}
-	if file := flags.Lookup("config").Value.String(); file != "" {
-		v.SetConfigFile(file)
-		v.SetConfigType("yaml")
-		if err := v.ReadInConfig(); err != nil {
-			return config.Config{}, usageError{fmt.Errorf("config: %s: %w", file, err)}
-		}
-		// By itself, so that its mistakes are known to be the file's.
-		if _, err := config.Decode(v.AllSettings()); err != nil {
-			return config.Config{}, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	found, err := readCoefficients(flags)
-	if err == nil {
-		err = v.MergeConfigMap(found)
-	}
-	if err != nil {
-		return config.Config{}, err
-	}
-	for _, key := range config.Keys() {
-		if err := v.BindEnv(key.Name, envName(key.Name)); err != nil {
-			return config.Config{}, err
-		}
-	}
-	flags.Visit(func(f *pflag.Flag) {
-		if s, ok := f.Value.(*setting); ok {
-			v.Set(f.Name, s.text)
-		}
-	})
-	c, err := config.Decode(v.AllSettings())
-	if err != nil {
-		return config.Config{}, err
-	}
-	return c, c.Validate()
+	said, err := readSettings(flags)
+	return said.Config, err
 }
 
-// readRecipe returns the settings of the recipe that --recipe names.
-func readRecipe(flags *pflag.FlagSet) (settings map[string]any, err error) {
+// said is what a command was told.
+type said struct {
+	config.Merged
+	given []config.Layer // all but the recipe, which is part of what the command is
+}
+
+// readSettings reads the recipe, the files, the environment and the flags, each once.
+// config.Merge says which wins.
+func readSettings(flags *pflag.FlagSet) (s said, err error) {
+	recipe, err := readRecipe(flags)
+	if err != nil {
+		return s, err
+	}
+	if file := flags.Lookup("config").Value.String(); file != "" {
+		layer, err := readFile(file)
+		if err != nil {
+			return s, usageError{fmt.Errorf("config: %s: %w", file, err)}
+		}
+		s.given = append(s.given, layer)
+	}
+	found, err := readCoefficients(flags)
+	if err != nil {
+		return s, err
+	}
+	environment, err := readEnvironment()
+	if err != nil {
+		return s, err
+	}
+	s.given = append(append(append(s.given, found), environment...), readFlags(flags))
+	if s.Merged, err = config.Merge(append([]config.Layer{recipe}, s.given...)...); err != nil {
+		return s, err
+	}
+	return s, s.Validate()
+}
+
+// readFile is a YAML file of settings.
+func readFile(path string) (config.Layer, error) {
+	v := viper.New()
+	v.SetConfigFile(path)
+	v.SetConfigType("yaml")
+	err := v.ReadInConfig()
+	return config.Layer{Source: path, Values: v.AllSettings()}, err
+}
+
+// readRecipe is the recipe that --recipe names, if it names one.
+func readRecipe(flags *pflag.FlagSet) (layer config.Layer, err error) {
 	name := flags.Lookup("recipe").Value.String()
-	if name == "" {
-		return nil, nil
-	}
-	read := configs.Read
-	if filepath.Ext(name) != "" {
-		read = os.ReadFile
-	}
-	text, err := read(name)
-	if err == nil {
-		err = yaml.Unmarshal(text, &settings)
+	switch {
+	case name == "":
+		return layer, nil
+	case filepath.Ext(name) != "":
+		layer, err = readFile(name)
+	default:
+		var text []byte
+		if text, err = configs.Read(name); err == nil {
+			v := viper.New()
+			v.SetConfigType("yaml")
+			err = v.ReadConfig(bytes.NewReader(text))
+			layer.Values = v.AllSettings()
+		}
 	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--recipe: %w", err)}
+		return layer, usageError{fmt.Errorf("--recipe: %w", err)}
 	}
-	if _, err := config.Decode(settings); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	layer.Source = "recipe " + name
+	return layer, nil
+}
+
+// readEnvironment is a layer for each setting's variable that is not empty.
+func readEnvironment() (layers []config.Layer, err error) {
+	v := viper.New()
+	for _, s := range config.Settings() {
+		if err := v.BindEnv(s.Key, s.Env()); err != nil {
+			return nil, err
+		}
+		if v.IsSet(s.Key) {
+			layers = append(layers, config.Layer{Source: s.Env(), Values: map[string]any{s.Key: v.Get(s.Key)}})
+		}
 	}
-	return settings, nil
+	return layers, nil
+}
+
+// readFlags is what the settings' flags say.
+func readFlags(flags *pflag.FlagSet) config.Layer {
+	layer := config.Layer{Source: config.FlagSource, Values: map[string]any{}}
+	flags.Visit(func(f *pflag.Flag) {
+		if s, ok := f.Value.(*setting); ok {
+			layer.Values[f.Name] = s.text
+		}
+	})
+	return layer
+}
+
+// lay lays what a checkpoint or a budget decides over the settings.
+func (j *job) lay(source string, values map[string]any) (err error) {
+	m, err := config.Merged{Config: j.cfg, From: j.from}.With(config.Layer{Source: source, Values: values})
+	if err == nil {
+		j.cfg, j.from = m.Config, m.From
+	}
+	return err
+}
+
+// settingsTable is each of the job's settings in cfg, and where it is from: those that
+// the command has, and those of other commands that something said.
+func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
+	for _, s := range config.Settings() {
+		text := s.Text(cfg)
+		_, given := j.from[s.Key]
+		if text == "" || !given && j.flags.Lookup(s.Key) == nil {
+			continue
+		}
+		if s.Key == "lr" && cfg.LR == 0 {
+			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
+		}
+		table = append(table, report.Setting{Key: s.Key, Value: text, Source: j.from.Of(s.Key)})
+	}
+	return table
+}
+
+// writeSettings prints them.
+func (j *job) writeSettings(w io.Writer) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range j.settingsTable(j.cfg) {
+		fmt.Fprintf(tab, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
+	}
+	return tab.Flush()
 }

@@ -52,11 +52,7 @@ folder under trials. --resume continues an interrupted study. The settings are t
 			return s.study(cmd.Context(), cmd.OutOrStdout(), opts.Times)
 		},
 	}
-	addConfigFlag(cmd.Flags(), "study")
-	addCoefficientsFlag(cmd.Flags())
-	addSettings(cmd.Flags(), func(key string) bool {
-		return !slices.Contains(budgetKeys, key) && !slices.Contains(finetuneKeys, key) && key != "variant" && key != "phi"
-	})
+	addSettings(cmd.Flags(), "scale-study", "study")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

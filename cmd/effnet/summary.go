@@ -52,8 +52,7 @@ the stages stand the published coefficients and the formula's nearest to them.`,
 			return runSummary(cmd.OutOrStdout(), cfg, opts)
 		},
 	}
-	addModelFlags(cmd.Flags())
-	addBudgetFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "summary", "")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }

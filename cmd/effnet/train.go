@@ -64,8 +64,7 @@ stopped or killed at any moment ends in the same bits as one that was not.`,
 			return j.do(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	addModelFlags(cmd.Flags())
-	addTrainFlags(cmd.Flags())
+	addSettings(cmd.Flags(), "train", "")
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
@@ -75,6 +74,7 @@ type job struct {
 	flags *pflag.FlagSet
 	dir   string // of the images; "" in a dry run without
 	cfg   config.Config
+	from  config.Sources // of cfg
 	opts  trainOptions
 	start *weights.Imported // finetune's; nil for train
 
@@ -83,11 +83,11 @@ type job struct {
 
 // newJob is a job with the settings that the flags say.
 func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
-	cfg, err := loadConfig(flags)
+	said, err := readSettings(flags)
 	if err == nil && opts.Resume != "" {
-		cfg, err = resumedConfig(flags, cfg.WithoutBudgets(), opts.Resume) // its phi is chosen
+		said.Merged, err = said.resume(opts.Resume)
 	}
-	return &job{flags: flags, dir: dir, cfg: cfg, opts: opts}, err
+	return &job{flags: flags, dir: dir, cfg: said.Config, from: said.From, opts: opts}, err
 }
 
 // do trains, or prints what a training would do.
@@ -112,9 +112,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	}
 	defer b.Close()
 	options.Resume = j.opts.Resume != ""
-	if options.Settings, err = settingsTable(j.flags, j.cfg); err != nil {
-		return err
-	}
+	options.Settings = j.settingsTable(j.cfg)
 	options.LogInterval, options.Machine = j.cfg.LogInterval, machine(b)
 	if options.Resume && !train.HasState(options.Out) {
 		return usageError{fmt.Errorf("--resume: no run to go on with in %s (leave it out to start one)", options.Out)}
@@ -171,7 +169,12 @@ func (j *job) arch(ctx context.Context, classes []string) (arch scale.Arch, err 
 	if j.start != nil {
 		return pretrainedArch(j.cfg, j.start.Meta.Arch, len(classes))
 	}
-	j.cfg, arch, err = archWithin(ctx, j.cfg, len(classes))
+	budget := j.cfg.Budget()
+	cfg, arch, err := archWithin(ctx, j.cfg, len(classes))
+	if err == nil && budget != "" {
+		err = j.lay(budget, map[string]any{"phi": cfg.Phi})
+		j.cfg = cfg
+	}
 	return arch, err
 }
 

@@ -3,24 +3,20 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
-	"slices"
 
 	"effnet/internal/config"
 	"effnet/internal/data"
-	"effnet/internal/report"
 	"effnet/internal/search"
 	"effnet/internal/train"
 )
 
-// trainer is a search.Trainer that trains in this process. What the settings say is
-// fixed when it is made.
+// trainer is a search.Trainer that trains in this process.
 type trainer struct {
-	cfg               config.Config    // of every trial: its share of threads and workers
-	settings          []report.Setting // of the search
+	job               *job          // of the search
+	cfg               config.Config // of every trial: its share of threads and workers
 	machine           [][2]string
 	trainSet, evalSet *data.Set
 }
@@ -40,11 +36,8 @@ func (s *searchJob) newTrainer() (*trainer, error) {
 	if _, err := trainSettings(s.cfg, s.plan.Candidates[0].Arch, s.trainSet); err != nil {
 		return nil, err
 	}
-	t := &trainer{cfg: s.cfg, trainSet: s.trainSet, evalSet: s.evalSet}
+	t := &trainer{job: s.job, cfg: s.cfg, trainSet: s.trainSet, evalSet: s.evalSet}
 	t.cfg.Threads, t.cfg.Workers = s.share(s.cfg.Threads), s.share(s.cfg.Workers)
-	if t.settings, err = settingsTable(s.flags, s.cfg); err != nil {
-		return nil, err
-	}
 	b, err := openBackend(t.cfg.Device, t.cfg.Precision, t.cfg.Threads)
 	if err != nil {
 		return nil, err
@@ -70,7 +63,7 @@ func (t *trainer) Train(ctx context.Context, trial search.Trial) (out search.Out
 		return out, err
 	}
 	o.Until, o.Resume, o.LogInterval = trial.Until, train.HasState(o.Out), cfg.LogInterval
-	o.Machine, o.Settings = t.machine, trialSettings(t.settings, cfg)
+	o.Machine, o.Settings = t.machine, t.job.settingsTable(cfg)
 	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
 	if err != nil {
 		return out, err
@@ -91,18 +84,6 @@ func (t *trainer) Train(ctx context.Context, trial search.Trial) (out search.Out
 		out.Seconds += e.Seconds
 	}
 	return out, nil
-}
-
-// trialSettings is the search's table of settings with a trial's own values.
-func trialSettings(table []report.Setting, cfg config.Config) []report.Setting {
-	own := map[string]any{"seed": cfg.Seed, "epochs": cfg.Epochs, "out": cfg.Out, "threads": cfg.Threads, "workers": cfg.Workers}
-	table = slices.Clone(table)
-	for i, s := range table {
-		if value, ok := own[s.Key]; ok {
-			table[i].Value = fmt.Sprint(value)
-		}
-	}
-	return table
 }
 
 // Forget implements search.Trainer.

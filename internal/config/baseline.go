@@ -12,6 +12,14 @@ type Baseline struct {
 // IsZero reports whether the configuration gives no baseline.
 func (b Baseline) IsZero() bool { return b == Baseline{} }
 
+// String is a name, and of a table of one's own that it is one.
+func (b Baseline) String() string {
+	if b.Own != nil {
+		return b.Own.Name + " (a stage table)"
+	}
+	return b.Name
+}
+
 // Table is the stage table.
 func (b Baseline) Table() (scale.Baseline, error) {
 	switch {

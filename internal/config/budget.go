@@ -11,7 +11,17 @@ import (
 
 // HasBudget reports whether a budget is to choose Phi.
 func (c Config) HasBudget() bool {
-	return c.FLOPsBudget != "" || c.ParamsBudget != "" || c.LatencyBudget != ""
+	return c.Budget() != ""
+}
+
+// Budget is the key of the first budget, "" without one.
+func (c Config) Budget() string {
+	for _, s := range table {
+		if s.Chooses == "phi" && s.Text(c) != "" {
+			return s.Key
+		}
+	}
+	return ""
 }
 
 // Budgets are what the network may cost: counted, and the time of one image's

@@ -17,65 +17,45 @@ type Error []string
 
 func (e Error) Error() string { return "config: " + strings.Join(e, "\nconfig: ") }
 
-// Decode lays settings over Default. A value may be what a YAML parser yields,
-// or text from a flag or an environment variable. An unknown key or a value of
-// the wrong type is an Error; whether the values are allowed is Validate's.
+// Decode is Merge of settings without a name.
 func Decode(settings map[string]any) (Config, error) {
-	c := Default()
-	var d decoder
-	if settings["batch-size"] == "auto" { // 0 in words
-		settings = maps.Clone(settings)
-		settings["batch-size"] = 0
-	}
-	d.fields("", settings, reflect.ValueOf(&c).Elem())
-	if d.problems != nil {
-		return Config{}, d.problems
-	}
-	return c, nil
+	m, err := Merge(Layer{Values: settings})
+	return m.Config, err
 }
 
-// Key is one setting, as a flag shows it.
-type Key struct {
-	Name    string // the flag and the YAML key
-	Kind    string // string, bool, int, float or floats (comma-separated)
-	Default string
-	Help    string
-}
-
-// Keys lists every setting in the order of Config.
-func Keys() []Key { return KeysOf(Default()) }
-
-// KeysOf is Keys with the values of a configuration as defaults.
-func KeysOf(config Config) []Key {
-	c := reflect.ValueOf(config)
-	keys := make([]Key, c.NumField())
-	for i := range keys {
-		field := c.Type().Field(i)
-		keys[i] = Key{Name: yamlKey(field), Kind: kindName(field.Type), Help: field.Tag.Get("help")}
-		if v := c.Field(i); !v.IsZero() {
-			keys[i].Default = strings.ReplaceAll(strings.Trim(fmt.Sprint(v), "[]"), " ", ",")
+var defaults = func() (c Config) {
+	values := map[string]any{}
+	for _, s := range table {
+		if s.Default != "" {
+			values[s.Key] = s.Default
 		}
 	}
-	return keys
-}
-
-func kindName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Array:
-		return "floats"
-	case reflect.Float64, reflect.Pointer:
-		return "float"
-	case reflect.Int:
-		return "int"
-	case reflect.Bool:
-		return "bool"
+	if problems := c.set(values); problems != nil {
+		panic(problems) // a tag's; any test tells
 	}
-	return "string"
-}
+	return c
+}()
 
-func yamlKey(f reflect.StructField) string {
-	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-	return key
+// Default is the configuration that the tags of Config say.
+func Default() Config { return defaults }
+
+// set assigns values to settings by key.
+func (c *Config) set(values map[string]any) Error {
+	var d decoder
+	out := reflect.ValueOf(c).Elem()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		s, ok := Lookup(key)
+		v := values[key]
+		if s.Auto != "" && v == "auto" {
+			v = s.Auto
+		}
+		if ok {
+			d.value(key, v, out.Field(s.field))
+		} else {
+			d.fail(key, "unknown key%s", DidYouMean(key, keys()))
+		}
+	}
+	return d.problems
 }
 
 // decoder assigns values of unknown type to fields, and collects the problems.
@@ -102,9 +82,16 @@ func (d *decoder) fields(prefix string, settings map[string]any, out reflect.Val
 	}
 }
 
-// value assigns v to out. A missing value (YAML's null) keeps the default.
+// composed are kinds of settings' types that no parser yields.
+var composed = []reflect.Kind{reflect.Array, reflect.Pointer, reflect.Struct}
+
+// value assigns v to out. A missing value (YAML's null) keeps what there is.
 func (d *decoder) value(path string, v any, out reflect.Value) {
 	if v == nil {
+		return
+	}
+	if typed := reflect.ValueOf(v); typed.Type() == out.Type() && slices.Contains(composed, out.Kind()) {
+		out.Set(typed)
 		return
 	}
 	if b, ok := reflect.TypeAssert[*Baseline](out.Addr()); ok {
@@ -131,10 +118,11 @@ func (d *decoder) value(path string, v any, out reflect.Value) {
 
 func (d *decoder) baseline(path string, v any, out *Baseline) {
 	if m, ok := v.(map[string]any); ok {
-		out.Own = &scale.Baseline{Name: "custom", Activation: scale.Swish}
+		out.Name, out.Own = "", &scale.Baseline{Name: "custom", Activation: scale.Swish}
 		d.fields(path+".", m, reflect.ValueOf(out.Own).Elem())
 		return
 	}
+	out.Own = nil
 	d.value(path, v, reflect.ValueOf(&out.Name).Elem())
 }
 

@@ -2,16 +2,19 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Validate reports every value that is not allowed, as an Error.
 func (c Config) Validate() error {
 	problems := c.network()
-	for _, check := range c.checks() {
-		if !check.ok {
-			problems = append(problems, fmt.Sprintf("%s: %v is not allowed (want %s)", check.key, check.value, check.want))
+	for _, s := range table {
+		if !s.allowed(c) {
+			problems = append(problems, fmt.Sprintf("%s: %v is not allowed (want %s)", s.Key, s.Value(c), s.Want))
 		}
 	}
 	if problems == nil { // the rest of the network's numbers are good
@@ -67,107 +70,75 @@ func (c Config) budgets() (problems Error) {
 	return problems
 }
 
-// check is one setting against what it may be.
-type check struct {
-	key   string
-	value any
-	ok    bool
-	want  string
+// own are the rules of settings that Want only describes.
+var own = map[string]func(Config) bool{
+	"name": func(c Config) bool {
+		return !strings.ContainsAny(c.Name, `/\`) && c.Name != "." && c.Name != ".."
+	},
+	"freeze": func(c Config) bool { _, _, err := c.FrozenStages(); return err == nil },
 }
 
-func (c Config) checks() []check {
-	_, _, freezeErr := c.FrozenStages()
-	return []check{
-		{"name", c.Name, !strings.ContainsAny(c.Name, `/\`) && c.Name != "." && c.Name != "..", "a name without slashes; out takes a folder"},
-		number("img-size", c.ImgSize, 0, 4096),
-		{"drop", c.Drop, c.Drop == -1 || within(c.Drop, 0, 0.99), "-1 or 0 to 0.99"},
-		number("drop-path", c.DropPath, 0, 0.99),
-		number("bn-momentum", c.BNMomentum, 0, 1),
-		number("bn-eps", c.BNEps, 1e-12, 1),
-		name("padding", c.Padding, "same", "symmetric"),
-		{"mean", c.Mean, all(c.Mean[:], 0, 255), "three numbers of 0 to 255"},
-		{"std", c.Std, all(c.Std[:], 1e-3, 255), "three numbers of 0.001 to 255"},
-
-		name("interpolation", c.Interpolation, "bicubic", "bilinear"),
-		name("crop", c.Crop, "tf", "timm", "torchvision"),
-		number("crop-pct", c.CropPct, 0.1, 1),
-		number("progressive", c.Progressive, 1, 100),
-		number("img-size-start", c.SizeStart, 8, 4096),
-		number("drop-start", c.DropStart, 0, 0.99),
-		number("magnitude-start", c.MagStart, 0, 100),
-		{"scale", c.Scale, ordered(c.Scale, 1e-6, 1), "two rising numbers of 0.000001 to 1"},
-		{"ratio", c.Ratio, ordered(c.Ratio, 0.01, 100), "two rising numbers of 0.01 to 100"},
-		number("hflip", c.HFlip, 0, 1),
-		number("reprob", c.REProb, 0, 1),
-		name("remode", c.REMode, "pixel", "const"),
-		number("recount", c.RECount, 1, 100),
-		number("mixup", c.Mixup, 0, 1000),
-		number("cutmix", c.CutMix, 0, 1000),
-		number("mixup-prob", c.MixProb, 0, 1),
-		number("mixup-switch-prob", c.MixSwitch, 0, 1),
-
-		name("on-corrupt", c.OnCorrupt, "error", "skip"),
-		number("subset", c.Subset, 0, 1e9),
-		name("sampler", c.Sampler, "uniform", "balanced"),
-		number("aug-repeats", c.Repeats, 1, 1000),
-		name("class-weights", c.ClassWeights, "none", "balanced"),
-
-		number("epochs", c.Epochs, 1, 1_000_000),
-		number("batch-size", c.BatchSize, 0, 65536),
-		number("memory", c.Memory, 0, 1e6),
-		number("grad-accum", c.GradAccum, 1, 65536),
-		name("opt", c.Opt, "rmsprop", "sgd", "adam", "adamw"),
-		number("lr", c.LR, 0, 100),
-		number("momentum", c.Momentum, 0, 0.9999),
-		number("decay", c.Decay, 0, 0.9999),
-		number("beta1", c.Beta1, 0, 0.9999),
-		number("beta2", c.Beta2, 0, 0.999999),
-		number("opt-eps", c.OptEps, 1e-12, 1),
-		number("clip-grad", c.ClipGrad, 0, 1e9),
-		number("model-ema-decay", c.EMA, 0, 0.9999999),
-		number("weight-decay", c.WeightDecay, 0, 1),
-		name("sched", c.Sched, "exponential", "cosine", "constant"),
-		number("decay-epochs", c.DecayEpochs, 1e-3, 1e6),
-		number("decay-rate", c.DecayRate, 1e-6, 1),
-		number("warmup-epochs", c.WarmupEpochs, 0, 1e6),
-		number("warmup-lr", c.WarmupLR, 0, 100),
-		number("min-lr", c.MinLR, 0, 100),
-		number("patience", c.Patience, 0, 1_000_000),
-		number("minival", c.Minival, 0, 1e9),
-		number("smoothing", c.Smoothing, 0, 0.99),
-
-		{"freeze", c.Freeze, freezeErr == nil, "none, head-only or stages:N"},
-		number("unfreeze-epoch", c.UnfreezeEpoch, 0, 1_000_000),
-		number("layer-decay", c.LayerDecay, 0.01, 1),
-		number("head-lr", c.HeadLR, 0.001, 1000),
-		number("shots", c.Shots, 0, 1_000_000),
-
-		{"seed", c.Seed, c.Seed >= 0, "0 or more"},
-		name("device", c.Device, "cpu", "cuda"),
-		name("precision", c.Precision, "fp32", "tf32", "bf16"),
-		number("workers", c.Workers, 0, 1024),
-		number("prefetch", c.Prefetch, 0, 1024),
-		number("threads", c.Threads, 0, 1024),
-		{"log-interval", c.LogInterval, c.LogInterval >= 1, "1 or more"},
-		number("checkpoint-keep", c.Keep, 1, 1000),
+// allowed says whether a setting is what it may be.
+func (s Setting) allowed(c Config) bool {
+	if rule, ok := own[s.Key]; ok {
+		return rule(c)
 	}
+	return s.Want == "" || s.rule.allows(reflect.ValueOf(c).Field(s.field))
 }
 
-func number[T int | float64](key string, v, least, most T) check {
-	return check{key, v, within(v, least, most), fmt.Sprintf("%v to %v", least, most)}
+// A rule is what Want says: ranges of numbers, or words.
+type rule struct {
+	words  []string
+	ranges [][2]float64 // least and most
+	rising bool         // several numbers, none less than the one before
 }
 
-func name(key, v string, allowed ...string) check {
-	return check{key, v, slices.Contains(allowed, v), strings.Join(allowed, " or ")}
+// parseRule reads "0 to 0.99", "0 or more", "-1 or 0 to 0.99", "same or symmetric" and
+// "two rising numbers of 0 to 1". What it does not know is words.
+func parseRule(want string) (r rule) {
+	if how, of, ok := strings.Cut(want, " numbers of "); ok {
+		want, r.rising = of, strings.Contains(how, "rising")
+	}
+	for part := range strings.SplitSeq(want, " or ") {
+		least, most, isRange := strings.Cut(part, " to ")
+		if !isRange {
+			most = least
+		}
+		from, err := strconv.ParseFloat(least, 64)
+		to, err2 := strconv.ParseFloat(most, 64)
+		switch {
+		case err == nil && err2 == nil:
+			r.ranges = append(r.ranges, [2]float64{from, to})
+		case part == "more" && len(r.ranges) > 0:
+			r.ranges[len(r.ranges)-1][1] = math.Inf(1)
+		default:
+			r.words = append(r.words, part)
+		}
+	}
+	return r
+}
+
+// allows is false for NaN.
+func (r rule) allows(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return slices.Contains(r.words, v.String())
+	case reflect.Int:
+		return r.inRange(float64(v.Int()))
+	case reflect.Array:
+		for i := range v.Len() {
+			if !r.allows(v.Index(i)) || r.rising && i > 0 && v.Index(i).Float() < v.Index(i-1).Float() {
+				return false
+			}
+		}
+		return true
+	}
+	return r.inRange(v.Float())
+}
+
+func (r rule) inRange(x float64) bool {
+	return slices.ContainsFunc(r.ranges, func(bounds [2]float64) bool { return within(x, bounds[0], bounds[1]) })
 }
 
 // within is false for NaN.
-func within[T int | float64](v, least, most T) bool { return v >= least && v <= most }
-
-func all(v []float64, least, most float64) bool {
-	return !slices.ContainsFunc(v, func(x float64) bool { return !within(x, least, most) })
-}
-
-func ordered(v [2]float64, least, most float64) bool {
-	return all(v[:], least, most) && v[0] <= v[1]
-}
+func within(v, least, most float64) bool { return v >= least && v <= most }
