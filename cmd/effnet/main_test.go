@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
-			"shards": shards, "flip": flip, "timeless": timeless, "near": near,
+			"shards": shards, "flip": flip, "replace": replace, "timeless": timeless, "near": near,
 		},
 	})
 }
@@ -306,6 +306,18 @@ func shards(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(f.Close())
 		}
 	}
+}
+
+// replace changes text in a file, which must have it: replace FILE OLD NEW.
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s lacks %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o666))
 }
 
 // flip changes the last byte of a file: flip FILE.

@@ -232,6 +232,7 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 		Schedule: cfg.Sched, PeakLR: cfg.LearningRate(), StartLR: cfg.WarmupLR, MinLR: cfg.MinLR, Patience: cfg.Patience, WarmupEpochs: cfg.WarmupEpochs, DecayEpochs: cfg.DecayEpochs, DecayRate: cfg.DecayRate,
 		Smoothing: cfg.Smoothing, EMA: cfg.EMA, Keep: cfg.Keep, Seed: uint64(cfg.Seed), Out: runFolder(cfg, arch), Preprocess: prep,
 		TrainLoader: loader, EvalLoader: loader,
+		Identity: identity(cfg),
 	}
 	var err error
 	if o.Every, err = train.ParseEvery(cfg.SaveEvery); err != nil {

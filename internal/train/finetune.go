@@ -61,8 +61,8 @@ func (r *run) initialise(net *model.Network) error {
 }
 
 // hasHead says whether Start has a classifier.
-func (r *run) hasHead() bool {
-	return slices.ContainsFunc(r.Start, func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+func (o Options) hasHead() bool {
+	return slices.ContainsFunc(o.Start, func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
 }
 
 // beginning says what a training of pretrained weights begins with.

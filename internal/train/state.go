@@ -20,13 +20,13 @@ import (
 // state is where a run stands, beside its buffers: all that the next step
 // depends on. What is random is a function of these numbers.
 type state struct {
-	Settings string // of the run that goes on; see settings
-	Epoch    int    // under way, from 0
-	Batch    int    // batches of it that are done
-	Step     uint64 // batches in all, which dropout counts
-	Updates  int    // of the weights
-	Micro    int    // batches since the last update
-	Unfrozen int    // updates before all weights were trained
+	Identity identity // of the run
+	Epoch    int      // under way, from 0
+	Batch    int      // batches of it that are done
+	Step     uint64   // batches in all, which dropout counts
+	Updates  int      // of the weights
+	Micro    int      // batches since the last update
+	Unfrozen int      // updates before all weights were trained
 
 	Sum     meter // of the epoch so far
 	Seconds float64
@@ -77,16 +77,6 @@ func RemoveStates(dir string) error {
 	return err
 }
 
-// settings are the options that decide a run's numbers, as text.
-func (o Options) settings(images int) string {
-	o.Out, o.Resume, o.Until, o.Keep, o.Every, o.Start = "", false, 0, 0, Every{}, nil
-	o.LogInterval, o.Settings, o.Machine = 0, nil, nil
-	for _, l := range []*data.Options{&o.TrainLoader, &o.EvalLoader} {
-		l.Workers, l.Prefetch, l.Skipped = 0, 0, nil
-	}
-	return fmt.Sprintf("%d images, %+v", images, o)
-}
-
 // buffers are what a state file holds beside the state.
 func (r *run) buffers() []namedView {
 	all := []namedView{{"weights", r.net.Weights}, {"running", r.net.Running}}
@@ -106,7 +96,7 @@ type namedView struct {
 
 // saveState writes where the run stands, and removes all but the newest files.
 func (r *run) saveState(epoch, batch int) error {
-	s := state{Settings: r.fingerprint, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
+	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
 	for _, k := range r.loader.Skipped() {
 		e := &data.Error{Reason: k.Err.Error()}
@@ -161,11 +151,10 @@ func (r *run) readState() (*state, []checkpoint.Tensor, error) {
 				err = json.Unmarshal(file.Meta.State, &s)
 			}
 		}
-		if err == nil && s.Settings != r.fingerprint {
-			return nil, nil, &checkpoint.Error{Path: path, Reason: "is of a run with other settings or images",
-				Hint: "go on with the run's own config.yaml, or start a run in another folder"}
-		}
 		if err == nil {
+			if err := r.identity.resumes(path, s.Identity); err != nil {
+				return nil, nil, err
+			}
 			r.log.Printf("going on from %s: epoch %d, step %d", path, s.Epoch+1, s.Batch)
 			return &s, file.Tensors, nil
 		}

@@ -43,6 +43,8 @@ type Options struct {
 	Start    []checkpoint.Tensor // weights to begin with; nil for random ones
 	FineTune FineTune            // how they are trained
 
+	Identity []Fact // what settings say of the run's numbers: a state of another run is not resumed
+
 	LogInterval int              // batches between two lines of metrics.jsonl; 0 for none
 	Settings    []report.Setting // for the report
 	Machine     [][2]string      // for the report
@@ -79,24 +81,24 @@ type Result struct {
 // run is a training under way.
 type run struct {
 	Options
-	backend     backend.Backend
-	net         *model.Network
-	training    *model.Training
-	input       *Input // of training
-	optimizer   *optim.Optimizer
-	schedule    optim.Schedule
-	gradients   backend.View
-	trainSet    *data.Set
-	loader      *data.Loader
-	evaluator   *Evaluator // nil without an evaluation set
-	average     *average   // nil without EMA
-	observer    *observer
-	classes     []string
-	log         *report.Log
-	fingerprint string    // Options.settings
-	targets     []float32 // [N,classes]
-	logits      []float32 // [N,classes]
-	results     results
+	backend   backend.Backend
+	net       *model.Network
+	training  *model.Training
+	input     *Input // of training
+	optimizer *optim.Optimizer
+	schedule  optim.Schedule
+	gradients backend.View
+	trainSet  *data.Set
+	loader    *data.Loader
+	evaluator *Evaluator // nil without an evaluation set
+	average   *average   // nil without EMA
+	observer  *observer
+	classes   []string
+	log       *report.Log
+	identity  identity
+	targets   []float32 // [N,classes]
+	logits    []float32 // [N,classes]
+	results   results
 
 	features, evalFeatures *data.Memory // with FineTune.CacheFeatures
 
@@ -177,11 +179,14 @@ func (r *run) stalled() bool {
 }
 
 func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (*run, error) {
-	r := &run{Options: opt, backend: b, log: log, classes: trainSet.Classes, saved: time.Now(), fingerprint: opt.settings(trainSet.Len())}
+	r := &run{Options: opt, backend: b, log: log, classes: trainSet.Classes, saved: time.Now()}
 	r.result.Out = opt.Out
 	var from *state
 	var buffers []checkpoint.Tensor
 	var err error
+	if r.identity, err = opt.identify(trainSet.Len(), trainSet.Classes); err != nil {
+		return nil, err
+	}
 	if opt.Resume {
 		if from, buffers, err = r.readState(); err != nil {
 			return nil, err

@@ -1,0 +1,129 @@
+package train
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"effnet/internal/checkpoint"
+)
+
+// A Fact is one of the things that decide a run's numbers.
+type Fact struct {
+	Key, Value string
+	Default    string // what it is in a run that does not say, since it is older than the fact
+}
+
+// An identity is all that decides a run's numbers, as a state keeps it: what the
+// settings say (Options.Identity), and what they do not. A state is resumed by a run of
+// the same identity only.
+type identity struct {
+	Version int      `json:"version"`
+	Lines   []string `json:"lines"` // key=value
+
+	facts []Fact // of this run; nil in a state that was read
+}
+
+// identityVersion grows when the same lines come to mean other numbers. It stays when a
+// fact is added whose default means the numbers of before, as a new setting's does, and
+// a field of scale.Arch that JSON omits where it is zero. States that have no identity
+// are older than version 1.
+const identityVersion = 1
+
+// identify is the identity of a run on a number of images.
+func (o Options) identify(images int, classes []string) (identity, error) {
+	facts := append(slices.Clone(o.Identity),
+		Fact{Key: "data.images", Value: strconv.Itoa(images)},
+		Fact{Key: "data.classes", Value: strings.Join(classes, ",")},
+		Fact{Key: "start", Value: o.startsWith()})
+	text, err := json.Marshal(o.Arch)
+	if err != nil {
+		return identity{}, fmt.Errorf("train: %w", err)
+	}
+	var arch map[string]json.RawMessage
+	if err := json.Unmarshal(text, &arch); err != nil {
+		return identity{}, fmt.Errorf("train: %w", err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(arch)) {
+		facts = append(facts, Fact{Key: "architecture." + key, Value: string(arch[key])})
+	}
+	id := identity{Version: identityVersion, facts: facts}
+	for _, f := range facts {
+		id.Lines = append(id.Lines, f.Key+"="+f.Value)
+	}
+	return id, nil
+}
+
+// startsWith is the kind of weights that a run begins with.
+func (o Options) startsWith() string {
+	switch {
+	case o.Start == nil:
+		return "random weights"
+	case o.hasHead():
+		return "pretrained weights"
+	}
+	return "pretrained weights without a classifier"
+}
+
+// resumes returns an error unless a run may resume a state of an identity.
+func (now identity) resumes(path string, was identity) error {
+	if was.Version != now.Version {
+		return &checkpoint.Error{Path: path,
+			Reason: fmt.Sprintf("is of a run whose identity has version %d; this effnet resumes version %d", was.Version, now.Version),
+			Hint:   "resume it with the effnet that began it, or start a run in another folder"}
+	}
+	values := map[string]string{}
+	for _, line := range was.Lines {
+		key, value, _ := strings.Cut(line, "=")
+		values[key] = value
+	}
+	var differ []string
+	for _, f := range now.facts {
+		old, ok := values[f.Key]
+		if !ok {
+			old = f.Default
+		}
+		if delete(values, f.Key); old != f.Value {
+			before, after := apart(old, f.Value)
+			differ = append(differ, fmt.Sprintf("%s was %s and is %s", f.Key, before, after))
+		}
+	}
+	if len(values) > 0 {
+		return &checkpoint.Error{Path: path, Reason: "is of a run with what this effnet does not know: " + strings.Join(slices.Sorted(maps.Keys(values)), ", "),
+			Hint: "resume it with the effnet that began it"}
+	}
+	if differ != nil {
+		return &checkpoint.Error{Path: path, Reason: "is of a run with other settings or images: " + strings.Join(differ, "; "),
+			Hint: "resume with the run's own config.yaml, or start a run in another folder"}
+	}
+	return nil
+}
+
+// apart shortens two values to where they begin to differ.
+func apart(a, b string) (string, string) {
+	const most, before = 60, 20 // bytes
+	common := 0
+	for common < min(len(a), len(b)) && a[common] == b[common] {
+		common++
+	}
+	cut := func(text string) string {
+		from := 0
+		if len(text) > most {
+			from = max(0, common-before)
+		}
+		to := min(len(text), from+most)
+		short := strings.ToValidUTF8(text[from:to], "")
+		if from > 0 {
+			short = "..." + short
+		}
+		if to < len(text) {
+			short += "..."
+		}
+		return cmp.Or(short, "unset")
+	}
+	return cut(a), cut(b)
+}
