@@ -72,6 +72,7 @@ var mayImport = map[string]string{
 	"configs": "",
 
 	"tools/fashionmnist": "net/http os/exec",
+	"tools/settings":     "config",
 	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
 	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
 }

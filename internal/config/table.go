@@ -23,7 +23,8 @@ type Setting struct {
 	Effect      Effect   // effect
 	Chooses     string   // effect "chooses KEY": that setting
 
-	field int // of Config
+	field int    // of Config
+	of    string // as the tag has it
 	rule  rule
 }
 
@@ -93,6 +94,7 @@ func readTable(t reflect.Type) (all []Setting) {
 				of = "training"
 			}
 		}
+		s.of = of
 		for word := range strings.SplitSeq(of, ", ") {
 			switch commands, ok := families[word]; {
 			case ok:
