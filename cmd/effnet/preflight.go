@@ -94,6 +94,15 @@ func mustFit(cfg config.Config, arch scale.Arch, images int, total int64) error 
 	return nil
 }
 
+// fitBatch makes the batch size that fits a setting.
+func (j *job) fitBatch(arch scale.Arch, images int) error {
+	cfg, err := fitBatch(j.cfg, arch, images)
+	if err != nil || cfg.BatchSize == j.cfg.BatchSize {
+		return err
+	}
+	return j.lay("memory", map[string]any{"batch-size": cfg.BatchSize})
+}
+
 // fitBatch chooses the batch size where it is 0: the most images, in steps of 8
 // above 8, with which a training takes no more than memory.
 func fitBatch(cfg config.Config, arch scale.Arch, images int) (config.Config, error) {
@@ -159,7 +168,7 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	if j.dir == "" {
 		arch, err := j.arch(ctx, make([]string, 1000))
 		if err == nil {
-			j.cfg, err = fitBatch(j.cfg, arch, math.MaxInt)
+			err = j.fitBatch(arch, math.MaxInt)
 		}
 		if err != nil {
 			return err

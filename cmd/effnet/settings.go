@@ -163,8 +163,8 @@ func (j *job) lay(source string, values map[string]any) (err error) {
 	return err
 }
 
-// settingsTable is each of the job's settings in cfg, and where it is from: those that
-// the command has, and those of other commands that something said.
+// settingsTable is each setting in cfg, the job's or a trial's of it, and where it is
+// from: those that the command has, and those of other commands that something said.
 func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 	for _, s := range config.Settings() {
 		text := s.Text(cfg)
@@ -175,7 +175,11 @@ func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 		if s.Key == "lr" && cfg.LR == 0 {
 			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
 		}
-		table = append(table, report.Setting{Key: s.Key, Value: text, Source: j.from.Of(s.Key)})
+		from := j.from.Of(s.Key)
+		if !s.Same(cfg, j.cfg) {
+			from = "trial"
+		}
+		table = append(table, report.Setting{Key: s.Key, Value: text, Source: from})
 	}
 	return table
 }

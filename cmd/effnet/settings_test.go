@@ -150,6 +150,29 @@ func TestFilesAreReadOnce(t *testing.T) {
 	}
 }
 
+// What the program chose says so, and what a trial has of its own.
+func TestChosenSettingsAreNamed(t *testing.T) {
+	j, err := newJob(trainFlags(t, "-b", "auto", "--memory", "1", "--variant", "b0", "--seed", "7"), "", trainOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch, err := j.arch(t.Context(), make([]string, 10))
+	if err == nil {
+		err = j.fitBatch(arch, 30)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial := j.cfg
+	trial.Epochs = 3
+	want := map[string]string{"batch-size": "memory", "memory": "flag", "variant": "flag", "seed": "flag", "epochs": "trial", "lr": "default"}
+	for _, row := range j.settingsTable(trial) {
+		if source, ok := want[row.Key]; ok && row.Source != source {
+			t.Errorf("%s is from %s, want %s", row.Key, row.Source, source)
+		}
+	}
+}
+
 // What decides a run's numbers is in its identity, or in its architecture.
 func TestIdentityHasEverySettingThatDecides(t *testing.T) {
 	facts := map[string]string{}

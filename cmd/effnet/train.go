@@ -151,7 +151,7 @@ func (j *job) open(ctx context.Context) (options train.Options, err error) {
 	if err != nil {
 		return options, err
 	}
-	if j.cfg, err = fitBatch(j.cfg, arch, j.trainSet.Len()); err != nil {
+	if err = j.fitBatch(arch, j.trainSet.Len()); err != nil {
 		return options, err
 	}
 	if options, err = trainSettings(j.cfg, arch, j.trainSet); err != nil || j.start == nil {
