@@ -36,9 +36,9 @@ type Merged struct {
 // Validate's.
 func Merge(layers ...Layer) (Merged, error) {
 	m := Merged{Config: Default(), From: Sources{}}
-	var wrong []error
-	for _, l := range layers {
-		wrong = append(wrong, m.lay(l))
+	wrong := make([]error, len(layers))
+	for i, l := range layers {
+		wrong[i] = m.lay(l)
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return Merged{}, err

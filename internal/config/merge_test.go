@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -34,7 +35,7 @@ func TestMergePrecedence(t *testing.T) {
 	for i, name := range names {
 		l := Layer{name, map[string]any{}}
 		for j, key := range keys[i:] { // the first setting is in one layer, the last in all
-			l.Values[key] = fmt.Sprint(i + j)
+			l.Values[key] = strconv.Itoa(i + j)
 		}
 		layers = append(layers, l)
 	}
@@ -44,7 +45,7 @@ func TestMergePrecedence(t *testing.T) {
 	}
 	for i, key := range keys {
 		s, _ := Lookup(key)
-		if m.From.Of(key) != names[i] || s.Text(m.Config) != fmt.Sprint(i) {
+		if m.From.Of(key) != names[i] || s.Text(m.Config) != strconv.Itoa(i) {
 			t.Errorf("%s is %s from %s, want %d from %s", key, s.Text(m.Config), m.From.Of(key), i, names[i])
 		}
 	}

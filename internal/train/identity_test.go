@@ -135,9 +135,8 @@ func TestEveryOptionIsAccountedFor(t *testing.T) {
 		"EMA": settings, "FineTune": settings, "Seed": settings, "Patience": settings, "Preprocess": settings, "TrainLoader": settings, "EvalLoader": settings,
 		"LogInterval": none, "Settings": none, "Machine": none, "Until": none, "Out": none, "Resume": none, "Every": none, "Keep": none,
 	}
-	options := reflect.TypeFor[Options]()
-	for i := range options.NumField() {
-		name := options.Field(i).Name
+	for field := range reflect.TypeFor[Options]().Fields() {
+		name := field.Name
 		if accounts[name] == "" {
 			t.Errorf("Options.%s: is it of a run's identity? (a setting, a line of identify, or neither)", name)
 		}
