@@ -63,7 +63,7 @@ var mayImport = map[string]string{
 	"internal/weights/tfcheckpoint": "checkpoint float16 google.golang.org/protobuf",
 	"internal/weights/torchfile":    "checkpoint float16",
 
-	"internal/config":     "scale go.yaml.in/yaml/v3",
+	"internal/config":     "scale",
 	"internal/checkpoint": "atomicfile float16 scale",
 	"internal/scale":      "",
 	"internal/atomicfile": "",

@@ -22,7 +22,7 @@ func TestBudgets(t *testing.T) {
 		{"flops-budget: \"5e8\"\nparams-budget: 900K", scale.Budget{MACs: 500_000_000, Params: 900_000}, 0},
 		{"params-budget: 10M\nlatency-budget: 20ms\nalpha: 1.3\nbaseline: efficientnet-lite0", scale.Budget{Params: 10_000_000}, 20 * time.Millisecond},
 	} {
-		cfg, err := Parse([]byte(c.yaml))
+		cfg, err := parse([]byte(c.yaml))
 		if err != nil {
 			t.Errorf("%q: %v", c.yaml, err)
 			continue
@@ -49,7 +49,7 @@ func TestBadBudgets(t *testing.T) {
 		{"phi: 1\nlatency-budget: 20ms", "phi and latency-budget: both are set"},
 		{"flops-budget: 1G\nalpha: 0.5", "alpha: 0.5 is outside"},
 	} {
-		if _, err := Parse([]byte(c.yaml)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := parse([]byte(c.yaml)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.yaml, err, c.want)
 		}
 	}
@@ -57,7 +57,7 @@ func TestBadBudgets(t *testing.T) {
 
 // A budget that chose no phi yet is no network; with the phi it is gone.
 func TestWithPhi(t *testing.T) {
-	c, err := Parse([]byte("flops-budget: 1.5G\nlatency-budget: 20ms\nbaseline: efficientnet-lite0"))
+	c, err := parse([]byte("flops-budget: 1.5G\nlatency-budget: 20ms\nbaseline: efficientnet-lite0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package config is the whole configuration of a run: its keys, defaults,
-// strict decoding and validation.
+// Package config is the whole configuration of a run: the table of its settings,
+// layers of them merged, strict decoding and validation.
 //
 // A key has one spelling. The tags of Config give it: the flag --img-size, the
 // environment variable EFFNET_IMG_SIZE and the line "img-size:" of a YAML file
@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"effnet/internal/scale"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Config holds every setting, and its tags are the table of them: adding a setting is
@@ -129,20 +127,6 @@ type Config struct {
 	LogInterval int      `yaml:"log-interval" default:"50" want:"1 or more" effect:"free" help:"steps between two lines of the log"`
 	SaveEvery   string   `yaml:"checkpoint-every" default:"1epoch" effect:"free" help:"how often the run's state is saved, to resume from: 1epoch, 500steps, 10m"`
 	Keep        int      `yaml:"checkpoint-keep" default:"1" want:"1 to 1000" effect:"free" help:"how many states are kept"`
-}
-
-// Parse reads and validates the YAML of a configuration; what it does not name
-// is Default's.
-func Parse(text []byte) (Config, error) {
-	var settings map[string]any
-	if err := yaml.Unmarshal(text, &settings); err != nil {
-		return Config{}, Error{err.Error()}
-	}
-	c, err := Decode(settings)
-	if err != nil {
-		return Config{}, err
-	}
-	return c, c.Validate()
 }
 
 // LearningRate is the peak of the schedule: LR, or the reference code's 0.016

@@ -44,6 +44,19 @@ baseline:
   activation: relu
 `
 
+// parse reads and validates the YAML of a configuration.
+func parse(text []byte) (Config, error) {
+	var settings map[string]any
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		return Config{}, Error{err.Error()}
+	}
+	c, err := Decode(settings)
+	if err != nil {
+		return Config{}, err
+	}
+	return c, c.Validate()
+}
+
 func TestDefaultIsValid(t *testing.T) {
 	c := Default()
 	if err := c.Validate(); err != nil {
@@ -73,7 +86,7 @@ func TestShippedConfigs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Parse(text); err != nil {
+		if _, err := parse(text); err != nil {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 		command := "#   effnet train --config configs/" + filepath.Base(file)
@@ -95,7 +108,7 @@ func TestRoundTrip(t *testing.T) {
 		"resnet":  resNetTable,
 		"named":   "phi: 1\nbaseline: resnet50",
 	} {
-		want, err := Parse([]byte(text))
+		want, err := parse([]byte(text))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -103,7 +116,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Parse(written)
+		got, err := parse(written)
 		if err != nil {
 			t.Fatalf("%s: %v in\n%s", name, err, written)
 		}
@@ -114,7 +127,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestOwnTable(t *testing.T) {
-	c, err := Parse([]byte(ownTable))
+	c, err := parse([]byte(ownTable))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +141,7 @@ func TestOwnTable(t *testing.T) {
 }
 
 func TestTableOfOtherBlocks(t *testing.T) {
-	c, err := Parse([]byte(resNetTable))
+	c, err := parse([]byte(resNetTable))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +155,7 @@ func TestTableOfOtherBlocks(t *testing.T) {
 }
 
 func TestArchTakesOverrides(t *testing.T) {
-	c, err := Parse([]byte("variant: b4\nimg-size: 96\ndrop: 0\ndrop-path: 0.1\nbn-eps: 1e-5\nbn-momentum: 0.1\npadding: symmetric"))
+	c, err := parse([]byte("variant: b4\nimg-size: 96\ndrop: 0\ndrop-path: 0.1\nbn-eps: 1e-5\nbn-momentum: 0.1\npadding: symmetric"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +234,7 @@ func TestProblems(t *testing.T) {
 		{"epochs: 1\nepochs: 2", "already defined"},
 		{"just text", "cannot unmarshal"},
 	} {
-		_, err := Parse([]byte(c.yaml))
+		_, err := parse([]byte(c.yaml))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.yaml, err, c.want)
 		}
@@ -232,7 +245,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestEveryProblemIsReported(t *testing.T) {
-	_, err := Parse([]byte("lr: -1\nepochs: 0\nopt: adagrad"))
+	_, err := parse([]byte("lr: -1\nepochs: 0\nopt: adagrad"))
 	var problems Error
 	if !errors.As(err, &problems) || len(problems) != 3 {
 		t.Errorf("%d problems, want 3: %v", len(problems), err)

@@ -59,12 +59,15 @@ func (c Config) budgets() (problems Error) {
 	if _, _, err := c.Budgets(); err != nil {
 		problems = append(problems, err.Error())
 	}
-	for _, b := range [][2]string{{"flops-budget", c.FLOPsBudget}, {"params-budget", c.ParamsBudget}, {"latency-budget", c.LatencyBudget}} {
-		if b[1] != "" && c.Variant != "" {
-			problems = append(problems, fmt.Sprintf("variant and %s: both are set (a variant is a published network, a budget chooses phi for a baseline: choose one)", b[0]))
+	for _, b := range table {
+		if b.Chooses != "phi" || b.Text(c) == "" {
+			continue
 		}
-		if b[1] != "" && c.Phi != nil {
-			problems = append(problems, fmt.Sprintf("phi and %s: both are set (a budget chooses phi: choose one)", b[0]))
+		if c.Variant != "" {
+			problems = append(problems, fmt.Sprintf("variant and %s: both are set (a variant is a published network, a budget chooses phi for a baseline: choose one)", b.Key))
+		}
+		if c.Phi != nil {
+			problems = append(problems, fmt.Sprintf("phi and %s: both are set (a budget chooses phi: choose one)", b.Key))
 		}
 	}
 	return problems
