@@ -5,6 +5,7 @@
     pip install torch torchvision onnx onnxscript onnxruntime numpy
     python3 tools/bench_peers.py                  # on the CPU
     python3 tools/bench_peers.py --device cuda    # on an NVIDIA GPU
+    python3 tools/bench_peers.py --device cuda --rows gpu-train-b0 --contenders effnet,eager --rounds 1
 
 Each measurement is a fresh process that computes on random data; the programs take
 turns, round after round, so that a slow minute of the machine meets all of them. What
@@ -18,11 +19,14 @@ torchvision's network, as training is. There PyTorch has channels_last and bf16 
 autocast, and both programs compute in bf16 unless the table says otherwise; memory is
 what they have allocated on the GPU at the most, not what their allocators hold.
 
-The tables are Markdown on stdout, progress is on stderr; no file is kept.
+The tables are Markdown on stdout, progress is on stderr. --json FILE also keeps the
+numbers, written anew after each process. --size, --batch, --warmup and --peer-device cpu
+are for rehearsing without a GPU: such numbers mean nothing.
 """
 
 import argparse
 import dataclasses
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -63,12 +67,15 @@ ROWS = {
     "gpu-infer-b0-one": Row("infer", "b0", 224, 1, 300, "cuda"),
 }
 WARMUPS = {"cpu": 2, "cuda": 10}
+KEPT = {"EFFNET_CUDA_LIBS", "EFFNET_CUDA_DEVICE"}  # of effnet's environment: where CUDA is
+IDS = ["effnet", "eager", "compile", "graphs", "tf32", "fp32", "channels_last", "nchw", "onnx", "avx2", "generic", "one"]
 
 
 @dataclasses.dataclass
 class Contender:
     """A program's way of doing a row. Ratios are of the first one's speed."""
 
+    id: str  # of IDS
     name: str
     command: list
     env: dict = dataclasses.field(default_factory=dict)
@@ -84,9 +91,15 @@ def main():
     p.add_argument("--effnet", default="bin/effnet", help="the program (default: %(default)s)")
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="whose rows (default: %(default)s)")
     p.add_argument("--rows", help=f"which, by commas: {', '.join(ROWS)} (default: all of the device)")
+    p.add_argument("--contenders", help=f"which, by commas: {', '.join(IDS)} (default: all of the row); ratios are of effnet's speed")
+    p.add_argument("--json", metavar="FILE", help="keep the numbers")
     p.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     p.add_argument("--threads", type=int, default=2, help="of every program (default: %(default)s)")
     p.add_argument("--steps", type=int, help="to time in each process (default: the row's)")
+    p.add_argument("--warmup", type=int, help=f"steps before those (default: {WARMUPS['cpu']}, on a GPU {WARMUPS['cuda']})")
+    p.add_argument("--size", type=int, help="pixels (default: the row's)")
+    p.add_argument("--batch", type=int, help="images a step (default: the row's)")
+    p.add_argument("--peer-device", choices=["cpu", "cuda"], help="where PyTorch runs (default: the row's device)")
     p.add_argument("--peers-only", action="store_true", help="without effnet's other kernel sets and its one thread")
     p.add_argument("--timeout", type=float, default=1800, help="seconds for one process (default: %(default)s)")
     p.add_argument("--child", nargs=2, metavar=("KIND", "JSON"), help=argparse.SUPPRESS)
@@ -99,60 +112,78 @@ def main():
     for n in names:
         if n not in ROWS:
             p.error(f"--rows: {n} is unknown (have {', '.join(ROWS)})")
-    if a.rounds < 1 or a.threads < 1 or (a.steps or 1) < 1:
-        p.error("--rounds, --threads and --steps: want 1 or more")
+    if min(a.rounds, a.threads, *(1 if n is None else n for n in [a.steps, a.size, a.batch])) < 1 or (a.warmup or 0) < 0:
+        p.error("--rounds, --threads, --steps, --size and --batch: want 1 or more; --warmup: 0 or more")
+    a.contenders = [c.strip() for c in a.contenders.split(",")] if a.contenders else None
+    for c in a.contenders or []:
+        if c not in IDS:
+            p.error(f"--contenders: {c} is unknown (have {', '.join(IDS)})")
     if not pathlib.Path(a.effnet).is_file():
         p.error(f"--effnet: there is no {a.effnet} (make build)")
 
     with tempfile.TemporaryDirectory() as tmp:
         results = {}
         for n in names:
-            row = dataclasses.replace(ROWS[n], steps=a.steps or ROWS[n].steps)
-            results[n] = row, contenders(n, row, a, tmp)
+            row = ROWS[n]
+            row = dataclasses.replace(row, steps=a.steps or row.steps, size=a.size or row.size, batch=a.batch or row.batch)
+            entries = contenders(n, row, a, tmp)
+            if not entries:
+                p.error(f"--contenders: none of them does {n}")
+            results[n] = row, entries
             for i in range(a.rounds):
                 for c in results[n][1]:
                     if not c.error and not (c.once and i > 0):
                         measure(c, n, i, a)
+                        keep(results, a)
     report(results, a)
 
 
 def contenders(name, row, a, tmp):
-    """Everything that does a row: effnet, its peers, effnet in other ways."""
+    """What does a row, of those that are asked for: effnet, its peers, effnet in other ways."""
 
-    def effnet(threads, steps=row.steps, warmup=WARMUPS[row.device], precision="fp32"):
+    warmups = WARMUPS[row.device] if a.warmup is None else a.warmup
+
+    def wanted(*ids):
+        return any(a.contenders is None or i in a.contenders for i in ids)
+
+    def chosen(entries):
+        return [c for c in entries if wanted(c.id)]
+
+    def effnet(threads, steps=row.steps, warmup=warmups, precision="fp32"):
         return [a.effnet, "bench", "--json", "--mode", row.mode, "--variant", row.variant, "--img-size", str(row.size),
                 "-b", str(row.batch), "--threads", str(threads), "--steps", str(steps), "--warmup", str(warmup),
                 "--device", row.device, "--precision", precision]
 
     def child(kind, **more):
-        work = dataclasses.asdict(row) | {"threads": a.threads} | more
+        work = dataclasses.asdict(row) | {"threads": a.threads, "warmup": warmups} | more
+        work["device"] = a.peer_device or row.device
         return [sys.executable, __file__, "--child", kind, json.dumps(work)]
 
     if row.device == "cuda":
-        peers = {"PyTorch, eager": None, "torch.compile": "default", "torch.compile, CUDA graphs": "reduce-overhead"}
-        entries = [Contender("effnet", effnet(a.threads, precision="bf16"))]
-        entries += [Contender(n, child("torch_gpu", compile=mode), peer=True) for n, mode in peers.items()]
+        peers = {"eager": ("PyTorch, eager", None), "compile": ("torch.compile", "default"), "graphs": ("torch.compile, CUDA graphs", "reduce-overhead")}
+        entries = [Contender("effnet", "effnet", effnet(a.threads, precision="bf16"))]
+        entries += [Contender(i, n, child("torch_gpu", compile=mode), peer=True) for i, (n, mode) in peers.items()]
         if not a.peers_only:
-            entries += [Contender(f"effnet, {p}", effnet(a.threads, precision=p)) for p in ["tf32", "fp32"]]
-        return entries
-    entries = [Contender("effnet", effnet(a.threads))]
+            entries += [Contender(p, f"effnet, {p}", effnet(a.threads, precision=p)) for p in ["tf32", "fp32"]]
+        return chosen(entries)
+    entries = [Contender("effnet", "effnet", effnet(a.threads))]
     if row.mode == "train":
-        entries.append(Contender("PyTorch, channels_last", child("torch", layout="channels_last"), peer=True))
-        entries.append(Contender("PyTorch, nchw", child("torch", layout="nchw"), peer=True))
+        entries.append(Contender("channels_last", "PyTorch, channels_last", child("torch", layout="channels_last"), peer=True))
+        entries.append(Contender("nchw", "PyTorch, nchw", child("torch", layout="nchw"), peer=True))
         if name == "train-b0":
-            entries.append(Contender("torch.compile, channels_last", child("torch", layout="channels_last", compile=True), peer=True))
-    else:
+            entries.append(Contender("compile", "torch.compile, channels_last", child("torch", layout="channels_last", compile=True), peer=True))
+    elif wanted("onnx"):
         model = os.path.join(tmp, f"{name}.onnx")
-        c = Contender("ONNX Runtime", child("onnx", model=model), peer=True)
+        c = Contender("onnx", "ONNX Runtime", child("onnx", model=model), peer=True)
         _, c.error = run(child("export", model=model), {}, a)
         entries.append(c)
     if not a.peers_only:
-        entries.append(Contender("effnet, AVX2", effnet(a.threads), {"EFFNET_CPU": "avx2"}))
+        entries.append(Contender("avx2", "effnet, AVX2", effnet(a.threads), {"EFFNET_CPU": "avx2"}))
         if name == "train-b0":
-            entries.append(Contender("effnet, generic", effnet(a.threads, 1, 0), {"EFFNET_CPU": "generic"}, once=True))
+            entries.append(Contender("generic", "effnet, generic", effnet(a.threads, 1, 0), {"EFFNET_CPU": "generic"}, once=True))
         if a.threads > 1:
-            entries.append(Contender("effnet, one thread", effnet(1)))
-    return entries
+            entries.append(Contender("one", "effnet, one thread", effnet(1)))
+    return chosen(entries)
 
 
 def measure(c, name, i, a):
@@ -167,9 +198,23 @@ def measure(c, name, i, a):
     print(f"round {i + 1}  {name}  {c.name}: {c.speeds[-1]:.1f} images/s, {c.memory[-1]:.0f} MiB", file=sys.stderr)
 
 
+def keep(results, a):
+    """Writes --json's file, whole, with what is known by now."""
+    if not a.json:
+        return
+    rows = []
+    for name, (row, entries) in results.items():
+        contenders = [{"id": c.id, "name": c.name, "images_per_sec": c.speeds, "median": median(c.speeds) if c.speeds else 0,
+                       "memory_mb": median(c.memory) if c.memory else 0, "error": c.error} for c in entries]
+        rows.append({"name": name, "work": str(row)} | dataclasses.asdict(row) | {"contenders": contenders})
+    made = pathlib.Path(a.json + ".tmp")
+    made.write_text(json.dumps({"rows": rows, "rounds": a.rounds, "threads": a.threads, "cpu": cpu()}))
+    made.replace(a.json)
+
+
 def run(command, env, a):
     """What a process prints, and why it failed if it did."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("EFFNET_")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("EFFNET_") or k in KEPT}
     clean |= {"OMP_NUM_THREADS": str(a.threads), "MKL_NUM_THREADS": str(a.threads)} | env
     try:
         p = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=a.timeout)
@@ -184,7 +229,7 @@ def run(command, env, a):
 # The children: each returns what it prints as JSON.
 
 
-def torch_gpu_child(mode, variant, size, batch, steps, device, threads, compile):
+def torch_gpu_child(mode, variant, size, batch, steps, warmup, device, threads, compile):
     import torch
     import torchvision
 
@@ -212,13 +257,13 @@ def torch_gpu_child(mode, variant, size, batch, steps, device, threads, compile)
         if device == "cuda":
             torch.cuda.synchronize()
 
-    timings = timed(train if mode == "train" else infer, batch, steps, device)
+    timings = timed(train if mode == "train" else infer, batch, steps, warmup)
     if device == "cuda":
         timings["device_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
     return timings
 
 
-def torch_child(mode, variant, size, batch, steps, device, threads, layout, compile=False):
+def torch_child(mode, variant, size, batch, steps, warmup, device, threads, layout, compile=False):
     import torch
     import torchvision
 
@@ -237,10 +282,10 @@ def torch_child(mode, variant, size, batch, steps, device, threads, layout, comp
         torch.nn.functional.cross_entropy(forward(x), y, label_smoothing=0.1).backward()
         optimizer.step()
 
-    return timed(step, batch, steps)
+    return timed(step, batch, steps, warmup)
 
 
-def export_child(mode, variant, size, batch, steps, device, threads, model):
+def export_child(mode, variant, size, batch, steps, warmup, device, threads, model):
     import torch
     import torchvision
 
@@ -250,7 +295,7 @@ def export_child(mode, variant, size, batch, steps, device, threads, model):
     return {}
 
 
-def onnx_child(mode, variant, size, batch, steps, device, threads, model):
+def onnx_child(mode, variant, size, batch, steps, warmup, device, threads, model):
     import numpy
     import onnxruntime
 
@@ -259,15 +304,18 @@ def onnx_child(mode, variant, size, batch, steps, device, threads, model):
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     x = numpy.random.default_rng(0).standard_normal((batch, 3, size, size), dtype=numpy.float32)
     feed = {session.get_inputs()[0].name: x}
-    return timed(lambda: session.run(None, feed), batch, steps)
+    return timed(lambda: session.run(None, feed), batch, steps, warmup)
 
 
 def versions_child():
-    import onnxruntime
     import torch
-    import torchvision
 
-    versions = {"PyTorch": torch.__version__, "torchvision": torchvision.__version__, "ONNX Runtime": onnxruntime.__version__}
+    versions = {"PyTorch": torch.__version__}
+    for package, name in {"torchvision": "torchvision", "onnxruntime": "ONNX Runtime"}.items():
+        try:
+            versions[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            pass  # the rows that need it say so
     if torch.cuda.is_available():
         versions[torch.cuda.get_device_name()] = f"CUDA {torch.version.cuda}"
     return versions
@@ -276,10 +324,9 @@ def versions_child():
 CHILDREN = {"torch": torch_child, "torch_gpu": torch_gpu_child, "export": export_child, "onnx": onnx_child, "versions": versions_child}
 
 
-def timed(step, batch, steps, device="cpu"):
+def timed(step, batch, steps, warmup):
     """Times a step as effnet bench does, with its keys."""
     seconds = []
-    warmup = WARMUPS[device]
     for i in range(warmup + steps):
         start = time.perf_counter()
         step()
@@ -309,27 +356,31 @@ def report(results, a):
     print("|---|---|---|---|---|---|")
     for row, entries in results.values():
         for c in entries:
-            print(f"| {row} | {c.name} | {cells(c, entries[0])} |")
+            print(f"| {row} | {c.name} | {cells(c, effnet_of(entries))} |")
     print("\n| work | effnet | the fastest peer | ratio |")
     print("|---|---|---|---|")
     for name, (row, entries) in results.items():
-        peer = fastest(entries)
-        if not entries[0].speeds or not peer:
+        peer, effnet = fastest(entries), effnet_of(entries)
+        if not effnet or not effnet.speeds or not peer:
             print(f"| {row} | - | - | no measurement |")
             continue
-        ours, theirs = median(entries[0].speeds), median(peer.speeds)
+        ours, theirs = median(effnet.speeds), median(peer.speeds)
         print(f"| {row} | {ours:.1f} images/s | {peer.name}: {theirs:.1f} | {ours / theirs:.2f} |")
         if row.mode == "train" and name != "train-b0-32px":
             peer = fastest([c for c in entries if c.name.startswith("PyTorch")])
             if peer:
-                ours, theirs = median(entries[0].memory), median(peer.memory)
+                ours, theirs = median(effnet.memory), median(peer.memory)
                 print(f"| memory, {row} | {ours:.0f} MiB | {peer.name}: {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+def effnet_of(entries):
+    return next((c for c in entries if c.id == "effnet"), None)
 
 
 def cells(c, effnet):
     if c.error or not c.speeds:
         return f"{c.error.replace('|', ' ')} | | | "
-    ratio = "" if c is effnet or not effnet.speeds else f"{median(effnet.speeds) / median(c.speeds):.2f}x"
+    ratio = "" if c is effnet or not effnet or not effnet.speeds else f"{median(effnet.speeds) / median(c.speeds):.2f}x"
     spread = f"{min(c.speeds):.1f} to {max(c.speeds):.1f}"
     return f"{median(c.speeds):.1f} | {spread} | {median(c.memory):.0f} | {ratio}"
 
