@@ -11,6 +11,7 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cuda"
 	"effnet/internal/model"
 )
 
@@ -25,14 +26,23 @@ func measurePeaks(ctx context.Context, b backend.Backend, precision string) (*pe
 		bandwidth, err := host.CopyBandwidth()
 		return &peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
 	}
-	const side, values = 8192, 128 << 20
+	side, values := 8192, 128<<20
+	if gpu, ok := b.(*cuda.Backend); ok {
+		free, err := gpu.Free()
+		if err != nil {
+			return nil, err
+		}
+		if free < 4<<30 { // those take 1.8 GiB, beside a network
+			side, values = productSide, copyValues
+		}
+	}
 	half := precision == "bf16"
 	product, err := timeSpec(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []bool{half, half, false})
 	if err != nil {
 		return nil, err
 	}
 	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]bool, 2))
-	return &peaks{FLOPS: 2 * side * side * side / product, Copy: 2 * 4 * values / copied}, err
+	return &peaks{FLOPS: 2 * math.Pow(float64(side), 3) / product, Copy: 2 * 4 * float64(values) / copied}, err
 }
 
 // work is the time of some launches and what they asked of the machine.

@@ -49,6 +49,7 @@ type diagnosis struct {
 	Version string   `json:"version"`
 	Memory  int64    `json:"memory"` // bytes; 0 if the system does not say
 	Devices []device `json:"devices"`
+	Found   []string `json:"found"`  // of CUDA, usable or not
 	Repair  []string `json:"repair"` // what is wrong, and what to do
 }
 
@@ -63,7 +64,7 @@ type device struct {
 }
 
 func runDoctor(ctx context.Context, w io.Writer, opts doctorOptions) error {
-	d := diagnosis{Version: versionName(), Memory: totalMemory(), Repair: []string{}}
+	d := diagnosis{Version: versionName(), Memory: totalMemory(), Found: []string{}, Repair: []string{}}
 	host, err := openBackend("cpu", "fp32", 0)
 	if err != nil {
 		return err
@@ -98,6 +99,7 @@ func (d *diagnosis) addCUDA(ctx context.Context, reference []float32) error {
 	c := device{Name: "cuda"}
 	var missing []string
 	c.Has, missing = cuda.Found()
+	d.Found = append(d.Found, c.Has...)
 	d.Repair = append(d.Repair, missing...)
 	b, err := cuda.Open("fp32")
 	if err == nil {
@@ -130,6 +132,11 @@ func (d diagnosis) print(w io.Writer) error {
 		p.line("%s: a matrix product at %.0f GFLOP/s, a copy at %.0f GB/s", v.Name, v.FLOPS/1e9, v.Copy/1e9)
 		if v.Name != "cpu" {
 			p.line("%s: a small network's results differ from the CPU's by %.1e of their length", v.Name, v.Parity)
+		}
+	}
+	if len(d.Devices) == 1 {
+		for _, line := range d.Found {
+			p.line("cuda: %s", line)
 		}
 	}
 	for _, r := range d.Repair {

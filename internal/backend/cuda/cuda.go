@@ -209,6 +209,15 @@ func (b *Backend) Bytes() int64 {
 	return sum
 }
 
+// Free is the bytes of the GPU's memory that are free.
+func (b *Backend) Free() (int64, error) {
+	free, _, err := b.device.Memory()
+	if err != nil {
+		return 0, b.error("measure the memory", err)
+	}
+	return free, nil
+}
+
 // Used is how much less of the device's memory is free than when it was opened, in
 // bytes: what is allocated, and what the driver and its libraries took for themselves.
 // Other processes' counts too.
