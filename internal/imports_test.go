@@ -75,6 +75,8 @@ var mayImport = map[string]string{
 	"tools/settings":     "config",
 	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
 	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
+	"tools/gpukit":       "os/exec",
+	"tools/gpukit/kit":   "atomicfile os/exec",
 }
 
 // watched are the parts of the standard library that a folder needs leave for.
