@@ -9,13 +9,14 @@ VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null)
 DATA     := demo/fashion-mnist
 RUN      := demo/run
 TAGS     :=
-PYTHON   := python3
+PYTHON   ?= python3
 PEERS    :=
-SANITIZER := compute-sanitizer
+KIT      := bin/gpu-kit/run.sh
+export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build test test-full test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static leaves CUDA out, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
@@ -41,21 +42,23 @@ test-full: ## test afresh, also on the generic kernels, and what needs files bes
 	GOEXPERIMENT= go vet ./...
 	GOEXPERIMENT= EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
 
-test-gpu: ## what needs an NVIDIA GPU: the kernels on it, and a training beside the CPU's
-	EFFNET_GPU=1 go test -timeout 30m -count=1 -v -run GPU ./internal/backend/cuda
-	go run ./cmd/effnet doctor --device cuda
+gpu-kit: ## bin/gpu-kit: all that proves effnet on a graphics card, for a machine without Go
+	go run ./tools/gpukit -version '$(VERSION)'
 
-sanitize-gpu: ## ten steps of a small network under CUDA's compute-sanitizer (SANITIZER)
-	go test -c -o bin/cuda.test ./internal/backend/cuda
-	@for tool in memcheck racecheck initcheck; do \
-		EFFNET_GPU=1 $(SANITIZER) --tool $$tool --error-exitcode 1 bin/cuda.test -test.run '^TestGPUTrainsAsTheCPU$$' || exit 1; \
-	done
+gpu-rehearsal: gpu-kit ## the kit whole, on emulated libraries and without Go; needs gcc, g++; PYTHON with torch
+	OUT=bin/rehearsal PYTHON='$(PYTHON)' tools/gpukit/rehearse.sh bin/gpu-kit
 
-bench-gpu: build ## the GPU's kernels against its peaks, and PyTorch beside effnet: PYTHON, PEERS
-	bin/effnet bench --device cuda --precision bf16 --variant b0 -b 256 --profile
-	bin/effnet bench --device cuda --precision bf16 --variant b0 -b 256 --mode infer --profile
-	bin/effnet bench --device cuda --precision bf16 --variant b4 -b 64 --profile
-	$(PYTHON) tools/bench_peers.py --device cuda $(PEERS)
+gpu-kit-here: # where there is no Go, the kit is one that was copied
+	@if command -v go >/dev/null; then $(MAKE) gpu-kit; else test -x $(KIT); fi
+
+test-gpu: gpu-kit-here ## the kit's stages on an NVIDIA GPU: every kernel, and a training beside the CPU's
+	PYTHON='$(PYTHON)' $(KIT) only suite suite-bf16 pass network curves memory
+
+sanitize-gpu: gpu-kit-here ## a training step under CUDA's compute-sanitizer
+	PYTHON='$(PYTHON)' $(KIT) -budget 16m only memcheck racecheck initcheck
+
+bench-gpu: gpu-kit-here ## the GPU's kernels against its peaks, and PyTorch beside effnet: PYTHON
+	PYTHON='$(PYTHON)' $(KIT) only bench peers ncu
 
 gpu-static: ## docs/gpu-static.md, what NVIDIA's compilers make of the kernels, without a GPU: CUDA=DIR of tools/cuda_wheels.py
 	@test -d "$(CUDA)" || { echo 'CUDA names no folder: make one with python3 tools/cuda_wheels.py DIR'; exit 1; }
