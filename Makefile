@@ -1,6 +1,8 @@
 # GOEXPERIMENT=simd compiles the AVX-512 and AVX2 kernels in; without it
 # everything works, many times slower. No C compiler is needed, but for "race".
 export GOEXPERIMENT := simd
+# The kernels are written with an experiment of the compiler that changes between versions.
+export GOTOOLCHAIN := go1.26.8
 export CGO_ENABLED := 0
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
