@@ -25,20 +25,20 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint scale " +
+	"cmd/effnet": "effnet/configs search train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint named scale " +
 		"backend backend/cpu backend/cpu/kernel backend/cuda" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
-	"internal/train":   "report metrics optim weights model data augment checkpoint scale backend",
+	"internal/train":   "report metrics optim weights model data augment checkpoint named scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint scale",
-	"internal/weights/onnx": "checkpoint scale google.golang.org/protobuf",
-	"internal/weights/npz":  "weights/names checkpoint scale",
+	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
+	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
+	"internal/weights/npz":  "weights/names checkpoint named scale",
 
-	"internal/model": "ops vm scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
+	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,
 	"internal/ops":   "backend github.com/chewxy/hm" + gorgonia,
 
@@ -58,13 +58,14 @@ var mayImport = map[string]string{
 	"internal/pixel":      "simd/archsimd unsafe",
 
 	"internal/weights/names":        "scale",
-	"internal/weights/keras":        "weights/hdf5 checkpoint",
+	"internal/weights/keras":        "weights/hdf5 checkpoint named",
 	"internal/weights/hdf5":         "float16",
-	"internal/weights/tfcheckpoint": "checkpoint float16 google.golang.org/protobuf",
-	"internal/weights/torchfile":    "checkpoint float16",
+	"internal/weights/tfcheckpoint": "checkpoint named float16 google.golang.org/protobuf",
+	"internal/weights/torchfile":    "checkpoint named float16",
 
 	"internal/config":     "scale",
-	"internal/checkpoint": "atomicfile float16 scale",
+	"internal/checkpoint": "atomicfile float16 named scale",
+	"internal/named":      "",
 	"internal/scale":      "",
 	"internal/atomicfile": "",
 	"internal/float16":    "",

@@ -10,6 +10,7 @@ import (
 
 	"effnet/internal/atomicfile"
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 	"effnet/internal/weights"
 	"effnet/internal/weights/npz"
@@ -92,9 +93,8 @@ func runExport(w io.Writer, path, out string, opts exportOptions) error {
 		return err
 	}
 	what, err := export(out, f, opts)
-	if e := (*checkpoint.Error)(nil); errors.As(err, &e) && e.Path == "" {
-		e.Path = path
-		return e
+	if m := (*named.Mismatch)(nil); errors.As(err, &m) {
+		return checkpoint.NotTheNetwork(path, m)
 	}
 	if err != nil {
 		return fmt.Errorf("export: %w", err)

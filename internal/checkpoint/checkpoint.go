@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -57,17 +58,10 @@ type Training struct {
 	EMA   bool    `json:"ema,omitempty"` // the weights are running averages
 }
 
-// Tensor is a named array in C order.
-type Tensor struct {
-	Name  string
-	Shape []int
-	Data  []float32
-}
-
 // File is a checkpoint in memory.
 type File struct {
-	Meta    *Meta    // nil when another program wrote the file
-	Tensors []Tensor // in the order of their data
+	Meta    *Meta          // nil when another program wrote the file
+	Tensors []named.Tensor // in the order of their data
 }
 
 // Error is a file that is not the checkpoint it should be.
@@ -87,6 +81,12 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// NotTheNetwork is the Error of a file whose tensors are not those of the network that
+// its metadata names.
+func NotTheNetwork(path string, m *named.Mismatch) *Error {
+	return &Error{Path: path, Reason: m.Reason, Hint: "the file does not match the network that its metadata names"}
+}
 
 // Validate reports the first thing in a Meta that no network can run with.
 func (m *Meta) Validate() error {

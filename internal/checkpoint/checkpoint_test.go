@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -37,12 +38,12 @@ func testMeta() Meta {
 	}
 }
 
-func testTensors() []Tensor {
+func testTensors() []named.Tensor {
 	big := make([]float32, 3*chunk/4+5) // more than one chunk, not a multiple
 	for i := range big {
 		big[i] = float32(i) * 0x1p-10
 	}
-	return []Tensor{
+	return []named.Tensor{
 		{Name: "conv_stem.weight", Shape: []int{len(big), 1}, Data: big},
 		{Name: "bn1.running_mean", Shape: []int{2}, Data: []float32{float32(math.Inf(-1)), math.MaxFloat32}},
 		{Name: "empty", Shape: []int{0, 3}, Data: []float32{}},
@@ -107,12 +108,14 @@ func TestWriteForPyTorch(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	one := func(name string, shape ...int) []Tensor { return []Tensor{{name, shape, make([]float32, 6)}} }
+	one := func(name string, shape ...int) []named.Tensor {
+		return []named.Tensor{{Name: name, Shape: shape, Data: make([]float32, 6)}}
+	}
 	badMeta := testMeta()
 	badMeta.Classes = badMeta.Classes[:1]
 	for name, c := range map[string]struct {
 		meta    Meta
-		tensors []Tensor
+		tensors []named.Tensor
 	}{
 		"shape":    {testMeta(), one("a", 2, 2)},
 		"negative": {testMeta(), one("a", -2, -3)},
@@ -215,7 +218,7 @@ func TestReadDTypes(t *testing.T) {
 	} {
 		content := file(fmt.Sprintf(`{"a":{"dtype":%q,"shape":[2,1],"data_offsets":[0,%d]}}  `, dtype, len(data)), data...)
 		got, err := decode(bytes.NewReader(content), int64(len(content)))
-		want := &File{Tensors: []Tensor{{"a", []int{2, 1}, []float32{1, -2}}}}
+		want := &File{Tensors: []named.Tensor{{Name: "a", Shape: []int{2, 1}, Data: []float32{1, -2}}}}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", dtype, got, err)
 		}
@@ -278,7 +281,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 		// Printed, a NaN equals itself. Empty tensors may change places.
-		byName := func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) }
+		byName := func(a, b named.Tensor) int { return strings.Compare(a.Name, b.Name) }
 		slices.SortFunc(got.Tensors, byName)
 		slices.SortFunc(again.Tensors, byName)
 		if a, b := fmt.Sprint(again.Tensors), fmt.Sprint(got.Tensors); a != b {

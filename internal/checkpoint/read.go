@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"effnet/internal/float16"
+	"effnet/internal/named"
 )
 
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
@@ -95,7 +96,7 @@ func decode(r io.ReaderAt, size int64) (*File, error) {
 	if err := checkLayout(entries, size-begin); err != nil {
 		return nil, err
 	}
-	file := &File{Meta: meta, Tensors: make([]Tensor, 0, len(entries))}
+	file := &File{Meta: meta, Tensors: make([]named.Tensor, 0, len(entries))}
 	data, buf := io.NewSectionReader(r, begin, size-begin), make([]byte, chunk)
 	for _, e := range entries {
 		t, err := e.read(data, buf)
@@ -151,8 +152,8 @@ func truncated(want, have int64) *Error {
 	}
 }
 
-// named is an entry with its name and its number of values.
-type named struct {
+// item is an entry with its name and its number of values.
+type item struct {
 	entry
 	name string
 	n    int64
@@ -160,7 +161,7 @@ type named struct {
 
 // parseHeader walks the header's object itself: encoding/json keeps the last of
 // duplicate keys and says nothing.
-func parseHeader(header []byte) (entries []named, metadata map[string]string, err error) {
+func parseHeader(header []byte) (entries []item, metadata map[string]string, err error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	if _, err := d.Token(); err != nil { // the brace
 		return nil, nil, err
@@ -171,7 +172,7 @@ func parseHeader(header []byte) (entries []named, metadata map[string]string, er
 		if err != nil {
 			return nil, nil, err
 		}
-		e := named{name: token.(string)} // Token takes nothing else for a key
+		e := item{name: token.(string)} // Token takes nothing else for a key
 		if seen[e.name] {
 			return nil, nil, fmt.Errorf("%.80q appears twice", e.name)
 		}
@@ -222,8 +223,8 @@ func (e entry) count() (int64, error) {
 
 // checkLayout sorts the entries by their data and checks that they cover a file's
 // data of size bytes without gap or overlap, as the format requires.
-func checkLayout(entries []named, size int64) error {
-	slices.SortFunc(entries, func(a, b named) int {
+func checkLayout(entries []item, size int64) error {
+	slices.SortFunc(entries, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.Offsets[0], b.Offsets[0]), cmp.Compare(a.Offsets[1], b.Offsets[1]))
 	})
 	var end, floats int64
@@ -246,8 +247,8 @@ func checkLayout(entries []named, size int64) error {
 }
 
 // read returns the tensor whose data is next in r.
-func (e named) read(r io.Reader, buf []byte) (Tensor, error) {
-	t := Tensor{Name: e.name, Shape: make([]int, len(e.Shape)), Data: make([]float32, 0, e.n)}
+func (e item) read(r io.Reader, buf []byte) (named.Tensor, error) {
+	t := named.Tensor{Name: e.name, Shape: make([]int, len(e.Shape)), Data: make([]float32, 0, e.n)}
 	for i, d := range e.Shape {
 		t.Shape[i] = int(d)
 	}
@@ -255,7 +256,7 @@ func (e named) read(r io.Reader, buf []byte) (Tensor, error) {
 	for left := e.n * dtype.size; left > 0; {
 		b := buf[:min(left, int64(len(buf)))]
 		if _, err := io.ReadFull(r, b); err != nil {
-			return Tensor{}, err
+			return named.Tensor{}, err
 		}
 		left -= int64(len(b))
 		for ; len(b) > 0; b = b[dtype.size:] {

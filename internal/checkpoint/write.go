@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"effnet/internal/atomicfile"
+	"effnet/internal/named"
 )
 
 // entry is a tensor's line in the header.
@@ -38,7 +39,7 @@ const (
 //
 // A num_batches_tracked of the training's steps is added to each running_mean.
 // Beside the header, memory is a constant.
-func Write(path string, meta Meta, tensors []Tensor) error {
+func Write(path string, meta Meta, tensors []named.Tensor) error {
 	header, steps, err := encodeHeader(meta, tensors)
 	if err == nil {
 		err = atomicfile.Write(path, func(f *os.File) error { return encode(f, header, steps, tensors) })
@@ -51,7 +52,7 @@ func Write(path string, meta Meta, tensors []Tensor) error {
 
 // encodeHeader returns the header, padded to 8 bytes, and the values of the
 // counters, whose data comes first: readers want data aligned to its dtype.
-func encodeHeader(meta Meta, tensors []Tensor) (header []byte, steps []int64, err error) {
+func encodeHeader(meta Meta, tensors []named.Tensor) (header []byte, steps []int64, err error) {
 	meta.Version = Version
 	if err := meta.Validate(); err != nil {
 		return nil, nil, err
@@ -105,7 +106,7 @@ func encodeHeader(meta Meta, tensors []Tensor) (header []byte, steps []int64, er
 }
 
 // encode writes the file's bytes.
-func encode(dst io.Writer, header []byte, steps []int64, tensors []Tensor) error {
+func encode(dst io.Writer, header []byte, steps []int64, tensors []named.Tensor) error {
 	w := bufio.NewWriterSize(dst, chunk)
 	buf := binary.LittleEndian.AppendUint64(make([]byte, 0, chunk), uint64(len(header)))
 	if _, err := w.Write(append(buf, header...)); err != nil {

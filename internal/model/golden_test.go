@@ -14,6 +14,7 @@ import (
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -103,8 +104,8 @@ func values(name string, n int, center, scale float64) []float32 {
 	return v
 }
 
-func (g *golden) tensors() []Tensor {
-	var all []Tensor
+func (g *golden) tensors() []named.Tensor {
+	var all []named.Tensor
 	for _, t := range g.Tensors {
 		fanIn := product(t.Shape[1:])
 		c := map[string][2]float64{
@@ -115,7 +116,7 @@ func (g *golden) tensors() []Tensor {
 		for i, v := range g.Moved[t.Name] {
 			data[i] = v
 		}
-		all = append(all, Tensor{t.Name, t.Shape, data})
+		all = append(all, named.Tensor{Name: t.Name, Shape: t.Shape, Data: data})
 	}
 	return all
 }

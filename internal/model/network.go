@@ -11,6 +11,7 @@ import (
 	G "gorgonia.org/gorgonia"
 
 	"effnet/internal/backend"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 	"effnet/internal/vm"
 )
@@ -73,15 +74,8 @@ func (n *Network) Initialise(seed uint64) error {
 	return n.backend.Upload(n.Weights, w)
 }
 
-// Tensor is a named array in PyTorch's layout.
-type Tensor struct {
-	Name  string
-	Shape []int
-	Data  []float32
-}
-
-// Tensors returns the whole network as timm's state_dict names it.
-func (n *Network) Tensors() ([]Tensor, error) {
+// Tensors returns the whole network as timm's state_dict names it, in PyTorch's layouts.
+func (n *Network) Tensors() ([]named.Tensor, error) {
 	w, running := make([]float32, n.Weights.Len), make([]float32, n.Running.Len)
 	if err := n.backend.Download(w, n.Weights); err != nil {
 		return nil, err
@@ -93,7 +87,7 @@ func (n *Network) Tensors() ([]Tensor, error) {
 }
 
 // Gradients returns a Training's gradients as Tensors does the parameters.
-func (t *Training) Gradients() ([]Tensor, error) {
+func (t *Training) Gradients() ([]named.Tensor, error) {
 	g := make([]float32, t.gradients.Len)
 	if err := t.net.backend.Download(g, t.gradients); err != nil {
 		return nil, err
@@ -101,12 +95,12 @@ func (t *Training) Gradients() ([]Tensor, error) {
 	return t.net.tensors(g, nil), nil
 }
 
-func (n *Network) tensors(w, running []float32) []Tensor {
-	var all []Tensor
+func (n *Network) tensors(w, running []float32) []named.Tensor {
+	var all []named.Tensor
 	for _, p := range n.Params {
 		data := make([]float32, p.Len())
 		p.toTorch(data, w[p.Offset:])
-		all = append(all, Tensor{p.Name, p.TorchShape(), data})
+		all = append(all, named.Tensor{Name: p.Name, Shape: p.TorchShape(), Data: data})
 	}
 	if running == nil {
 		return all
@@ -114,38 +108,22 @@ func (n *Network) tensors(w, running []float32) []Tensor {
 	for _, norm := range n.Norms {
 		mean, variance := running[norm.Offset:], running[norm.Offset+norm.C:]
 		all = append(all,
-			Tensor{norm.Name + ".running_mean", []int{norm.C}, mean[:norm.C:norm.C]},
-			Tensor{norm.Name + ".running_var", []int{norm.C}, variance[:norm.C:norm.C]})
+			named.Tensor{Name: norm.Name + ".running_mean", Shape: []int{norm.C}, Data: mean[:norm.C:norm.C]},
+			named.Tensor{Name: norm.Name + ".running_var", Shape: []int{norm.C}, Data: variance[:norm.C:norm.C]})
 	}
 	return all
 }
 
 // Load sets the whole network. Every tensor of the network must be there, with
-// its shape, and no other; the error names the first that isn't.
-func (n *Network) Load(tensors []Tensor) error {
-	byName := map[string]Tensor{}
-	for _, t := range tensors {
-		if _, twice := byName[t.Name]; twice {
-			return fmt.Errorf("tensor %s is there twice", t.Name)
-		}
-		byName[t.Name] = t
+// its shape, and no other; the error, a *named.Mismatch, names the first that isn't.
+func (n *Network) Load(tensors []named.Tensor) error {
+	lookup, err := named.NewLookup(tensors)
+	if err != nil {
+		return err
 	}
 	w, running := make([]float32, n.Weights.Len), make([]float32, n.Running.Len)
-	find := func(name string, shape []int) ([]float32, error) {
-		t, ok := byName[name]
-		delete(byName, name)
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("tensor %s is missing", name)
-		case !slices.Equal(t.Shape, shape):
-			return nil, fmt.Errorf("tensor %s has shape %v, want %v", name, t.Shape, shape)
-		case len(t.Data) != product(shape):
-			return nil, fmt.Errorf("tensor %s has %d values for shape %v", name, len(t.Data), shape)
-		}
-		return t.Data, nil
-	}
 	for _, p := range n.Params {
-		data, err := find(p.Name, p.TorchShape())
+		data, err := lookup.Take(p.Name, p.TorchShape()...)
 		if err != nil {
 			return err
 		}
@@ -153,17 +131,15 @@ func (n *Network) Load(tensors []Tensor) error {
 	}
 	for _, norm := range n.Norms {
 		for i, name := range []string{".running_mean", ".running_var"} {
-			data, err := find(norm.Name+name, []int{norm.C})
+			data, err := lookup.Take(norm.Name+name, norm.C)
 			if err != nil {
 				return err
 			}
 			copy(running[norm.Offset+i*norm.C:], data)
 		}
 	}
-	for _, t := range tensors { // in file order, for a stable message
-		if _, left := byName[t.Name]; left {
-			return fmt.Errorf("tensor %s does not belong to %s", t.Name, n.Arch.Name)
-		}
+	if err := lookup.Rest(); err != nil {
+		return err
 	}
 	if err := n.backend.Upload(n.Weights, w); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -72,7 +73,7 @@ func initialised(t *testing.T, arch scale.Arch, b backend.Backend, seed uint64) 
 	return n
 }
 
-func tensorsOf(t *testing.T, n *Network) []Tensor {
+func tensorsOf(t *testing.T, n *Network) []named.Tensor {
 	t.Helper()
 	all, err := n.Tensors()
 	if err != nil {
@@ -171,7 +172,7 @@ func TestInitialiseIsSeeded(t *testing.T) {
 }
 
 // counting gives every tensor values of its own, as a file would.
-func counting(tensors []Tensor) []Tensor {
+func counting(tensors []named.Tensor) []named.Tensor {
 	next := float32(0)
 	for i := range tensors {
 		data := make([]float32, len(tensors[i].Data))
@@ -203,39 +204,39 @@ func TestLoadRoundTrip(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	n := initialised(t, tinyArch(), newCPU(t, 1), 1)
 	before := tensorsOf(t, n)
-	at := func(all []Tensor, name string) int {
-		return slices.IndexFunc(all, func(x Tensor) bool { return x.Name == name })
+	at := func(all []named.Tensor, name string) int {
+		return slices.IndexFunc(all, func(x named.Tensor) bool { return x.Name == name })
 	}
 	const weight, mean = "blocks.1.0.conv_dw.weight", "bn1.running_mean"
 	for _, c := range []struct {
 		name, want string
-		change     func(all []Tensor) []Tensor
+		change     func(all []named.Tensor) []named.Tensor
 	}{
-		{"missing parameter", weight + " is missing", func(all []Tensor) []Tensor { i := at(all, weight); return slices.Delete(all, i, i+1) }},
-		{"missing statistics", mean + " is missing", func(all []Tensor) []Tensor { i := at(all, mean); return slices.Delete(all, i, i+1) }},
-		{"transposed", weight + " has shape [5 5 1 48], want [48 1 5 5]", func(all []Tensor) []Tensor {
+		{"missing parameter", weight + " is missing", func(all []named.Tensor) []named.Tensor { i := at(all, weight); return slices.Delete(all, i, i+1) }},
+		{"missing statistics", mean + " is missing", func(all []named.Tensor) []named.Tensor { i := at(all, mean); return slices.Delete(all, i, i+1) }},
+		{"transposed", weight + " has shape [5 5 1 48], want [48 1 5 5]", func(all []named.Tensor) []named.Tensor {
 			all[at(all, weight)].Shape = []int{5, 5, 1, 48}
 			return all
 		}},
-		{"other classes", "classifier.weight has shape [8 40], want [7 40]", func(all []Tensor) []Tensor {
+		{"other classes", "classifier.weight has shape [8 40], want [7 40]", func(all []named.Tensor) []named.Tensor {
 			i := at(all, "classifier.weight")
 			all[i].Shape, all[i].Data = []int{8, 40}, make([]float32, 320)
 			return all
 		}},
-		{"wrong statistics", mean + " has shape [9], want [8]", func(all []Tensor) []Tensor {
+		{"wrong statistics", mean + " has shape [9], want [8]", func(all []named.Tensor) []named.Tensor {
 			i := at(all, mean)
 			all[i].Shape, all[i].Data = []int{9}, make([]float32, 9)
 			return all
 		}},
-		{"too few values", weight + " has 3 values", func(all []Tensor) []Tensor {
+		{"too few values", weight + " has 3 values", func(all []named.Tensor) []named.Tensor {
 			i := at(all, weight)
 			all[i].Data = all[i].Data[:3]
 			return all
 		}},
-		{"extra", "blocks.9.9.conv_dw.weight does not belong", func(all []Tensor) []Tensor {
-			return append(all, Tensor{"blocks.9.9.conv_dw.weight", []int{1}, []float32{1}})
+		{"extra", "blocks.9.9.conv_dw.weight does not belong", func(all []named.Tensor) []named.Tensor {
+			return append(all, named.Tensor{Name: "blocks.9.9.conv_dw.weight", Shape: []int{1}, Data: []float32{1}})
 		}},
-		{"twice", "bn1.weight is there twice", func(all []Tensor) []Tensor { return append(all, all[at(all, "bn1.weight")]) }},
+		{"twice", "bn1.weight is there twice", func(all []named.Tensor) []named.Tensor { return append(all, all[at(all, "bn1.weight")]) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := n.Load(c.change(counting(tensorsOf(t, n))))

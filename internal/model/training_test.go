@@ -8,6 +8,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/named"
 	"effnet/internal/ops"
 	"effnet/internal/scale"
 )
@@ -33,8 +34,8 @@ func fill(t *testing.T, b backend.Backend, arch scale.Arch, train *Training) {
 type result struct {
 	loss    float64
 	logits  []float32
-	grads   []Tensor
-	tensors []Tensor // parameters and running statistics afterwards
+	grads   []named.Tensor
+	tensors []named.Tensor // parameters and running statistics afterwards
 }
 
 // trainOnce makes a network on b and takes one step.
@@ -69,8 +70,8 @@ func runStep(t *testing.T, net *Network, train *Training, step uint64) result {
 	return r
 }
 
-func sameTensors(a, b []Tensor) bool {
-	return slices.EqualFunc(a, b, func(x, y Tensor) bool { return x.Name == y.Name && equalBits(x.Data, y.Data) })
+func sameTensors(a, b []named.Tensor) bool {
+	return slices.EqualFunc(a, b, func(x, y named.Tensor) bool { return x.Name == y.Name && equalBits(x.Data, y.Data) })
 }
 
 func (r result) same(o result) bool {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // Diverged says that the loss stopped being a finite number.
@@ -69,7 +70,7 @@ func (r *run) saveInputs(path string) error {
 		size := int(math.Sqrt(float64(shape[1] / 3)))
 		shape = []int{r.BatchSize, size, size, 3}
 	}
-	return checkpoint.Write(path, checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess}, []checkpoint.Tensor{
+	return checkpoint.Write(path, checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess}, []named.Tensor{
 		{Name: "images", Shape: shape, Data: images},
 		{Name: "targets", Shape: []int{r.BatchSize, r.Arch.Classes}, Data: targets},
 	})

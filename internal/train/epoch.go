@@ -248,7 +248,7 @@ func (r *run) save(name string, net *model.Network, m Metrics, ema bool) error {
 	if err != nil {
 		return err
 	}
-	return Save(filepath.Join(r.Out, name), checkpoint.Meta{
+	return checkpoint.Write(filepath.Join(r.Out, name), checkpoint.Meta{
 		Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess,
 		Training: &checkpoint.Training{Epoch: len(r.result.Epochs), Step: int64(r.optimizer.Steps()), Top1: m.Top1, Top5: m.Top5, Loss: m.Loss, EMA: ema},
 	}, tensors)

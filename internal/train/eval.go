@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/metrics"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/weights"
 )
 
@@ -193,27 +195,13 @@ func Load(path string, b backend.Backend) (*model.Network, *weights.Imported, er
 	if err != nil {
 		return nil, nil, &checkpoint.Error{Path: path, Reason: "its network cannot be built", Err: err}
 	}
-	if err := net.Load(modelTensors(w.Tensors)); err != nil {
-		return nil, nil, &checkpoint.Error{Path: path, Reason: err.Error(), Hint: "the file does not match the network that its metadata names"}
+	if err := net.Load(w.Tensors); err != nil {
+		if m := (*named.Mismatch)(nil); errors.As(err, &m) {
+			err = checkpoint.NotTheNetwork(path, m)
+		}
+		return nil, nil, err
 	}
 	return net, w, nil
-}
-
-func modelTensors(tensors []checkpoint.Tensor) []model.Tensor {
-	all := make([]model.Tensor, len(tensors))
-	for i, t := range tensors {
-		all[i] = model.Tensor(t)
-	}
-	return all
-}
-
-// Save writes a network's tensors as a checkpoint.
-func Save(path string, meta checkpoint.Meta, tensors []model.Tensor) error {
-	out := make([]checkpoint.Tensor, len(tensors))
-	for i, t := range tensors {
-		out[i] = checkpoint.Tensor(t)
-	}
-	return checkpoint.Write(path, meta, out)
 }
 
 // Pipeline is how a checkpoint's network wants to see an image.

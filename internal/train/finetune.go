@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"effnet/internal/backend"
-	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
 )
@@ -48,7 +48,7 @@ func (r *run) initialise(net *model.Network) error {
 	if err != nil {
 		return err
 	}
-	start := modelTensors(r.Start)
+	start := slices.Clone(r.Start)
 	if !r.hasHead() {
 		for _, t := range tensors {
 			if strings.HasPrefix(t.Name, classifier) {
@@ -62,7 +62,7 @@ func (r *run) initialise(net *model.Network) error {
 
 // hasHead says whether Start has a classifier.
 func (o Options) hasHead() bool {
-	return slices.ContainsFunc(o.Start, func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+	return slices.ContainsFunc(o.Start, func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
 }
 
 // beginning says what a training of pretrained weights begins with.
@@ -90,8 +90,8 @@ func (r *run) beginning() string {
 }
 
 // WithoutHead is a network's tensors but the classifier's.
-func WithoutHead(tensors []checkpoint.Tensor) []checkpoint.Tensor {
-	return slices.DeleteFunc(slices.Clone(tensors), func(t checkpoint.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+func WithoutHead(tensors []named.Tensor) []named.Tensor {
+	return slices.DeleteFunc(slices.Clone(tensors), func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
 }
 
 // change enters a phase and says so.

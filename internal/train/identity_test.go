@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 )
@@ -99,7 +100,7 @@ func TestStateKeepsTheIdentity(t *testing.T) {
 		}
 		prep := checkpoint.Preprocess{Resolution: 224, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Std: [3]float64{1, 1, 1}}
 		meta := checkpoint.Meta{Arch: twoClasses(t), Preprocess: prep, Classes: []string{"cat", "dog"}, State: text}
-		tensors := []checkpoint.Tensor{{Name: "weights", Shape: []int{1}, Data: []float32{1}}}
+		tensors := []named.Tensor{{Name: "weights", Shape: []int{1}, Data: []float32{1}}}
 		if err := checkpoint.Write(filepath.Join(dir, "state-0000000007.safetensors"), meta, tensors); err != nil {
 			t.Fatal(err)
 		}

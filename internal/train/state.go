@@ -14,6 +14,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/named"
 	"effnet/internal/report"
 )
 
@@ -107,13 +108,13 @@ func (r *run) saveState(epoch, batch int) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	var tensors []checkpoint.Tensor
+	var tensors []named.Tensor
 	for _, b := range r.buffers() {
 		values := make([]float32, b.view.Len)
 		if err := r.backend.Download(values, b.view); err != nil {
 			return err
 		}
-		tensors = append(tensors, checkpoint.Tensor{Name: b.name, Shape: []int{len(values)}, Data: values})
+		tensors = append(tensors, named.Tensor{Name: b.name, Shape: []int{len(values)}, Data: values})
 	}
 	path := filepath.Join(r.Out, fmt.Sprintf("%s%010d.safetensors", statePrefix, r.step))
 	meta := checkpoint.Meta{Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess, State: doc}
@@ -134,7 +135,7 @@ func (r *run) saveState(epoch, batch int) error {
 }
 
 // readState reads the newest state file of the run folder that is whole.
-func (r *run) readState() (*state, []checkpoint.Tensor, error) {
+func (r *run) readState() (*state, []named.Tensor, error) {
 	files, err := stateFiles(r.Out)
 	if err != nil || len(files) == 0 {
 		return nil, nil, &checkpoint.Error{Path: r.Out, Reason: "has no state to go on from", Err: err}
@@ -165,7 +166,7 @@ func (r *run) readState() (*state, []checkpoint.Tensor, error) {
 }
 
 // restore puts a run where a state says it stood.
-func (r *run) restore(s *state, tensors []checkpoint.Tensor) error {
+func (r *run) restore(s *state, tensors []named.Tensor) error {
 	wrong := func(format string, args ...any) error {
 		return &checkpoint.Error{Path: r.Out, Reason: "its state does not fit the network: " + fmt.Sprintf(format, args...)}
 	}

@@ -13,6 +13,7 @@ import (
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/optim"
 	"effnet/internal/report"
 	"effnet/internal/scale"
@@ -40,8 +41,8 @@ type Options struct {
 
 	EMA float64 // decay of running averages of the weights; 0 for none
 
-	Start    []checkpoint.Tensor // weights to begin with; nil for random ones
-	FineTune FineTune            // how they are trained
+	Start    []named.Tensor // weights to begin with; nil for random ones
+	FineTune FineTune       // how they are trained
 
 	Identity []Fact // what settings say of the run's numbers: a state of another run is not resumed
 
@@ -182,7 +183,7 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 	r := &run{Options: opt, backend: b, log: log, classes: trainSet.Classes, saved: time.Now()}
 	r.result.Out = opt.Out
 	var from *state
-	var buffers []checkpoint.Tensor
+	var buffers []named.Tensor
 	var err error
 	if r.identity, err = opt.identify(trainSet.Len(), trainSet.Classes); err != nil {
 		return nil, err

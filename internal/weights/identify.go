@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 	"effnet/internal/weights/names"
 )
@@ -41,8 +41,8 @@ func identify(f *file, o Overrides) (*Imported, error) {
 // recognise finds whose names a file has, and returns its tensors by the names
 // that the convention gives them: without a TensorFlow scope, and averages of
 // weights instead of the weights.
-func recognise(f *file) (names.Convention, map[string]checkpoint.Tensor, error) {
-	tensors := map[string]checkpoint.Tensor{}
+func recognise(f *file) (names.Convention, map[string]named.Tensor, error) {
+	tensors := map[string]named.Tensor{}
 	for _, t := range f.tensors {
 		tensors[t.Name] = t
 	}
@@ -68,9 +68,9 @@ func recognise(f *file) (names.Convention, map[string]checkpoint.Tensor, error) 
 }
 
 // unscope takes a scope off the names and prefers running averages.
-func unscope(tensors map[string]checkpoint.Tensor, scope string) map[string]checkpoint.Tensor {
+func unscope(tensors map[string]named.Tensor, scope string) map[string]named.Tensor {
 	const average = "/ExponentialMovingAverage"
-	short := map[string]checkpoint.Tensor{}
+	short := map[string]named.Tensor{}
 	for name, t := range tensors {
 		_, averaged := tensors[name+average]
 		if !averaged { // also everything outside the scope
@@ -82,7 +82,7 @@ func unscope(tensors map[string]checkpoint.Tensor, scope string) map[string]chec
 
 // candidates are the published networks whose stem has the file's channels, or
 // the one that was asked for; all, if none has.
-func candidates(c names.Convention, tensors map[string]checkpoint.Tensor, variant string) ([]scale.Arch, error) {
+func candidates(c names.Convention, tensors map[string]named.Tensor, variant string) ([]scale.Arch, error) {
 	if variant != "" {
 		a, err := scale.Variant(variant)
 		return []scale.Arch{a}, err
@@ -114,14 +114,14 @@ func candidates(c names.Convention, tensors map[string]checkpoint.Tensor, varian
 // A match is how a file's tensors fit a network.
 type match struct {
 	arch    scale.Arch
-	tensors []checkpoint.Tensor
+	tensors []named.Tensor
 	unused  []string
 	found   int   // parts that are there
 	problem error // the first part that is missing or has another shape
 }
 
 // fit looks for every tensor of a network among those of a file.
-func fit(c names.Convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) *match {
+func fit(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) *match {
 	m := &match{arch: arch}
 	m.arch.Classes = outputs(c, arch, tensors)
 	used := map[string]bool{}
@@ -165,7 +165,7 @@ func missing(arch scale.Arch, t scale.Tensor, called []string) error {
 }
 
 // outputs is how many classes the classifier has; 1 if there is none.
-func outputs(c names.Convention, arch scale.Arch, tensors map[string]checkpoint.Tensor) int {
+func outputs(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) int {
 	all := arch.Tensors()
 	bias := slices.IndexFunc(all, func(t scale.Tensor) bool { return t.Layer.Role == scale.ClassifierRole && t.Leaf == "bias" })
 	for _, name := range c.Of(arch, all[bias]) {
@@ -178,8 +178,8 @@ func outputs(c names.Convention, arch scale.Arch, tensors map[string]checkpoint.
 
 // toTorch returns a tensor by timm's name and in PyTorch's layout; ok is false if its
 // shape is not that of the network's.
-func toTorch(c names.Convention, want scale.Tensor, t checkpoint.Tensor) (out checkpoint.Tensor, ok bool) {
-	out = checkpoint.Tensor{Name: want.Name(), Shape: want.Shape, Data: t.Data}
+func toTorch(c names.Convention, want scale.Tensor, t named.Tensor) (out named.Tensor, ok bool) {
+	out = named.Tensor{Name: want.Name(), Shape: want.Shape, Data: t.Data}
 	if !slices.Equal(t.Shape, c.Shape(want)) {
 		return out, false
 	}

@@ -130,11 +130,7 @@ func logits(t *testing.T, m *Imported, image []float32) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors := make([]model.Tensor, len(m.Tensors))
-	for i, x := range m.Tensors {
-		tensors[i] = model.Tensor(x)
-	}
-	if err := net.Load(tensors); err != nil {
+	if err := net.Load(m.Tensors); err != nil {
 		t.Fatal(err)
 	}
 	pass, err := net.Inference(1)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/weights/keras"
 	"effnet/internal/weights/tfcheckpoint"
 	"effnet/internal/weights/torchfile"
@@ -18,7 +19,7 @@ import (
 type file struct {
 	path    string
 	format  string // for people
-	tensors []checkpoint.Tensor
+	tensors []named.Tensor
 	unused  []string
 	meta    *checkpoint.Meta // of a checkpoint of ours
 }

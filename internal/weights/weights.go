@@ -11,15 +11,16 @@ import (
 	"strings"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
 // Imported is a network from another program's file, or from one of ours.
 type Imported struct {
 	Meta     checkpoint.Meta
-	Tensors  []checkpoint.Tensor // as a checkpoint has them
-	Findings []Finding           // none for a checkpoint of ours
-	Unused   []string            // tensors of the file that are no part of the network
+	Tensors  []named.Tensor // as a checkpoint has them
+	Findings []Finding      // none for a checkpoint of ours
+	Unused   []string       // tensors of the file that are no part of the network
 }
 
 // Finding is something that was concluded about a file.

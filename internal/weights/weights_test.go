@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 	"effnet/internal/weights/names"
 )
@@ -57,7 +58,7 @@ func programFile(t *testing.T, variant string, order, names []string, torch bool
 				shape = []int{shape[2], shape[3], shape[1], shape[0]}
 			}
 		}
-		f.tensors = append(f.tensors, checkpoint.Tensor{Name: names[i], Shape: shape, Data: slices.Repeat([]float32{float32(i)}, n)})
+		f.tensors = append(f.tensors, named.Tensor{Name: names[i], Shape: shape, Data: slices.Repeat([]float32{float32(i)}, n)})
 	}
 	return f
 }
@@ -100,7 +101,7 @@ func TestEveryNetworkIsKnown(t *testing.T) {
 			for _, d := range x.Shape {
 				n *= d
 			}
-			f.tensors = append(f.tensors, checkpoint.Tensor{Name: x.Name(), Shape: x.Shape, Data: make([]float32, n)})
+			f.tensors = append(f.tensors, named.Tensor{Name: x.Name(), Shape: x.Shape, Data: make([]float32, n)})
 		}
 		if m, err := identify(f, Overrides{}); err != nil || m.Meta.Arch.Name != v.Name || len(m.Unused) > 0 {
 			t.Errorf("%s: known as %s, unused %v, %v", v.Name, m.Meta.Arch.Name, m.Unused, err)
@@ -204,7 +205,7 @@ func TestTensorFlowNames(t *testing.T) {
 		x.Data = slices.Repeat([]float32{x.Data[0] + 1000}, len(x.Data))
 		f.tensors = append(f.tensors, x)
 	}
-	f.tensors = append(f.tensors, checkpoint.Tensor{Name: "global_step", Shape: []int{}, Data: []float32{1}})
+	f.tensors = append(f.tensors, named.Tensor{Name: "global_step", Shape: []int{}, Data: []float32{1}})
 	m, err := identify(f, Overrides{})
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +247,7 @@ func TestWrongFiles(t *testing.T) {
 		want   string
 	}{
 		{"another family", func(f *file, _ *Overrides) {
-			f.tensors = []checkpoint.Tensor{{Name: "layer1.0.conv1.weight", Shape: []int{1}, Data: []float32{1}}}
+			f.tensors = []named.Tensor{{Name: "layer1.0.conv1.weight", Shape: []int{1}, Data: []float32{1}}}
 		}, "none is a stem"},
 		{"nothing", func(f *file, _ *Overrides) { f.tensors = nil }, "0 tensors"},
 		{"a part is missing", func(f *file, _ *Overrides) { f.tensors = slices.Delete(f.tensors, 20, 21) }, "lacks blocks.1.0.bn1.weight, which b0 has"},

@@ -14,6 +14,7 @@ import (
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cuda/driver"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
 	"effnet/internal/train"
@@ -142,7 +143,7 @@ func smaller(large, small int) int {
 }
 
 // passOf is a training step of b0: logits and loss as tensors, then every gradient.
-func passOf(t *testing.T, b backend.Backend, resolution int) []model.Tensor {
+func passOf(t *testing.T, b backend.Backend, resolution int) []named.Tensor {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -161,13 +162,13 @@ func passOf(t *testing.T, b backend.Backend, resolution int) []model.Tensor {
 	check(err)
 	fillBatch(t, b, training, arch.Classes, 0)
 	check(training.Run(0))
-	logits := model.Tensor{Name: "logits", Data: make([]float32, batch*arch.Classes)}
+	logits := named.Tensor{Name: "logits", Data: make([]float32, batch*arch.Classes)}
 	check(training.Logits(logits.Data))
 	loss, err := training.Loss()
 	check(err)
 	gradients, err := training.Gradients()
 	check(err)
-	return append([]model.Tensor{logits, {Name: "loss", Data: []float32{float32(loss)}}}, gradients...)
+	return append([]named.Tensor{logits, {Name: "loss", Data: []float32{float32(loss)}}}, gradients...)
 }
 
 // fillBatch uploads images whose labels can be learned: each class has a colour.

@@ -18,6 +18,7 @@ import (
 	"io"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/weights/hdf5"
 )
 
@@ -38,7 +39,7 @@ var foreign = []struct{ magic, what, hint string }{
 //
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
-func Read(path string) ([]checkpoint.Tensor, error) {
+func Read(path string) ([]named.Tensor, error) {
 	f, size, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func Read(path string) ([]checkpoint.Tensor, error) {
 
 // decode reads a file of size bytes. Its errors are *checkpoint.Error without a
 // path.
-func decode(r io.ReaderAt, size int64) ([]checkpoint.Tensor, error) {
+func decode(r io.ReaderAt, size int64) ([]named.Tensor, error) {
 	head := make([]byte, min(size, 32))
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
 		return nil, &checkpoint.Error{Reason: "cannot be read", Err: err}
@@ -101,14 +102,14 @@ func openHDF5(r io.ReaderAt, size int64) ([]variable, error) {
 }
 
 // load reads the values of all variables.
-func load(found []variable) ([]checkpoint.Tensor, error) {
+func load(found []variable) ([]named.Tensor, error) {
 	if len(found) == 0 {
 		return nil, faultf(resave, "holds no weights of a Keras model")
 	}
-	tensors := make([]checkpoint.Tensor, 0, len(found))
+	tensors := make([]named.Tensor, 0, len(found))
 	seen := map[string]bool{}
 	for _, v := range found {
-		t := checkpoint.Tensor{Name: v.layer + "/" + v.name, Shape: v.dataset.Shape}
+		t := named.Tensor{Name: v.layer + "/" + v.name, Shape: v.dataset.Shape}
 		if seen[t.Name] {
 			return nil, faultf("", "has %.80q twice", t.Name)
 		}

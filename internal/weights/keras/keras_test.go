@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // array is a weight as Keras has it.
@@ -54,7 +55,7 @@ func files(t testing.TB) (contents map[string][]byte, golden map[string]map[stri
 	return contents, all.Files
 }
 
-func decodeBytes(b []byte) ([]checkpoint.Tensor, error) {
+func decodeBytes(b []byte) ([]named.Tensor, error) {
 	return decode(bytes.NewReader(b), int64(len(b)))
 }
 
@@ -100,7 +101,7 @@ func TestReadNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"normalization/mean", "stem_conv/kernel", "stem_bn/moving_variance", "block1a_se_reduce/bias", "predictions/bias"} {
-			if !slices.ContainsFunc(tensors, func(t checkpoint.Tensor) bool { return t.Name == want }) {
+			if !slices.ContainsFunc(tensors, func(t named.Tensor) bool { return t.Name == want }) {
 				t.Errorf("%s: no %s", name, want)
 			}
 		}

@@ -3,14 +3,14 @@ package npz
 import (
 	"fmt"
 
-	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 	"effnet/internal/weights/names"
 )
 
 // list is Keras' weights in Keras' order.
 type list struct {
-	lookup *checkpoint.Lookup
+	lookup *named.Lookup
 	arrays []array
 }
 

@@ -25,7 +25,7 @@ import (
 	"math"
 	"strings"
 
-	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -42,13 +42,13 @@ func Exact(a scale.Arch) bool { return a.Padding == scale.Same && a.BNEps == BNE
 // classifier's [In,Out].
 //
 // Beside the file's list of arrays, memory is a constant. Tensors that are not the
-// network's are a *checkpoint.Error without a path; EfficientNetV2's fused blocks,
-// which Keras' networks of this family do not have, are an error too.
-func Write(w io.Writer, arch scale.Arch, tensors []checkpoint.Tensor) error {
+// network's are a *named.Mismatch; EfficientNetV2's fused blocks, which Keras'
+// networks of this family do not have, are an error too.
+func Write(w io.Writer, arch scale.Arch, tensors []named.Tensor) error {
 	if err := arch.Validate(); err != nil {
 		return fmt.Errorf("npz: %w", err)
 	}
-	lookup, err := checkpoint.NewLookup(tensors)
+	lookup, err := named.NewLookup(tensors)
 	if err != nil {
 		return err
 	}

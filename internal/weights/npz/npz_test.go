@@ -17,12 +17,12 @@ import (
 
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
-	"effnet/internal/checkpoint"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
-func newNetwork(t *testing.T, arch scale.Arch) (*model.Network, *cpu.Backend, []checkpoint.Tensor) {
+func newNetwork(t *testing.T, arch scale.Arch) (*model.Network, *cpu.Backend, []named.Tensor) {
 	t.Helper()
 	b := cpu.NewWith(kernel.Available()[0], 2)
 	t.Cleanup(func() { b.Close() })
@@ -38,19 +38,17 @@ func newNetwork(t *testing.T, arch scale.Arch) (*model.Network, *cpu.Backend, []
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	var all []checkpoint.Tensor
 	for _, x := range tensors {
 		if len(x.Shape) == 1 { // all that Initialise leaves constant
 			for i := range x.Data {
 				x.Data[i] += .3 * (2*r.Float32() - 1)
 			}
 		}
-		all = append(all, checkpoint.Tensor(x))
 	}
 	if err := net.Load(tensors); err != nil {
 		t.Fatal(err)
 	}
-	return net, b, all
+	return net, b, tensors
 }
 
 func tiny() scale.Arch {
@@ -118,7 +116,7 @@ func TestLayouts(t *testing.T) {
 			t.Errorf("%s has shape %s, want %s", c.keras, shape, c.shape)
 			continue
 		}
-		i := slices.IndexFunc(tensors, func(x checkpoint.Tensor) bool { return x.Name == c.timm })
+		i := slices.IndexFunc(tensors, func(x named.Tensor) bool { return x.Name == c.timm })
 		dims := append(slices.Clone(tensors[i].Shape), 1, 1, 1)
 		for k, v := range tensors[i].Data {
 			x, y := k%dims[3], k/dims[3]%dims[2]
@@ -130,7 +128,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-func export(t *testing.T, arch scale.Arch, tensors []checkpoint.Tensor) *zip.Reader {
+func export(t *testing.T, arch scale.Arch, tensors []named.Tensor) *zip.Reader {
 	t.Helper()
 	var file bytes.Buffer
 	if err := Write(&file, arch, tensors); err != nil {
@@ -171,12 +169,12 @@ func read(t *testing.T, z *zip.Reader, name string) (shape string, data []float3
 
 func TestErrors(t *testing.T) {
 	_, _, tensors := newNetwork(t, tiny())
-	for want, tensors := range map[string][]checkpoint.Tensor{
+	for want, tensors := range map[string][]named.Tensor{
 		"tensor conv_stem.weight is missing":          nil,
-		"tensor other does not belong to the network": append(slices.Clone(tensors), checkpoint.Tensor{Name: "other"}),
+		"tensor other does not belong to the network": append(slices.Clone(tensors), named.Tensor{Name: "other"}),
 	} {
 		err := Write(io.Discard, tiny(), tensors)
-		if e := (*checkpoint.Error)(nil); !errors.As(err, &e) || e.Reason != want {
+		if e := (*named.Mismatch)(nil); !errors.As(err, &e) || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -14,7 +15,7 @@ const output = "logits"
 type builder struct {
 	arch         scale.Arch
 	opt          Options
-	lookup       *checkpoint.Lookup
+	lookup       *named.Lookup
 	nodes        message // a graph's node fields
 	initializers []initializer
 	err          error

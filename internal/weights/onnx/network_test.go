@@ -13,6 +13,7 @@ import (
 	"effnet/internal/backend/cpu/kernel"
 	"effnet/internal/checkpoint"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -60,7 +61,7 @@ func changed(a scale.Arch, change func(*scale.Arch)) scale.Arch {
 // network is an architecture with random weights, in our own implementation.
 type network struct {
 	meta    checkpoint.Meta
-	tensors []checkpoint.Tensor
+	tensors []named.Tensor
 	net     *model.Network
 	backend *cpu.Backend
 }
@@ -84,11 +85,11 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 	for _, x := range tensors {
 		random(x.Name, x.Shape, x.Data, gains[arch.Activation])
 		adjust(arch, x.Name, x.Data)
-		n.tensors = append(n.tensors, checkpoint.Tensor(x))
 	}
 	if err := net.Load(tensors); err != nil {
 		t.Fatal(err)
 	}
+	n.tensors = tensors
 	return n
 }
 

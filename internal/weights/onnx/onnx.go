@@ -14,6 +14,7 @@ import (
 	"math"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // What a reader must know: the version of the messages, and of the operators.
@@ -61,13 +62,12 @@ const batch = "batch"
 // image becomes the input; "arch", the scale.Arch.
 //
 // Weights are folded and encoded as they are written, so memory does not depend
-// on the network's size. Tensors that are not the network's are a
-// *checkpoint.Error without a path.
-func Write(w io.Writer, meta *checkpoint.Meta, tensors []checkpoint.Tensor, opt Options) error {
+// on the network's size. Tensors that are not the network's are a *named.Mismatch.
+func Write(w io.Writer, meta *checkpoint.Meta, tensors []named.Tensor, opt Options) error {
 	if err := meta.Arch.Validate(); err != nil {
 		return fmt.Errorf("onnx: %w", err)
 	}
-	lookup, err := checkpoint.NewLookup(tensors)
+	lookup, err := named.NewLookup(tensors)
 	if err != nil {
 		return err
 	}

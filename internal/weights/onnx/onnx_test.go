@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 	"effnet/internal/scale"
 )
 
@@ -66,13 +67,13 @@ func difference(got []float64, want []float32) float64 {
 
 // fusedTensors are a network's whose blocks are EfficientNetV2's: stem, one block
 // that does not expand, one that does, head.
-func fusedTensors() []checkpoint.Tensor {
-	var all []checkpoint.Tensor
+func fusedTensors() []named.Tensor {
+	var all []named.Tensor
 	add := func(name string, shape ...int) {
 		x := newArray(shape...)
 		data := make([]float32, len(x.v))
 		random(name, shape, data, 2)
-		all = append(all, checkpoint.Tensor{Name: name, Shape: shape, Data: data})
+		all = append(all, named.Tensor{Name: name, Shape: shape, Data: data})
 	}
 	conv := func(conv, norm string, shape ...int) {
 		add(conv+".weight", shape...)
@@ -159,26 +160,26 @@ func TestMetadata(t *testing.T) {
 func TestErrors(t *testing.T) {
 	n := newNetwork(t, tiny())
 	find := func(name string) int {
-		return slices.IndexFunc(n.tensors, func(x checkpoint.Tensor) bool { return x.Name == name })
+		return slices.IndexFunc(n.tensors, func(x named.Tensor) bool { return x.Name == name })
 	}
-	for want, change := range map[string]func([]checkpoint.Tensor) []checkpoint.Tensor{
-		"tensor bn1.running_var is missing": func(all []checkpoint.Tensor) []checkpoint.Tensor {
+	for want, change := range map[string]func([]named.Tensor) []named.Tensor{
+		"tensor bn1.running_var is missing": func(all []named.Tensor) []named.Tensor {
 			i := find("bn1.running_var")
 			return slices.Delete(all, i, i+1)
 		},
-		"tensor other does not belong to the network": func(all []checkpoint.Tensor) []checkpoint.Tensor {
-			return append(all, checkpoint.Tensor{Name: "other"})
+		"tensor other does not belong to the network": func(all []named.Tensor) []named.Tensor {
+			return append(all, named.Tensor{Name: "other"})
 		},
-		"tensor bn1.bias is there twice": func(all []checkpoint.Tensor) []checkpoint.Tensor {
+		"tensor bn1.bias is there twice": func(all []named.Tensor) []named.Tensor {
 			return append(all, all[find("bn1.bias")])
 		},
-		"tensor classifier.bias has shape [3], want [5]": func(all []checkpoint.Tensor) []checkpoint.Tensor {
-			all[find("classifier.bias")] = checkpoint.Tensor{Name: "classifier.bias", Shape: []int{3}, Data: make([]float32, 3)}
+		"tensor classifier.bias has shape [3], want [5]": func(all []named.Tensor) []named.Tensor {
+			all[find("classifier.bias")] = named.Tensor{Name: "classifier.bias", Shape: []int{3}, Data: make([]float32, 3)}
 			return all
 		},
 	} {
 		err := Write(io.Discard, &n.meta, change(slices.Clone(n.tensors)), Options{})
-		if e := (*checkpoint.Error)(nil); !errors.As(err, &e) || e.Reason != want {
+		if e := (*named.Mismatch)(nil); !errors.As(err, &e) || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

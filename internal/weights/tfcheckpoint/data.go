@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 const chunk = 1 << 20 // bytes that are read at once
@@ -51,12 +52,12 @@ func (d *data) shard(i int64) (*shard, error) {
 }
 
 // tensor reads a variable.
-func (d *data) tensor(e entry) (checkpoint.Tensor, error) {
-	t := checkpoint.Tensor{Name: e.name, Shape: make([]int, len(e.shape))}
+func (d *data) tensor(e entry) (named.Tensor, error) {
+	t := named.Tensor{Name: e.name, Shape: make([]int, len(e.shape))}
 	for i, size := range e.shape {
 		t.Shape[i] = int(size)
 	}
-	wrong := func(path string, err error) (checkpoint.Tensor, error) {
+	wrong := func(path string, err error) (named.Tensor, error) {
 		if c := (*checkpoint.Error)(nil); errors.As(err, &c) {
 			return t, c
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 func asError(t *testing.T, what string, err error) *checkpoint.Error {
@@ -94,7 +95,7 @@ var (
 func variable(name string, value []byte) string { return blockOf(0, header, record{name, value}) }
 
 // readTable reads a checkpoint of an index and values.
-func readTable(t *testing.T, index []byte) ([]checkpoint.Tensor, error) {
+func readTable(t *testing.T, index []byte) ([]named.Tensor, error) {
 	t.Helper()
 	prefix := filepath.Join(t.TempDir(), "x")
 	for name, b := range map[string][]byte{".index": index, ".data-00000-of-00001": values} {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
@@ -39,7 +40,7 @@ var dataFile = regexp.MustCompile(`\.data-\d{5}-of-\d{5}$`)
 //
 // Nothing is allocated before the files' sizes or a limit bounds it. Every fault
 // of the files is a *checkpoint.Error.
-func Read(path string) ([]checkpoint.Tensor, error) {
+func Read(path string) ([]named.Tensor, error) {
 	prefix, err := find(path)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func Read(path string) ([]checkpoint.Tensor, error) {
 	}
 	d := &data{prefix: prefix, count: shards, files: map[int64]*shard{}}
 	defer d.close()
-	tensors := make([]checkpoint.Tensor, 0, len(entries))
+	tensors := make([]named.Tensor, 0, len(entries))
 	floats := int64(0)
 	for _, e := range entries {
 		t, err := d.tensor(e)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // sections are the keys under which training programs save a state_dict, those of
@@ -72,7 +72,7 @@ func (d *dict) section() (string, *dict) {
 }
 
 // tensors lists what is in a state_dict, but for counters.
-func (d *dict) tensors() (tensors []checkpoint.Tensor, views []*view, err error) {
+func (d *dict) tensors() (tensors []named.Tensor, views []*view, err error) {
 	seen := map[string]bool{}
 	for _, it := range d.items {
 		name, v, _ := pair[string, *view]([]any{it.key, it.value})
@@ -83,7 +83,7 @@ func (d *dict) tensors() (tensors []checkpoint.Tensor, views []*view, err error)
 		if slices.ContainsFunc(counters, func(c string) bool { return strings.HasSuffix(name, c) }) {
 			continue
 		}
-		tensors = append(tensors, checkpoint.Tensor{Name: name, Shape: v.shapeOf()})
+		tensors = append(tensors, named.Tensor{Name: name, Shape: v.shapeOf()})
 		views = append(views, v)
 	}
 	unwrap(tensors)
@@ -91,9 +91,9 @@ func (d *dict) tensors() (tensors []checkpoint.Tensor, views []*view, err error)
 }
 
 // unwrap removes the wrappers that all names begin with.
-func unwrap(tensors []checkpoint.Tensor) {
+func unwrap(tensors []named.Tensor) {
 	for i := 0; i < len(wrappers); i++ {
-		lacks := func(t checkpoint.Tensor) bool { return !strings.HasPrefix(t.Name, wrappers[i]) }
+		lacks := func(t named.Tensor) bool { return !strings.HasPrefix(t.Name, wrappers[i]) }
 		if len(tensors) == 0 || slices.ContainsFunc(tensors, lacks) {
 			continue
 		}

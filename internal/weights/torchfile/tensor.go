@@ -6,8 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"effnet/internal/checkpoint"
 	"effnet/internal/float16"
+	"effnet/internal/named"
 )
 
 // dtype is a number format, little-endian.
@@ -105,7 +105,7 @@ func (v *view) values(b []byte) []float32 {
 }
 
 // load fills tensors with the values of views, storage after storage.
-func load(tensors []checkpoint.Tensor, views []*view, c container) error {
+func load(tensors []named.Tensor, views []*view, c container) error {
 	users := map[*storage][]int{}
 	var order []*storage
 	for i, v := range views {

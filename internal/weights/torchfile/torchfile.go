@@ -17,6 +17,7 @@ import (
 	"io"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/named"
 )
 
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
@@ -42,9 +43,9 @@ const (
 
 // File is what a PyTorch file holds of tensors.
 type File struct {
-	Tensors []checkpoint.Tensor // in the file's order; names as in the state_dict
-	Section string              // the key under which the state_dict lay, "" for the whole file
-	Others  []string            // the keys beside it, which were not read
+	Tensors []named.Tensor // in the file's order; names as in the state_dict
+	Section string         // the key under which the state_dict lay, "" for the whole file
+	Others  []string       // the keys beside it, which were not read
 }
 
 // foreign are files that are mistaken for PyTorch's: a magic at a place.

@@ -1,12 +1,30 @@
-package checkpoint
+// Package named has the type of named arrays, which networks, checkpoints and the
+// readers and writers of other formats exchange.
+package named
 
 import (
 	"fmt"
 	"slices"
 )
 
+// Tensor is a named array in C order.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float32 // nil where only names and shapes are asked for
+}
+
+// Mismatch says how tensors differ from the expected ones.
+type Mismatch struct{ Reason string }
+
+func (m *Mismatch) Error() string { return m.Reason }
+
+func mismatch(format string, args ...any) *Mismatch {
+	return &Mismatch{fmt.Sprintf(format, args...)}
+}
+
 // Lookup finds a network's tensors by their names, each once. Its errors are
-// *Error without a path.
+// *Mismatch.
 type Lookup struct {
 	tensors []Tensor
 	left    map[string]Tensor // not taken yet
@@ -43,7 +61,8 @@ func (l *Lookup) Take(name string, shape ...int) ([]float32, error) {
 	return t.Data, nil
 }
 
-// Rest is an error that names the first tensor that was not taken, nil if all were.
+// Rest returns an error that names the first tensor, in the order given, that was not
+// taken, or nil if all were.
 func (l *Lookup) Rest() error {
 	for _, t := range l.tensors {
 		if _, left := l.left[t.Name]; left {
@@ -51,8 +70,4 @@ func (l *Lookup) Rest() error {
 		}
 	}
 	return nil
-}
-
-func mismatch(format string, args ...any) *Error {
-	return &Error{Reason: fmt.Sprintf(format, args...), Hint: "the file does not match the network that its metadata names"}
 }
