@@ -36,12 +36,15 @@ func measurePeaks(ctx context.Context, b backend.Backend, precision string) (*pe
 			side, values = productSide, copyValues
 		}
 	}
-	half := precision == "bf16"
-	product, err := timeSpec(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []bool{half, half, false})
+	factors := backend.Float32
+	if precision == "bf16" {
+		factors = backend.BFloat16
+	}
+	product, err := timeSpec(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []backend.DType{factors, factors, backend.Float32})
 	if err != nil {
 		return nil, err
 	}
-	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]bool, 2))
+	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]backend.DType, 2))
 	return &peaks{FLOPS: 2 * math.Pow(float64(side), 3) / product, Copy: 2 * 4 * float64(values) / copied}, err
 }
 
@@ -56,8 +59,8 @@ type work struct {
 }
 
 // launch is one launch of a Spec, whose time is not known yet.
-func launch(p peaks, spec backend.Spec, half []bool) work {
-	flops, bytes := backend.Cost(spec, half)
+func launch(p peaks, spec backend.Spec, types []backend.DType) work {
+	flops, bytes := backend.Cost(spec, types)
 	return work{Count: 1, FLOPs: flops, Bytes: bytes, Floor: max(float64(flops)/p.FLOPS, float64(bytes)/p.Copy)}
 }
 
@@ -115,7 +118,7 @@ func (s *benchmark) profile(runs int, p peaks) (byOp, byLayer []work, err error)
 	}
 	ops, layers := map[string]*work{}, map[string]*work{}
 	for _, t := range timings {
-		u := launch(p, t.Spec, t.Half)
+		u := launch(p, t.Spec, t.Types)
 		u.Seconds = t.Seconds
 		count(ops, t.Op, u)
 		count(layers, t.Layer, u)

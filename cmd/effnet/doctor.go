@@ -156,12 +156,12 @@ const (
 // values, if there are any.
 func (d *device) examine(ctx context.Context, b backend.Backend, reference []float32) error {
 	n := productSide
-	seconds, err := timeSpec(ctx, b, backend.MatMul{M: n, N: n, K: n}, make([]bool, 3))
+	seconds, err := timeSpec(ctx, b, backend.MatMul{M: n, N: n, K: n}, make([]backend.DType, 3))
 	if err != nil {
 		return err
 	}
 	d.FLOPS = 2 * math.Pow(float64(n), 3) / seconds
-	if seconds, err = timeSpec(ctx, b, backend.Copy{N: copyValues}, make([]bool, 2)); err != nil {
+	if seconds, err = timeSpec(ctx, b, backend.Copy{N: copyValues}, make([]backend.DType, 2)); err != nil {
 		return err
 	}
 	d.Copy = 2 * 4 * copyValues / seconds
@@ -179,13 +179,12 @@ func (d *device) examine(ctx context.Context, b backend.Backend, reference []flo
 	return nil
 }
 
-// timeSpec is the fastest of a few runs, in seconds. half says which operands are
-// bfloat16.
-func timeSpec(ctx context.Context, b backend.Backend, spec backend.Spec, half []bool) (float64, error) {
+// timeSpec is the fastest of a few runs, in seconds. types are its
+// operands'.
+func timeSpec(ctx context.Context, b backend.Backend, spec backend.Spec, types []backend.DType) (float64, error) {
 	var operands []backend.View
 	for i, n := range spec.Sizes() {
-		v, err := backend.NewView(b, backend.Room(n, half[i]))
-		v.Len, v.Half = n, half[i]
+		v, err := backend.NewViewOf(b, n, types[i])
 		if err == nil {
 			err = b.Upload(v, randomImages(n)) // memory that was never written is faster to read, and zeros to multiply
 		}

@@ -100,12 +100,12 @@ func Time(b Backend, launches ...Launch) ([]float64, error) {
 	return seconds, nil
 }
 
-// Typer is a Backend that keeps some values as bfloat16.
+// Typer is a Backend that keeps some values in another type than float32.
 type Typer interface {
 	Backend
-	// Types says which operands of a Spec are bfloat16: half has those that are
+	// Types says of which types a Spec's operands are: types has those that are
 	// read, and Types sets those that are written.
-	Types(spec Spec, half []bool)
+	Types(spec Spec, types []DType)
 }
 
 // Sharer is a Backend whose programs run one after the other, and may share memory.
@@ -135,32 +135,28 @@ type Buffer interface {
 // View is a run of values of a buffer.
 type View struct {
 	Buffer Buffer
-	Offset int  // in float32 values of the buffer
-	Len    int  // values
-	Half   bool // they are bfloat16, two in a float32's room: a Typer's only
+	Offset int // in float32 values of the buffer
+	Len    int // values
+	DType  DType
 }
 
-// Slice returns the part of v from offset on, of n values. Of bfloat16 the offset is
-// even.
+// Slice returns the part of v from offset on, of n values. It begins where a float32
+// would: of bfloat16 the offset is even.
 func (v View) Slice(offset, n int) View {
-	return View{Buffer: v.Buffer, Offset: v.Offset + Room(offset, v.Half), Len: n, Half: v.Half}
+	v.Offset, v.Len = v.Offset+v.DType.Room(offset), n
+	return v
 }
 
-// Room is how many float32 the memory of n values would hold.
-func Room(n int, half bool) int {
-	if half {
-		return (n + 1) / 2
-	}
-	return n
-}
+// NewView allocates a buffer of n float32 and returns all of it.
+func NewView(b Backend, n int) (View, error) { return NewViewOf(b, n, Float32) }
 
-// NewView allocates a buffer of n values and returns all of it.
-func NewView(b Backend, n int) (View, error) {
-	buf, err := b.Alloc(n)
+// NewViewOf is NewView for values of a type.
+func NewViewOf(b Backend, n int, t DType) (View, error) {
+	buf, err := b.Alloc(t.Room(n))
 	if err != nil {
 		return View{}, err
 	}
-	return View{Buffer: buf, Len: n}, nil
+	return View{Buffer: buf, Len: n, DType: t}, nil
 }
 
 // Bytes is the memory of values.
@@ -191,7 +187,7 @@ func Check(spec Spec, operands []View) error {
 		if v.Len != n {
 			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, v.Len, n)
 		}
-		if v.Buffer == nil || v.Offset < 0 || v.Offset+Room(v.Len, v.Half) > v.Buffer.Len() {
+		if v.Buffer == nil || v.Offset < 0 || v.Offset+v.DType.Room(v.Len) > v.Buffer.Len() {
 			return fmt.Errorf("backend: %T: operand %d lies outside its buffer", spec, i)
 		}
 	}

@@ -4,17 +4,19 @@ package backend
 // peaks. flops counts two for each multiply-add of a product or convolution
 // (also those with the zeros around an image) and nothing else: what is done
 // value by value is bound by memory, and counts 0. bytes is each operand once,
-// 4 for each value, 2 where half says that it is bfloat16 (nil: none is), or twice if
-// it is both read and written; packed copies and
-// what a cache spares are not in it. A fused Spec has the flops of what it stands
+// in its type (nil: all are float32), or twice if it is both read and written; packed
+// copies and what a cache spares are not in it. A fused Spec has the flops of what it stands
 // for and the bytes of its own operands.
 //
 // A Spec that the switch does not name has no flops, and its operands are read
 // or written once.
-func Cost(spec Spec, half []bool) (flops, bytes int64) {
-	values := 0
+func Cost(spec Spec, types []DType) (flops, bytes int64) {
+	values := 0 // of 4 bytes
 	for i, n := range spec.Sizes() {
-		values += Room(n, half != nil && half[i])
+		if types != nil {
+			n = types[i].Room(n)
+		}
+		values += n
 	}
 	madds := 0
 	switch s := spec.(type) {

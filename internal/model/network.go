@@ -221,14 +221,11 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 // input makes the memory of a batch of images, as the backend keeps them.
 func (n *Network) input(batch, resolution int) (backend.View, error) {
 	spec := backend.Pixels{N: batch, Side: resolution}
-	half := make([]bool, 4)
+	types := make([]backend.DType, 4)
 	if t, ok := n.backend.(backend.Typer); ok {
-		t.Types(spec, half)
+		t.Types(spec, types)
 	}
-	size := spec.Sizes()[3]
-	v, err := backend.NewView(n.backend, backend.Room(size, half[3]))
-	v.Len, v.Half = size, half[3]
-	return v, err
+	return backend.NewViewOf(n.backend, spec.Sizes()[3], types[3])
 }
 
 // HeadTraining compiles the training of the classifier alone, on features that

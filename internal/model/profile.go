@@ -17,8 +17,8 @@ type Timing struct {
 	Op      string // what it does, such as Conv1x1GradWeight
 	Layer   string // of the parameters it reads, such as blocks.2.0.conv_pw; else the op and the output's shape
 	Spec    backend.Spec
-	Half    []bool  // which of its operands are bfloat16
-	Seconds float64 // of the fastest run
+	Types   []backend.DType // of its operands
+	Seconds float64         // of the fastest run
 }
 
 // Profile does so many training steps but for the optimizer's update, and
@@ -65,7 +65,7 @@ func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {
 	layers := g.layers()
 	timings := make([]Timing, len(launches))
 	for i, l := range launches {
-		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Half, l.Seconds}
+		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Types, l.Seconds}
 	}
 	return timings, nil
 }

@@ -25,7 +25,7 @@ type step struct {
 type value struct {
 	node     *G.Node
 	size     int
-	half     bool // bfloat16: see backend.Typer
+	dtype    backend.DType // see backend.Typer
 	constant []float32
 	kept     bool   // not in the arena: an input, a constant, an output or bound
 	alias    *value // a part of this value, from offset on
@@ -44,14 +44,14 @@ func (v *value) root() *value {
 }
 
 // room is what the value takes of the arena.
-func (v *value) room() int { return backend.Room(v.size, v.half) }
+func (v *value) room() int { return v.dtype.Room(v.size) }
 
 func newPlan(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*plan, error) {
 	p := &plan{}
 	byNode := map[*G.Node]*value{}
 	for _, n := range reachable(g, outputs) {
 		memory, bound := bind[n]
-		v := &value{node: n, size: n.Shape().TotalSize(), half: memory.Half, born: -1, kept: bound || slices.Contains(outputs, n)}
+		v := &value{node: n, size: n.Shape().TotalSize(), dtype: memory.DType, born: -1, kept: bound || slices.Contains(outputs, n)}
 		byNode[n] = v
 		p.values = append(p.values, v)
 
@@ -98,19 +98,19 @@ func newPlan(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Nod
 	return p, nil
 }
 
-// types asks the backend which values are bfloat16. Those that are bound are what
+// types asks the backend of which type each value is. Those that are bound are what
 // they are.
 func (p *plan) types(b backend.Typer, bind map[*G.Node]backend.View) {
 	for _, s := range p.steps {
 		operands := slices.Concat(s.in, s.out)
-		half := make([]bool, len(operands))
+		types := make([]backend.DType, len(operands))
 		for i, v := range operands {
-			half[i] = v.root().half
+			types[i] = v.root().dtype
 		}
-		b.Types(s.spec, half)
+		b.Types(s.spec, types)
 		for i, v := range s.out {
 			if _, bound := bind[v.node]; !bound {
-				v.half = half[len(s.in)+i]
+				v.dtype = types[len(s.in)+i]
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func inPlaceInput(s *step, i int, placed map[*value]bool) *value {
 	}
 	for _, k := range allowed {
 		r := s.in[k].root()
-		if !placed[r] || r.last != i || s.in[k] != r || r.room() != s.out[0].room() || r.half != s.out[0].half {
+		if !placed[r] || r.last != i || s.in[k] != r || r.room() != s.out[0].room() || r.dtype != s.out[0].dtype {
 			continue
 		}
 		shared := false // with an input that must stay whole

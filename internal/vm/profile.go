@@ -16,10 +16,10 @@ import (
 type Timing struct {
 	Op      string // the op's name, or the Spec's where that is not the op's own
 	Spec    backend.Spec
-	Half    []bool    // which of its operands are bfloat16
-	Node    *G.Node   // what the launch computes
-	Inputs  []*G.Node // what it reads
-	Seconds float64   // of the fastest run
+	Types   []backend.DType // of its operands
+	Node    *G.Node         // what the launch computes
+	Inputs  []*G.Node       // what it reads
+	Seconds float64         // of the fastest run
 }
 
 // Profile runs all launches so many times, in order as RunAll does, and returns
@@ -30,7 +30,7 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	}
 	timings := make([]Timing, len(m.steps))
 	for i, s := range m.steps {
-		timings[i] = Timing{Op: opName(s), Spec: s.spec, Half: s.half(), Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
+		timings[i] = Timing{Op: opName(s), Spec: s.spec, Types: s.types(), Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
 	}
 	launches := make([]backend.Launch, len(m.programs))
 	for i, p := range m.programs {
@@ -54,12 +54,12 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	return timings, nil
 }
 
-// half says which operands are bfloat16.
-func (s *step) half() (half []bool) {
+// types are those of the operands.
+func (s *step) types() (types []backend.DType) {
 	for _, v := range slices.Concat(s.in, s.out) {
-		half = append(half, v.view.Half)
+		types = append(types, v.view.DType)
 	}
-	return half
+	return types
 }
 
 // FirstNotFinite runs the launches one by one and returns the first that leaves a

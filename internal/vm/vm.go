@@ -95,12 +95,11 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 	case v.alias != nil:
 		v.view = v.alias.view.Slice(v.offset, v.size)
 	case v.kept:
-		if v.view, err = backend.NewView(m.backend, v.room()); err != nil {
+		if v.view, err = backend.NewViewOf(m.backend, v.size, v.dtype); err != nil {
 			return err
 		}
-		v.view.Len, v.view.Half = v.size, v.half
 	default:
-		v.view = backend.View{Buffer: arena.Buffer, Offset: v.offset, Len: v.size, Half: v.half}
+		v.view = backend.View{Buffer: arena.Buffer, Offset: v.offset, Len: v.size, DType: v.dtype}
 	}
 	if v.constant != nil {
 		if err := m.backend.Upload(v.view, v.constant); err != nil {

@@ -42,7 +42,7 @@ func (c *compiler) compile(spec backend.Spec, v []place) error {
 	if s, ok := spec.(backend.Fused); ok {
 		return c.fused(s, v)
 	}
-	if s, ok := spec.(backend.Copy); ok && v[0].half != v[1].half {
+	if s, ok := spec.(backend.Copy); ok && v[0].dtype != v[1].dtype {
 		return c.convert(v[0], v[1], s.N)
 	}
 	return c.typed(spec, v, func(v []place) error { return c.plain(spec, v) })
@@ -105,15 +105,15 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 func (c *compiler) unfused(s backend.Fused, v []place) error {
 	before := c.used
 	defer c.release(before)
-	steps, all, kinds := gated(s.Unfused()), map[int]place{}, map[int]bool{}
+	steps, all, types := gated(s.Unfused()), map[int]place{}, map[int]backend.DType{}
 	for i, p := range v {
-		all[i], kinds[i] = p, p.half
+		all[i], types[i] = p, p.dtype
 	}
-	c.typeSteps(steps, kinds)
+	c.typeSteps(steps, types)
 	for _, step := range steps {
 		for k, n := range step.Operands {
 			if _, ok := all[n]; !ok {
-				all[n] = c.temporary(step.Spec.Sizes()[k], kinds[n])
+				all[n] = c.temporary(step.Spec.Sizes()[k], types[n])
 			}
 		}
 	}
@@ -133,10 +133,7 @@ func (c *compiler) unfused(s backend.Fused, v []place) error {
 func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.Copy:
-		bytes := 4 * int64(s.N)
-		if v[0].half {
-			bytes /= 2
-		}
+		bytes := int64(v[0].dtype.Size()) * int64(s.N)
 		c.steps = append(c.steps, func() error { return c.device.Copy(c.where(v[1]), c.where(v[0]), bytes) })
 		return nil
 	case backend.Activate:
@@ -173,7 +170,7 @@ func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 		g.grid[1] = uint32(min(s.N, 65535))
 		return c.kernel(v[3].kernel("pixels"), g, v[0], v[1], v[2], v[3], int32(s.N), int32(s.Side), w)
 	case backend.SoftmaxCrossEntropy:
-		losses := c.temporary(s.N, false)
+		losses := c.temporary(s.N, backend.Float32)
 		if err := c.kernel("crossEntropy", c.rows(s.N), v[0], v[1], losses, int32(s.N), int32(s.K)); err != nil {
 			return err
 		}
@@ -210,7 +207,7 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 	parts, g := c.reduction(segments, rows, channels, w)
 	to, factor := out, scale
 	if parts > 1 {
-		to, factor = c.temporary(parts*quantities*segments*channels, false), 1
+		to, factor = c.temporary(parts*quantities*segments*channels, backend.Float32), 1
 	}
 	args := make([]any, 0, len(inputs)+len(more)+7)
 	for _, p := range inputs {
@@ -251,7 +248,7 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 	w := vec(s.C, v...)
 	parts, g := c.reduction(1, s.Rows, s.C, w)
-	moments := c.temporary(parts*2*s.C, false)
+	moments := c.temporary(parts*2*s.C, backend.Float32)
 	if err := c.kernel(v[0].kernel("batchMoments"), g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
 		return err
 	}
@@ -284,7 +281,7 @@ func (c *compiler) updates(spec backend.Spec, v []place) error {
 		g := c.flat(s.N, 1)
 		blocks := min(int(g.grid[0]), partBlocks)
 		g.grid[0] = uint32(blocks)
-		parts := c.temporary(2*blocks, false) // float64
+		parts := c.temporary(2*blocks, backend.Float32) // float64
 		if err := c.kernel("sumSquares", g, v[0], parts, s.N); err != nil {
 			return err
 		}

@@ -237,13 +237,11 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if b.failed != nil || len(src) == 0 {
 		return b.failed
 	}
-	var err error
-	if dst.Half {
-		err = b.uploadHalf(address(dst), src)
-	} else {
-		err = b.device.Upload(address(dst), backend.Bytes(src))
+	raw := backend.Bytes(src)
+	if dst.DType == backend.BFloat16 {
+		raw = toBFloat16(src)
 	}
-	if err != nil {
+	if err := b.device.Upload(address(dst), raw); err != nil {
 		return b.error("upload", err)
 	}
 	return nil
@@ -251,7 +249,7 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 
 // Stage implements backend.Backend.
 func (b *Backend) Stage(dst backend.View, src []byte) error {
-	if most := 4 * backend.Room(dst.Len, dst.Half); len(src) > most {
+	if most := 4 * dst.DType.Room(dst.Len); len(src) > most {
 		return fmt.Errorf("cuda: %d bytes for a place of %d", len(src), most)
 	}
 	if b.failed != nil || len(src) == 0 {
@@ -271,14 +269,15 @@ func (b *Backend) Download(dst []float32, src backend.View) error {
 	if b.failed != nil || len(dst) == 0 {
 		return b.failed
 	}
-	var err error
-	if src.Half {
-		err = b.downloadHalf(dst, address(src))
-	} else {
-		err = b.device.Download(backend.Bytes(dst), address(src))
+	raw := backend.Bytes(dst)
+	if src.DType == backend.BFloat16 {
+		raw = make([]byte, src.DType.Size()*len(dst))
 	}
-	if err != nil {
+	if err := b.device.Download(raw, address(src)); err != nil {
 		return b.error("download", err)
+	}
+	if src.DType == backend.BFloat16 {
+		fromBFloat16(dst, raw)
 	}
 	return nil
 }

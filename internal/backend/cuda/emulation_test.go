@@ -245,15 +245,15 @@ func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 	if m.TransA {
 		last = m.M
 	}
-	x, err1 := p.e.factor(a, (rows-1)*stride+last, m.Half)
-	y, err2 := p.e.factor(b, m.K*m.N, m.Half)
+	x, err1 := p.e.factor(a, (rows-1)*stride+last, m.In)
+	y, err2 := p.e.factor(b, m.K*m.N, m.In)
 	add, more := make([]float32, m.N), make([]float32, m.M*m.N)
 	var err3, err4 error
 	if m.Bias {
-		add, err3 = p.e.factor(bias, m.N, m.HalfOut)
+		add, err3 = p.e.factor(bias, m.N, m.Out)
 	}
 	if m.Residual {
-		more, err4 = p.e.factor(shortcut, m.M*m.N, m.HalfOut)
+		more, err4 = p.e.factor(shortcut, m.M*m.N, m.Out)
 	}
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
@@ -275,24 +275,21 @@ func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 			z[i*m.N+j] = float32(sum)
 		}
 	}
-	if m.HalfOut {
+	if m.Out == driver.BFloat16 {
 		return p.e.Upload(c, halves(z))
 	}
 	return p.e.Upload(c, backend.Bytes(z))
 }
 
 // factor reads a matrix.
-func (e *emulation) factor(p driver.Pointer, n int, half bool) ([]float32, error) {
-	size := 4
-	if half {
-		size = 2
-	}
+func (e *emulation) factor(p driver.Pointer, n int, t driver.Type) ([]float32, error) {
+	size := map[driver.Type]int{driver.Float32: 4, driver.BFloat16: 2}[t]
 	raw, err := e.bytes(p, int64(size*n))
 	if err != nil {
 		return nil, err
 	}
 	v := make([]float32, n)
-	if half {
+	if t == driver.BFloat16 {
 		for i := range v {
 			v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16)
 		}

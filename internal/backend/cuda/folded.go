@@ -21,18 +21,18 @@ func (c *compiler) prepared(build func() error) error {
 }
 
 // keep allocates values that live as long as the program.
-func (c *compiler) keep(values int, half bool) (place, error) {
-	v, err := backend.NewView(c.Backend, backend.Room(values, half))
+func (c *compiler) keep(values int, dtype backend.DType) (place, error) {
+	v, err := backend.NewViewOf(c.Backend, values, dtype)
 	if err != nil {
 		return place{}, err
 	}
 	c.kept = append(c.kept, v.Buffer)
-	return place{at: address(v), half: half}, nil
+	return place{at: address(v), dtype: dtype}, nil
 }
 
-// keepHalf keeps float32 values, as Prepare finds them, as bf16.
-func (c *compiler) keepHalf(from place, values int) (place, error) {
-	to, err := c.keep(values, true)
+// keepAs keeps float32 values, as Prepare finds them, in another type.
+func (c *compiler) keepAs(dtype backend.DType, from place, values int) (place, error) {
+	to, err := c.keep(values, dtype)
 	if err != nil {
 		return place{}, err
 	}
@@ -41,11 +41,11 @@ func (c *compiler) keepHalf(from place, values int) (place, error) {
 
 // fold keeps weights [rows,channels] times the scale of a norm, given by its three
 // operands, and the bias that is left of it, which is float32.
-func (c *compiler) fold(weights place, norm []place, rows, channels int, eps float32, half bool) (folded, bias place, err error) {
-	if folded, err = c.keep(rows*channels, half); err != nil {
+func (c *compiler) fold(weights place, norm []place, rows, channels int, eps float32, dtype backend.DType) (folded, bias place, err error) {
+	if folded, err = c.keep(rows*channels, dtype); err != nil {
 		return place{}, place{}, err
 	}
-	if bias, err = c.keep(channels, false); err != nil {
+	if bias, err = c.keep(channels, backend.Float32); err != nil {
 		return place{}, place{}, err
 	}
 	w := vec(channels, weights, norm[0], norm[1], norm[2], folded, bias)
@@ -63,10 +63,10 @@ func (c *compiler) biasAct(y, bias place, rows, channels int, act backend.Activa
 
 // biasOf is a float32 bias as cuBLASLt adds it to y: of y's kind.
 func (c *compiler) biasOf(y, bias place, values int) (place, error) {
-	if !y.half {
+	if y.dtype == bias.dtype {
 		return bias, nil
 	}
-	return c.keepHalf(bias, values)
+	return c.keepAs(y.dtype, bias, values)
 }
 
 func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
@@ -79,13 +79,13 @@ func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
 // foldedMaps is foldedMatMul with maps of one kind.
 func (c *compiler) foldedMaps(s backend.FoldedMatMul, v []place) error {
 	if s.Gated {
-		gated := c.temporary(s.M*s.K, v[0].half)
+		gated := c.temporary(s.M*s.K, v[0].dtype)
 		if err := c.compile(backend.ChannelScale{N: s.M / s.Area, Area: s.Area, C: s.K}, []place{v[0], v[1], gated}); err != nil {
 			return err
 		}
 		v = append([]place{gated}, v[2:]...)
 	}
-	weights, bias, err := c.fold(v[1], v[2:5], s.K, s.N, s.Norm.Eps, v[0].half)
+	weights, bias, err := c.fold(v[1], v[2:5], s.K, s.N, s.Norm.Eps, v[0].dtype)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (c *compiler) foldedProduct(s backend.FoldedMatMul, x, weights, bias, short
 	m := driver.Matmul{M: s.M, N: s.N, K: s.K, Residual: s.Residual}
 	switch {
 	case s.Pool:
-		z := c.temporary(s.M*s.N, x.half)
+		z := c.temporary(s.M*s.N, x.dtype)
 		if err := c.product(m, x, weights, place{}, z); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (c *compiler) foldedProduct(s backend.FoldedMatMul, x, weights, bias, short
 // foldedConv: v are x, w, the norm's three and y, both maps of one kind.
 func (c *compiler) foldedConv(s backend.FoldedConv, v []place) error {
 	x, y := v[0], v[5]
-	weights, bias, err := c.fold(v[1], v[2:5], s.Kernel*s.Kernel*s.In, s.Out, s.Norm.Eps, x.half)
+	weights, bias, err := c.fold(v[1], v[2:5], s.Kernel*s.Kernel*s.In, s.Out, s.Norm.Eps, x.dtype)
 	if err != nil {
 		return err
 	}
@@ -153,14 +153,14 @@ func (c *compiler) foldedDepthwise(s backend.FoldedDepthwise, v []place) error {
 func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
 	x, y := t[0], t[len(t)-1]
 	if s.Before.Kernel > 0 {
-		x = c.temporary(s.N*s.H*s.W*s.In, x.half)
+		x = c.temporary(s.N*s.H*s.W*s.In, x.dtype)
 		before := backend.FoldedConv{ConvShape: s.Before, Norm: s.BeforeNorm}
 		if err := c.foldedConv(before, append(t[:5:5], x)); err != nil {
 			return err
 		}
 		t = t[4:]
 	}
-	weights, bias, err := c.fold(t[1], t[2:5], s.Kernel*s.Kernel, s.In, s.Norm.Eps, false)
+	weights, bias, err := c.fold(t[1], t[2:5], s.Kernel*s.Kernel, s.In, s.Norm.Eps, backend.Float32)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,8 @@ func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
 // makes x so too. What it gives is float32.
 func (c *compiler) linear(s backend.Linear, v []place) (err error) {
 	weights := v[1]
-	if c.precision == driver.BF16 {
-		if weights, err = c.keepHalf(weights, s.K*s.N); err != nil {
+	if kept := c.maps(); kept != backend.Float32 {
+		if weights, err = c.keepAs(kept, weights, s.K*s.N); err != nil {
 			return err
 		}
 	}

@@ -51,12 +51,13 @@ func testHalfFolded(t *testing.T, b *Backend, every int) {
 			return 0
 		}
 		want := backendtest.Operands(spec, uint64(i))
-		got, half := runHalf(t, b, spec, want, false)
+		got, types := runHalf(t, b, spec, want, false)
 		_, linear := spec.(backend.Linear)
 		alone, beside := pools(spec)
 		last := len(want) - 1
-		if half[last] == (alone || beside || linear) || beside && !half[last-1] {
-			t.Errorf("%T%+v: operands that are bf16: %v", spec, spec, half)
+		half := func(i int) bool { return types[i] == backend.BFloat16 }
+		if half(last) == (alone || beside || linear) || beside && !half(last-1) {
+			t.Errorf("%T%+v: operands of types %v", spec, spec, types)
 		}
 		return backendtest.Compare(t, spec, got, want, limit)
 	})
@@ -102,15 +103,14 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
 			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toHalf"}[precision]}, // of x
 		} {
-			half := make([]bool, len(c.spec.Sizes()))
+			types := make([]backend.DType, len(c.spec.Sizes()))
 			for _, i := range reads(c.spec) { // as layers before leave them
-				half[i] = precision == driver.BF16
+				types[i] = b.maps()
 			}
-			b.Types(c.spec, half)
+			b.Types(c.spec, types)
 			var views []backend.View
 			for i, n := range c.spec.Sizes() {
-				v, err := backend.NewView(b, n)
-				v.Half = half[i]
+				v, err := backend.NewViewOf(b, n, types[i])
 				if err != nil {
 					t.Fatal(err)
 				}

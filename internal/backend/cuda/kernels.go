@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"effnet/internal/atomicfile"
+	"effnet/internal/backend"
 )
 
 //go:embed kernels
@@ -23,8 +24,8 @@ var (
 )
 
 // source is all kernels as one: common.cuh, then the others by name, which may use
-// those before. With half, maps are bf16, and names end so.
-func source(half bool) (string, error) {
+// those before. Maps are of type t, and names end so.
+func source(t backend.DType) (string, error) {
 	var all strings.Builder
 	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
 	if err != nil {
@@ -37,20 +38,21 @@ func source(half bool) (string, error) {
 		}
 		fmt.Fprintf(&all, "#line 1 \"%s\"\n%s\n", strings.TrimPrefix(name, "kernels/"), text)
 	}
-	if !half {
-		return all.String(), nil
-	}
-	return kernelName.ReplaceAllString(strings.Replace(all.String(), mapType, "typedef bf16 Map;", 1), "${1}_bf16("), nil
+	kind := kinds[t]
+	text := strings.Replace(all.String(), mapType, "typedef "+kind.cpp+" Map;", 1)
+	return kernelName.ReplaceAllString(text, "${1}"+kind.suffix+"("), nil
 }
 
-// Sources are the kernels in CUDA C++, for maps of float32 and of bf16.
+// Sources are the kernels in CUDA C++, for maps of each type.
 func Sources() ([]string, error) {
-	float, err := source(false)
-	if err != nil {
-		return nil, err
+	all := make([]string, len(kinds))
+	for t := range kinds {
+		var err error
+		if all[t], err = source(backend.DType(t)); err != nil {
+			return nil, err
+		}
 	}
-	half, err := source(true)
-	return []string{float, half}, err
+	return all, nil
 }
 
 // order puts what others use first.
@@ -74,8 +76,8 @@ func Options(architecture string) []string {
 // are there: a file named by the hash of all that decides its content, which begins
 // with the hash of the rest. One that is cut short or was changed is made again; a
 // folder that cannot be used is none.
-func image(folder, architecture, compiler string, half bool, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
-	text, err := source(half)
+func image(folder, architecture, compiler string, t backend.DType, compile func(source string, options []string) ([]byte, error)) ([]byte, error) {
+	text, err := source(t)
 	if err != nil {
 		return nil, err
 	}

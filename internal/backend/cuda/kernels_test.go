@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
 	"effnet/internal/backend/cuda/sass"
 )
@@ -18,12 +19,13 @@ func TestKernelsCompile(t *testing.T) {
 	if err := libraries.NVRTC.Err(); err != nil {
 		t.Skipf("the kernels are not compiled by NVIDIA's compiler: %v", err)
 	}
-	for _, architecture := range []string{"sm_80", "sm_90", "sm_100", "compute_80", "compute_90", "compute_100", "half"} {
-		text, err := source(architecture == "half")
+	for _, architecture := range []string{"sm_80", "sm_90", "sm_100", "compute_80", "compute_90", "compute_100", "bf16"} {
+		maps := mapTypes[driver.Precision(architecture)]
+		text, err := source(maps)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if architecture == "half" {
+		if maps != backend.Float32 {
 			architecture = "sm_90"
 		}
 		image, err := driver.Compile(libraries, "effnet.cu", text, Options(architecture)...)
@@ -152,7 +154,7 @@ func TestImageCache(t *testing.T) {
 	}
 	get := func(folder, architecture, compiler string, compiled int) {
 		t.Helper()
-		got, err := image(folder, architecture, compiler, false, compile)
+		got, err := image(folder, architecture, compiler, backend.Float32, compile)
 		if err != nil || !bytes.Equal(got, []byte("compiled kernels")) || count != compiled {
 			t.Errorf("%q, %v, compiled %d times, want %d", got, err, count, compiled)
 		}
@@ -189,7 +191,7 @@ func TestImageCache(t *testing.T) {
 	before := count
 	get("", "sm_90", "13.0", before+1)                           // no folder
 	get(filepath.Join(files[0], "x"), "sm_90", "13.0", before+2) // none that can be made
-	if _, err := image(dir, "sm_70", "13.0", true, func(string, []string) ([]byte, error) { return nil, errors.New("no such GPU") }); err == nil ||
+	if _, err := image(dir, "sm_70", "13.0", backend.BFloat16, func(string, []string) ([]byte, error) { return nil, errors.New("no such GPU") }); err == nil ||
 		!strings.Contains(err.Error(), "no such GPU") {
 		t.Errorf("a failure to compile: %v", err)
 	}

@@ -15,25 +15,16 @@ import (
 type place struct {
 	at      driver.Pointer
 	scratch bool
-	half    bool // its values are bf16, in half the room
+	dtype   backend.DType
 }
 
 func (p place) plus(values int) place {
-	size := 4
-	if p.half {
-		size = 2
-	}
-	p.at += driver.Pointer(size * values)
+	p.at += driver.Pointer(p.dtype.Size() * values)
 	return p
 }
 
 // kernel is the name of a kernel's compilation for a map that lies there.
-func (p place) kernel(name string) string {
-	if p.half {
-		return name + "_bf16"
-	}
-	return name
-}
+func (p place) kernel(name string) string { return name + kinds[p.dtype].suffix }
 
 // where is a place's address.
 func (b *Backend) where(p place) driver.Pointer {
@@ -47,7 +38,7 @@ func (b *Backend) where(p place) driver.Pointer {
 func places(views []backend.View) []place {
 	all := make([]place, len(views))
 	for i, v := range views {
-		all[i] = place{at: address(v), half: v.Half}
+		all[i] = place{at: address(v), dtype: v.DType}
 	}
 	return all
 }
@@ -65,9 +56,9 @@ type compiler struct {
 const alignment = 256
 
 // temporary takes room for values in the scratch.
-func (c *compiler) temporary(values int, half bool) place {
-	p := place{at: driver.Pointer(c.used), scratch: true, half: half}
-	c.used += (4*int64(backend.Room(values, half)) + alignment - 1) / alignment * alignment
+func (c *compiler) temporary(values int, dtype backend.DType) place {
+	p := place{at: driver.Pointer(c.used), scratch: true, dtype: dtype}
+	c.used += (4*int64(dtype.Room(values)) + alignment - 1) / alignment * alignment
 	c.most = max(c.most, c.used)
 	return p
 }
@@ -179,18 +170,23 @@ const (
 	partBlocks = 512
 )
 
-// aligned says whether operands are on 16 bytes.
+// vector is the bytes that a thread reads or writes at a time.
+const vector = 16
+
+// aligned says whether operands are where a vector may be.
 func aligned(operands ...place) bool {
-	return !slices.ContainsFunc(operands, func(p place) bool { return p.at%16 != 0 })
+	return !slices.ContainsFunc(operands, func(p place) bool { return p.at%vector != 0 })
 }
 
-// vec is how many channels a kernel on these operands works on at a time: 16 bytes
-// of a map, so 8 if one is bf16 and else 4, if channels and addresses allow it; else 1.
+// narrowest is the type of operands with the smallest values.
+func narrowest(operands ...place) backend.DType {
+	return slices.MinFunc(operands, func(a, b place) int { return a.dtype.Size() - b.dtype.Size() }).dtype
+}
+
+// vec is how many channels a kernel on these operands works on at a time: a vector
+// of the narrowest, if channels and addresses allow it; else 1.
 func vec(channels int, operands ...place) int32 {
-	wide := 4
-	if slices.ContainsFunc(operands, func(p place) bool { return p.half }) {
-		wide = 8
-	}
+	wide := vector / narrowest(operands...).Size()
 	if channels%wide != 0 || !aligned(operands...) {
 		return 1
 	}

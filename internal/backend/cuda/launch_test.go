@@ -1,11 +1,15 @@
 package cuda
 
-import "testing"
+import (
+	"testing"
+
+	"effnet/internal/backend"
+)
 
 // A thread has 16 bytes of a map where channels and addresses allow it, else one
 // value.
 func TestWidth(t *testing.T) {
-	float, half := place{at: 256}, place{at: 512, half: true}
+	float, half := place{at: 256}, place{at: 512, dtype: backend.BFloat16}
 	for _, c := range []struct {
 		channels int
 		operands []place

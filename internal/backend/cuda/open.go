@@ -29,14 +29,15 @@ func Open(precision string) (*Backend, error) {
 	compile := func(source string, options []string) ([]byte, error) {
 		return driver.Compile(libraries, "effnet.cu", source, options...)
 	}
-	for _, half := range []bool{false, true} {
-		if half && precision != string(driver.BF16) {
-			continue
-		}
-		kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, half, compile)
+	types := []backend.DType{backend.Float32}
+	if maps := mapTypes[driver.Precision(precision)]; maps != backend.Float32 {
+		types = append(types, maps)
+	}
+	for _, t := range types {
+		kernels, err := image(cacheFolder(), d.Architecture(), libraries.NVRTC.Version, t, compile)
 		if err != nil { // a GPU newer than the compiler: for an older one, which the driver translates
 			var older error
-			if kernels, older = image(cacheFolder(), oldestArchitecture, libraries.NVRTC.Version, half, compile); older == nil {
+			if kernels, older = image(cacheFolder(), oldestArchitecture, libraries.NVRTC.Version, t, compile); older == nil {
 				err = nil
 			}
 		}

@@ -18,9 +18,26 @@ import (
 // of a bf16 map is one too. Types has the rules; who plans memory asks it, and a View
 // says what its values are.
 
-// maps are the operands of a plain Spec that may be bf16: those it reads, and whether
+// kinds is what CUDA has for values of each type.
+var kinds = [...]struct {
+	suffix  string      // of a kernel's name, where it is compiled for maps of them
+	cpp     string      // the type in kernels
+	convert string      // the kernel that makes them of another type
+	matrix  driver.Type // cuBLASLt's
+}{
+	backend.Float32:  {"", "float", "toFloat", driver.Float32},
+	backend.BFloat16: {"_bf16", "bf16", "toHalf", driver.BFloat16},
+}
+
+// mapTypes is in which type each precision keeps maps, where that is not float32.
+var mapTypes = map[driver.Precision]backend.DType{driver.BF16: backend.BFloat16}
+
+// maps is the type that maps are kept in.
+func (b *Backend) maps() backend.DType { return mapTypes[b.precision] }
+
+// mapsOf are the operands of a plain Spec that may be bf16: those it reads, and whether
 // the last, which it writes, is one.
-func maps(spec backend.Spec) (in []int, out bool) {
+func mapsOf(spec backend.Spec) (in []int, out bool) {
 	switch s := spec.(type) {
 	case backend.Conv, backend.ConvGradInput, backend.Depthwise, backend.DepthwiseGradInput, backend.ChannelScale, backend.DropPath, backend.Dropout:
 		return []int{0}, true
@@ -71,59 +88,67 @@ func begins(spec backend.Spec) bool {
 }
 
 // Types implements backend.Typer.
-func (b *Backend) Types(spec backend.Spec, half []bool) {
+func (b *Backend) Types(spec backend.Spec, types []backend.DType) {
 	if fused, ok := spec.(backend.Fused); ok {
-		kinds := map[int]bool{}
-		for i, h := range half {
-			kinds[i] = h
+		all := map[int]backend.DType{}
+		for i, t := range types {
+			all[i] = t
 		}
-		b.typeSteps(gated(fused.Unfused()), kinds)
-		for i := range half {
-			half[i] = kinds[i]
+		b.typeSteps(gated(fused.Unfused()), all)
+		for i := range types {
+			types[i] = all[i]
 		}
 		return
 	}
-	in, out := maps(spec)
-	half[len(half)-1] = out && b.precision == driver.BF16 && (begins(spec) || anyOf(half, in))
-}
-
-// typeSteps sets which results of steps are bf16; kinds has the operands by number.
-func (b *Backend) typeSteps(steps []backend.Step, kinds map[int]bool) {
-	for _, step := range steps {
-		half := make([]bool, len(step.Operands))
-		for k, n := range step.Operands {
-			half[k] = kinds[n]
-		}
-		b.Types(step.Spec, half)
-		last := len(half) - 1
-		kinds[step.Operands[last]] = half[last]
+	in, out := mapsOf(spec)
+	last := len(types) - 1
+	types[last] = backend.Float32
+	if kept := b.maps(); out && (begins(spec) || anyOf(types, in, kept)) {
+		types[last] = kept
 	}
 }
 
-func anyOf(half []bool, of []int) bool {
-	return slices.ContainsFunc(of, func(i int) bool { return half[i] })
+// typeSteps sets the types of steps' results; types has the operands by number.
+func (b *Backend) typeSteps(steps []backend.Step, types map[int]backend.DType) {
+	for _, step := range steps {
+		of := make([]backend.DType, len(step.Operands))
+		for k, n := range step.Operands {
+			of[k] = types[n]
+		}
+		b.Types(step.Spec, of)
+		last := len(of) - 1
+		types[step.Operands[last]] = of[last]
+	}
 }
 
-// typed adds what compile adds, with all of a Spec's maps of one kind: bf16, or none.
-// Operands of the other kind are converted, before and after.
+func anyOf(types []backend.DType, of []int, t backend.DType) bool {
+	return slices.ContainsFunc(of, func(i int) bool { return types[i] == t })
+}
+
+// typed adds what compile adds, with all of a Spec's maps of one type. Operands of
+// another are converted, before and after.
 func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) error) error {
 	before := c.used
 	defer c.release(before)
-	half := make([]bool, len(v))
-	for i, p := range v {
-		half[i] = p.half
-	}
-	in, out := maps(spec)
-	kind := c.precision == driver.BF16 && begins(spec) || anyOf(half, in)
-	last := len(v) - 1
-	want := make([]bool, len(v))
+	in, out := mapsOf(spec)
+	of := backend.Float32
 	for _, i := range in {
-		want[i] = kind
+		of = max(of, v[i].dtype)
 	}
-	want[last] = kind && out
+	if begins(spec) {
+		of = c.maps()
+	}
+	last := len(v) - 1
+	want := make([]backend.DType, len(v))
+	for _, i := range in {
+		want[i] = of
+	}
+	if out {
+		want[last] = of
+	}
 	sizes, all := spec.Sizes(), slices.Clone(v)
 	for i := range all {
-		if half[i] == want[i] {
+		if v[i].dtype == want[i] {
 			continue
 		}
 		all[i] = c.temporary(sizes[i], want[i])
@@ -133,45 +158,36 @@ func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) e
 			}
 		}
 	}
-	if err := compile(all); err != nil || half[last] == want[last] {
+	if err := compile(all); err != nil || v[last].dtype == want[last] {
 		return err
 	}
 	return c.convert(all[last], v[last], sizes[last])
 }
 
-// convert adds a copy of n values to a place of the other kind.
+// convert adds a copy of n values to a place of another type.
 func (c *compiler) convert(from, to place, n int) error {
-	name := "toFloat"
-	if to.half {
-		name = "toHalf"
-	}
 	w := vec(n, from, to)
-	return c.kernel(name, c.flat(n, w), from, to, n, w)
+	return c.kernel(kinds[to.dtype].convert, c.flat(n, w), from, to, n, w)
 }
 
-// uploadHalf is Upload to a bf16 map.
-func (b *Backend) uploadHalf(dst driver.Pointer, src []float32) error {
-	raw := make([]byte, 2*len(src))
-	for i, v := range src {
+// toBFloat16 is values as bfloat16, each the nearest there is, ties to even.
+func toBFloat16(values []float32) []byte {
+	raw := make([]byte, backend.BFloat16.Size()*len(values))
+	for i, v := range values {
 		u := math.Float32bits(v)
 		if v == v {
-			u += 0x7fff + u>>16&1 // to the nearest, ties to even
+			u += 0x7fff + u>>16&1
 		} else {
 			u |= 1 << 22 // a NaN whose payload is in the lower half would become infinite
 		}
 		raw[2*i], raw[2*i+1] = byte(u>>16), byte(u>>24)
 	}
-	return b.device.Upload(dst, raw)
+	return raw
 }
 
-// downloadHalf is Download of a bf16 map.
-func (b *Backend) downloadHalf(dst []float32, src driver.Pointer) error {
-	raw := make([]byte, 2*len(dst))
-	if err := b.device.Download(raw, src); err != nil {
-		return err
-	}
+// fromBFloat16 reads bfloat16 values.
+func fromBFloat16(dst []float32, raw []byte) {
 	for i := range dst {
 		dst[i] = math.Float32frombits(uint32(raw[2*i])<<16 | uint32(raw[2*i+1])<<24)
 	}
-	return nil
 }

@@ -22,26 +22,26 @@ func rounded(v []float32) {
 
 // reads are the operands of a Spec that may be bf16 maps that it reads.
 func reads(spec backend.Spec) []int {
-	in, _ := maps(spec)
+	in, _ := mapsOf(spec)
 	return in
 }
 
 // runHalf is backendtest.Run with the maps that a Spec reads in bf16, and what it
 // writes as Types says, or not.
-func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, otherwise bool) (got [][]float32, half []bool) {
+func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, otherwise bool) (got [][]float32, types []backend.DType) {
 	t.Helper()
-	half = make([]bool, len(operands))
+	types = make([]backend.DType, len(operands))
 	for _, i := range reads(spec) {
-		half[i] = true
+		types[i] = backend.BFloat16
 		rounded(operands[i])
 	}
-	b.Types(spec, half)
-	last := len(half) - 1
-	half[last] = half[last] != otherwise
+	b.Types(spec, types)
+	if last := len(types) - 1; otherwise {
+		types[last] = backend.Float32 + backend.BFloat16 - types[last]
+	}
 	views := make([]backend.View, len(operands))
 	for i, o := range operands {
-		v, err := backend.NewView(b, len(o))
-		v.Half = half[i]
+		v, err := backend.NewViewOf(b, len(o), types[i])
 		if err == nil {
 			err = b.Upload(v, o)
 		}
@@ -62,7 +62,7 @@ func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, 
 		}
 		got = append(got, values)
 	}
-	return got, half
+	return got, types
 }
 
 // Every Spec that has maps, with bf16 ones.
@@ -79,19 +79,20 @@ func testHalf(t *testing.T, b *Backend) {
 	t.Helper()
 	checked := map[bool]int{}
 	backendtest.Each(t, b, backendtest.Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
-		in, out := maps(spec)
+		in, out := mapsOf(spec)
 		if in == nil && !out || prepares(spec) {
 			return 0
 		}
 		want := backendtest.Operands(spec, uint64(i))
 		otherwise := i%2 == 1
-		got, half := runHalf(t, b, spec, want, otherwise)
+		got, types := runHalf(t, b, spec, want, otherwise)
 		last := len(want) - 1
-		if half[last] != (out != otherwise) {
-			t.Errorf("%T%+v: the result is bf16: %v", spec, spec, half[last])
+		half := types[last] == backend.BFloat16
+		if half != (out != otherwise) {
+			t.Errorf("%T%+v: the result is %v", spec, spec, types[last])
 		}
 		limit := 5e-5
-		if out || half[last] {
+		if out || half {
 			limit = 1. / 256 // half of the last of 8 bits, and a little
 		}
 		checked[out]++
@@ -114,11 +115,10 @@ func TestUploadHalf(t *testing.T) {
 	} {
 		values, want = append(values, math.Float32frombits(c[0])), append(want, math.Float32frombits(c[1]))
 	}
-	v, err := backend.NewView(b, len(values))
+	v, err := backend.NewViewOf(b, len(values), backend.BFloat16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Half = true
 	got := make([]float32, len(values))
 	if err := errors.Join(b.Upload(v, values), b.Download(got, v)); err != nil {
 		t.Fatal(err)

@@ -19,14 +19,18 @@ func (c *compiler) product(m driver.Matmul, a, b, bias, out place) error {
 func (c *compiler) productPlus(m driver.Matmul, a, b, bias, shortcut, out place) error {
 	before := c.used
 	defer c.release(before)
-	m.Precision, m.Half, m.HalfOut = c.precision, a.half || b.half, out.half
+	factors := narrowest(a, b)
+	m.Precision, m.In, m.Out = c.precision, kinds[factors].matrix, kinds[out.dtype].matrix
+	if !m.Bias {
+		bias.dtype = out.dtype
+	}
 	for _, f := range []struct {
-		at   *place
-		size int
-		half bool
-	}{{&a, m.M * m.K, m.Half}, {&b, m.K * m.N, m.Half}, {&bias, m.N, m.HalfOut && m.Bias}} {
-		if f.half && !f.at.half {
-			converted := c.temporary(f.size, true)
+		at    *place
+		size  int
+		dtype backend.DType
+	}{{&a, m.M * m.K, factors}, {&b, m.K * m.N, factors}, {&bias, m.N, out.dtype}} {
+		if f.at.dtype != f.dtype {
+			converted := c.temporary(f.size, f.dtype)
 			if err := c.convert(*f.at, converted, f.size); err != nil {
 				return err
 			}
@@ -77,8 +81,8 @@ func (c *compiler) cutProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 // oneProduct adds a product that is no larger than cuBLASLt takes. Where that adds no
 // bias to such a product, a pass after it does.
 func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) error {
-	if m.Align = valueBytes(a, out); aligned(a, b, bias, shortcut, out) {
-		m.Align = 16
+	if m.Align = narrowest(a, out).Size(); aligned(a, b, bias, shortcut, out) {
+		m.Align = vector
 	}
 	p, err := c.device.Matmul(m)
 	var none *driver.NoAlgorithm
@@ -105,26 +109,16 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 	if !apart {
 		return nil
 	}
-	if bias.half {
+	if bias.dtype != backend.Float32 {
 		before := c.used
 		defer c.release(before)
-		wide := c.temporary(m.N, false)
+		wide := c.temporary(m.N, backend.Float32)
 		if err := c.convert(bias, wide, m.N); err != nil {
 			return err
 		}
 		bias = wide
 	}
 	return c.biasAct(out, bias, m.M, m.N, backend.Identity)
-}
-
-// valueBytes is the size of the smallest value of operands.
-func valueBytes(operands ...place) int {
-	for _, p := range operands {
-		if p.half {
-			return 2
-		}
-	}
-	return 4
 }
 
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
@@ -160,7 +154,7 @@ func lots(s backend.ConvShape, do func(lot backend.ConvShape, first int) error) 
 // returns where they are.
 func (c *compiler) patches(lot backend.ConvShape, x place) (columns place, err error) {
 	pixels, width := sizes(lot)
-	columns = c.temporary(pixels*padded(width), x.half)
+	columns = c.temporary(pixels*padded(width), x.dtype)
 	w := vec(lot.In, x, columns)
 	return columns, c.kernel(x.kernel("gather"), c.flat(pixels*width, w), x, columns, shapeOf(lot), int32(padded(width)), w)
 }
@@ -205,7 +199,7 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 	return lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns := c.temporary(pixels*width, v[0].half)
+		columns := c.temporary(pixels*width, v[0].dtype)
 		m := driver.Matmul{M: pixels, N: width, K: s.Out, TransB: true}
 		if err := c.product(m, v[0].plus(first*s.OutH*s.OutW*s.Out), v[1], place{}, columns); err != nil {
 			return err
@@ -225,7 +219,7 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	size := s.Kernel * s.Kernel * s.In * s.Out
 	parts := v[2]
 	if count > 1 {
-		parts = c.temporary(count*size, false)
+		parts = c.temporary(count*size, backend.Float32)
 	}
 	before, done := c.used, 0
 	err := lots(s.ConvShape, func(lot backend.ConvShape, first int) error {

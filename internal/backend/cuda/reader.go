@@ -26,8 +26,8 @@ func (b *Backend) NewReader(n int) (backend.Reader, error) {
 
 // Begin implements backend.Reader, of float32.
 func (r *reader) Begin(src backend.View) error {
-	if src.Len != r.values || src.Half {
-		return fmt.Errorf("cuda: a reader of %d float32 for %d values, bfloat16: %v", r.values, src.Len, src.Half)
+	if src.Len != r.values || src.DType != backend.Float32 {
+		return fmt.Errorf("cuda: a reader of %d float32 for %d of %v", r.values, src.Len, src.DType)
 	}
 	if r.backend.failed != nil {
 		return r.backend.failed

@@ -75,8 +75,8 @@ func (c *compiler) depthwiseGradInput(s backend.ConvShape, dy, w, dx place) erro
 // filters on bf16 maps need up to 146 registers a thread, with which a fourth of a
 // multiprocessor has room for three warps: three blocks of half as many threads fit, and
 // only one of 7 or 8 warps (docs/gpu-static.md).
-func gradWeightThreads(threads, kernel int, half bool) int {
-	if kernel == 5 && half {
+func gradWeightThreads(threads, kernel int, maps backend.DType) int {
+	if kernel == 5 && maps == backend.BFloat16 {
 		return threads / 2
 	}
 	return threads
@@ -85,7 +85,11 @@ func gradWeightThreads(threads, kernel int, half bool) int {
 // Threads is how many threads a block of a kernel has at most.
 func Threads(kernel string) int {
 	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
-		return gradWeightThreads(maxThreads, 5, strings.HasSuffix(kernel, "_bf16"))
+		maps := backend.Float32
+		if strings.HasSuffix(kernel, kinds[backend.BFloat16].suffix) {
+			maps = backend.BFloat16
+		}
+		return gradWeightThreads(maxThreads, 5, maps)
 	}
 	return maxThreads
 }
@@ -97,7 +101,7 @@ func (c *compiler) depthwiseGradWeight(s backend.ConvShape, x, dy, dw place) err
 	if ok {
 		filterRows, groups = s.Kernel, 1
 	}
-	rows, threads := s.N*s.OutH, gradWeightThreads(c.threads, s.Kernel, x.half)
+	rows, threads := s.N*s.OutH, gradWeightThreads(c.threads, s.Kernel, x.dtype)
 	over, across := even(s.In/int(v), c.threads/32)
 	down := min(max(threads/(across*filterRows), 1), rows, maxDown)
 	const outputsOfThread = 16 // at least, before rows are cut into more parts
@@ -105,7 +109,7 @@ func (c *compiler) depthwiseGradWeight(s backend.ConvShape, x, dy, dw place) err
 	parts := max(1, min(most, partBlocks/over, rows))
 	to := dw
 	if parts > 1 {
-		to = c.temporary(parts*taps*s.In, false)
+		to = c.temporary(parts*taps*s.In, backend.Float32)
 	}
 	g := geometry{[3]uint32{uint32(parts * over), uint32(groups), 1}, [3]uint32{uint32(across), uint32(filterRows), uint32(down)}}
 	if err := c.kernel(x.kernel("depthwiseGradWeight"+version.suffix), g, x, dy, to, shapeOf(s), int32(parts), v); err != nil || parts == 1 {

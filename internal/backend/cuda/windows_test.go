@@ -49,8 +49,11 @@ func epilogue(t *testing.T, b *Backend, half bool, s backend.ConvShape, act back
 	t.Helper()
 	views := make([]backend.View, 4)
 	for i, values := range [][]float32{x, w, bias, make([]float32, n)} {
-		v, err := backend.NewView(b, len(values))
-		v.Half = half && (i == 0 || i == 3)
+		dtype := backend.Float32
+		if half && (i == 0 || i == 3) {
+			dtype = backend.BFloat16
+		}
+		v, err := backend.NewViewOf(b, len(values), dtype)
 		if err == nil {
 			err = b.Upload(v, values)
 		}
@@ -90,7 +93,9 @@ func TestGradWeightThreads(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v.Half = half && i < 2
+				if half && i < 2 {
+					v.DType = backend.BFloat16
+				}
 				views[i] = v
 			}
 			c := &compiler{Backend: b}

@@ -26,7 +26,24 @@ const (
 	BF16 Precision = "bf16"
 )
 
-// Matmul describes a product of row-major matrices, float32 but for Half and HalfOut,
+// Type is what a matrix's values are: a cudaDataType of library_types.h.
+type Type int32
+
+// The types.
+const (
+	Float32  Type = 0  // CUDA_R_32F
+	BFloat16 Type = 14 // CUDA_R_16BF
+)
+
+// types are the types' names and sizes in bytes.
+var types = map[Type]struct {
+	name string
+	size int
+}{Float32: {"float32", 4}, BFloat16: {"bfloat16", 2}}
+
+func (t Type) String() string { return types[t].name }
+
+// Matmul describes a product of row-major matrices,
 // C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set, plus a shortcut
 // [M,N] where Residual is set.
 type Matmul struct {
@@ -35,8 +52,8 @@ type Matmul struct {
 	TransB   bool // B is [N,K] in memory, not [K,N]
 	Bias     bool
 	Residual bool
-	Half     bool // A and B are bf16 in memory
-	HalfOut  bool // so are C, the bias and the shortcut
+	In       Type // of A and B
+	Out      Type // of C, the bias and the shortcut
 	StrideA  int  // values from a row of A, as it is in memory, to the next; 0 if they follow each other
 	Align    int  // what all operands' addresses are a multiple of, in bytes: a value or more
 

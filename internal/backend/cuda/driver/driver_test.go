@@ -483,9 +483,9 @@ func strided(v []float32, columns, stride int) []float32 {
 // are such.
 func TestProductsThatFewAlgorithmsDo(t *testing.T) {
 	d := newFake(t).open(t)
-	for _, half := range []bool{false, true} {
+	for _, in := range []Type{Float32, BFloat16} {
 		for columns, bias := range map[int]bool{78: true, 79: true, 80: false} {
-			product, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, Half: half, Align: 16, Precision: BF16})
+			product, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, In: in, Align: 16, Precision: BF16})
 			if err != nil {
 				t.Errorf("%d columns: %v", columns, err)
 				continue
@@ -495,7 +495,7 @@ func TestProductsThatFewAlgorithmsDo(t *testing.T) {
 			}
 		}
 		for columns, bias := range map[int]bool{80: true, 81: false} {
-			_, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, Half: half, Align: 16, Precision: BF16})
+			_, err := d.Matmul(Matmul{M: 2, N: columns, K: 3, Bias: bias, In: in, Align: 16, Precision: BF16})
 			var none *NoAlgorithm
 			if !errors.As(err, &none) || none.N != columns || none.Align != 16 {
 				t.Errorf("%d columns: %v", columns, err)
@@ -528,7 +528,8 @@ func halfProduct(t *testing.T, d *Device) {
 		return p
 	}
 	for _, out := range []bool{false, true} {
-		product, err := d.Matmul(Matmul{M: 2, N: 2, K: 3, Half: true, HalfOut: out, Bias: out, Residual: out, Align: 4, Precision: BF16})
+		result := map[bool]Type{true: BFloat16}[out]
+		product, err := d.Matmul(Matmul{M: 2, N: 2, K: 3, In: BFloat16, Out: result, Bias: out, Residual: out, Align: 4, Precision: BF16})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,8 +39,8 @@ var constants = []struct {
 	{"notFound", notFound, "CUDA_ERROR_NOT_FOUND"},
 	{"notReady", notReady, "CUDA_ERROR_NOT_READY"},
 
-	{"float32Type", float32Type, "CUDA_R_32F"},
-	{"bfloat16Type", bfloat16Type, "CUDA_R_16BF"},
+	{"Float32", int(Float32), "CUDA_R_32F"},
+	{"BFloat16", int(BFloat16), "CUDA_R_16BF"},
 	{"descTransA", descTransA, "CUBLASLT_MATMUL_DESC_TRANSA"},
 	{"descTransB", descTransB, "CUBLASLT_MATMUL_DESC_TRANSB"},
 	{"descEpilogue", descEpilogue, "CUBLASLT_MATMUL_DESC_EPILOGUE"},

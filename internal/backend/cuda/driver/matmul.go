@@ -8,9 +8,7 @@ import (
 
 // Numbers of cublasLt.h, cublas_api.h and library_types.h.
 const (
-	float32Type    = 0  // CUDA_R_32F
-	bfloat16Type   = 14 // CUDA_R_16BF
-	descTransA     = 3  // CUBLASLT_MATMUL_DESC_TRANSA
+	descTransA     = 3 // CUBLASLT_MATMUL_DESC_TRANSA
 	descTransB     = 4
 	descEpilogue   = 7
 	descBias       = 8  // CUBLASLT_MATMUL_DESC_BIAS_POINTER
@@ -75,11 +73,11 @@ func (e *NoAlgorithm) Error() string {
 // *NoAlgorithm.
 func (d *Device) Matmul(m Matmul) (Product, error) {
 	compute, ok := computeTypes[m.Precision]
-	least := 4
-	if m.Half {
-		compute, least = computeTypes[FP32], 2 // of what it is
+	least := min(types[m.In].size, types[m.Out].size)
+	if m.In != Float32 {
+		compute = computeTypes[FP32] // of what it is
 	}
-	if !ok || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < least {
+	if !ok || least == 0 || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < least {
 		return nil, fmt.Errorf("no such product: %+v", m)
 	}
 	tries := []struct {
@@ -118,7 +116,7 @@ func (d *Device) matmul(m Matmul, compute uintptr, align int) (_ Product, err er
 // describe makes the descriptions.
 func (p *ltProduct) describe(compute uintptr) error {
 	lt, m := p.d.lt, p.m
-	if err := p.d.do(&lt.descCreate, uintptr(unsafe.Pointer(&p.desc)), compute, float32Type); err != nil {
+	if err := p.d.do(&lt.descCreate, uintptr(unsafe.Pointer(&p.desc)), compute, uintptr(Float32)); err != nil {
 		return err
 	}
 	set := func(attribute uintptr, value int32) error {
@@ -137,23 +135,19 @@ func (p *ltProduct) describe(compute uintptr) error {
 		}
 	}
 	// A row-major [R,C] is a column-major C x R, with columns stride apart.
-	layout := func(at *uintptr, rows, columns, stride int, transposed, half bool) error {
+	layout := func(at *uintptr, rows, columns, stride int, transposed bool, t Type) error {
 		if transposed {
 			rows, columns = columns, rows
 		}
-		kind := uintptr(float32Type)
-		if half {
-			kind = bfloat16Type
-		}
-		return p.d.do(&lt.layoutCreate, uintptr(unsafe.Pointer(at)), kind, uintptr(columns), uintptr(rows), uintptr(max(columns, stride)))
+		return p.d.do(&lt.layoutCreate, uintptr(unsafe.Pointer(at)), uintptr(t), uintptr(columns), uintptr(rows), uintptr(max(columns, stride)))
 	}
-	if err := layout(&p.x, m.K, m.N, 0, m.TransB, m.Half); err != nil {
+	if err := layout(&p.x, m.K, m.N, 0, m.TransB, m.In); err != nil {
 		return err
 	}
-	if err := layout(&p.y, m.M, m.K, m.StrideA, m.TransA, m.Half); err != nil {
+	if err := layout(&p.y, m.M, m.K, m.StrideA, m.TransA, m.In); err != nil {
 		return err
 	}
-	return layout(&p.z, m.M, m.N, 0, false, m.HalfOut)
+	return layout(&p.z, m.M, m.N, 0, false, m.Out)
 }
 
 // choose asks for the best algorithm for addresses that are multiples of align bytes.
