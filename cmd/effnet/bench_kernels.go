@@ -23,7 +23,7 @@ func (s *benchmark) alone(ctx context.Context, p peaks) ([]work, error) {
 	}
 	largest := 0
 	for _, spec := range specs {
-		largest = max(largest, sum(padded(spec.Sizes())))
+		largest = max(largest, sum(padded(backend.Sizes(spec))))
 	}
 	memory, err := backend.NewView(s.backend, largest)
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *benchmark) specs() ([]backend.Spec, error) {
 func timeAlone(b backend.Backend, spec backend.Spec, memory backend.View, random []float32) (float64, error) {
 	var operands []backend.View
 	offset := 0
-	for i, n := range padded(spec.Sizes()) {
-		v := memory.Slice(offset, spec.Sizes()[i])
+	for i, n := range padded(backend.Sizes(spec)) {
+		v := memory.Slice(offset, backend.Sizes(spec)[i])
 		if err := b.Upload(v, random[offset:offset+v.Len]); err != nil {
 			return 0, err
 		}

@@ -183,7 +183,7 @@ func (d *device) examine(ctx context.Context, b backend.Backend, reference []flo
 // operands'.
 func timeSpec(ctx context.Context, b backend.Backend, spec backend.Spec, types []backend.DType) (float64, error) {
 	var operands []backend.View
-	for i, n := range spec.Sizes() {
+	for i, n := range backend.Sizes(spec) {
 		v, err := backend.NewViewOf(b, n, types[i])
 		if err == nil {
 			err = b.Upload(v, randomImages(n)) // memory that was never written is faster to read, and zeros to multiply

@@ -174,22 +174,3 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Device, e.Op, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
-
-// Check reports an error unless there is one operand for every size the Spec
-// asks for and each has that size. Backends call it first in Compile.
-func Check(spec Spec, operands []View) error {
-	sizes := spec.Sizes()
-	if len(operands) != len(sizes) {
-		return fmt.Errorf("backend: %T has %d operands, want %d", spec, len(operands), len(sizes))
-	}
-	for i, n := range sizes {
-		v := operands[i]
-		if v.Len != n {
-			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, v.Len, n)
-		}
-		if v.Buffer == nil || v.Offset < 0 || v.Offset+v.DType.Room(v.Len) > v.Buffer.Len() {
-			return fmt.Errorf("backend: %T: operand %d lies outside its buffer", spec, i)
-		}
-	}
-	return nil
-}

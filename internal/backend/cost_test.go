@@ -7,11 +7,6 @@ import (
 	"effnet/internal/backend/backendtest"
 )
 
-// unknown is a Spec that Cost does not name.
-type unknown struct{}
-
-func (unknown) Sizes() []int { return []int{3, 4} }
-
 func TestCost(t *testing.T) {
 	dense := backend.ConvShape{N: 2, H: 9, W: 8, In: 3, Kernel: 3, Stride: 2, Top: 1, Left: 1, OutH: 5, OutW: 4, Out: 10}
 	deep := dense
@@ -41,7 +36,7 @@ func TestCost(t *testing.T) {
 		{backend.Adam{N: 6}, 0, 6 + 4 + 2*3*6},
 		{backend.Average{N: 6}, 0, 6 + 1 + 2*6},
 		{backend.RunningStats{N: 6}, 0, 2*6 + 2*6},
-		{unknown{}, 0, 7},
+		{backend.Guard{Groups: 2}, 0, 1 + 2*8},
 	} {
 		flops, bytes := backend.Cost(c.spec, nil)
 		if flops != c.flops || bytes != 4*c.values {
@@ -54,7 +49,7 @@ func TestCost(t *testing.T) {
 func TestCostOfEverySpec(t *testing.T) {
 	for _, spec := range backendtest.Specs() {
 		var values int64
-		for _, n := range spec.Sizes() {
+		for _, n := range backend.Sizes(spec) {
 			values += int64(n)
 		}
 		if flops, bytes := backend.Cost(spec, nil); flops < 0 || bytes < 4*values {

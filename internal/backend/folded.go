@@ -24,37 +24,37 @@ type FoldedMatMul struct {
 	Gated, Residual, Pool bool // not both of the last two
 }
 
-// Sizes implements Spec.
-func (s FoldedMatMul) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s FoldedMatMul) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s FoldedMatMul) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s FoldedMatMul) build() (sizes []int, steps []Step) {
+func (s FoldedMatMul) build() (own []Operand, steps []Step) {
 	var o operands
 	images := s.M / s.Area
-	x, gate, shortcut := o.take(s.M*s.K), -1, -1
+	x, gate, shortcut := o.take(s.M*s.K, ReadMap), -1, -1
 	if s.Gated {
-		gate = o.take(images * s.K)
+		gate = o.take(images*s.K, Read)
 	}
-	w, norm := o.take(s.K*s.N), o.norm(s.N)
+	w, norm := o.take(s.K*s.N, Read), o.norm(s.N)
 	if s.Residual {
-		shortcut = o.take(s.M * s.N)
+		shortcut = o.take(s.M*s.N, SpendMap)
 	}
-	rows := s.M
+	rows, role := s.M, WriteMap
 	if s.Pool {
-		rows = images
+		rows, role = images, Write
 	}
-	y := o.take(rows * s.N)
-	sizes = o.sizes
+	y := o.take(rows*s.N, role)
+	own = o.all
 	if s.Gated {
-		a := o.take(s.M * s.K)
+		a := o.temporary(s.M * s.K)
 		steps = append(steps, Step{ChannelScale{N: images, Area: s.Area, C: s.K}, []int{x, gate, a}})
 		x = a
 	}
-	c, z := o.take(s.M*s.N), y
+	c, z := o.temporary(s.M*s.N), y
 	if s.Residual || s.Pool {
-		z = o.take(s.M * s.N)
+		z = o.temporary(s.M * s.N)
 	}
 	steps = append(steps,
 		Step{MatMul{M: s.M, N: s.N, K: s.K}, []int{x, w, c}},
@@ -65,7 +65,7 @@ func (s FoldedMatMul) build() (sizes []int, steps []Step) {
 	if s.Pool {
 		steps = append(steps, Step{GlobalAvgPool{N: images, Area: s.Area, C: s.N}, []int{z, y}})
 	}
-	return sizes, steps
+	return own, steps
 }
 
 // FoldedConv is a dense convolution and its normalisation.
@@ -76,9 +76,9 @@ type FoldedConv struct {
 	Norm Norm
 }
 
-// Sizes implements Spec.
-func (s FoldedConv) Sizes() []int {
-	return []int{s.input(), s.dense(), 2 * s.Out, s.Out, s.Out, s.output()}
+// Operands implements Spec.
+func (s FoldedConv) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.dense(), Read}, {2 * s.Out, Read}, {s.Out, Read}, {s.Out, Read}, {s.output(), BeginMap}}
 }
 
 // Unfused implements Fused.
@@ -105,42 +105,44 @@ type FoldedDepthwise struct {
 	BeforeNorm Norm
 }
 
-// Sizes implements Spec.
-func (s FoldedDepthwise) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s FoldedDepthwise) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s FoldedDepthwise) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s FoldedDepthwise) build() (sizes []int, steps []Step) {
+func (s FoldedDepthwise) build() (own []Operand, steps []Step) {
 	var o operands
 	before, c := s.Before, s.In
 	var x, w1 int
 	var norm1 [3]int
+	role := WriteMap
 	if before.Kernel > 0 {
-		x, w1, norm1 = o.take(before.input()), o.take(before.dense()), o.norm(c)
+		x, w1, norm1 = o.take(before.input(), ReadMap), o.take(before.dense(), Read), o.norm(c)
+		role = BeginMap // as Conv does
 	} else {
-		x = o.take(s.input())
+		x = o.take(s.input(), ReadMap)
 	}
-	w, norm, y, means := o.take(s.deep()), o.norm(c), o.take(s.output()), -1
+	w, norm, y, means := o.take(s.deep(), Read), o.norm(c), o.take(s.output(), role), -1
 	if s.Pool {
-		means = o.take(s.N * c)
+		means = o.take(s.N*c, Write)
 	}
-	sizes = o.sizes
+	own = o.all
 	if before.Kernel > 0 {
-		wide, a := o.take(s.input()), o.take(s.input())
+		wide, a := o.temporary(s.input()), o.temporary(s.input())
 		steps = append(steps,
 			Step{Conv{before}, []int{x, w1, wide}},
 			Step{s.BeforeNorm.over(s.input()/c, c), []int{wide, norm1[0], norm1[1], norm1[2], a}})
 		x = a
 	}
-	z := o.take(s.output())
+	z := o.temporary(s.output())
 	steps = append(steps,
 		Step{Depthwise{s.ConvShape}, []int{x, w, z}},
 		Step{s.Norm.over(s.output()/c, c), []int{z, norm[0], norm[1], norm[2], y}})
 	if s.Pool {
 		steps = append(steps, Step{GlobalAvgPool{N: s.N, Area: s.OutH * s.OutW, C: c}, []int{y, means}})
 	}
-	return sizes, steps
+	return own, steps
 }
 
 // Pointwise says whether a convolution is a product of its input's pixels.
@@ -156,9 +158,9 @@ type SqueezeExcite struct {
 	Act           Activation
 }
 
-// Sizes implements Spec.
-func (s SqueezeExcite) Sizes() []int {
-	return []int{s.N * s.C, s.C * s.Squeeze, s.Squeeze, s.Squeeze * s.C, s.C, s.N * s.C}
+// Operands implements Spec.
+func (s SqueezeExcite) Operands() []Operand {
+	return []Operand{{s.N * s.C, Read}, {s.C * s.Squeeze, Read}, {s.Squeeze, Read}, {s.Squeeze * s.C, Read}, {s.C, Read}, {s.N * s.C, Write}}
 }
 
 // Unfused implements Fused.
@@ -176,8 +178,10 @@ func (s SqueezeExcite) Unfused() []Step {
 // Operands: x [M,K], w [K,N], bias [N], y [M,N].
 type Linear struct{ M, N, K int }
 
-// Sizes implements Spec.
-func (s Linear) Sizes() []int { return []int{s.M * s.K, s.K * s.N, s.N, s.M * s.N} }
+// Operands implements Spec.
+func (s Linear) Operands() []Operand {
+	return []Operand{{s.M * s.K, Read}, {s.K * s.N, Read}, {s.N, Read}, {s.M * s.N, Write}}
+}
 
 // Unfused implements Fused.
 func (s Linear) Unfused() []Step {

@@ -5,7 +5,7 @@ package backend
 type Fused interface {
 	Spec
 	// Unfused returns the Specs it stands for, in order. Their operands are
-	// numbers: those below len(Sizes()) are the fused Spec's own, the others
+	// numbers: those below len(Operands()) are the fused Spec's own, the others
 	// temporary.
 	Unfused() []Step
 }
@@ -38,16 +38,21 @@ const (
 // operands numbers a fused Spec's operands in the order they are asked for and
 // then the temporaries.
 type operands struct {
-	sizes []int
+	all []Operand
 }
 
-func (o *operands) take(size int) int {
-	o.sizes = append(o.sizes, size)
-	return len(o.sizes) - 1
+func (o *operands) take(size int, role Role) int {
+	o.all = append(o.all, Operand{size, role})
+	return len(o.all) - 1
 }
+
+// temporary takes one that is not the fused Spec's own.
+func (o *operands) temporary(size int) int { return o.take(size, Write) }
 
 // norm takes a normalisation's three operands.
-func (o *operands) norm(c int) [3]int { return [3]int{o.take(2 * c), o.take(c), o.take(c)} }
+func (o *operands) norm(c int) [3]int {
+	return [3]int{o.take(2*c, Read), o.take(c, Read), o.take(c, Read)}
+}
 
 // NormMatMul is the product of a 1x1 convolution whose input is read through a
 // normalisation, and the statistics of its output. MatMul's own operands and
@@ -63,35 +68,35 @@ type NormMatMul struct {
 	Stats   bool
 }
 
-// Sizes implements Spec.
-func (s NormMatMul) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s NormMatMul) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s NormMatMul) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s NormMatMul) build() (sizes []int, steps []Step) {
+func (s NormMatMul) build() (own []Operand, steps []Step) {
 	var o operands
-	x := o.take(s.M * s.K)
+	x := o.take(s.M*s.K, ReadMap)
 	var norm [3]int
 	gate := -1
 	if s.Read != Raw {
 		norm = o.norm(s.K)
 	}
 	if s.Read == Gated {
-		gate = o.take(s.M / s.Area * s.K)
+		gate = o.take(s.M/s.Area*s.K, Read)
 	}
-	w, y, stats := o.take(s.K*s.N), o.take(s.M*s.N), -1
+	w, y, stats := o.take(s.K*s.N, Read), o.take(s.M*s.N, WriteMap), -1
 	if s.Stats {
-		stats = o.take(2 * s.N)
+		stats = o.take(2*s.N, Write)
 	}
-	sizes = o.sizes
+	own = o.all
 	if s.Read != Raw {
-		a := o.take(s.M * s.K)
+		a := o.temporary(s.M * s.K)
 		steps = append(steps, Step{s.Norm.over(s.M, s.K), []int{x, norm[0], norm[1], norm[2], a}})
 		x = a
 	}
 	if s.Read == Gated {
-		a := o.take(s.M * s.K)
+		a := o.temporary(s.M * s.K)
 		steps = append(steps, Step{ChannelScale{N: s.M / s.Area, Area: s.Area, C: s.K}, []int{x, gate, a}})
 		x = a
 	}
@@ -99,7 +104,7 @@ func (s NormMatMul) build() (sizes []int, steps []Step) {
 	if s.Stats {
 		steps = append(steps, Step{BatchStats{Rows: s.M, C: s.N}, []int{y, stats}})
 	}
-	return sizes, steps
+	return own, steps
 }
 
 // NormDepthwise is a depthwise convolution whose input is read through a
@@ -113,26 +118,26 @@ type NormDepthwise struct {
 	Stats bool
 }
 
-// Sizes implements Spec.
-func (s NormDepthwise) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s NormDepthwise) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s NormDepthwise) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s NormDepthwise) build() (sizes []int, steps []Step) {
+func (s NormDepthwise) build() (own []Operand, steps []Step) {
 	var o operands
-	x := o.take(s.input())
+	x := o.take(s.input(), ReadMap)
 	var norm [3]int
 	if s.Read != Raw {
 		norm = o.norm(s.In)
 	}
-	w, y, stats := o.take(s.deep()), o.take(s.output()), -1
+	w, y, stats := o.take(s.deep(), Read), o.take(s.output(), WriteMap), -1
 	if s.Stats {
-		stats = o.take(2 * s.In)
+		stats = o.take(2*s.In, Write)
 	}
-	sizes = o.sizes
+	own = o.all
 	if s.Read != Raw {
-		a := o.take(s.input())
+		a := o.temporary(s.input())
 		steps = append(steps, Step{s.Norm.over(s.input()/s.In, s.In), []int{x, norm[0], norm[1], norm[2], a}})
 		x = a
 	}
@@ -140,7 +145,7 @@ func (s NormDepthwise) build() (sizes []int, steps []Step) {
 	if s.Stats {
 		steps = append(steps, Step{BatchStats{Rows: s.output() / s.In, C: s.In}, []int{y, stats}})
 	}
-	return sizes, steps
+	return own, steps
 }
 
 // NormPool is the mean over an image's pixels of a normalised map.
@@ -151,9 +156,10 @@ type NormPool struct {
 	Norm Norm
 }
 
-// Sizes implements Spec.
-func (s NormPool) Sizes() []int {
-	return []int{s.N * s.Area * s.C, 2 * s.C, s.C, s.C, s.N * s.C}
+// Operands implements Spec.
+func (s NormPool) Operands() []Operand {
+	m, c := s.N*s.Area*s.C, s.C
+	return []Operand{{m, ReadMap}, {2 * c, Read}, {c, Read}, {c, Read}, {s.N * c, Write}}
 }
 
 // Unfused implements Fused.
@@ -172,9 +178,10 @@ type GateGrads struct {
 	Norm Norm
 }
 
-// Sizes implements Spec.
-func (s GateGrads) Sizes() []int {
-	return []int{s.N * s.Area * s.C, 2 * s.C, s.C, s.C, s.N * s.Area * s.C, 5 * s.N * s.C}
+// Operands implements Spec.
+func (s GateGrads) Operands() []Operand {
+	m, c := s.N*s.Area*s.C, s.C
+	return []Operand{{m, ReadMap}, {2 * c, Read}, {c, Read}, {c, Read}, {m, ReadMap}, {5 * s.N * c, Write}}
 }
 
 // GatedGradSums is NormActGradSums where dy = da*gate + dpool/Area, from the
@@ -184,9 +191,9 @@ func (s GateGrads) Sizes() []int {
 // Operands: parts [5,N,C], gate [N,C], dpool [N,C], sums [2,C].
 type GatedGradSums struct{ N, Area, C int }
 
-// Sizes implements Spec.
-func (s GatedGradSums) Sizes() []int {
-	return []int{5 * s.N * s.C, s.N * s.C, s.N * s.C, 2 * s.C}
+// Operands implements Spec.
+func (s GatedGradSums) Operands() []Operand {
+	return []Operand{{5 * s.N * s.C, Read}, {s.N * s.C, Read}, {s.N * s.C, Read}, {2 * s.C, Write}}
 }
 
 // ProjectGrad is the backward pass of a NormMatMul, Normed or Gated: the
@@ -204,27 +211,27 @@ type ProjectGrad struct {
 	Area    int
 }
 
-// Sizes implements Spec.
-func (s ProjectGrad) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s ProjectGrad) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s ProjectGrad) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s ProjectGrad) build() (sizes []int, steps []Step) {
+func (s ProjectGrad) build() (own []Operand, steps []Step) {
 	var o operands
 	images := s.M / s.Area
-	x, norm, gate := o.take(s.M*s.K), o.norm(s.K), -1
+	x, norm, gate := o.take(s.M*s.K, ReadMap), o.norm(s.K), -1
 	if s.Read == Gated {
-		gate = o.take(images * s.K)
+		gate = o.take(images*s.K, Read)
 	}
-	w, dy, da, dw := o.take(s.K*s.N), o.take(s.M*s.N), o.take(s.M*s.K), o.take(s.K*s.N)
+	w, dy, da, dw := o.take(s.K*s.N, Read), o.take(s.M*s.N, ReadMap), o.take(s.M*s.K, WriteMap), o.take(s.K*s.N, Write)
 	size := 2 * s.K
 	if s.Read == Gated {
 		size = 5 * images * s.K
 	}
-	sums := o.take(size)
-	sizes = o.sizes
-	a := o.take(s.M * s.K)
+	sums := o.take(size, Write)
+	own = o.all
+	a := o.temporary(s.M * s.K)
 	steps = []Step{
 		{s.Norm.over(s.M, s.K), []int{x, norm[0], norm[1], norm[2], a}},
 		{MatMul{M: s.M, N: s.K, K: s.N, TransB: true}, []int{dy, w, da}},
@@ -237,7 +244,7 @@ func (s ProjectGrad) build() (sizes []int, steps []Step) {
 	} else {
 		steps = append(steps, Step{NormActGradSums{s.Norm.over(s.M, s.K)}, []int{x, norm[0], norm[1], norm[2], da, sums}})
 	}
-	return sizes, append(steps, Step{MatMul{M: s.K, N: s.N, K: s.M, TransA: true}, []int{a, dy, dw}})
+	return own, append(steps, Step{MatMul{M: s.K, N: s.N, K: s.M, TransA: true}, []int{a, dy, dw}})
 }
 
 // DepthwiseGrad is the backward pass of a NormDepthwise and of the
@@ -256,52 +263,52 @@ type DepthwiseGrad struct {
 	Gated bool
 }
 
-// Sizes implements Spec.
-func (s DepthwiseGrad) Sizes() []int { sizes, _ := s.build(); return sizes }
+// Operands implements Spec.
+func (s DepthwiseGrad) Operands() []Operand { own, _ := s.build(); return own }
 
 // Unfused implements Fused.
 func (s DepthwiseGrad) Unfused() []Step { _, steps := s.build(); return steps }
 
-func (s DepthwiseGrad) build() (sizes []int, steps []Step) {
+func (s DepthwiseGrad) build() (own []Operand, steps []Step) {
 	var o operands
 	c := s.In
-	x := o.take(s.input())
+	x := o.take(s.input(), ReadMap)
 	var norm [3]int
 	if s.Read == Normed {
 		norm = o.norm(c)
 	}
-	w := o.take(s.deep())
-	y, out, dy, sums := o.take(s.output()), o.norm(c), o.take(s.output()), o.take(2*c)
+	w := o.take(s.deep(), Read)
+	y, out, dy, sums := o.take(s.output(), ReadMap), o.norm(c), o.take(s.output(), ReadMap), o.take(2*c, Read)
 	gate, dpool, dsums := -1, -1, -1
 	if s.Gated {
-		gate, dpool = o.take(s.N*c), o.take(s.N*c)
+		gate, dpool = o.take(s.N*c, Read), o.take(s.N*c, Read)
 	}
-	dx, dw := o.take(s.input()), o.take(s.deep())
+	dx, dw := o.take(s.input(), WriteMap), o.take(s.deep(), Write)
 	if s.Read == Normed {
-		dsums = o.take(2 * c)
+		dsums = o.take(2*c, Write)
 	}
-	sizes = o.sizes
+	own = o.all
 	if s.Gated {
 		pool := GlobalAvgPool{N: s.N, Area: s.OutH * s.OutW, C: c}
-		scaled, spread, sum := o.take(s.output()), o.take(s.output()), o.take(s.output())
+		scaled, spread, sum := o.temporary(s.output()), o.temporary(s.output()), o.temporary(s.output())
 		steps = append(steps,
 			Step{ChannelScale(pool), []int{dy, gate, scaled}},
 			Step{GlobalAvgPoolGrad{pool}, []int{dpool, spread}},
 			Step{Add{s.output()}, []int{scaled, spread, sum}})
 		dy = sum
 	}
-	dc := o.take(s.output())
+	dc := o.temporary(s.output())
 	steps = append(steps,
 		Step{NormActGradInput{NormAct: s.Out.over(s.output()/c, c), BatchStats: true}, []int{y, out[0], out[1], out[2], dy, sums, dc}},
 		Step{DepthwiseGradInput{s.ConvShape}, []int{dc, w, dx}})
 	if s.Read == Normed {
-		a, in := o.take(s.input()), s.Norm.over(s.input()/c, c)
+		a, in := o.temporary(s.input()), s.Norm.over(s.input()/c, c)
 		steps = append(steps,
 			Step{NormActGradSums{in}, []int{x, norm[0], norm[1], norm[2], dx, dsums}},
 			Step{in, []int{x, norm[0], norm[1], norm[2], a}})
 		x = a
 	}
-	return sizes, append(steps, Step{DepthwiseGradWeight{s.ConvShape}, []int{x, dc, dw}})
+	return own, append(steps, Step{DepthwiseGradWeight{s.ConvShape}, []int{x, dc, dw}})
 }
 
 // ExpandGrad is the backward pass of a 1x1 convolution and of the normalisation
@@ -315,9 +322,11 @@ type ExpandGrad struct {
 	Norm    Norm
 }
 
-// Sizes implements Spec.
-func (s ExpandGrad) Sizes() []int {
-	return []int{s.M * s.K, s.K * s.N, s.M * s.N, 2 * s.N, s.N, s.N, s.M * s.N, 2 * s.N, s.M * s.K, s.K * s.N}
+// Operands implements Spec.
+func (s ExpandGrad) Operands() []Operand {
+	in, w, out, c := s.M*s.K, s.K*s.N, s.M*s.N, s.N
+	return []Operand{{in, ReadMap}, {w, Read}, {out, ReadMap}, {2 * c, Read}, {c, Read}, {c, Read}, {out, ReadMap}, {2 * c, Read},
+		{in, WriteMap}, {w, Write}}
 }
 
 // Unfused implements Fused.

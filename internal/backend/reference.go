@@ -3,206 +3,330 @@ package backend
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
-// Reference computes a Spec by its definition, in plain loops. It is what every
-// backend is tested against and what an op's Do runs; read it to learn what an
-// operation is.
+// Reference computes a Spec by its definition: Basic.Reference, or what a fused Spec
+// stands for. It is what every backend is tested against and what an op's Do runs.
 func Reference(spec Spec, v [][]float32) error {
-	for i, n := range spec.Sizes() {
+	if err := check(spec); err != nil {
+		return err
+	}
+	for i, n := range Sizes(spec) {
 		if len(v[i]) != n {
 			return fmt.Errorf("backend: %T: operand %d has %d values, want %d", spec, i, len(v[i]), n)
 		}
 	}
-	switch s := spec.(type) {
-	case Fused:
-		return refFused(s, v)
-	case GateGrads:
-		refGateGrads(s, v)
-	case GatedGradSums:
-		refGatedGradSums(s, v)
-	case MatMul:
-		refMatMul(s, v)
-	case ColumnSum:
-		refColumnSum(s, v[0], v[1])
-	case Conv:
-		s.eachDense(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
-	case ConvGradInput:
-		s.eachDense(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
-	case ConvGradWeight:
-		s.eachDense(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
-	case Depthwise:
-		s.eachDepthwise(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
-	case DepthwiseGradInput:
-		s.eachDepthwise(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
-	case DepthwiseGradWeight:
-		s.eachDepthwise(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
-	case MaxPool:
-		s.eachLargest(v[0], func(x, y int) { v[1][y] = v[0][x] })
-	case MaxPoolGrad:
-		clear(v[2])
-		s.eachLargest(v[0], func(x, y int) { v[2][x] += v[1][y] })
-	case BatchStats:
-		refBatchStats(s, v[0], v[1])
-	case NormAct:
-		for i, x := range v[0] {
-			_, z := s.at(v, i, x)
-			v[4][i] = float32(act(s.Act, z))
-		}
-	case NormActGradSums:
-		refNormActGradSums(s, v)
-	case NormActGradInput:
-		refNormActGradInput(s, v)
-	default:
-		return referenceElementwise(spec, v)
+	if s, ok := spec.(Fused); ok {
+		temporary := func(_, size int) ([]float32, error) { return make([]float32, size), nil }
+		return EachStep(s.Unfused(), v, temporary, Reference)
 	}
+	spec.(Basic).Reference(v)
 	return nil
 }
 
-// refFused runs what a fused Spec stands for, step by step.
-func refFused(s Fused, v [][]float32) error {
-	v = slices.Clone(v)
-	for _, step := range s.Unfused() {
-		operands := make([][]float32, len(step.Operands))
-		for i, size := range step.Spec.Sizes() {
-			for o := step.Operands[i]; o >= len(v); {
-				v = append(v, nil)
-			}
-			if v[step.Operands[i]] == nil {
-				v[step.Operands[i]] = make([]float32, size)
-			}
-			operands[i] = v[step.Operands[i]]
-		}
-		if err := Reference(step.Spec, operands); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (s Copy) Reference(v [][]float32) { copy(v[1], v[0]) }
 
-func referenceElementwise(spec Spec, v [][]float32) error {
-	switch s := spec.(type) {
-	case Copy:
-		copy(v[1], v[0])
-	case Add:
-		for i := range v[2] {
-			v[2][i] = v[0][i] + v[1][i]
-		}
-	case Activate:
-		for i, x := range v[0] {
-			v[1][i] = float32(act(s.Act, float64(x)))
-		}
-	case ActivateGrad:
-		for i, x := range v[0] {
-			v[2][i] = float32(float64(v[1][i]) * actGrad(s.Act, float64(x)))
-		}
-	case GlobalAvgPool:
-		for i := range v[1] {
-			n, c := i/s.C, i%s.C
+func (s MatMul) Reference(v [][]float32) {
+	a, b, c := v[0], v[1], v[len(v)-1]
+	ars, acs, brs, bcs := s.K, 1, s.N, 1
+	if s.TransA {
+		ars, acs = 1, s.M
+	}
+	if s.TransB {
+		brs, bcs = 1, s.K
+	}
+	for i := range s.M {
+		for j := range s.N {
 			var sum float64
-			for p := range s.Area {
-				sum += float64(v[0][(n*s.Area+p)*s.C+c])
+			if s.Bias {
+				sum = float64(v[2][j])
 			}
-			v[1][i] = float32(sum / float64(s.Area))
-		}
-	case GlobalAvgPoolGrad:
-		for i := range v[1] {
-			v[1][i] = v[0][i/(s.Area*s.C)*s.C+i%s.C] / float32(s.Area)
-		}
-	case ChannelScale:
-		for i, x := range v[0] {
-			v[2][i] = x * v[1][i/(s.Area*s.C)*s.C+i%s.C]
-		}
-	case ChannelScaleGrad:
-		for i := range v[2] {
-			n, c := i/s.C, i%s.C
-			var sum float64
-			for p := range s.Area {
-				at := (n*s.Area+p)*s.C + c
-				sum += float64(v[0][at]) * float64(v[1][at])
+			for k := range s.K {
+				sum += float64(a[i*ars+k*acs]) * float64(b[k*brs+j*bcs])
 			}
-			v[2][i] = float32(sum)
+			c[i*s.N+j] = float32(sum)
 		}
-	case DropPath:
-		for i, x := range v[0] {
-			v[2][i] = s.keep(v[1], i/s.Size) * x
-		}
-	case ResidualAdd:
-		for i, x := range v[0] {
-			v[3][i] = s.keep(v[2], i/s.Size)*x + v[1][i]
-		}
-	case Dropout:
-		for i, x := range v[0] {
-			v[2][i] = 0
-			if s.Uniform(StepOf(v[1]), i) >= s.P {
-				v[2][i] = x / (1 - s.P)
-			}
-		}
-	case Pixels:
-		refPixels(s, v)
-	case SoftmaxCrossEntropy:
-		var loss float64
-		for i, t := range v[1] {
-			loss -= float64(t) * math.Log(softmax(v[0], i, s.K))
-		}
-		v[2][0] = float32(loss / float64(s.N))
-	case SoftmaxCrossEntropyGrad:
-		for i, t := range v[1] {
-			var total float64
-			for _, t := range v[1][i/s.K*s.K:][:s.K] {
-				total += float64(t)
-			}
-			v[3][i] = v[2][0] * float32((softmax(v[0], i, s.K)*total-float64(t))/float64(s.N))
-		}
-	default:
-		return referenceUpdate(spec, v)
 	}
-	return nil
 }
 
-func referenceUpdate(spec Spec, v [][]float32) error {
-	switch s := spec.(type) {
-	case RMSProp:
-		w, ms, buf := v[2], v[3], v[4]
-		s.each(v, func(i int, d float32) {
-			ms[i] = s.Rho*ms[i] + (1-s.Rho)*d*d
-			buf[i] = s.Momentum*buf[i] + v[1][0]*d/float32(math.Sqrt(float64(ms[i]+s.Eps)))
-			w[i] -= buf[i]
-		})
-	case SGD:
-		w, buf := v[2], v[3]
-		s.each(v, func(i int, d float32) {
-			buf[i] = s.Momentum*buf[i] + d
-			w[i] -= v[1][0] * buf[i]
-		})
-	case Adam:
-		w, m, sq := v[2], v[3], v[4]
-		s.each(v, func(i int, d float32) {
-			m[i] = float32(s.Beta1)*m[i] + float32(1-s.Beta1)*d
-			sq[i] = float32(s.Beta2)*sq[i] + float32(1-s.Beta2)*d*d
-			w[i] -= v[1][0] * v[1][2] * m[i] / (float32(math.Sqrt(float64(sq[i])))*v[1][3] + s.Eps)
-		})
-	case Guard:
-		s.Hold(v[0][0], v[1])
-	case ClipNorm:
-		sum := 0.0
-		for _, g := range v[0] {
-			sum += float64(g) * float64(g)
+func (s ColumnSum) Reference(v [][]float32) {
+	for c := range s.Cols {
+		var sum float64
+		for r := range s.Rows {
+			sum += float64(v[0][r*s.Cols+c])
 		}
-		s.Clip(v[1], v[2], sum)
-	case Average:
-		for i, x := range v[0] {
-			v[2][i] = x + v[1][0]*(v[2][i]-x)
-		}
-	case RunningStats:
-		for i, batch := range v[0] {
-			v[2][i] += s.Momentum * (batch*v[1][i] - v[2][i])
-		}
-	default:
-		return fmt.Errorf("backend: no reference for %T", spec)
+		v[1][c] = float32(sum)
 	}
-	return nil
+}
+
+func (s Conv) Reference(v [][]float32) {
+	s.eachDense(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
+}
+
+func (s ConvGradInput) Reference(v [][]float32) {
+	s.eachDense(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
+}
+
+func (s ConvGradWeight) Reference(v [][]float32) {
+	s.eachDense(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
+}
+
+func (s Depthwise) Reference(v [][]float32) {
+	s.eachDepthwise(func(x, w, y int) { v[2][y] += v[0][x] * v[1][w] }, v[2])
+}
+
+func (s DepthwiseGradInput) Reference(v [][]float32) {
+	s.eachDepthwise(func(x, w, y int) { v[2][x] += v[0][y] * v[1][w] }, v[2])
+}
+
+func (s DepthwiseGradWeight) Reference(v [][]float32) {
+	s.eachDepthwise(func(x, w, y int) { v[2][w] += v[0][x] * v[1][y] }, v[2])
+}
+
+func (s MaxPool) Reference(v [][]float32) {
+	s.eachLargest(v[0], func(x, y int) { v[1][y] = v[0][x] })
+}
+
+func (s MaxPoolGrad) Reference(v [][]float32) {
+	clear(v[2])
+	s.eachLargest(v[0], func(x, y int) { v[2][x] += v[1][y] })
+}
+
+func (s BatchStats) Reference(v [][]float32) {
+	x, stats := v[0], v[1]
+	for c := range s.C {
+		var mean, variance float64
+		for r := range s.Rows {
+			mean += float64(x[r*s.C+c]) / float64(s.Rows)
+		}
+		for r := range s.Rows {
+			d := float64(x[r*s.C+c]) - mean
+			variance += d * d / float64(s.Rows)
+		}
+		stats[c], stats[s.C+c] = float32(mean), float32(variance)
+	}
+}
+
+func (s NormAct) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		_, z := s.at(v, i, x)
+		v[4][i] = float32(act(s.Act, z))
+	}
+}
+
+func (s NormActGradSums) Reference(v [][]float32) {
+	sums := make([]float64, 2*s.C)
+	for i, x := range v[0] {
+		xhat, z := s.at(v, i, x)
+		dz := float64(v[4][i]) * actGrad(s.Act, z)
+		sums[i%s.C] += dz
+		sums[s.C+i%s.C] += dz * xhat
+	}
+	for i, sum := range sums {
+		v[5][i] = float32(sum)
+	}
+}
+
+func (s NormActGradInput) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		c := i % s.C
+		xhat, z := s.at(v, i, x)
+		d := float64(v[4][i]) * actGrad(s.Act, z)
+		if s.BatchStats {
+			d -= (float64(v[5][c]) + xhat*float64(v[5][s.C+c])) / float64(s.Rows)
+		}
+		v[6][i] = float32(float64(v[2][c]) / s.std(v, c) * d)
+	}
+}
+
+func (s GateGrads) Reference(v [][]float32) {
+	norm := s.Norm.over(s.N*s.Area, s.C)
+	parts := make([]float64, 5*s.N*s.C)
+	for i, x := range v[0] {
+		at := i/(s.Area*s.C)*s.C + i%s.C
+		xhat, z := norm.at(v, i, x)
+		da, slope := float64(v[4][i]), actGrad(s.Norm.Act, z)
+		for k, part := range []float64{act(s.Norm.Act, z) * da, da * slope, slope, da * slope * xhat, slope * xhat} {
+			parts[k*s.N*s.C+at] += part
+		}
+	}
+	for i, p := range parts {
+		v[5][i] = float32(p)
+	}
+}
+
+func (s GatedGradSums) Reference(v [][]float32) {
+	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
+	clear(sums)
+	size := s.N * s.C
+	for i := range size {
+		g, d := gate[i], dpool[i]/float32(s.Area)
+		sums[i%s.C] += g*parts[size+i] + d*parts[2*size+i]
+		sums[s.C+i%s.C] += g*parts[3*size+i] + d*parts[4*size+i]
+	}
+}
+
+func (s Add) Reference(v [][]float32) {
+	for i := range v[2] {
+		v[2][i] = v[0][i] + v[1][i]
+	}
+}
+
+func (s Activate) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[1][i] = float32(act(s.Act, float64(x)))
+	}
+}
+
+func (s ActivateGrad) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[2][i] = float32(float64(v[1][i]) * actGrad(s.Act, float64(x)))
+	}
+}
+
+func (s GlobalAvgPool) Reference(v [][]float32) {
+	for i := range v[1] {
+		n, c := i/s.C, i%s.C
+		var sum float64
+		for p := range s.Area {
+			sum += float64(v[0][(n*s.Area+p)*s.C+c])
+		}
+		v[1][i] = float32(sum / float64(s.Area))
+	}
+}
+
+func (s GlobalAvgPoolGrad) Reference(v [][]float32) {
+	for i := range v[1] {
+		v[1][i] = v[0][i/(s.Area*s.C)*s.C+i%s.C] / float32(s.Area)
+	}
+}
+
+func (s ChannelScale) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[2][i] = x * v[1][i/(s.Area*s.C)*s.C+i%s.C]
+	}
+}
+
+func (s ChannelScaleGrad) Reference(v [][]float32) {
+	for i := range v[2] {
+		n, c := i/s.C, i%s.C
+		var sum float64
+		for p := range s.Area {
+			at := (n*s.Area+p)*s.C + c
+			sum += float64(v[0][at]) * float64(v[1][at])
+		}
+		v[2][i] = float32(sum)
+	}
+}
+
+func (s DropPath) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[2][i] = s.keep(v[1], i/s.Size) * x
+	}
+}
+
+func (s ResidualAdd) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[3][i] = s.keep(v[2], i/s.Size)*x + v[1][i]
+	}
+}
+
+func (s Dropout) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[2][i] = 0
+		if s.Uniform(StepOf(v[1]), i) >= s.P {
+			v[2][i] = x / (1 - s.P)
+		}
+	}
+}
+
+func (s Pixels) Reference(v [][]float32) {
+	mix, size := v[2], s.Side*s.Side*3
+	count := int(mix[0])
+	at := func(n, i int) float32 {
+		k := n*size + i
+		value := math.Float32bits(v[0][k/4]) >> (8 * (k % 4)) & 0xff
+		return v[1][256*(i%3)+int(value)]
+	}
+	for k := range v[3] {
+		n, i := k/size, k%size
+		switch {
+		case n >= count:
+			v[3][k] = 0
+		case s.within(mix, i):
+			v[3][k] = at(count-1-n, i)
+		case mix[2] == 0:
+			v[3][k] = at(n, i)
+		default:
+			v[3][k] = float32(mix[1]*at(n, i)) + float32(mix[2]*at(count-1-n, i))
+		}
+	}
+}
+
+func (s SoftmaxCrossEntropy) Reference(v [][]float32) {
+	var loss float64
+	for i, t := range v[1] {
+		loss -= float64(t) * math.Log(softmax(v[0], i, s.K))
+	}
+	v[2][0] = float32(loss / float64(s.N))
+}
+
+func (s SoftmaxCrossEntropyGrad) Reference(v [][]float32) {
+	for i, t := range v[1] {
+		var total float64
+		for _, t := range v[1][i/s.K*s.K:][:s.K] {
+			total += float64(t)
+		}
+		v[3][i] = v[2][0] * float32((softmax(v[0], i, s.K)*total-float64(t))/float64(s.N))
+	}
+}
+
+func (s RMSProp) Reference(v [][]float32) {
+	w, ms, buf := v[2], v[3], v[4]
+	s.each(v, func(i int, d float32) {
+		ms[i] = s.Rho*ms[i] + (1-s.Rho)*d*d
+		buf[i] = s.Momentum*buf[i] + v[1][0]*d/float32(math.Sqrt(float64(ms[i]+s.Eps)))
+		w[i] -= buf[i]
+	})
+}
+
+func (s SGD) Reference(v [][]float32) {
+	w, buf := v[2], v[3]
+	s.each(v, func(i int, d float32) {
+		buf[i] = s.Momentum*buf[i] + d
+		w[i] -= v[1][0] * buf[i]
+	})
+}
+
+func (s Adam) Reference(v [][]float32) {
+	w, m, sq := v[2], v[3], v[4]
+	s.each(v, func(i int, d float32) {
+		m[i] = float32(s.Beta1)*m[i] + float32(1-s.Beta1)*d
+		sq[i] = float32(s.Beta2)*sq[i] + float32(1-s.Beta2)*d*d
+		w[i] -= v[1][0] * v[1][2] * m[i] / (float32(math.Sqrt(float64(sq[i])))*v[1][3] + s.Eps)
+	})
+}
+
+func (s Guard) Reference(v [][]float32) { s.Hold(v[0][0], v[1]) }
+
+func (s ClipNorm) Reference(v [][]float32) {
+	sum := 0.0
+	for _, g := range v[0] {
+		sum += float64(g) * float64(g)
+	}
+	s.Clip(v[1], v[2], sum)
+}
+
+func (s Average) Reference(v [][]float32) {
+	for i, x := range v[0] {
+		v[2][i] = x + v[1][0]*(v[2][i]-x)
+	}
+}
+
+func (s RunningStats) Reference(v [][]float32) {
+	for i, batch := range v[0] {
+		v[2][i] += s.Momentum * (batch*v[1][i] - v[2][i])
+	}
 }
 
 // each calls update with every weight's index and gradient, after the decay;
@@ -239,39 +363,6 @@ func (s ClipNorm) Clip(rates, norm []float32, sum float64) {
 	norm[0] = float32(length)
 	if coefficient := float64(s.Max) / (length + 1e-6); coefficient < 1 {
 		rates[1] *= float32(coefficient)
-	}
-}
-
-func refMatMul(s MatMul, v [][]float32) {
-	a, b, c := v[0], v[1], v[len(v)-1]
-	ars, acs, brs, bcs := s.K, 1, s.N, 1
-	if s.TransA {
-		ars, acs = 1, s.M
-	}
-	if s.TransB {
-		brs, bcs = 1, s.K
-	}
-	for i := range s.M {
-		for j := range s.N {
-			var sum float64
-			if s.Bias {
-				sum = float64(v[2][j])
-			}
-			for k := range s.K {
-				sum += float64(a[i*ars+k*acs]) * float64(b[k*brs+j*bcs])
-			}
-			c[i*s.N+j] = float32(sum)
-		}
-	}
-}
-
-func refColumnSum(s ColumnSum, x, y []float32) {
-	for c := range s.Cols {
-		var sum float64
-		for r := range s.Rows {
-			sum += float64(x[r*s.Cols+c])
-		}
-		y[c] = float32(sum)
 	}
 }
 
@@ -337,20 +428,6 @@ func (s MaxPool) eachLargest(x []float32, f func(x, y int)) {
 	}
 }
 
-func refBatchStats(s BatchStats, x, stats []float32) {
-	for c := range s.C {
-		var mean, variance float64
-		for r := range s.Rows {
-			mean += float64(x[r*s.C+c]) / float64(s.Rows)
-		}
-		for r := range s.Rows {
-			d := float64(x[r*s.C+c]) - mean
-			variance += d * d / float64(s.Rows)
-		}
-		stats[c], stats[s.C+c] = float32(mean), float32(variance)
-	}
-}
-
 // at returns xhat and z of value i of x.
 func (s NormAct) at(v [][]float32, i int, x float32) (xhat, z float64) {
 	c := i % s.C
@@ -360,58 +437,6 @@ func (s NormAct) at(v [][]float32, i int, x float32) (xhat, z float64) {
 
 func (s NormAct) std(v [][]float32, c int) float64 {
 	return math.Sqrt(float64(v[1][s.C+c]) + float64(s.Eps))
-}
-
-func refNormActGradSums(s NormActGradSums, v [][]float32) {
-	sums := make([]float64, 2*s.C)
-	for i, x := range v[0] {
-		xhat, z := s.at(v, i, x)
-		dz := float64(v[4][i]) * actGrad(s.Act, z)
-		sums[i%s.C] += dz
-		sums[s.C+i%s.C] += dz * xhat
-	}
-	for i, sum := range sums {
-		v[5][i] = float32(sum)
-	}
-}
-
-func refNormActGradInput(s NormActGradInput, v [][]float32) {
-	for i, x := range v[0] {
-		c := i % s.C
-		xhat, z := s.at(v, i, x)
-		d := float64(v[4][i]) * actGrad(s.Act, z)
-		if s.BatchStats {
-			d -= (float64(v[5][c]) + xhat*float64(v[5][s.C+c])) / float64(s.Rows)
-		}
-		v[6][i] = float32(float64(v[2][c]) / s.std(v, c) * d)
-	}
-}
-
-func refGateGrads(s GateGrads, v [][]float32) {
-	norm := s.Norm.over(s.N*s.Area, s.C)
-	parts := make([]float64, 5*s.N*s.C)
-	for i, x := range v[0] {
-		at := i/(s.Area*s.C)*s.C + i%s.C
-		xhat, z := norm.at(v, i, x)
-		da, slope := float64(v[4][i]), actGrad(s.Norm.Act, z)
-		for k, part := range []float64{act(s.Norm.Act, z) * da, da * slope, slope, da * slope * xhat, slope * xhat} {
-			parts[k*s.N*s.C+at] += part
-		}
-	}
-	for i, p := range parts {
-		v[5][i] = float32(p)
-	}
-}
-
-func refGatedGradSums(s GatedGradSums, v [][]float32) {
-	parts, gate, dpool, sums := v[0], v[1], v[2], v[3]
-	clear(sums)
-	size := s.N * s.C
-	for i := range size {
-		g, d := gate[i], dpool[i]/float32(s.Area)
-		sums[i%s.C] += g*parts[size+i] + d*parts[2*size+i]
-		sums[s.C+i%s.C] += g*parts[3*size+i] + d*parts[4*size+i]
-	}
 }
 
 func act(a Activation, z float64) float64 {
@@ -473,27 +498,4 @@ func softmax(logits []float32, i, k int) float64 {
 		sum += math.Exp(float64(z) - top)
 	}
 	return math.Exp(float64(logits[i])-top) / sum
-}
-
-func refPixels(s Pixels, v [][]float32) {
-	mix, size := v[2], s.Side*s.Side*3
-	count := int(mix[0])
-	at := func(n, i int) float32 {
-		k := n*size + i
-		value := math.Float32bits(v[0][k/4]) >> (8 * (k % 4)) & 0xff
-		return v[1][256*(i%3)+int(value)]
-	}
-	for k := range v[3] {
-		n, i := k/size, k%size
-		switch {
-		case n >= count:
-			v[3][k] = 0
-		case s.within(mix, i):
-			v[3][k] = at(count-1-n, i)
-		case mix[2] == 0:
-			v[3][k] = at(n, i)
-		default:
-			v[3][k] = float32(mix[1]*at(n, i)) + float32(mix[2]*at(count-1-n, i))
-		}
-	}
 }

@@ -1,38 +1,34 @@
 package backend
 
 // Spec is one operation with every shape fixed. Its comment gives the operands,
-// in order, with their shapes; the last ones are written. Tensors are float32,
+// in order, with their shapes; the last ones are written. Tensors are
 // row-major, images NHWC.
 //
-// An operation may be done in place, its output the same View as an input, only
-// where InPlace says so.
+// A Spec is either Basic or Fused, and describes itself: nothing elsewhere has to name
+// it but the backends.
 type Spec interface {
-	Sizes() []int // values in each operand
+	// Operands are what the operation works on.
+	Operands() []Operand
+	// Validate returns an error if the dimensions or options make no operation.
+	Validate() error
 }
 
-// InPlace returns the inputs whose memory the output may take.
-func InPlace(spec Spec) []int {
-	switch s := spec.(type) {
-	case FoldedMatMul:
-		if s.Residual {
-			return []int{len(s.Sizes()) - 2}
-		}
-		return nil
-	case NormAct, Activate, ChannelScale, DropPath, Dropout:
-		return []int{0}
-	case Add, ResidualAdd, ActivateGrad:
-		return []int{0, 1}
-	case NormActGradInput:
-		return []int{0, 4}
-	default:
-		return nil
-	}
+// Basic is a Spec that has a definition of its own.
+type Basic interface {
+	Spec
+	// Reference is the definition: it computes the operation by plain loops. There is
+	// a slice for each operand, of its size; what is written may be any values before.
+	Reference(v [][]float32)
+	// MultiplyAdds is how many of them a product or convolution does, those with the
+	// zeros around an image among them. What is done value by value has none: memory
+	// bounds it.
+	MultiplyAdds() int
 }
 
 // Copy is y = x. Operands: x [N], y [N].
 type Copy struct{ N int }
 
-func (s Copy) Sizes() []int { return []int{s.N, s.N} }
+func (s Copy) Operands() []Operand { return []Operand{{s.N, ReadMap}, {s.N, WriteMap}} }
 
 // Activation is the non-linearity of a NormAct or Activate.
 type Activation uint8
@@ -61,11 +57,15 @@ type MatMul struct {
 	Bias           bool
 }
 
-func (s MatMul) Sizes() []int {
-	if s.Bias {
-		return []int{s.M * s.K, s.K * s.N, s.N, s.M * s.N}
+func (s MatMul) Operands() []Operand {
+	if s.TransA { // the gradient of weights
+		return []Operand{{s.M * s.K, ReadMap}, {s.K * s.N, ReadMap}, {s.M * s.N, Write}}
 	}
-	return []int{s.M * s.K, s.K * s.N, s.M * s.N}
+	operands := []Operand{{s.M * s.K, ReadMap}, {s.K * s.N, Read}}
+	if s.Bias {
+		operands = append(operands, Operand{s.N, Read})
+	}
+	return append(operands, Operand{s.M * s.N, WriteMap})
 }
 
 // ColumnSum is y[c] = sum over r of x[r,c].
@@ -73,7 +73,7 @@ func (s MatMul) Sizes() []int {
 // Operands: x [Rows,Cols], y [Cols].
 type ColumnSum struct{ Rows, Cols int }
 
-func (s ColumnSum) Sizes() []int { return []int{s.Rows * s.Cols, s.Cols} }
+func (s ColumnSum) Operands() []Operand { return []Operand{{s.Rows * s.Cols, Read}, {s.Cols, Write}} }
 
 // ConvShape is the geometry of a convolution. Output row i reads input rows
 // i*Stride-Top ... i*Stride-Top+Kernel-1; those outside the image are zero.
@@ -98,9 +98,15 @@ type ConvGradInput struct{ ConvShape }
 // ConvGradWeight is the gradient with respect to w. Operands: x, dy, dw.
 type ConvGradWeight struct{ ConvShape }
 
-func (s Conv) Sizes() []int           { return []int{s.input(), s.dense(), s.output()} }
-func (s ConvGradInput) Sizes() []int  { return []int{s.output(), s.dense(), s.input()} }
-func (s ConvGradWeight) Sizes() []int { return []int{s.input(), s.output(), s.dense()} }
+func (s Conv) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.dense(), Read}, {s.output(), BeginMap}}
+}
+func (s ConvGradInput) Operands() []Operand {
+	return []Operand{{s.output(), ReadMap}, {s.dense(), Read}, {s.input(), WriteMap}}
+}
+func (s ConvGradWeight) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.output(), ReadMap}, {s.dense(), Write}}
+}
 
 // Depthwise is a depthwise convolution: every channel has its own filter.
 // Operands: x, w [Kernel,Kernel,C], y.
@@ -112,9 +118,15 @@ type DepthwiseGradInput struct{ ConvShape }
 // DepthwiseGradWeight is the gradient with respect to w. Operands: x, dy, dw.
 type DepthwiseGradWeight struct{ ConvShape }
 
-func (s Depthwise) Sizes() []int           { return []int{s.input(), s.deep(), s.output()} }
-func (s DepthwiseGradInput) Sizes() []int  { return []int{s.output(), s.deep(), s.input()} }
-func (s DepthwiseGradWeight) Sizes() []int { return []int{s.input(), s.output(), s.deep()} }
+func (s Depthwise) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.deep(), Read}, {s.output(), WriteMap}}
+}
+func (s DepthwiseGradInput) Operands() []Operand {
+	return []Operand{{s.output(), ReadMap}, {s.deep(), Read}, {s.input(), WriteMap}}
+}
+func (s DepthwiseGradWeight) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.output(), ReadMap}, {s.deep(), Write}}
+}
 
 // MaxPool is the largest of the values of each channel that a filter would meet;
 // nothing is around the image. Out is In, and every window meets a pixel.
@@ -129,8 +141,12 @@ type MaxPool struct{ ConvShape }
 // Operands: x, dy, dx.
 type MaxPoolGrad struct{ MaxPool }
 
-func (s MaxPool) Sizes() []int     { return []int{s.input(), s.output()} }
-func (s MaxPoolGrad) Sizes() []int { return []int{s.input(), s.output(), s.input()} }
+func (s MaxPool) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.output(), WriteMap}}
+}
+func (s MaxPoolGrad) Operands() []Operand {
+	return []Operand{{s.input(), ReadMap}, {s.output(), ReadMap}, {s.input(), WriteMap}}
+}
 
 // BatchStats gathers the statistics of a batch normalisation.
 //
@@ -138,7 +154,7 @@ func (s MaxPoolGrad) Sizes() []int { return []int{s.input(), s.output(), s.input
 // Rows).
 type BatchStats struct{ Rows, C int }
 
-func (s BatchStats) Sizes() []int { return []int{s.Rows * s.C, 2 * s.C} }
+func (s BatchStats) Operands() []Operand { return []Operand{{s.Rows * s.C, ReadMap}, {2 * s.C, Write}} }
 
 // NormAct is batch normalisation with the activation inside:
 //
@@ -174,14 +190,17 @@ type NormActGradInput struct {
 	BatchStats bool
 }
 
-func (s NormAct) Sizes() []int {
-	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C}
+func (s NormAct) Operands() []Operand {
+	m, c := s.Rows*s.C, s.C
+	return []Operand{{m, SpendMap}, {2 * c, Read}, {c, Read}, {c, Read}, {m, WriteMap}}
 }
-func (s NormActGradSums) Sizes() []int {
-	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C, 2 * s.C}
+func (s NormActGradSums) Operands() []Operand {
+	m, c := s.Rows*s.C, s.C
+	return []Operand{{m, ReadMap}, {2 * c, Read}, {c, Read}, {c, Read}, {m, ReadMap}, {2 * c, Write}}
 }
-func (s NormActGradInput) Sizes() []int {
-	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.Rows * s.C, 2 * s.C, s.Rows * s.C}
+func (s NormActGradInput) Operands() []Operand {
+	m, c := s.Rows*s.C, s.C
+	return []Operand{{m, SpendMap}, {2 * c, Read}, {c, Read}, {c, Read}, {m, SpendMap}, {2 * c, Read}, {m, WriteMap}}
 }
 
 // Activate is y = act(x). Operands: x [N], y [N].
@@ -193,8 +212,10 @@ type Activate struct {
 // ActivateGrad is dx = dy*act'(x). Operands: x [N], dy [N], dx [N].
 type ActivateGrad struct{ Activate }
 
-func (s Activate) Sizes() []int     { return []int{s.N, s.N} }
-func (s ActivateGrad) Sizes() []int { return []int{s.N, s.N, s.N} }
+func (s Activate) Operands() []Operand { return []Operand{{s.N, SpendMap}, {s.N, WriteMap}} }
+func (s ActivateGrad) Operands() []Operand {
+	return []Operand{{s.N, SpendMap}, {s.N, SpendMap}, {s.N, WriteMap}}
+}
 
 // GlobalAvgPool is the mean over an image's Area pixels.
 //
@@ -205,8 +226,12 @@ type GlobalAvgPool struct{ N, Area, C int }
 // dx [N,Area,C].
 type GlobalAvgPoolGrad struct{ GlobalAvgPool }
 
-func (s GlobalAvgPool) Sizes() []int     { return []int{s.N * s.Area * s.C, s.N * s.C} }
-func (s GlobalAvgPoolGrad) Sizes() []int { return []int{s.N * s.C, s.N * s.Area * s.C} }
+func (s GlobalAvgPool) Operands() []Operand {
+	return []Operand{{s.N * s.Area * s.C, ReadMap}, {s.N * s.C, Write}}
+}
+func (s GlobalAvgPoolGrad) Operands() []Operand {
+	return []Operand{{s.N * s.C, Read}, {s.N * s.Area * s.C, BeginMap}}
+}
 
 // ChannelScale is squeeze-and-excitation's product: y = x*s, s one factor an
 // image and channel.
@@ -218,17 +243,19 @@ type ChannelScale struct{ N, Area, C int }
 // of x*dy. Operands: x [N,Area,C], dy [N,Area,C], ds [N,C].
 type ChannelScaleGrad struct{ ChannelScale }
 
-func (s ChannelScale) Sizes() []int {
-	return []int{s.N * s.Area * s.C, s.N * s.C, s.N * s.Area * s.C}
+func (s ChannelScale) Operands() []Operand {
+	return []Operand{{s.N * s.Area * s.C, SpendMap}, {s.N * s.C, Read}, {s.N * s.Area * s.C, WriteMap}}
 }
-func (s ChannelScaleGrad) Sizes() []int {
-	return []int{s.N * s.Area * s.C, s.N * s.Area * s.C, s.N * s.C}
+func (s ChannelScaleGrad) Operands() []Operand {
+	return []Operand{{s.N * s.Area * s.C, ReadMap}, {s.N * s.Area * s.C, ReadMap}, {s.N * s.C, Write}}
 }
 
 // Add is y = a+b. Operands: a [N], b [N], y [N].
 type Add struct{ N int }
 
-func (s Add) Sizes() []int { return []int{s.N, s.N, s.N} }
+func (s Add) Operands() []Operand {
+	return []Operand{{s.N, SpendMap}, {s.N, SpendMap}, {s.N, WriteMap}}
+}
 
 // Random identifies a stream of random numbers. Draw i at training step t is
 // Uniform(Seed, Layer, t, i): a function, not a state, so that a resumed run,
@@ -263,11 +290,15 @@ type Dropout struct {
 	P float32
 }
 
-func (s DropPath) Sizes() []int { return []int{s.N * s.Size, 2, s.N * s.Size} }
-func (s ResidualAdd) Sizes() []int {
-	return []int{s.N * s.Size, s.N * s.Size, 2, s.N * s.Size}
+func (s DropPath) Operands() []Operand {
+	return []Operand{{s.N * s.Size, SpendMap}, {2, Read}, {s.N * s.Size, WriteMap}}
 }
-func (s Dropout) Sizes() []int { return []int{s.N, 2, s.N} }
+func (s ResidualAdd) Operands() []Operand {
+	return []Operand{{s.N * s.Size, SpendMap}, {s.N * s.Size, SpendMap}, {2, Read}, {s.N * s.Size, WriteMap}}
+}
+func (s Dropout) Operands() []Operand {
+	return []Operand{{s.N, SpendMap}, {2, Read}, {s.N, WriteMap}}
+}
 
 // Uniform returns draw i of a stream at a training step, in [0,1): the high
 // bits of SplitMix64 (Steele, Lea & Flood, 2014) over the four numbers.
@@ -307,8 +338,8 @@ func StepOf(v []float32) uint64 { return uint64(v[0]) + uint64(v[1])<<24 }
 type Pixels struct{ N, Side int }
 
 func (s Pixels) values() int { return s.N * s.Side * s.Side * 3 }
-func (s Pixels) Sizes() []int {
-	return []int{(s.values() + 3) / 4, 3 * 256, 7, s.values()}
+func (s Pixels) Operands() []Operand {
+	return []Operand{{(s.values() + 3) / 4, Read}, {3 * 256, Read}, {7, Read}, {s.values(), BeginMap}}
 }
 
 // within says whether value i of an image is in mix's box.
@@ -330,9 +361,11 @@ type SoftmaxCrossEntropy struct{ N, K int }
 // Operands: logits [N,K], targets [N,K], dloss [1], dlogits [N,K].
 type SoftmaxCrossEntropyGrad struct{ SoftmaxCrossEntropy }
 
-func (s SoftmaxCrossEntropy) Sizes() []int { return []int{s.N * s.K, s.N * s.K, 1} }
-func (s SoftmaxCrossEntropyGrad) Sizes() []int {
-	return []int{s.N * s.K, s.N * s.K, 1, s.N * s.K}
+func (s SoftmaxCrossEntropy) Operands() []Operand {
+	return []Operand{{s.N * s.K, Read}, {s.N * s.K, Read}, {1, Write}}
+}
+func (s SoftmaxCrossEntropyGrad) Operands() []Operand {
+	return []Operand{{s.N * s.K, Read}, {s.N * s.K, Read}, {1, Read}, {s.N * s.K, Write}}
 }
 
 // Decay is how an update rule makes weights smaller: by L2 in the gradient or,
@@ -416,12 +449,18 @@ type ClipNorm struct {
 // Operands: x [N], decay [1], avg [N].
 type Average struct{ N int }
 
-func (s RMSProp) Sizes() []int  { return []int{s.N, 4, s.N, s.N, s.N} }
-func (s SGD) Sizes() []int      { return []int{s.N, 4, s.N, s.N} }
-func (s Adam) Sizes() []int     { return []int{s.N, 4, s.N, s.N, s.N} }
-func (s Guard) Sizes() []int    { return []int{1, 4 * s.Groups} }
-func (s ClipNorm) Sizes() []int { return []int{s.N, 4, 1} }
-func (s Average) Sizes() []int  { return []int{s.N, 1, s.N} }
+func (s RMSProp) Operands() []Operand {
+	return []Operand{{s.N, Read}, {4, Read}, {s.N, Update}, {s.N, Update}, {s.N, Update}}
+}
+func (s SGD) Operands() []Operand {
+	return []Operand{{s.N, Read}, {4, Read}, {s.N, Update}, {s.N, Update}}
+}
+func (s Adam) Operands() []Operand {
+	return []Operand{{s.N, Read}, {4, Read}, {s.N, Update}, {s.N, Update}, {s.N, Update}}
+}
+func (s Guard) Operands() []Operand    { return []Operand{{1, Read}, {4 * s.Groups, Update}} }
+func (s ClipNorm) Operands() []Operand { return []Operand{{s.N, Read}, {4, Update}, {1, Write}} }
+func (s Average) Operands() []Operand  { return []Operand{{s.N, Read}, {1, Read}, {s.N, Update}} }
 
 // RunningStats moves running statistics towards a batch's:
 // running += Momentum*(batch*correction - running), where correction is
@@ -433,4 +472,4 @@ type RunningStats struct {
 	Momentum float32
 }
 
-func (s RunningStats) Sizes() []int { return []int{s.N, s.N, s.N} }
+func (s RunningStats) Operands() []Operand { return []Operand{{s.N, Read}, {s.N, Read}, {s.N, Update}} }

@@ -225,7 +225,7 @@ func (n *Network) input(batch, resolution int) (backend.View, error) {
 	if t, ok := n.backend.(backend.Typer); ok {
 		t.Types(spec, types)
 	}
-	return backend.NewViewOf(n.backend, spec.Sizes()[3], types[3])
+	return backend.NewViewOf(n.backend, backend.Sizes(spec)[3], types[3])
 }
 
 // HeadTraining compiles the training of the classifier alone, on features that

@@ -65,7 +65,7 @@ func NewInput(b backend.Backend, opt data.Options, images, targets backend.View)
 }
 
 func (p *arrival) addPixels(b backend.Backend, spec backend.Pixels, table, images backend.View) (err error) {
-	sizes := spec.Sizes()
+	sizes := backend.Sizes(spec)
 	if p.images, err = backend.NewView(b, sizes[0]); err != nil {
 		return err
 	}

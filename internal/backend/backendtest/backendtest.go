@@ -121,6 +121,7 @@ func fusedSpecs() []backend.Spec {
 			specs = append(specs, backend.NormMatMul{M: m, N: s.n, K: s.k, Area: s.area},
 				backend.ExpandGrad{M: m, N: s.k, K: s.n, Norm: norm},
 				backend.NormPool{GlobalAvgPool: backend.GlobalAvgPool{N: s.images, Area: s.area, C: s.k}, Norm: norm},
+				backend.GateGrads{GlobalAvgPool: backend.GlobalAvgPool{N: s.images, Area: s.area, C: s.k}, Norm: norm},
 				backend.GatedGradSums{N: s.images, Area: s.area, C: s.k})
 		}
 		for _, same := range []bool{true, false} {
@@ -187,7 +188,7 @@ func foldedSpecs() []backend.Spec {
 func Operands(spec backend.Spec, seed uint64) [][]float32 {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var v [][]float32
-	for _, n := range spec.Sizes() {
+	for _, n := range backend.Sizes(spec) {
 		x := make([]float32, n)
 		for i := range x {
 			x[i] = r.Float32()*4 - 2
@@ -219,7 +220,7 @@ func Operands(spec backend.Spec, seed uint64) [][]float32 {
 	}
 	step := func(x []float32) { s := backend.StepValues(1<<24 + 5); copy(x, s[:]) }
 	switch s := spec.(type) {
-	case backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.NormPool, backend.ProjectGrad:
+	case backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.NormPool, backend.GateGrads, backend.ProjectGrad:
 		stats(1)
 	case backend.NormMatMul:
 		if s.Read != backend.Raw {
@@ -333,6 +334,15 @@ func Test(t *testing.T, b backend.Backend, tol float64) {
 	t.Run("operands", func(t *testing.T) {
 		if _, err := b.Compile(backend.Add{N: 3}); err == nil {
 			t.Error("an addition without operands is compiled")
+		}
+	})
+	t.Run("no such operation", func(t *testing.T) {
+		v, err := backend.NewView(b, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Compile(backend.MatMul{M: 2, N: 2, K: 2, TransA: true, TransB: true}, v, v, v); err == nil {
+			t.Error("a product of two transposed factors is compiled")
 		}
 	})
 }

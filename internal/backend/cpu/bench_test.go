@@ -38,7 +38,7 @@ func BenchmarkDepthwise(b *testing.B) {
 		}}
 		b.Run(fmt.Sprintf("%dx%d/k%ds%d", d.size, d.channels, d.kernel, d.stride), func(b *testing.B) {
 			var views []backend.View
-			for _, n := range spec.Sizes() {
+			for _, n := range backend.Sizes(spec) {
 				v, err := backend.NewView(device, n)
 				if err != nil {
 					b.Fatal(err)

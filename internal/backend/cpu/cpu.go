@@ -160,9 +160,6 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	}
 	switch s := spec.(type) {
 	case backend.FoldedMatMul:
-		if s.Residual && (s.Pool || s.Norm.Act != backend.Identity) {
-			return backend.Program{}, fmt.Errorf("cpu: unsupported product %+v", s)
-		}
 		return b.foldedMatMul(s, v), nil
 	case backend.FoldedConv:
 		return b.foldedConv(s, v), nil
@@ -173,54 +170,58 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	case backend.Linear:
 		return b.linear(s, v), nil
 	}
-	run, err := b.compile(spec, v)
-	return backend.Program{Run: run}, err
+	if run := b.compile(spec, v); run != nil {
+		return backend.Program{Run: run}, nil
+	}
+	if s, ok := spec.(backend.Fused); ok {
+		return backend.CompileUnfused(b, s, operands...)
+	}
+	return backend.Program{}, fmt.Errorf("cpu: no kernel for %T", spec)
 }
 
-// compile compiles what has nothing to prepare.
-func (b *Backend) compile(spec backend.Spec, v [][]float32) (backend.Launch, error) {
+// compile compiles what has nothing to prepare; nil for what there is no kernel for.
+func (b *Backend) compile(spec backend.Spec, v [][]float32) backend.Launch {
 	switch s := spec.(type) {
 	case backend.MatMul:
-		if s.TransA && (s.TransB || s.Bias) {
-			return nil, fmt.Errorf("cpu: unsupported product %+v", s)
-		}
-		return b.matMul(s, v), nil
+		return b.matMul(s, v)
 	case backend.Conv:
-		return b.conv(s, v), nil
+		return b.conv(s, v)
 	case backend.ConvGradInput:
-		return b.convGradInput(s, v), nil
+		return b.convGradInput(s, v)
 	case backend.ConvGradWeight:
-		return b.convGradWeight(s, v), nil
+		return b.convGradWeight(s, v)
 	case backend.Depthwise:
-		return b.normDepthwise(s.ConvShape, nil, v[0], v[1], v[2], nil), nil
+		return b.normDepthwise(s.ConvShape, nil, v[0], v[1], v[2], nil)
 	case backend.DepthwiseGradInput:
-		return b.depthwiseGradInput(s, v), nil
+		return b.depthwiseGradInput(s, v)
 	case backend.DepthwiseGradWeight:
-		return b.depthwiseGradWeight(s, v), nil
+		return b.depthwiseGradWeight(s, v)
 	case backend.BatchStats:
-		return b.batchStats(s, v), nil
+		return b.batchStats(s, v)
 	case backend.NormAct:
-		return b.normAct(s, v), nil
+		return b.normAct(s, v)
 	case backend.NormActGradSums:
-		return b.normActGradSums(s, v), nil
+		return b.normActGradSums(s, v)
 	case backend.NormActGradInput:
-		return b.normActGradInput(s, v), nil
+		return b.normActGradInput(s, v)
 	case backend.ColumnSum:
-		return b.columnSum(s, v), nil
+		return b.columnSum(s, v)
 	case backend.NormMatMul:
-		return b.normMatMul(s, v), nil
+		return b.normMatMul(s, v)
 	case backend.NormDepthwise:
-		return b.compileNormDepthwise(s, v), nil
+		return b.compileNormDepthwise(s, v)
 	case backend.NormPool:
-		return b.normPool(s, v), nil
+		return b.normPool(s, v)
 	case backend.ProjectGrad:
-		return b.projectGrad(s, v), nil
+		return b.projectGrad(s, v)
+	case backend.GateGrads:
+		return b.gateGrads(s, v)
 	case backend.GatedGradSums:
-		return b.gatedGradSums(s, v), nil
+		return b.gatedGradSums(s, v)
 	case backend.DepthwiseGrad:
-		return b.normDepthwiseGrad(s, v), nil
+		return b.normDepthwiseGrad(s, v)
 	case backend.ExpandGrad:
-		return b.expandGrad(s, v), nil
+		return b.expandGrad(s, v)
 	default:
 		return b.compileElementwise(spec, v)
 	}

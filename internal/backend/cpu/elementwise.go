@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"effnet/internal/backend"
@@ -10,23 +9,23 @@ import (
 
 // compileElementwise compiles the operations whose every output value depends
 // on a few inputs, and the small ones.
-func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.Launch, error) {
+func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) backend.Launch {
 	switch s := spec.(type) {
 	case backend.Activate:
-		return b.activate(s, v), nil
+		return b.activate(s, v)
 	case backend.ActivateGrad:
-		return b.activateGrad(s, v), nil
+		return b.activateGrad(s, v)
 	case backend.MaxPool:
-		return b.maxPool(s, v), nil
+		return b.maxPool(s, v)
 	case backend.MaxPoolGrad:
-		return b.maxPoolGrad(s, v), nil
+		return b.maxPoolGrad(s, v)
 	case backend.GlobalAvgPool:
 		return b.images(s.N, func(n int) {
 			y := v[1][n*s.C:][:s.C]
 			clear(y)
 			b.set.ColumnSum(y, v[0][n*s.Area*s.C:][:s.Area*s.C], s.C, 0)
 			b.set.Scale(y, y, 1/float32(s.Area), 0)
-		}), nil
+		})
 	case backend.GlobalAvgPoolGrad:
 		return b.images(s.N, func(n int) {
 			dx := v[1][n*s.Area*s.C:][:s.Area*s.C]
@@ -34,69 +33,69 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) (backend.
 			for filled := s.C; filled < len(dx); filled *= 2 {
 				copy(dx[filled:], dx[:filled])
 			}
-		}), nil
+		})
 	case backend.ChannelScale:
 		return b.images(s.N, func(n int) {
 			size := s.Area * s.C
 			b.set.MulColumns(v[2][n*size:][:size], v[0][n*size:][:size], v[1][n*s.C:][:s.C], s.C, 0)
-		}), nil
+		})
 	case backend.ChannelScaleGrad:
 		return b.images(s.N, func(n int) {
 			size := s.Area * s.C
 			ds := v[2][n*s.C:][:s.C]
 			clear(ds)
 			b.set.ColumnDot(ds, v[0][n*size:][:size], v[1][n*size:][:size], s.C, 0)
-		}), nil
+		})
 	case backend.DropPath:
 		return b.images(s.N, func(n int) {
 			b.set.Scale(v[2][n*s.Size:][:s.Size], v[0][n*s.Size:][:s.Size], keep(s, v[1], n), 0)
-		}), nil
+		})
 	case backend.ResidualAdd:
 		return b.images(s.N, func(n int) {
 			at := n * s.Size
 			b.set.ScaleAdd(v[3][at:][:s.Size], v[0][at:][:s.Size], v[1][at:][:s.Size], keep(s.DropPath, v[2], n), 0)
-		}), nil
+		})
 	case backend.Add:
-		return b.flat(s.N, func(from, to int) { b.set.Add(v[2][from:to], v[0][from:to], v[1][from:to], 0) }), nil
+		return b.flat(s.N, func(from, to int) { b.set.Add(v[2][from:to], v[0][from:to], v[1][from:to], 0) })
 	case backend.Copy:
-		return func() { copy(v[1], v[0]) }, nil
+		return func() { copy(v[1], v[0]) }
 	case backend.Dropout:
-		return b.flat(s.N, func(from, to int) { dropout(s, v, from, to) }), nil
+		return b.flat(s.N, func(from, to int) { dropout(s, v, from, to) })
 	case backend.Pixels:
-		return b.images(s.N, func(n int) { pixels(s, v, n) }), nil
+		return b.images(s.N, func(n int) { pixels(s, v, n) })
 	case backend.SoftmaxCrossEntropy:
-		return b.softmaxCrossEntropy(s, v), nil
+		return b.softmaxCrossEntropy(s, v)
 	case backend.SoftmaxCrossEntropyGrad:
-		return b.softmaxCrossEntropyGrad(s, v), nil
+		return b.softmaxCrossEntropyGrad(s, v)
 	case backend.RMSProp:
 		rule := kernel.RMSPropRule{Rho: s.Rho, Momentum: s.Momentum, Eps: s.Eps}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.RMSProp(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
-		}), nil
+		})
 	case backend.SGD:
 		rule := kernel.SGDRule{Momentum: s.Momentum}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule, 0)
-		}), nil
+		})
 	case backend.Adam:
 		rule := kernel.AdamRule{Beta1: float32(s.Beta1), Fresh1: float32(1 - s.Beta1), Beta2: float32(s.Beta2), Fresh2: float32(1 - s.Beta2), Eps: s.Eps}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
 			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
-		}), nil
+		})
 	case backend.Guard:
-		return func() { s.Hold(v[0][0], v[1]) }, nil
+		return func() { s.Hold(v[0][0], v[1]) }
 	case backend.ClipNorm:
-		return b.clipNorm(s, v), nil
+		return b.clipNorm(s, v)
 	case backend.Average:
-		return b.flat(s.N, func(from, to int) { b.set.Average(v[2][from:to], v[0][from:to], v[1][0], 0) }), nil
+		return b.flat(s.N, func(from, to int) { b.set.Average(v[2][from:to], v[0][from:to], v[1][0], 0) })
 	case backend.RunningStats:
 		return func() {
 			for i, batch := range v[0] {
 				v[2][i] += s.Momentum * (batch*v[1][i] - v[2][i])
 			}
-		}, nil
+		}
 	default:
-		return nil, fmt.Errorf("cpu: no kernel for %T", spec)
+		return nil
 	}
 }
 

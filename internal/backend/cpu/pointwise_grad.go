@@ -164,6 +164,29 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	}
 }
 
+// gateGrads: each image's sums of the map, its slope and their gradient, which
+// kernel.GateGrad multiplies by a gate, so by ones into scratch.
+func (b *Backend) gateGrads(s backend.GateGrads, v [][]float32) backend.Launch {
+	x := next(&v)
+	in := nextReader(s.Norm, &v)
+	da, parts := v[0], v[1]
+	size, gate := s.Area*s.C, ones(s.C)
+	var l layout
+	maps, slopes, sums := l.take(b.pool.threads, size), l.take(b.pool.threads, size), l.take(s.N, 5*s.C)
+	b.reserve(l.size)
+	task := func(worker, n int) {
+		a, slope, seen, sum := maps.of(b, worker), slopes.of(b, worker), x[n*size:][:size], sums.of(b, n)
+		b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.C, 0)
+		clear(sum)
+		b.set.GateGrad(a, sum, seen, da[n*size:][:size], slope, in.norm.Mean, gate, s.C, 0)
+		in.gateSums(b, parts, n, s.N, sums, n, n+1)
+	}
+	return func() {
+		in.fold()
+		b.pool.run(s.N, task)
+	}
+}
+
 // gateSums adds an image's blocks of kernel.GateGrad's sums, which are of x-mean
 // where xhat is wanted, into parts [5,images,C].
 func (r *reader) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {

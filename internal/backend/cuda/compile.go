@@ -39,7 +39,12 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 
 // compile adds the launches of a Spec.
 func (c *compiler) compile(spec backend.Spec, v []place) error {
-	if s, ok := spec.(backend.Fused); ok {
+	switch s := spec.(type) {
+	case normGate:
+		return c.typed(s, v, func(v []place) error { return c.normGate(s, v) })
+	case gatedGradInput:
+		return c.typed(s, v, func(v []place) error { return c.gatedGradInput(s, v) })
+	case backend.Fused:
 		return c.fused(s, v)
 	}
 	if s, ok := spec.(backend.Copy); ok && v[0].dtype != v[1].dtype {
@@ -59,10 +64,6 @@ func (c *compiler) plain(spec backend.Spec, v []place) error {
 		return c.convGradInput(s, v)
 	case backend.ConvGradWeight:
 		return c.convGradWeight(s, v)
-	case normGate:
-		return c.normGate(s, v)
-	case gatedGradInput:
-		return c.gatedGradInput(s, v)
 	case backend.Depthwise, backend.DepthwiseGradInput, backend.DepthwiseGradWeight, backend.MaxPool, backend.MaxPoolGrad:
 		return c.windows(spec, v)
 	case backend.BatchStats, backend.NormAct, backend.NormActGradSums, backend.NormActGradInput, backend.GateGrads, backend.GatedGradSums:
@@ -105,28 +106,9 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 func (c *compiler) unfused(s backend.Fused, v []place) error {
 	before := c.used
 	defer c.release(before)
-	steps, all, types := gated(s.Unfused()), map[int]place{}, map[int]backend.DType{}
-	for i, p := range v {
-		all[i], types[i] = p, p.dtype
-	}
-	c.typeSteps(steps, types)
-	for _, step := range steps {
-		for k, n := range step.Operands {
-			if _, ok := all[n]; !ok {
-				all[n] = c.temporary(step.Spec.Sizes()[k], types[n])
-			}
-		}
-	}
-	for _, step := range steps {
-		operands := make([]place, len(step.Operands))
-		for k, n := range step.Operands {
-			operands[k] = all[n]
-		}
-		if err := c.compile(step.Spec, operands); err != nil {
-			return err
-		}
-	}
-	return nil
+	steps := gated(s.Unfused())
+	types := backend.StepTypes(steps, c.maps(), typesOf(v))
+	return backend.EachStep(steps, v, func(n, size int) (place, error) { return c.temporary(size, types[n]), nil }, c.compile)
 }
 
 // elementwise compiles what goes value by value, and the loss.

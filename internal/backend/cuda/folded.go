@@ -1,8 +1,6 @@
 package cuda
 
 import (
-	"fmt"
-
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
 )
@@ -70,9 +68,6 @@ func (c *compiler) biasOf(y, bias place, values int) (place, error) {
 }
 
 func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
-	if s.Residual && (s.Pool || s.Norm.Act != backend.Identity) {
-		return fmt.Errorf("cuda: unsupported product %+v", s)
-	}
 	return c.typed(s, v, func(v []place) error { return c.foldedMaps(s, v) })
 }
 

@@ -74,6 +74,24 @@ func launched(e *emulation, run func()) (names []string) {
 	return names
 }
 
+// The two Specs of this package are what they stand for.
+func TestGated(t *testing.T) {
+	b, _ := onCPU(t)
+	norm := backend.NormAct{Rows: 18, C: 24, Eps: 1e-3, Act: backend.Swish}
+	specs := []backend.Spec{normGate{norm, 2, 9}, gatedGradInput{norm, 2, 9}}
+	for _, spec := range specs {
+		want := backendtest.Operands(spec, 1)
+		for i := range norm.C { // variances
+			want[1][norm.C+i] = 1 + want[1][norm.C+i]/4
+		}
+		got, err := backendtest.Run(b, spec, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backendtest.Compare(t, spec, got, want, 2e-5)
+	}
+}
+
 // What is made of weights is made by Prepare, what remains is as few passes over maps
 // as there can be, and a pass that only sums writes no map.
 func TestFoldedLaunches(t *testing.T) {
@@ -103,13 +121,13 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
 			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toHalf"}[precision]}, // of x
 		} {
-			types := make([]backend.DType, len(c.spec.Sizes()))
+			types := make([]backend.DType, len(backend.Sizes(c.spec)))
 			for _, i := range reads(c.spec) { // as layers before leave them
 				types[i] = b.maps()
 			}
 			b.Types(c.spec, types)
 			var views []backend.View
-			for i, n := range c.spec.Sizes() {
+			for i, n := range backend.Sizes(c.spec) {
 				v, err := backend.NewViewOf(b, n, types[i])
 				if err != nil {
 					t.Fatal(err)

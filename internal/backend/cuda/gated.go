@@ -17,9 +17,19 @@ type normGate struct {
 	N, Area int
 }
 
-// Sizes implements backend.Spec.
-func (s normGate) Sizes() []int {
-	return []int{s.Rows * s.C, 2 * s.C, s.C, s.C, s.N * s.C, s.Rows * s.C}
+// Operands implements backend.Spec.
+func (s normGate) Operands() []backend.Operand {
+	m := s.Rows * s.C
+	return []backend.Operand{{Size: m, Role: backend.ReadMap}, {Size: 2 * s.C}, {Size: s.C}, {Size: s.C}, {Size: s.N * s.C},
+		{Size: m, Role: backend.WriteMap}}
+}
+
+// Unfused implements backend.Fused.
+func (s normGate) Unfused() []backend.Step {
+	return []backend.Step{
+		{Spec: s.NormAct, Operands: []int{0, 1, 2, 3, 6}},
+		{Spec: backend.ChannelScale{N: s.N, Area: s.Area, C: s.C}, Operands: []int{6, 4, 5}},
+	}
 }
 
 // gatedGradInput is a NormActGradInput, by the batch's statistics, of
@@ -31,10 +41,22 @@ type gatedGradInput struct {
 	N, Area int
 }
 
-// Sizes implements backend.Spec.
-func (s gatedGradInput) Sizes() []int {
-	n, maps := s.N*s.C, s.Rows*s.C
-	return []int{maps, 2 * s.C, s.C, s.C, maps, 2 * s.C, n, n, maps}
+// Operands implements backend.Spec.
+func (s gatedGradInput) Operands() []backend.Operand {
+	n, m := s.N*s.C, s.Rows*s.C
+	return []backend.Operand{{Size: m, Role: backend.ReadMap}, {Size: 2 * s.C}, {Size: s.C}, {Size: s.C},
+		{Size: m, Role: backend.ReadMap}, {Size: 2 * s.C}, {Size: n}, {Size: n}, {Size: m, Role: backend.WriteMap}}
+}
+
+// Unfused implements backend.Fused.
+func (s gatedGradInput) Unfused() []backend.Step {
+	pool := backend.GlobalAvgPool{N: s.N, Area: s.Area, C: s.C}
+	return []backend.Step{
+		{Spec: backend.ChannelScale(pool), Operands: []int{4, 6, 9}},
+		{Spec: backend.GlobalAvgPoolGrad{GlobalAvgPool: pool}, Operands: []int{7, 10}},
+		{Spec: backend.Add{N: s.Rows * s.C}, Operands: []int{9, 10, 11}},
+		{Spec: backend.NormActGradInput{NormAct: s.NormAct, BatchStats: true}, Operands: []int{0, 1, 2, 3, 11, 5, 8}},
+	}
 }
 
 // gated puts the two in the place of what they stand for. Values between the steps

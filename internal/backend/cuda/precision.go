@@ -15,8 +15,8 @@ import (
 //
 // Which value is bf16 follows from the Specs in their order: a map begins as one,
 // where an image is convolved or a pooled value's gradient is spread, and what is made
-// of a bf16 map is one too. Types has the rules; who plans memory asks it, and a View
-// says what its values are.
+// of a bf16 map is one too. Specs say which of their operands are maps (backend.Role);
+// who plans memory asks Types, and a View says what its values are.
 
 // kinds is what CUDA has for values of each type.
 var kinds = [...]struct {
@@ -35,94 +35,18 @@ var mapTypes = map[driver.Precision]backend.DType{driver.BF16: backend.BFloat16}
 // maps is the type that maps are kept in.
 func (b *Backend) maps() backend.DType { return mapTypes[b.precision] }
 
-// mapsOf are the operands of a plain Spec that may be bf16: those it reads, and whether
-// the last, which it writes, is one.
-func mapsOf(spec backend.Spec) (in []int, out bool) {
-	switch s := spec.(type) {
-	case backend.Conv, backend.ConvGradInput, backend.Depthwise, backend.DepthwiseGradInput, backend.ChannelScale, backend.DropPath, backend.Dropout:
-		return []int{0}, true
-	case backend.ConvGradWeight, backend.DepthwiseGradWeight, backend.ChannelScaleGrad:
-		return []int{0, 1}, false
-	case backend.MaxPool, backend.Activate, backend.Copy:
-		return []int{0}, true
-	case backend.MaxPoolGrad, backend.ActivateGrad, backend.Add:
-		return []int{0, 1}, true
-	case backend.ResidualAdd:
-		return []int{0, 1}, true
-	case backend.BatchStats, backend.GlobalAvgPool, backend.NormPool:
-		return []int{0}, false
-	case backend.GlobalAvgPoolGrad, backend.Pixels:
-		return nil, true
-	case backend.FoldedMatMul:
-		return append([]int{0}, backend.InPlace(spec)...), !s.Pool // the shortcut too
-	case backend.FoldedConv, backend.FoldedDepthwise: // without Pool
-		return []int{0}, true
-	case backend.NormAct:
-		return []int{0}, true
-	case backend.NormActGradSums, backend.GateGrads:
-		return []int{0, 4}, false
-	case backend.NormActGradInput:
-		return []int{0, 4}, true
-	case normGate:
-		return []int{0}, true
-	case gatedGradInput:
-		return []int{0, 4}, true
-	case backend.MatMul:
-		if s.TransA { // a gradient of weights
-			return []int{0, 1}, false
-		}
-		return []int{0}, true
-	}
-	return nil, false
-}
-
-// begins tells whether a Spec's output is a map whatever it reads.
-func begins(spec backend.Spec) bool {
-	switch s := spec.(type) {
-	case backend.Conv, backend.FoldedConv, backend.GlobalAvgPoolGrad, backend.Pixels:
-		return true
-	case backend.FoldedDepthwise:
-		return s.Before.Kernel > 0
-	}
-	return false
-}
-
 // Types implements backend.Typer.
 func (b *Backend) Types(spec backend.Spec, types []backend.DType) {
-	if fused, ok := spec.(backend.Fused); ok {
-		all := map[int]backend.DType{}
-		for i, t := range types {
-			all[i] = t
-		}
-		b.typeSteps(gated(fused.Unfused()), all)
-		for i := range types {
-			types[i] = all[i]
-		}
-		return
-	}
-	in, out := mapsOf(spec)
-	last := len(types) - 1
-	types[last] = backend.Float32
-	if kept := b.maps(); out && (begins(spec) || anyOf(types, in, kept)) {
-		types[last] = kept
-	}
+	backend.SetTypes(spec, b.maps(), types)
 }
 
-// typeSteps sets the types of steps' results; types has the operands by number.
-func (b *Backend) typeSteps(steps []backend.Step, types map[int]backend.DType) {
-	for _, step := range steps {
-		of := make([]backend.DType, len(step.Operands))
-		for k, n := range step.Operands {
-			of[k] = types[n]
-		}
-		b.Types(step.Spec, of)
-		last := len(of) - 1
-		types[step.Operands[last]] = of[last]
+// types of places.
+func typesOf(places []place) []backend.DType {
+	types := make([]backend.DType, len(places))
+	for i, p := range places {
+		types[i] = p.dtype
 	}
-}
-
-func anyOf(types []backend.DType, of []int, t backend.DType) bool {
-	return slices.ContainsFunc(of, func(i int) bool { return types[i] == t })
+	return types
 }
 
 // typed adds what compile adds, with all of a Spec's maps of one type. Operands of
@@ -130,38 +54,37 @@ func anyOf(types []backend.DType, of []int, t backend.DType) bool {
 func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) error) error {
 	before := c.used
 	defer c.release(before)
-	in, out := mapsOf(spec)
-	of := backend.Float32
-	for _, i := range in {
-		of = max(of, v[i].dtype)
-	}
-	if begins(spec) {
-		of = c.maps()
-	}
-	last := len(v) - 1
-	want := make([]backend.DType, len(v))
-	for _, i := range in {
-		want[i] = of
-	}
-	if out {
-		want[last] = of
-	}
-	sizes, all := spec.Sizes(), slices.Clone(v)
-	for i := range all {
-		if v[i].dtype == want[i] {
+	maps := backend.MapType(spec, c.maps(), typesOf(v))
+	operands, all := spec.Operands(), slices.Clone(v)
+	var results []int // to convert
+	for i, o := range operands {
+		want := backend.Float32
+		if o.Role.Map() {
+			want = maps
+		}
+		if v[i].dtype == want {
 			continue
 		}
-		all[i] = c.temporary(sizes[i], want[i])
-		if i != last {
-			if err := c.convert(v[i], all[i], sizes[i]); err != nil {
-				return err
-			}
+		all[i] = c.temporary(o.Size, want)
+		if o.Role.Writes() {
+			results = append(results, i)
+		}
+		if !o.Role.Reads() {
+			continue
+		}
+		if err := c.convert(v[i], all[i], o.Size); err != nil {
+			return err
 		}
 	}
-	if err := compile(all); err != nil || v[last].dtype == want[last] {
+	if err := compile(all); err != nil {
 		return err
 	}
-	return c.convert(all[last], v[last], sizes[last])
+	for _, i := range results {
+		if err := c.convert(all[i], v[i], operands[i].Size); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // convert adds a copy of n values to a place of another type.

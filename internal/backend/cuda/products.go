@@ -122,9 +122,6 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 }
 
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
-	if s.TransA && (s.TransB || s.Bias) {
-		return fmt.Errorf("cuda: unsupported product %+v", s)
-	}
 	m := driver.Matmul{M: s.M, N: s.N, K: s.K, TransA: s.TransA, TransB: s.TransB, Bias: s.Bias}
 	if s.Bias {
 		return c.product(m, v[0], v[1], v[2], v[3])

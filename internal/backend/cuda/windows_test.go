@@ -88,7 +88,7 @@ func TestGradWeightThreads(t *testing.T) {
 			s := backend.ConvShape{N: 2, H: 9, W: 9, In: 64, Out: 64, Kernel: k[0], Stride: k[1], OutH: (9-k[0])/k[1] + 1, OutW: (9-k[0])/k[1] + 1}
 			spec := backend.DepthwiseGradWeight{ConvShape: s}
 			views := make([]backend.View, 3)
-			for i, n := range spec.Sizes() {
+			for i, n := range backend.Sizes(spec) {
 				v, err := backend.NewView(b, n)
 				if err != nil {
 					t.Fatal(err)
