@@ -48,6 +48,7 @@ var mayImport = map[string]string{
 	"internal/backend/cuda/emulated": "os/exec",
 	"internal/backend/cuda/sass":     "os/exec",
 	"internal/backend/cpu":           "backend backend/cpu/kernel unsafe",
+	"internal/backend/plain":         "backend",
 	"internal/backend/cpu/kernel":    "simd/archsimd unsafe",
 	"internal/backend":               "unsafe",
 
