@@ -5,8 +5,7 @@ import "math/rand/v2"
 // An Op names an operation of AutoAugment and RandAugment.
 type Op uint8
 
-// The operations. Cutout is the last: the table of operations, what RandAugment
-// draws from and the fuzz target count on it.
+// The operations. Another one changes what no policy draws: see lists.
 const (
 	AutoContrast Op = iota
 	Equalize
@@ -24,7 +23,6 @@ const (
 	TranslateX
 	TranslateY
 	Cutout
-	numOps = int(Cutout) + 1
 )
 
 // String returns the name the papers use.
@@ -51,7 +49,7 @@ type aids struct {
 	scratch *[]uint8
 }
 
-var operations = [numOps]operation{
+var operations = []operation{
 	AutoContrast: {name: "AutoContrast", apply: func(m *Image, _ float64, _ aids) { autoContrast(m) }},
 	Equalize:     {name: "Equalize", apply: func(m *Image, _ float64, _ aids) { equalize(m) }},
 	Invert:       {name: "Invert", apply: func(m *Image, _ float64, _ aids) { invert(m) }},

@@ -73,7 +73,7 @@ func readGolden(t *testing.T, file string, v any) {
 // opNamed is the Op of a name.
 func opNamed(t *testing.T, name string) Op {
 	t.Helper()
-	i := slices.IndexFunc(operations[:], func(o operation) bool { return o.name == name })
+	i := slices.IndexFunc(operations, func(o operation) bool { return o.name == name })
 	if i < 0 {
 		t.Fatalf("no operation %q", name)
 	}
@@ -107,7 +107,7 @@ func TestOpsEqualPillow(t *testing.T) {
 			c.check(t, m)
 		})
 	}
-	for o := range Op(numOps) {
+	for o := range Op(len(operations)) {
 		if o != Cutout && !seen[o.String()] {
 			t.Errorf("%v: no case", o)
 		}
@@ -173,7 +173,7 @@ func FuzzOps(f *testing.F) {
 	f.Fuzz(func(t *testing.T, w, h uint8, v float64, seed uint64) {
 		src := noise(int(w)+1, int(h)+1, 0, 255)
 		rng := rand.New(rand.NewPCG(seed, 0))
-		for o := range Op(numOps) {
+		for o := range Op(len(operations)) {
 			m := &Image{W: src.W, H: src.H, Pix: slices.Clone(src.Pix)}
 			apply(m, o, v, rng)
 			apply(m, o, operations[o].argument(v, rng), rng)
@@ -187,7 +187,7 @@ func FuzzOps(f *testing.F) {
 func BenchmarkOps(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var scratch []uint8
-	for o := range Op(numOps) {
+	for o := range Op(len(operations)) {
 		b.Run(o.String(), func(b *testing.B) {
 			m := noise(224, 224, 20, 230)
 			v := operations[o].base + 0.7*operations[o].span

@@ -11,6 +11,7 @@ func TestParsePolicy(t *testing.T) {
 		"": nil, "none": nil, "v0": AutoAugment{},
 		"rand":                  RandAugment{N: 2, Magnitude: 10, Prob: 0.5},
 		"rand-m9-n2-mstd0.5-p1": RandAugment{N: 2, Magnitude: 9, Std: 0.5, Prob: 1},
+		"rand-list0-m10":        RandAugment{N: 2, Magnitude: 10, Prob: 0.5},
 		"rand-p.25-n3-m28":      RandAugment{N: 3, Magnitude: 28, Prob: 0.25},
 	} {
 		if got, err := ParsePolicy(s); err != nil || got != want {
@@ -23,7 +24,7 @@ func TestParsePolicy(t *testing.T) {
 		"rand-m": `part "m" has no number`, "rand-m9-m8": "m is given twice", "rand-m9x": `"9x" is not a number`,
 		"rand-n1.5": "not a whole number", "rand-n0": "0 operations", "rand-m101": "magnitude 101", "rand-p2": "probability 2",
 		"rand-m-1": `part "m" has no number`, "rand-mstd101": "deviation 101", "rand-9": `unknown part "9"`,
-		"rand-n1e300": "not a whole number",
+		"rand-n1e300": "not a whole number", "rand-list99": "list 99 of operations", "rand-list.5": "list 0.5 of operations: not a whole number",
 	} {
 		p, err := ParsePolicy(s)
 		if err == nil || p != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "want ") {

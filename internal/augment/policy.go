@@ -71,7 +71,7 @@ func (AutoAugment) Apply(m *Image, rng *rand.Rand, scratch *[]uint8) {
 // Validate implements Policy.
 func (AutoAugment) Validate() error { return nil }
 
-// RandAugment draws N of the operations, any as likely as any other and some
+// RandAugment draws N of the operations of a list, any as likely as any other and some
 // perhaps twice, and applies each with probability Prob at a magnitude that is
 // normal about Magnitude with standard deviation Std, at least 0 and, unless
 // Magnitude is more, at most 10 (Cubuk et al. 2020, RandAugment; operations
@@ -82,13 +82,14 @@ type RandAugment struct {
 	Magnitude float64 // 10 is the range of AutoAugment; the authors went to 28
 	Std       float64
 	Prob      float64 // 1 in the paper
+	List      int     // the version of the list, see lists
 }
 
 // Apply implements Policy.
 func (p RandAugment) Apply(m *Image, rng *rand.Rand, scratch *[]uint8) {
-	a := aids{rng, scratch}
+	a, list := aids{rng, scratch}, lists[p.List]
 	for range p.N {
-		o := &operations[rng.IntN(numOps)]
+		o := &operations[list[rng.IntN(len(list))]]
 		if rng.Float64() < p.Prob {
 			o.apply(m, o.argument(p.magnitude(rng), rng), a)
 		}
@@ -118,6 +119,8 @@ func (p RandAugment) Validate() error {
 		return fmt.Errorf("augment: RandAugment with standard deviation %v of the magnitude: want 0 to 100", p.Std)
 	case !(0 <= p.Prob && p.Prob <= 1):
 		return fmt.Errorf("augment: RandAugment with probability %v: want 0 to 1", p.Prob)
+	case p.List < 0 || p.List >= len(lists):
+		return fmt.Errorf("augment: RandAugment of list %d of operations: want 0 to %d", p.List, len(lists)-1)
 	}
 	return nil
 }

@@ -1,9 +1,13 @@
 package augment
 
 import (
+	"fmt"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -99,7 +103,7 @@ func TestRandAugmentDistribution(t *testing.T) {
 	const n, magnitude, prob = 16000, 4, 0.8
 	rng := rand.New(rand.NewPCG(7, 8))
 	made := map[string]Op{}
-	for o := range Op(numOps) {
+	for _, o := range lists[0] {
 		for range 12 { // both signs; Cutout is recognised below
 			m := clone(src)
 			apply(m, o, operations[o].argument(magnitude, rng), rng)
@@ -109,7 +113,7 @@ func TestRandAugmentDistribution(t *testing.T) {
 		}
 	}
 	var scratch []uint8
-	m, got, plain := clone(src), [numOps]int{}, 0
+	m, got, plain := clone(src), make([]int, len(operations)), 0
 	for range n {
 		copy(m.Pix, src.Pix)
 		RandAugment{N: 1, Magnitude: magnitude, Prob: prob}.Apply(m, rng, &scratch)
@@ -132,8 +136,8 @@ func TestRandAugmentDistribution(t *testing.T) {
 		}
 	}
 	near("unchanged", plain, 1-prob)
-	for o, k := range got {
-		near(Op(o).String(), k, prob/float64(numOps))
+	for _, o := range lists[0] {
+		near(o.String(), got[o], prob/float64(len(lists[0])))
 	}
 }
 
@@ -226,6 +230,65 @@ func TestPolicyRepeats(t *testing.T) {
 			t.Errorf("%s, seed %d: 50 images have CRC %#x, had %#x", c.policy, c.seed, crc.Sum32(), c.crc)
 		}
 	}
+}
+
+// An operation that is added changes no recipe: what its policy makes of an image is
+// the same, and the new one is never drawn.
+func TestAnOperationChangesNoRecipe(t *testing.T) {
+	policies := recipes(t)
+	images := func() (all []*Image) {
+		for _, name := range policies {
+			p, err := ParsePolicy(name)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			rng := rand.New(rand.NewPCG(3, 4))
+			var scratch []uint8
+			for range 200 {
+				m := noise(24, 20, 20, 230)
+				p.Apply(m, rng, &scratch)
+				all = append(all, m)
+			}
+		}
+		return all
+	}
+	before, table := images(), operations
+	defer func() { operations = table }()
+	drawn := func(*Image, float64, aids) { t.Error("the new operation is drawn") }
+	operations = append(slices.Clone(table), operation{name: "New", apply: drawn})
+	for i, m := range images() {
+		if !slices.Equal(m.Pix, before[i].Pix) {
+			t.Fatalf("%s: image %d is another one", policies[i/200], i%200)
+		}
+	}
+}
+
+// recipes are the policies of the settings files, and one of every list.
+func recipes(t *testing.T) (policies []string) {
+	t.Helper()
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting := regexp.MustCompile(`(?m)^aa: (\S+)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range setting.FindAllSubmatch(text, -1) {
+			if policy := string(m[1]); policy != "none" {
+				policies = append(policies, policy)
+			}
+		}
+	}
+	if len(policies) < 5 {
+		t.Fatalf("the recipes have the policies %q", policies)
+	}
+	for i := range lists {
+		policies = append(policies, fmt.Sprintf("rand-m9-n4-p1-list%d", i))
+	}
+	return policies
 }
 
 // What a policy makes depends on the image and the generator alone, and it
