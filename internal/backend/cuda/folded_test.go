@@ -119,7 +119,7 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct"},
 			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct"},
 			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
-			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toHalf"}[precision]}, // of x
+			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toMap"}[precision]}, // of x
 		} {
 			types := make([]backend.DType, len(backend.Sizes(c.spec)))
 			for _, i := range reads(c.spec) { // as layers before leave them
@@ -144,7 +144,7 @@ func TestFoldedLaunches(t *testing.T) {
 			if p.Prepare == nil {
 				p.Prepare = func() {}
 			}
-			if got := launched(e, p.Prepare); slices.ContainsFunc(got, func(name string) bool { return name != "fold" && name != "toHalf" }) {
+			if got := launched(e, p.Prepare); slices.ContainsFunc(got, func(name string) bool { return name != "fold" && name != "toMap" }) {
 				t.Errorf("%s: %T prepares by %q", precision, c.spec, got)
 			}
 		}

@@ -20,13 +20,12 @@ import (
 
 // kinds is what CUDA has for values of each type.
 var kinds = [...]struct {
-	suffix  string      // of a kernel's name, where it is compiled for maps of them
-	cpp     string      // the type in kernels
-	convert string      // the kernel that makes them of another type
-	matrix  driver.Type // cuBLASLt's
+	suffix string      // of a kernel's name, where it is compiled for maps of them
+	cpp    string      // the type in kernels
+	matrix driver.Type // cuBLASLt's
 }{
-	backend.Float32:  {"", "float", "toFloat", driver.Float32},
-	backend.BFloat16: {"_bf16", "bf16", "toHalf", driver.BFloat16},
+	backend.Float32:  {"", "float", driver.Float32},
+	backend.BFloat16: {"_bf16", "bf16", driver.BFloat16},
 }
 
 // mapTypes is in which type each precision keeps maps, where that is not float32.
@@ -87,10 +86,14 @@ func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) e
 	return nil
 }
 
-// convert adds a copy of n values to a place of another type.
+// convert adds a copy of n values to a place of another type, from or to float32.
 func (c *compiler) convert(from, to place, n int) error {
+	name := to.kernel("toMap")
+	if to.dtype == backend.Float32 {
+		name = from.kernel("fromMap")
+	}
 	w := vec(n, from, to)
-	return c.kernel(kinds[to.dtype].convert, c.flat(n, w), from, to, n, w)
+	return c.kernel(name, c.flat(n, w), from, to, n, w)
 }
 
 // toBFloat16 is values as bfloat16, each the nearest there is, ties to even.

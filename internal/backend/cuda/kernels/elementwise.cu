@@ -139,16 +139,16 @@ extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const 
     }
 }
 
-// toHalf and toFloat: y = x in the other kind of number, by 8 or 1.
-extern "C" __global__ void toHalf(const float* x, bf16* y, Size n, int vec) {
-    each<8>(vec, n, [=](Size i, auto width) {
+// toMap and fromMap: y = x in the other type of number, by Wide or 1.
+extern "C" __global__ void toMap(const float* x, Map* y, Size n, int vec) {
+    each<Wide>(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         store<V>(y + i, load<V>(x + i));
     });
 }
 
-extern "C" __global__ void toFloat(const bf16* x, float* y, Size n, int vec) {
-    each<8>(vec, n, [=](Size i, auto width) {
+extern "C" __global__ void fromMap(const Map* x, float* y, Size n, int vec) {
+    each<Wide>(vec, n, [=](Size i, auto width) {
         constexpr int V = decltype(width)::V;
         store<V>(y + i, load<V>(x + i));
     });
