@@ -237,11 +237,7 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if b.failed != nil || len(src) == 0 {
 		return b.failed
 	}
-	raw := backend.Bytes(src)
-	if dst.DType == backend.BFloat16 {
-		raw = toBFloat16(src)
-	}
-	if err := b.device.Upload(address(dst), raw); err != nil {
+	if err := b.device.Upload(address(dst), kinds[dst.DType].encode(src)); err != nil {
 		return b.error("upload", err)
 	}
 	return nil
@@ -269,15 +265,15 @@ func (b *Backend) Download(dst []float32, src backend.View) error {
 	if b.failed != nil || len(dst) == 0 {
 		return b.failed
 	}
-	raw := backend.Bytes(dst)
-	if src.DType == backend.BFloat16 {
+	raw, decode := backend.Bytes(dst), kinds[src.DType].decode
+	if decode != nil {
 		raw = make([]byte, src.DType.Size()*len(dst))
 	}
 	if err := b.device.Download(raw, address(src)); err != nil {
 		return b.error("download", err)
 	}
-	if src.DType == backend.BFloat16 {
-		fromBFloat16(dst, raw)
+	if decode != nil {
+		decode(dst, raw)
 	}
 	return nil
 }

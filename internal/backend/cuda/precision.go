@@ -23,9 +23,13 @@ var kinds = [...]struct {
 	suffix string      // of a kernel's name, where it is compiled for maps of them
 	cpp    string      // the type in kernels
 	matrix driver.Type // cuBLASLt's
+
+	// encode and decode make float32 the bytes of them, and back.
+	encode func(values []float32) []byte
+	decode func(dst []float32, raw []byte)
 }{
-	backend.Float32:  {"", "float", driver.Float32},
-	backend.BFloat16: {"_bf16", "bf16", driver.BFloat16},
+	backend.Float32:  {"", "float", driver.Float32, backend.Bytes, nil},
+	backend.BFloat16: {"_bf16", "bf16", driver.BFloat16, toBFloat16, fromBFloat16},
 }
 
 // mapTypes is in which type each precision keeps maps, where that is not float32.

@@ -76,7 +76,7 @@ func (c *compiler) depthwiseGradInput(s backend.ConvShape, dy, w, dx place) erro
 // multiprocessor has room for three warps: three blocks of half as many threads fit, and
 // only one of 7 or 8 warps (docs/gpu-static.md).
 func gradWeightThreads(threads, kernel int, maps backend.DType) int {
-	if kernel == 5 && maps == backend.BFloat16 {
+	if kernel == 5 && maps != backend.Float32 {
 		return threads / 2
 	}
 	return threads
@@ -86,8 +86,10 @@ func gradWeightThreads(threads, kernel int, maps backend.DType) int {
 func Threads(kernel string) int {
 	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
 		maps := backend.Float32
-		if strings.HasSuffix(kernel, kinds[backend.BFloat16].suffix) {
-			maps = backend.BFloat16
+		for t, kind := range kinds {
+			if kind.suffix != "" && strings.HasSuffix(kernel, kind.suffix) {
+				maps = backend.DType(t)
+			}
 		}
 		return gradWeightThreads(maxThreads, 5, maps)
 	}
