@@ -26,7 +26,7 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs search train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint named scale " +
-		"backend backend/cpu backend/cpu/kernel backend/cuda" + commands,
+		"device doctor backend" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/train":   "report metrics optim weights model data augment checkpoint named scale backend",
@@ -37,6 +37,9 @@ var mayImport = map[string]string{
 	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
 	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
 	"internal/weights/npz":  "weights/names checkpoint named scale",
+
+	"internal/doctor": "device model scale backend",
+	"internal/device": "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,

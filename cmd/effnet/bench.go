@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"effnet/internal/backend"
-	"effnet/internal/backend/cuda"
 	"effnet/internal/config"
+	"effnet/internal/device"
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
@@ -52,8 +52,13 @@ func (o *benchOptions) Validate() error {
 		return usageError{fmt.Errorf("--steps %d: want 1 or more", o.Steps)}
 	case o.Warmup < 0:
 		return usageError{fmt.Errorf("--warmup %d: want 0 or more", o.Warmup)}
-	case o.Kernels && o.Device != "cpu":
-		return usageError{errors.New("--kernels: only with --device cpu (--profile times a graphics card's)")}
+	}
+	d, err := device.Lookup(o.Device)
+	switch {
+	case err != nil:
+		return err
+	case o.Kernels && !d.Host:
+		return usageError{fmt.Errorf("--kernels: only with --device %s (--profile times a graphics card's)", device.Host().Name)}
 	}
 	return o.deviceOptions.Validate()
 }
@@ -105,11 +110,11 @@ type benchResult struct {
 	DeviceMemory float64   `json:"device_memory_mb,omitempty"` // MiB that are allocated on a GPU
 	DeviceUsed   float64   `json:"device_used_mb,omitempty"`   // MiB less that are free there than before
 
-	Peaks    *peaks    `json:"peaks,omitempty"`
-	Profiled *profiled `json:"profiled,omitempty"` // --profile
-	ByOp     []work    `json:"by_op,omitempty"`    // --profile
-	ByLayer  []work    `json:"by_layer,omitempty"` // --profile
-	Alone    []work    `json:"alone,omitempty"`    // --kernels
+	Peaks    *device.Peaks `json:"peaks,omitempty"`
+	Profiled *profiled     `json:"profiled,omitempty"` // --profile
+	ByOp     []work        `json:"by_op,omitempty"`    // --profile
+	ByLayer  []work        `json:"by_layer,omitempty"` // --profile
+	Alone    []work        `json:"alone,omitempty"`    // --kernels
 }
 
 func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOptions) error {
@@ -125,6 +130,10 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 		return err
 	}
 	defer b.Close()
+	d, err := device.Lookup(opts.Device)
+	if err != nil {
+		return err
+	}
 	s, err := newBenchmark(b, cfg, arch, opts)
 	if err != nil {
 		return err
@@ -138,21 +147,21 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	}
 	r.ImagesPerSec = float64(opts.BatchSize) / median(r.StepSec)
 	r.PeakRSS = mib(peakRSS()) // before what --profile and --kernels allocate
-	if gpu, ok := b.(*cuda.Backend); ok {
-		used, err := gpu.Used()
+	usage, err := d.Usage(b)
+	if err != nil {
+		return err
+	}
+	r.DeviceMemory, r.DeviceUsed = mib(usage.Allocated), mib(usage.Taken)
+
+	if opts.Profile || opts.Kernels {
+		peaks, err := d.Peaks(ctx, b, opts.Precision)
 		if err != nil {
 			return err
 		}
-		r.DeviceMemory, r.DeviceUsed = mib(gpu.Bytes()), mib(used)
-	}
-
-	if opts.Profile || opts.Kernels {
-		if r.Peaks, err = measurePeaks(ctx, b, opts.Precision); err != nil {
-			return err
-		}
+		r.Peaks = &peaks
 	}
 	if opts.Profile {
-		if r.Profiled, err = s.profiled(ctx, *r.Peaks); err != nil {
+		if r.Profiled, err = s.profiled(ctx, d, *r.Peaks); err != nil {
 			return err
 		}
 		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks); err != nil {

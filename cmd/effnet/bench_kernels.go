@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"effnet/internal/backend"
+	"effnet/internal/device"
 	"effnet/internal/optim"
 )
 
 // alone times every different operation of a training step and of an inference,
 // in their order, each alone on random operands. What fits in a cache is in it.
-func (s *benchmark) alone(ctx context.Context, p peaks) ([]work, error) {
+func (s *benchmark) alone(ctx context.Context, p device.Peaks) ([]work, error) {
 	specs, err := s.specs()
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func fields(spec reflect.Value) []string {
 }
 
 // printAlone prints the operations' times, and the shares of both peaks.
-func printAlone(p *printer, all []work, peak peaks) {
+func printAlone(p *printer, all []work, peak device.Peaks) {
 	const row = "%-62s  %5v  %9s  %7s  %6s  %6s  %6s"
 	p.line("")
 	p.line(row, "operation", "count", "ms", "GFLOP/s", "of FMA", "GB/s", "of copy")

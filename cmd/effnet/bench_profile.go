@@ -10,43 +10,9 @@ import (
 	"slices"
 
 	"effnet/internal/backend"
-	"effnet/internal/backend/cpu"
-	"effnet/internal/backend/cuda"
+	"effnet/internal/device"
 	"effnet/internal/model"
 )
-
-// peaks is what the machine can do at most.
-type peaks struct {
-	FLOPS float64 `json:"flops"`          // multiply-adds, operations a second: in registers, or a GPU's of a large product
-	Copy  float64 `json:"copy_bytes_sec"` // from memory to memory, read and written
-}
-
-func measurePeaks(ctx context.Context, b backend.Backend, precision string) (*peaks, error) {
-	if host, ok := b.(*cpu.Backend); ok {
-		bandwidth, err := host.CopyBandwidth()
-		return &peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
-	}
-	side, values := 8192, 128<<20
-	if gpu, ok := b.(*cuda.Backend); ok {
-		free, err := gpu.Free()
-		if err != nil {
-			return nil, err
-		}
-		if free < 4<<30 { // those take 1.8 GiB, beside a network
-			side, values = productSide, copyValues
-		}
-	}
-	factors := backend.Float32
-	if precision == "bf16" {
-		factors = backend.BFloat16
-	}
-	product, err := timeSpec(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []backend.DType{factors, factors, backend.Float32})
-	if err != nil {
-		return nil, err
-	}
-	copied, err := timeSpec(ctx, b, backend.Copy{N: values}, make([]backend.DType, 2))
-	return &peaks{FLOPS: 2 * math.Pow(float64(side), 3) / product, Copy: 2 * 4 * float64(values) / copied}, err
-}
 
 // work is the time of some launches and what they asked of the machine.
 type work struct {
@@ -59,7 +25,7 @@ type work struct {
 }
 
 // launch is one launch of a Spec, whose time is not known yet.
-func launch(p peaks, spec backend.Spec, types []backend.DType) work {
+func launch(p device.Peaks, spec backend.Spec, types []backend.DType) work {
 	flops, bytes := backend.Cost(spec, types)
 	return work{Count: 1, FLOPs: flops, Bytes: bytes, Floor: max(float64(flops)/p.FLOPS, float64(bytes)/p.Copy)}
 }
@@ -73,7 +39,7 @@ func (u *work) add(o work) {
 }
 
 // bound is the peak that the work is nearer to, on the whole.
-func (u work) bound(p peaks) string {
+func (u work) bound(p device.Peaks) string {
 	if float64(u.FLOPs)/p.FLOPS > float64(u.Bytes)/p.Copy {
 		return "FMA"
 	}
@@ -83,30 +49,30 @@ func (u work) bound(p peaks) string {
 // profiled is what --profile times: a step, or a part of what one of several
 // workers does in it.
 type profiled struct {
-	Workers int   `json:"workers"`
-	Large   int   `json:"images_large"` // images at once where maps are large
-	Small   int   `json:"images_small"` // and where they have their smallest size
-	Peaks   peaks `json:"peaks"`        // of the threads that it runs on
+	Workers int          `json:"workers"`
+	Large   int          `json:"images_large"` // images at once where maps are large
+	Small   int          `json:"images_small"` // and where they have their smallest size
+	Peaks   device.Peaks `json:"peaks"`        // of the threads that it runs on
 }
 
-func (s *benchmark) profiled(ctx context.Context, all peaks) (*profiled, error) {
+func (s *benchmark) profiled(ctx context.Context, d *device.Device, all device.Peaks) (*profiled, error) {
 	if s.training != nil {
 		return &profiled{1, s.batch, s.batch, all}, nil
 	}
 	b, workers, large, small := s.inference.Work()
 	if workers > 1 {
-		one, err := measurePeaks(ctx, b, "fp32")
+		one, err := d.Peaks(ctx, b, d.Precisions[0])
 		if err != nil {
 			return nil, err
 		}
-		all = *one
+		all = one
 	}
 	return &profiled{workers, large, small, all}, nil
 }
 
 // profile times every launch of a step, the fastest of so many runs, and sums
 // them by operation and by layer, the slowest first.
-func (s *benchmark) profile(runs int, p peaks) (byOp, byLayer []work, err error) {
+func (s *benchmark) profile(runs int, p device.Peaks) (byOp, byLayer []work, err error) {
 	var timings []model.Timing
 	if s.training != nil {
 		timings, err = s.training.Profile(runs)
@@ -209,7 +175,7 @@ func (r *benchResult) print(w io.Writer) error {
 
 // printProfile prints a table and its sum. "of peak" is the share of the nearer
 // peak that was reached; what works in a cache passes the copies'.
-func printProfile(p *printer, title string, all []work, peak peaks) {
+func printProfile(p *printer, title string, all []work, peak device.Peaks) {
 	const row = "%-34s  %5v  %9s  %6s  %7s  %6s  %7s  %s"
 	total := work{Name: "total"}
 	for _, u := range all {

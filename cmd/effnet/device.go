@@ -6,39 +6,33 @@ import (
 	"runtime"
 
 	"effnet/internal/backend"
-	"effnet/internal/backend/cpu"
-	"effnet/internal/backend/cpu/kernel"
-	"effnet/internal/backend/cuda"
+	"effnet/internal/device"
 )
 
-// openBackend is the only place that picks a backend. threads, of the CPU, 0 is one
-// a core.
-func openBackend(device, precision string, threads int) (backend.Backend, error) {
-	switch {
-	case device == "cuda":
-		return cuda.Open(precision)
-	case device != "cpu":
-		return nil, usageError{fmt.Errorf("--device %s: want cpu or cuda", device)}
-	case precision != "fp32":
-		return nil, usageError{fmt.Errorf("--precision %s: the CPU computes in fp32 (or use --device cuda)", precision)}
-	}
-	if !kernel.Compiled {
-		fmt.Fprintln(os.Stderr, "effnet: this build has no SIMD kernels and is many times slower (build with GOEXPERIMENT=simd, or make build, on amd64)")
-	}
-	b, err := cpu.New(threads)
+// openBackend opens a device, and says on stderr what this build lacks to use it at
+// its speed. threads, of the CPU, 0 is one a core.
+func openBackend(name, precision string, threads int) (backend.Backend, error) {
+	d, err := device.Lookup(name)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
-	return b, nil
+	if err := d.Check(precision); err != nil {
+		return nil, err
+	}
+	if s := d.Slow(); s != nil {
+		fmt.Fprintf(os.Stderr, "effnet: %s (%s)\n", s.What, s.Remedy)
+	}
+	return d.Open(precision, threads)
 }
 
 // deviceMemory is the bytes that a training may fill; 0 where the system does not
 // say.
-func deviceMemory(device string) (int64, error) {
-	if device == "cuda" {
-		return cuda.Memory()
+func deviceMemory(name string) (int64, error) {
+	d, err := device.Lookup(name)
+	if err != nil {
+		return 0, err
 	}
-	return totalMemory(), nil
+	return d.Memory()
 }
 
 // workers is the number of goroutines that read images; 0 is one a core.

@@ -18,6 +18,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/metrics"
 	"effnet/internal/model"
 	"effnet/internal/report"
@@ -37,7 +38,7 @@ type deviceOptions struct {
 
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.Device, "device", "cpu", "cpu or cuda")
+	flags.StringVar(&o.Device, "device", device.Host().Name, device.Names())
 	flags.StringVar(&o.Precision, "precision", "fp32", "on cuda: fp32, tf32 (of matrix products) or bf16 (of maps too)")
 	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")

@@ -14,6 +14,7 @@ import (
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/train"
 )
 
@@ -45,7 +46,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)):
+	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)):
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3

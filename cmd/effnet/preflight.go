@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"effnet/internal/backend"
-	"effnet/internal/backend/cuda"
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
@@ -53,8 +53,12 @@ func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) 
 	if cfg.EMA > 0 {
 		slots++
 	}
-	if cfg.Device == "cuda" {
-		return p.onGPU(cfg, optimizer, slots)
+	d, err := device.Lookup(cfg.Device)
+	if err != nil {
+		return p, err
+	}
+	if !d.Host {
+		return p.onDevice(d, cfg, optimizer, slots)
 	}
 	value := int64(1)
 	if cfg.REProb > 0 { // float32 instead of pixels
@@ -62,19 +66,21 @@ func planTraining(cfg config.Config, arch scale.Arch, images int) (plan, error) 
 	}
 	const arrive = 2 // see train.Input
 	p.ahead = value * int64(cfg.Prefetch+1+arrive) * int64(p.batch) * int64(arch.Resolution) * int64(arch.Resolution) * 3
-	var err error
 	p.arena, p.weights, err = model.Memory(arch, p.frozen, cfg.BatchSize, slots)
 	return p, err
 }
 
-// onGPU is p with the memory that it takes of a GPU.
-func (p plan) onGPU(cfg config.Config, optimizer optim.Options, slots int) (plan, error) {
-	gpu := cuda.NewPlanner(cfg.Precision)
+// onDevice is p with the memory that it takes of a device that has its own.
+func (p plan) onDevice(d *device.Device, cfg config.Config, optimizer optim.Options, slots int) (plan, error) {
+	planner, err := d.Planner(cfg.Precision, cfg.Threads)
+	if err != nil {
+		return p, err
+	}
 	options := train.Options{Arch: p.arch, BatchSize: cfg.BatchSize, Optimizer: optimizer, EMA: cfg.EMA, FineTune: train.FineTune{Frozen: p.frozen}}
 	options.TrainLoader.Erase.Prob = cfg.REProb
-	err := train.Allocate(gpu, options)
+	err = train.Allocate(planner, options)
 	p.weights = scale.Count(p.arch).Params * 4 * int64(2+slots)
-	p.arena = gpu.Bytes() - p.weights
+	p.arena = planner.Bytes() - p.weights
 	return p, err
 }
 

@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
-	"effnet/internal/backend/cpu"
-	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/device"
 
 	"github.com/spf13/cobra"
 )
@@ -45,16 +43,13 @@ type build struct {
 }
 
 func runVersion(w io.Writer, asJSON bool) error {
-	set, err := kernel.Find(os.Getenv(cpu.KernelsEnv))
+	p, err := device.FindProcessor()
 	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", cpu.KernelsEnv, err)}
+		return err
 	}
 	b := build{
 		Version: versionName(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Cores: runtime.GOMAXPROCS(0), Kernels: set.Name, Features: kernel.Features(),
-	}
-	for _, s := range kernel.Available() {
-		b.Sets = append(b.Sets, s.Name)
+		Cores: p.Cores, Kernels: p.Kernels, Sets: p.Sets, Features: p.Features,
 	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(b)

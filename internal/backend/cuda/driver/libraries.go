@@ -73,7 +73,7 @@ func find(folders []string) *Libraries {
 // find opens the first of the candidates that can be opened and says its
 // version, and writes down the others.
 func (l *Library) find(folders []string, version versionOf) {
-	if available() != nil {
+	if Compiled() != nil {
 		return
 	}
 	for _, folder := range folders {
@@ -155,7 +155,7 @@ func loadedFile(name string) string {
 // Err is nil if the library was found; else it says where it was looked for and
 // what to install.
 func (l *Library) Err() error {
-	if err := available(); err != nil {
+	if err := Compiled(); err != nil {
 		return err
 	}
 	if l.Path != "" {

@@ -10,8 +10,9 @@ import "github.com/ebitengine/purego"
 // With the tag "static" there is link_none.go in its place, and a binary that
 // needs nothing.
 
-// available says why CUDA cannot be used in this build, or nil.
-func available() error { return nil }
+// Compiled says why CUDA cannot be used in this build, or nil.
+// Compiled says why CUDA cannot be used in this build, or nil.
+func Compiled() error { return nil }
 
 // open loads a library. One that is used stays loaded: the driver's has threads of its
 // own.

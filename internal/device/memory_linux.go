@@ -1,9 +1,9 @@
-package main
+package device
 
 import "syscall"
 
-// totalMemory is the machine's, in bytes.
-func totalMemory() int64 {
+// HostMemory is the machine's memory, in bytes; 0 where the system does not say.
+func HostMemory() int64 {
 	var info syscall.Sysinfo_t
 	if syscall.Sysinfo(&info) != nil {
 		return 0

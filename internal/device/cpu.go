@@ -1,0 +1,81 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
+)
+
+// cpuDevice is this machine's processor.
+var cpuDevice = &Device{
+	Name:       "cpu",
+	Precisions: []string{"fp32"},
+	Host:       true,
+	other:      "the CPU computes in fp32 (or use --device cuda)",
+
+	compiled: func() error { return nil },
+	slow:     withoutKernels(),
+	open: func(_ string, threads int) (backend.Backend, error) {
+		b, err := cpu.New(threads)
+		if err != nil {
+			return nil, &SettingError{err}
+		}
+		return b, nil
+	},
+	planner:  func(_ string, threads int) Planner { return cpu.NewPlanner(threads) },
+	memory:   func() (int64, error) { return HostMemory(), nil },
+	found:    foundCPU,
+	describe: func(backend.Backend) (string, error) { return "", nil },
+	peaks: func(_ context.Context, b backend.Backend, _ string) (Peaks, error) {
+		host := b.(*cpu.Backend)
+		bandwidth, err := host.CopyBandwidth()
+		return Peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err
+	},
+	usage: func(backend.Backend) (Usage, error) { return Usage{}, nil },
+}
+
+func withoutKernels() *Shortcoming {
+	if kernel.Compiled {
+		return nil
+	}
+	return &Shortcoming{"this build has no SIMD kernels and is many times slower", "build with GOEXPERIMENT=simd, or make build, on amd64"}
+}
+
+// Processor is what a CPU has to compute with.
+type Processor struct {
+	Cores    int      // that the program may use
+	Features []string // that kernels look at
+	Kernels  string   // the set in use
+	Sets     []string // that this CPU and this build have, the fastest first
+}
+
+// FindProcessor looks. A set of kernels that was asked for and is not there is a
+// *SettingError.
+func FindProcessor() (p Processor, err error) {
+	set, err := kernel.Find(os.Getenv(cpu.KernelsEnv))
+	if err != nil {
+		return p, settingError("%s: %w", cpu.KernelsEnv, err)
+	}
+	p = Processor{Cores: runtime.GOMAXPROCS(0), Features: kernel.Features(), Kernels: set.Name}
+	for _, s := range kernel.Available() {
+		p.Sets = append(p.Sets, s.Name)
+	}
+	return p, nil
+}
+
+func foundCPU() (found, missing []string) {
+	if s := withoutKernels(); s != nil {
+		missing = []string{s.What + ": " + s.Remedy}
+	}
+	p, err := FindProcessor()
+	if err != nil {
+		return nil, append(missing, err.Error())
+	}
+	return []string{fmt.Sprintf("%d cores, %s; kernels %s", p.Cores, strings.Join(p.Features, " "), p.Kernels)}, missing
+}

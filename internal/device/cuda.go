@@ -1,0 +1,63 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda"
+	"effnet/internal/backend/cuda/driver"
+)
+
+// cudaDevice is an NVIDIA GPU.
+var cudaDevice = &Device{
+	Name:       "cuda",
+	Precisions: []string{"fp32", string(driver.TF32), string(driver.BF16)},
+
+	compiled: driver.Compiled,
+	open: func(precision string, _ int) (backend.Backend, error) {
+		b, err := cuda.Open(precision)
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
+	},
+	planner: func(precision string, _ int) Planner { return cuda.NewPlanner(precision) },
+	memory:  cuda.Memory,
+	found:   cuda.Found,
+	describe: func(b backend.Backend) (string, error) {
+		card, err := b.(*cuda.Backend).Describe()
+		return fmt.Sprintf("using %s; %s names another", card, driver.DeviceEnv), err
+	},
+	peaks: peaksOfGPU,
+	usage: func(b backend.Backend) (u Usage, err error) {
+		gpu := b.(*cuda.Backend)
+		u.Allocated = gpu.Bytes()
+		u.Taken, err = gpu.Used()
+		return u, err
+	},
+}
+
+// peaksOfGPU times a product and a copy that are large enough for a GPU's speed: they
+// take 1.8 GiB, beside a network.
+func peaksOfGPU(ctx context.Context, b backend.Backend, precision string) (p Peaks, err error) {
+	side, values := 8192, 128<<20
+	free, err := b.(*cuda.Backend).Free()
+	if err != nil {
+		return p, err
+	}
+	if free < 4<<30 {
+		side, values = productSide, copyValues
+	}
+	factors := backend.Float32
+	if precision == string(driver.BF16) {
+		factors = backend.BFloat16
+	}
+	product, err := Time(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []backend.DType{factors, factors, backend.Float32})
+	if err != nil {
+		return p, err
+	}
+	copied, err := Time(ctx, b, backend.Copy{N: values}, make([]backend.DType, 2))
+	return Peaks{FLOPS: 2 * math.Pow(float64(side), 3) / product, Copy: copiedBytes(values) / copied}, err
+}

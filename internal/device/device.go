@@ -1,0 +1,151 @@
+// Package device is the table of devices that compute: what each is called, how it
+// is opened, what it can do and how to measure it. Who needs a device asks the table
+// and branches on what a row says, never on its name.
+package device
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"effnet/internal/backend"
+)
+
+// A Device is a row of the table.
+type Device struct {
+	Name       string
+	Precisions []string // that it computes in, the usual one first
+	// Host says that the device is this machine's processor: its memory is the
+	// program's, and its launches are done when they return.
+	Host bool
+
+	other    string // what to do about a precision that it does not have; may be empty
+	compiled func() error
+	slow     *Shortcoming
+	open     func(precision string, threads int) (backend.Backend, error)
+	planner  func(precision string, threads int) Planner
+	memory   func() (int64, error)
+	found    func() (found, missing []string)
+	describe func(backend.Backend) (string, error)
+	peaks    func(ctx context.Context, b backend.Backend, precision string) (Peaks, error)
+	usage    func(backend.Backend) (Usage, error)
+}
+
+// table has every device, the usual one first. A new device is a row here.
+var table = []*Device{cpuDevice, cudaDevice}
+
+// All lists the devices, the usual one first.
+func All() []*Device { return slices.Clone(table) }
+
+// Host is the device that is this machine's processor, which every machine has.
+func Host() *Device { return cpuDevice }
+
+// Names lists the devices' names, for people: "cpu or cuda".
+func Names() string { return listed(names()) }
+
+func names() []string {
+	all := make([]string, len(table))
+	for i, d := range table {
+		all[i] = d.Name
+	}
+	return all
+}
+
+// Lookup returns the device of a name. An unknown one is a *SettingError.
+func Lookup(name string) (*Device, error) {
+	if i := slices.Index(names(), name); i >= 0 {
+		return table[i], nil
+	}
+	return nil, settingError("--device %s: want %s", name, Names())
+}
+
+// A SettingError is a device, a precision or a set of kernels that was asked for and
+// that there is not: the settings are wrong, not the machine.
+type SettingError struct{ err error }
+
+func (e *SettingError) Error() string { return e.err.Error() }
+func (e *SettingError) Unwrap() error { return e.err }
+
+func settingError(format string, args ...any) error {
+	return &SettingError{fmt.Errorf(format, args...)}
+}
+
+// Check returns a *SettingError for a precision that the device does not have.
+func (d *Device) Check(precision string) error {
+	if slices.Contains(d.Precisions, precision) {
+		return nil
+	}
+	if d.other != "" {
+		return settingError("--precision %s: %s", precision, d.other)
+	}
+	return settingError("--precision %s: want %s", precision, listed(d.Precisions))
+}
+
+// Open opens the device. threads is how many compute, of a Host; 0 is one a core. A
+// device that cannot be used is a *backend.Error, a setting that it does not have a
+// *SettingError.
+func (d *Device) Open(precision string, threads int) (backend.Backend, error) {
+	if err := d.Check(precision); err != nil {
+		return nil, err
+	}
+	return d.open(precision, threads)
+}
+
+// Compiled says why this build of the program does not have the device; nil if it does.
+func (d *Device) Compiled() error { return d.compiled() }
+
+// Slow says what this build lacks to use the device at its speed; nil for nothing.
+func (d *Device) Slow() *Shortcoming { return d.slow }
+
+// A Shortcoming is something wrong, and what to do about it.
+type Shortcoming struct{ What, Remedy string }
+
+// A Planner is a backend that computes nothing and needs no device: Bytes is the
+// memory of what was made on it.
+type Planner interface {
+	backend.Backend
+	Bytes() int64
+}
+
+// Planner returns one for the device: what is made on it takes so much of the
+// device's memory.
+func (d *Device) Planner(precision string, threads int) (Planner, error) {
+	if err := d.Check(precision); err != nil {
+		return nil, err
+	}
+	return d.planner(precision, threads), nil
+}
+
+// Memory is the bytes that a program may fill: of a Host all that it has, of another
+// what is free; 0 where the system does not say.
+func (d *Device) Memory() (int64, error) { return d.memory() }
+
+// Found says what this machine has of the device, and what is missing and what to do
+// about it: lines for people.
+func (d *Device) Found() (found, missing []string) { return d.found() }
+
+// Describe says which device a backend of d is, for people; "" where Found says it.
+func (d *Device) Describe(b backend.Backend) (string, error) { return d.describe(b) }
+
+// Peaks measures what a backend of d can do at most.
+func (d *Device) Peaks(ctx context.Context, b backend.Backend, precision string) (Peaks, error) {
+	return d.peaks(ctx, b, precision)
+}
+
+// Usage is what a backend takes of memory that is the device's own.
+type Usage struct {
+	Allocated int64 // bytes of its buffers
+	Taken     int64 // bytes less that are free than when it was opened
+}
+
+// Usage measures it; it is zero for a Host.
+func (d *Device) Usage(b backend.Backend) (Usage, error) { return d.usage(b) }
+
+// listed writes a list for people: "a, b or c".
+func listed(words []string) string {
+	if n := len(words) - 1; n > 0 {
+		return strings.Join(words[:n], ", ") + " or " + words[n]
+	}
+	return strings.Join(words, "")
+}
