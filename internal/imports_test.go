@@ -25,11 +25,11 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search train report metrics optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint named scale " +
-		"device doctor backend" + commands,
+	"cmd/effnet": "effnet/configs search train report optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint named scale " +
+		"device doctor predict backend" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
-	"internal/train":   "report metrics optim weights model data augment checkpoint named scale backend",
+	"internal/train":   "predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
 	"internal/optim":   "backend",
@@ -38,8 +38,10 @@ var mayImport = map[string]string{
 	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
 	"internal/weights/npz":  "weights/names checkpoint named scale",
 
-	"internal/doctor": "device model scale backend",
-	"internal/device": "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
+	"internal/predict": "feed metrics weights model data augment checkpoint named backend",
+	"internal/feed":    "data backend",
+	"internal/doctor":  "device model scale backend",
+	"internal/device":  "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,

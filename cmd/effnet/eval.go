@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,13 +13,9 @@ import (
 	"text/tabwriter"
 
 	"effnet/internal/atomicfile"
-	"effnet/internal/augment"
-	"effnet/internal/backend"
-	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 	"effnet/internal/device"
-	"effnet/internal/metrics"
-	"effnet/internal/model"
+	"effnet/internal/predict"
 	"effnet/internal/report"
 	"effnet/internal/train"
 
@@ -52,19 +47,18 @@ func (o *deviceOptions) Validate() error {
 	return nil
 }
 
-// openNetwork loads a checkpoint, or another program's weights, on the device, and
-// says on stderr what it took those for. The caller closes the backend.
-func (o *deviceOptions) openNetwork(path string) (backend.Backend, *model.Network, *checkpoint.Meta, error) {
+// open loads a checkpoint, or another program's weights, on the device, and says on
+// stderr what it took those for.
+func (o *deviceOptions) open(path string) (*predict.Network, error) {
 	b, err := openBackend(o.Device, o.Precision, o.Threads)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	net, w, err := train.Load(path, b)
-	if err != nil {
-		return nil, nil, nil, errors.Join(err, b.Close())
+	n, err := predict.Open(path, b)
+	if err == nil && n.Note != "" {
+		fmt.Fprintln(os.Stderr, n.Note)
 	}
-	announce(path, w)
-	return b, net, &w.Meta, nil
+	return n, err
 }
 
 type evalOptions struct {
@@ -85,7 +79,7 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.SomeClasses, "some-classes", false, "DIR may lack classes that the network has")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
-	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: none, flip, 5crop or 10crop")
+	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: "+predict.ViewsNames)
 	flags.IntVar(&o.TopK, "topk", 5, "print the share of images whose class is among so many")
 	flags.BoolVar(&o.PerClass, "per-class", false, "print precision, recall and F1 of each class")
 	flags.StringVar(&o.Confusion, "confusion", "", "write the confusion matrix to this `file`, .csv or .png")
@@ -104,8 +98,8 @@ func (o *evalOptions) Validate() error {
 		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
 	case o.OnCorrupt != string(data.Stop) && o.OnCorrupt != string(data.Skip):
 		return usageError{fmt.Errorf("--on-corrupt %q: want error or skip", o.OnCorrupt)}
-	case views[o.TTA] == nil:
-		return usageError{fmt.Errorf("--tta %q: want none, flip, 5crop or 10crop", o.TTA)}
+	case !predict.HasViews(o.TTA):
+		return usageError{fmt.Errorf("--tta %q: want %s", o.TTA, predict.ViewsNames)}
 	case o.TopK < 1:
 		return usageError{fmt.Errorf("--topk %d: want 1 or more", o.TopK)}
 	case !ends(o.Confusion, ".csv", ".png"):
@@ -116,28 +110,6 @@ func (o *evalOptions) Validate() error {
 		return usageError{fmt.Errorf("--fail-under %v: want 0 to 1", o.FailUnder)}
 	}
 	return o.deviceOptions.Validate()
-}
-
-// views are the corners of each way to look at an image, and whether mirrored too.
-var views = map[string]func(e augment.Eval) []augment.Transform{
-	"none":   func(e augment.Eval) []augment.Transform { return look(e, false, augment.Center) },
-	"flip":   func(e augment.Eval) []augment.Transform { return look(e, true, augment.Center) },
-	"5crop":  func(e augment.Eval) []augment.Transform { return look(e, false, corners...) },
-	"10crop": func(e augment.Eval) []augment.Transform { return look(e, true, corners...) },
-}
-
-var corners = []augment.Corner{augment.Center, augment.TopLeft, augment.TopRight, augment.BottomLeft, augment.BottomRight}
-
-func look(e augment.Eval, mirrored bool, corners ...augment.Corner) (all []augment.Transform) {
-	for _, corner := range corners {
-		e.Corner, e.Flip = corner, false
-		all = append(all, e)
-		if mirrored {
-			e.Flip = true
-			all = append(all, e)
-		}
-	}
-	return all
 }
 
 func newEvalCommand() *cobra.Command {
@@ -165,31 +137,28 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	b, net, meta, err := opts.openNetwork(path)
+	n, err := opts.open(path)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	set, err := opts.openSet(dir, meta.Classes)
+	defer n.Close()
+	set, err := opts.openSet(dir, n.Meta.Classes)
 	if err != nil {
 		return err
 	}
-	pipeline := train.Pipeline(meta.Preprocess)
-	e, err := train.NewViewsEvaluator(net, b, set, data.Options{
-		Pipeline: pipeline, BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
-		OnCorrupt: data.OnCorrupt(opts.OnCorrupt),
-	}, views[opts.TTA](pipeline.Transform.(augment.Eval))...)
+	sweep, err := n.Sweep(set, data.Options{BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
+		OnCorrupt: data.OnCorrupt(opts.OnCorrupt)}, opts.TTA)
 	if err != nil {
 		return err
 	}
-	m, err := opts.run(ctx, e, set)
+	m, err := opts.run(ctx, train.EvaluatorOf(n, sweep), n, set)
 	if err != nil {
 		return err
 	}
-	if text := e.LeftOut(); text != "" {
+	if text := sweep.LeftOut(); text != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
-	if err := opts.write(w, m, meta.Classes); err != nil {
+	if err := opts.write(w, m, n.Meta.Classes); err != nil {
 		return err
 	}
 	if m.Top1 < opts.FailUnder {
@@ -218,7 +187,7 @@ func (o *evalOptions) openSet(dir string, classes []string) (set *data.Set, err 
 }
 
 // run evaluates, and writes the predictions as it goes.
-func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, set *data.Set) (m train.Metrics, err error) {
+func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, n *predict.Network, set *data.Set) (m train.Metrics, err error) {
 	if o.Prediction == "" {
 		return e.Run(ctx)
 	}
@@ -227,16 +196,11 @@ func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, set *data.Set
 		if err := w.Write([]string{"path", "class", "predicted", "probability", "class_probability"}); err != nil {
 			return err
 		}
-		e.Each = func(index, label int, logits []float32) error {
-			p := metrics.Softmax(logits)
-			best := 0
-			for c := range p {
-				if p[c] > p[best] {
-					best = c
-				}
-			}
+		e.Each = func(r predict.Row) error {
+			scores := n.Scores(r.Logits)[0]
+			best := scores.Best()
 			number := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-			return w.Write([]string{set.Path(index), set.Classes[label], set.Classes[best], number(p[best]), number(p[label])})
+			return w.Write([]string{set.Path(r.Index), set.Classes[r.Label], set.Classes[best.Index], number(best.Score), number(scores.Values[r.Label])})
 		}
 		if m, err = e.Run(ctx); err != nil {
 			return err
@@ -245,20 +209,6 @@ func (o *evalOptions) run(ctx context.Context, e *train.Evaluator, set *data.Set
 		return w.Error()
 	})
 	return m, err
-}
-
-// evalResult is the JSON: Metrics, and what is known class by class.
-type evalResult struct {
-	train.Metrics
-	TopK    *float64       `json:"topk,omitempty"` // where --topk is not 5
-	ECE     float64        `json:"ece"`
-	Macro   metrics.Scores `json:"macro"`
-	Classes []evalClass    `json:"classes,omitempty"` // with --per-class
-}
-
-type evalClass struct {
-	Name string `json:"name"`
-	metrics.Class
 }
 
 // write prints the results and writes the files.
@@ -277,23 +227,18 @@ func (o *evalOptions) write(w io.Writer, m train.Metrics, classes []string) erro
 			return err
 		}
 	}
-	r := evalResult{Metrics: m, ECE: m.Details.ECE, Macro: m.Details.Macro}
-	if o.TopK != 5 {
-		k := m.Details.TopK(o.TopK)
-		r.TopK = &k
-	}
+	var named []string
 	if o.PerClass {
-		for c, scores := range m.Details.Classes {
-			r.Classes = append(r.Classes, evalClass{classes[c], scores})
-		}
+		named = classes
 	}
+	r := m.Evaluation(o.TopK, named)
 	if o.JSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	return r.print(w, o.TopK)
+	return printEvaluation(w, r)
 }
 
-func (r *evalResult) print(w io.Writer, k int) error {
+func printEvaluation(w io.Writer, r train.Evaluation) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, c := range r.Classes {
 		if i == 0 {
@@ -305,7 +250,7 @@ func (r *evalResult) print(w io.Writer, k int) error {
 		fmt.Fprintf(tab, "mean\t\t%.2f%%\t%.2f%%\t%.2f%%\n\n", 100*r.Macro.Precision, 100*r.Macro.Recall, 100*r.Macro.F1)
 	}
 	if r.TopK != nil {
-		fmt.Fprintf(tab, "top-%d %.2f%%  ", k, 100**r.TopK)
+		fmt.Fprintf(tab, "top-%d %.2f%%  ", r.K, 100**r.TopK)
 	}
 	fmt.Fprintln(tab, r.Metrics)
 	if r.Classes != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -10,17 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
-	"effnet/internal/backend"
-	"effnet/internal/checkpoint"
 	"effnet/internal/data"
-	"effnet/internal/metrics"
-	"effnet/internal/model"
+	"effnet/internal/predict"
 	"effnet/internal/report"
-	"effnet/internal/train"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -108,17 +102,21 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 	if opts.CAM != "" && set.Len() != 1 {
 		return usageError{fmt.Errorf("--cam: want one image, not %d", set.Len())}
 	}
-	b, net, meta, err := opts.openNetwork(path)
+	n, err := opts.open(path)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	all, err := opts.predict(ctx, b, net, meta, set)
+	defer n.Close()
+	all, err := opts.predict(ctx, n, set)
 	if err != nil {
 		return err
 	}
 	if opts.CAM != "" && len(all) == 1 {
-		if err := drawActivation(opts.CAM, net, meta, set, all[0].Predictions[0].Index); err != nil {
+		picture, a, err := n.Show(set, 0, all[0].Predictions[0].Index)
+		if err == nil {
+			err = report.WriteActivationPNG(opts.CAM, picture, a.Values, a.Side)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -132,60 +130,27 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 }
 
 // predict classifies a set's images, in its order.
-func (o *predictOptions) predict(ctx context.Context, b backend.Backend, net *model.Network, meta *checkpoint.Meta, set *data.Set) ([]imagePrediction, error) {
-	batchSize := min(o.BatchSize, set.Len())
-	options := data.Options{Pipeline: train.Pipeline(meta.Preprocess), BatchSize: batchSize, Workers: workers(o.Workers),
-		Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)}.WithPixels()
-	loader, err := data.NewLoader(set, options)
+func (o *predictOptions) predict(ctx context.Context, n *predict.Network, set *data.Set) ([]imagePrediction, error) {
+	sweep, err := n.Sweep(set, data.Options{BatchSize: o.BatchSize, Workers: workers(o.Workers), Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)}, "none")
 	if err != nil {
 		return nil, err
 	}
-	pass, err := net.Inference(batchSize)
-	if err != nil {
-		return nil, err
-	}
-	input, err := train.NewInput(b, options, pass.Images, backend.View{})
-	if err != nil {
-		return nil, err
-	}
-	k := len(meta.Classes)
-	logits := make([]float32, batchSize*k)
 	all := make([]imagePrediction, 0, set.Len())
-	for batch, err := range loader.Epoch(ctx, 0, 0) {
-		if err == nil {
-			err = input.Load(batch)
+	err = sweep.Each(ctx, func(r predict.Row) error {
+		p := imagePrediction{Path: set.Path(r.Index)}
+		for _, c := range n.Scores(r.Logits)[0].Top(o.TopK) {
+			p.Predictions = append(p.Predictions, prediction{c.Name, c.Label, c.Index, c.Score})
 		}
-		if err == nil {
-			err = pass.Run()
-		}
-		if err == nil {
-			err = pass.Logits(logits)
-		}
-		if err != nil {
-			return nil, err
-		}
-		for n := range batch.Count {
-			all = append(all, imagePrediction{set.Path(batch.Index[n]), topK(metrics.Softmax(logits[n*k:][:k]), meta, o.TopK)})
-		}
+		all = append(all, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if skipped := loader.Skipped(); len(skipped) > 0 {
-		fmt.Fprintln(os.Stderr, data.LeftOut(skipped))
+	if text := sweep.LeftOut(); text != "" {
+		fmt.Fprintln(os.Stderr, text)
 	}
 	return all, nil
-}
-
-// drawActivation draws where the one image of a set shows a class.
-func drawActivation(path string, net *model.Network, meta *checkpoint.Meta, set *data.Set, class int) error {
-	pipeline := train.Pipeline(meta.Preprocess)
-	x, err := pipeline.Read(set, 0)
-	if err != nil {
-		return err
-	}
-	activation, side, err := net.ClassActivation(x, class)
-	if err != nil {
-		return err
-	}
-	return report.WriteActivationPNG(path, pipeline.Picture(x), activation, side)
 }
 
 func writePredictions(w io.Writer, all []imagePrediction) error {
@@ -211,20 +176,4 @@ func printPredictions(w io.Writer, all []imagePrediction) error {
 		}
 	}
 	return nil
-}
-
-// topK returns the k likeliest classes, all for k = 0, the likeliest first.
-func topK(probabilities []float64, meta *checkpoint.Meta, k int) []prediction {
-	all := make([]prediction, len(probabilities))
-	for i, p := range probabilities {
-		all[i] = prediction{Class: meta.Classes[i], Index: i, Probability: p}
-		if meta.Labels != nil {
-			all[i].Label = meta.Labels[i]
-		}
-	}
-	slices.SortStableFunc(all, func(a, b prediction) int { return cmp.Compare(b.Probability, a.Probability) })
-	if k > 0 && k < len(all) {
-		all = all[:k]
-	}
-	return all
 }

@@ -16,6 +16,7 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/optim"
+	"effnet/internal/predict"
 	"effnet/internal/scale"
 	"effnet/internal/train"
 	"effnet/internal/weights"
@@ -221,7 +222,7 @@ func trainSettings(cfg config.Config, arch scale.Arch, set *data.Set) (train.Opt
 	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, CropPct: cfg.CropPct, Interpolation: cfg.Interpolation,
 		Orientation: cfg.Orientation, Mean: cfg.Mean, Std: cfg.Std}
 	loader := data.Options{
-		Pipeline: train.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: cfg.Prefetch, Seed: uint64(cfg.Seed),
+		Pipeline: predict.Pipeline(prep), BatchSize: cfg.BatchSize, Workers: workers(cfg.Workers), Prefetch: cfg.Prefetch, Seed: uint64(cfg.Seed),
 		OnCorrupt: data.OnCorrupt(cfg.OnCorrupt),
 	}
 	o := train.Options{

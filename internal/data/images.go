@@ -16,7 +16,7 @@ func Images(paths []string, stdin io.Reader) (*Set, error) {
 	f := &loose{}
 	for _, path := range paths {
 		if path == "-" {
-			image, err := readStream(stdin)
+			image, err := ReadImage("stdin", stdin)
 			if err != nil {
 				return nil, err
 			}
@@ -77,13 +77,13 @@ func expand(path string) ([]string, error) {
 	return found, err
 }
 
-// readStream reads one image file.
-func readStream(r io.Reader) ([]byte, error) {
+// ReadImage reads the file of one image, which errors, each an *Error, call name.
+func ReadImage(name string, r io.Reader) ([]byte, error) {
 	image, err := io.ReadAll(io.LimitReader(r, MaxFileBytes+1))
 	if err != nil {
-		return nil, unreadable("stdin", err)
+		return nil, unreadable(name, err)
 	}
-	return image, checkSize("stdin", int64(len(image)))
+	return image, checkSize(name, int64(len(image)))
 }
 
 // A loose is the store of image files of any folder, and of one in memory.

@@ -68,6 +68,7 @@ type reader struct {
 	normalize *augment.Normalizer
 	erase     augment.Erase
 	src, dst  augment.Image
+	whole     augment.Image // a decoded image, of a Preparer
 	scratch   []uint8
 	pcg       *rand.PCG
 	rng       *rand.Rand
@@ -121,6 +122,11 @@ func (r *reader) draw(set *Set, i int, s stream) (err error) {
 	if err != nil {
 		return err
 	}
+	return r.render(w, h, s)
+}
+
+// render makes what the decoder holds, w x h pixels, r.dst.
+func (r *reader) render(w, h int, s stream) error {
 	s.seed(r.pcg)
 	view := r.transform.View(w, h, r.dst.W, r.rng)
 	src, err := r.decoder.image(&r.src, r.resizer.Plan(view, w, h, r.dst.W, r.dst.H))

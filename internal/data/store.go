@@ -102,11 +102,16 @@ func (d *decoder) load(set *Set, i int) (w, h int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	return d.hold(rec, set.Path(i))
+}
+
+// hold makes a record what image decodes, and returns its size.
+func (d *decoder) hold(rec record, path string) (w, h int, err error) {
 	d.bare, d.encoded = rec, nil
 	if rec.w > 0 {
 		return rec.w, rec.h, nil
 	}
-	return d.open(rec.data, set.Path(i))
+	return d.open(rec.data, path)
 }
 
 // image returns what load has read. It fills dst, at least the region of it, or

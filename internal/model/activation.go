@@ -2,45 +2,60 @@ package model
 
 import "effnet/internal/backend"
 
-// ClassActivation is how much each place of an image speaks for a class: the maps
-// that are pooled, weighted as the classifier weighs their means (Zhou et al.
-// 2016, "Learning Deep Features for Discriminative Localization"; the paper's
-// figure 7). The image is [R,R,3], the result [side,side]; its mean, with the
-// class's bias, is the logit.
-func (n *Network) ClassActivation(image []float32, class int) (activation []float32, side int, err error) {
+// Activations is a compiled pass over one image that tells where in it classes are
+// seen.
+type Activations struct {
+	Side int // of the maps
+
+	net        *Network
+	part       *part
+	maps       []float32 // [Side,Side,Features], of the last Run
+	classifier []float32 // [Features,Classes]
+}
+
+// Activations compiles the pass, with the network's present weights.
+func (n *Network) Activations() (*Activations, error) {
 	g, err := build(n.Arch, 1, false, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	p, err := n.newPart(n.backend, g, nil, g.maps)
 	if err != nil {
-		return nil, 0, err
-	}
-	if err := n.backend.Upload(p.view(g.images), image); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	p.machine.Prepare()
-	if err := p.machine.RunPrepared(); err != nil {
-		return nil, 0, err
+	a := &Activations{Side: g.maps.Shape()[1], net: n, part: p}
+	a.maps = make([]float32, a.Side*a.Side*n.Arch.Features())
+	a.classifier, err = n.download(n.param("classifier.weight"))
+	return a, err
+}
+
+// Run computes the maps of an image, [R,R,3].
+func (a *Activations) Run(image []float32) error {
+	if err := a.net.backend.Upload(a.part.view(a.part.graph.images), image); err != nil {
+		return err
 	}
-	side, features := g.maps.Shape()[1], n.Arch.Features()
-	maps := make([]float32, side*side*features)
-	if err := p.machine.Read(g.maps, maps); err != nil {
-		return nil, 0, err
+	if err := a.part.machine.RunPrepared(); err != nil {
+		return err
 	}
-	weights, err := n.download(n.param("classifier.weight")) // [Features,Classes]
-	if err != nil {
-		return nil, 0, err
-	}
-	activation = make([]float32, side*side)
+	return a.part.machine.Read(a.part.graph.maps, a.maps)
+}
+
+// Class is how much each place of the last image speaks for a class, [Side,Side]: the
+// maps that are pooled, weighted as the classifier weighs their means (Zhou et al.
+// 2016, "Learning Deep Features for Discriminative Localization"; the paper's
+// figure 7). Its mean, with the class's bias, is the logit.
+func (a *Activations) Class(class int) []float32 {
+	features := a.net.Arch.Features()
+	activation := make([]float32, a.Side*a.Side)
 	for i := range activation {
 		var sum float64
-		for c, v := range maps[i*features:][:features] {
-			sum += float64(v) * float64(weights[c*n.Arch.Classes+class])
+		for c, v := range a.maps[i*features:][:features] {
+			sum += float64(v) * float64(a.classifier[c*a.net.Arch.Classes+class])
 		}
 		activation[i] = float32(sum)
 	}
-	return activation, side, nil
+	return activation
 }
 
 func (n *Network) download(p Param) ([]float32, error) {

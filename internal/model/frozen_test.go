@@ -189,13 +189,17 @@ func testClassActivation(t *testing.T, g *golden) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a, err := net.Activations()
+	if err == nil {
+		err = a.Run(g.images()[n : 2*n])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for class, want := range g.EvalLogits[1] {
-		activation, side, err := net.ClassActivation(g.images()[n:2*n], class)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(activation) != side*side || side < 2 {
-			t.Fatalf("%d values of side %d", len(activation), side)
+		activation := a.Class(class)
+		if len(activation) != a.Side*a.Side || a.Side < 2 {
+			t.Fatalf("%d values of side %d", len(activation), a.Side)
 		}
 		sum := 0.0
 		for _, v := range activation {

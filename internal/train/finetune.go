@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"effnet/internal/backend"
 	"effnet/internal/data"
 	"effnet/internal/model"
 	"effnet/internal/named"
 	"effnet/internal/optim"
+	"effnet/internal/predict"
 	"effnet/internal/scale"
 )
 
@@ -172,42 +172,16 @@ func (r *run) cacheFeatures(ctx context.Context, trainSet, evalSet *data.Set) (e
 // featuresOf computes what the classifier reads of each image of a set, and which
 // images could not be used.
 func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []data.Skipped, error) {
-	opt := r.EvalLoader.WithPixels()
-	opt.BatchSize = min(opt.BatchSize, set.Len())
-	loader, err := data.NewLoader(set, opt)
+	sweep, err := predict.NewSweep(r.net, r.backend, set, r.EvalLoader)
 	if err != nil {
 		return nil, nil, err
 	}
-	pass, err := r.net.Inference(opt.BatchSize)
+	m, err := sweep.Features(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	input, err := NewInput(r.backend, opt, pass.Images, backend.View{})
-	if err != nil {
-		return nil, nil, err
-	}
-	n := r.Arch.Features()
-	m := &data.Memory{Floats: n, Rows: make([]float32, set.Len()*n)}
-	batchRows := make([]float32, opt.BatchSize*n)
-	for batch, err := range loader.Epoch(ctx, 0, 0) {
-		if err == nil {
-			err = input.Load(batch)
-		}
-		if err == nil {
-			err = pass.Run()
-		}
-		if err == nil {
-			err = pass.Features(batchRows)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		for i := range batch.Count {
-			copy(m.Rows[batch.Index[i]*n:], batchRows[i*n:][:n])
-		}
 	}
 	r.log.Printf("computed the features of %d images", set.Len())
-	return m, loader.Skipped(), nil
+	return m, sweep.Skipped(), nil
 }
 
 // newEvaluator evaluates a network on images, or on their features.

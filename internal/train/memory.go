@@ -4,6 +4,7 @@ import (
 	"effnet/internal/augment"
 	"effnet/internal/backend"
 	"effnet/internal/data"
+	"effnet/internal/feed"
 	"effnet/internal/model"
 	"effnet/internal/optim"
 )
@@ -53,6 +54,6 @@ func allocateEvaluator(b backend.Backend, opt Options, net *model.Network) error
 // allocateInput makes the Input of a pass.
 func allocateInput(b backend.Backend, opt Options, erase augment.Erase, images, targets backend.View) error {
 	reading := data.Options{Pipeline: data.Pipeline{Size: opt.Arch.Resolution, Erase: erase, Std: [3]float64{1, 1, 1}}, BatchSize: opt.BatchSize}
-	_, err := NewInput(b, reading.WithPixels(), images, targets)
+	_, err := feed.NewInput(b, reading.WithPixels(), images, targets)
 	return err
 }

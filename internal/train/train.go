@@ -12,6 +12,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/feed"
 	"effnet/internal/model"
 	"effnet/internal/named"
 	"effnet/internal/optim"
@@ -85,7 +86,7 @@ type run struct {
 	backend   backend.Backend
 	net       *model.Network
 	training  *model.Training
-	input     *Input // of training
+	input     *feed.Input // of training
 	optimizer *optim.Optimizer
 	schedule  optim.Schedule
 	gradients backend.View
@@ -302,7 +303,7 @@ func (r *run) enter(p phase) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.input, err = NewInput(r.backend, loading, r.training.Images, r.training.Targets); err != nil {
+	if r.input, err = feed.NewInput(r.backend, loading, r.training.Images, r.training.Targets); err != nil {
 		return err
 	}
 	return r.optimizer.Guard(r.training.LossView())

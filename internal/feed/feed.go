@@ -1,4 +1,5 @@
-package train
+// Package feed brings the batches of a loader to a device.
+package feed
 
 import (
 	"effnet/internal/backend"

@@ -1,0 +1,595 @@
+package predict
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu"
+	"effnet/internal/checkpoint"
+	"effnet/internal/data"
+	"effnet/internal/model"
+	"effnet/internal/scale"
+)
+
+const classes = 5
+
+// weightsFile writes a small network of random weights.
+func weightsFile(t testing.TB) string {
+	t.Helper()
+	baseline, err := scale.LookupBaseline("efficientnet-b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	baseline.Stages = baseline.Stages[:3]
+	arch, err := baseline.Scale(1, 1, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch.Classes = classes
+	b, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	net, err := model.New(arch, b)
+	if err == nil {
+		err = net.Initialise(3)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors, err := net.Tensors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range tensors {
+		if x.Name == "classifier.weight" {
+			for i := range x.Data {
+				x.Data[i] *= 30 // else all classes are equally likely
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "network.safetensors")
+	meta := checkpoint.Meta{Arch: arch, Classes: []string{"a", "b", "c", "d", "e"}, Labels: []string{"A", "B", "C", "D", "E"},
+		Preprocess: checkpoint.Preprocess{Resolution: 32, Crop: "timm", CropPct: 0.9, Interpolation: "bicubic",
+			Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57}}}
+	if err := checkpoint.Write(path, meta, tensors); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// network opens one on so many threads.
+func network(t testing.TB, threads int) *Network {
+	t.Helper()
+	b, err := cpu.New(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(weightsFile(t), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func predictor(t testing.TB, opt Options) *Predictor {
+	t.Helper()
+	p, err := New(network(t, 2), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// photo is an image of random pixels, photos many, as PNG files.
+func photo(seed int) *image.NRGBA {
+	rng := rand.New(rand.NewPCG(uint64(seed), 1))
+	m := image.NewNRGBA(image.Rect(0, 0, 30+seed%9, 40-seed%7))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(rng.Uint32())
+	}
+	return m
+}
+
+func encoded(t testing.TB, m image.Image) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := png.Encode(&file, m); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func photos(t testing.TB, n int) (set *data.Set, paths []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+		if err := os.WriteFile(paths[i], encoded(t, photo(i)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set, err := data.Images(paths, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, paths
+}
+
+// swept is what a sweep over a set says: the scores and features of each image.
+func swept(t testing.TB, n *Network, set *data.Set, batch int) (values [][]float64, features []float32) {
+	t.Helper()
+	sweep, err := n.Sweep(set, data.Options{BatchSize: batch, Workers: 2}, "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sweep.Each(t.Context(), func(r Row) error {
+		values = append(values, n.Scores(r.Logits)[0].Values)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := sweep.Features(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values, m.Rows
+}
+
+// Whatever images are computed with an image, and wherever it comes from, its answer
+// is the same bits, and those of a sweep.
+func TestAnswersAreASweeps(t *testing.T) {
+	n := network(t, 2)
+	set, paths := photos(t, 23)
+	want, features := swept(t, n, set, 64)
+	again, _ := swept(t, n, set, 5)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	width := len(features) / len(want)
+	sources := []func(i int) Image{
+		func(i int) Image { return File(paths[i]) },
+		func(i int) Image { return Bytes("bytes", encoded(t, photo(i))) },
+		func(i int) Image { return Reader("reader", bytes.NewReader(encoded(t, photo(i)))) },
+		func(i int) Image { return Decoded("decoded", photo(i)) },
+	}
+	for _, opt := range []Options{{Batch: 1}, {Batch: 7, Wait: time.Second}, {Batch: 16, Wait: -1, Queue: 40, Workers: 3}} {
+		p := predictor(t, opt)
+		var requests []Request
+		for i := range want {
+			requests = append(requests, Request{Image: sources[i%len(sources)](i), Features: i%2 == 0})
+		}
+		answers, err := p.ClassifyAll(t.Context(), requests)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range answers {
+			if got := a.Heads[0].Values; !slices.Equal(got, want[i]) || !slices.Equal(again[i], want[i]) {
+				t.Errorf("%+v, image %d: %v, want %v", opt, i, got, want[i])
+			}
+			if i%2 == 0 && !slices.Equal(a.Features, features[i*width:][:width]) || i%2 == 1 && a.Features != nil {
+				t.Errorf("%+v, image %d: other features", opt, i)
+			}
+		}
+	}
+}
+
+// Several views are averaged; an image that cannot be read is left out.
+func TestSweepViews(t *testing.T) {
+	n := network(t, 2)
+	defer n.Close()
+	set, paths := photos(t, 5)
+	if err := os.WriteFile(paths[1], []byte("no image"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	sweep, err := n.Sweep(set, data.Options{BatchSize: 2, Workers: 2, OnCorrupt: data.Skip}, "flip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	if err := sweep.Each(t.Context(), func(r Row) error {
+		seen[r.Index] = true
+		sum := 0.
+		for _, z := range r.Logits {
+			sum += math.Exp(float64(z))
+		}
+		if math.Abs(sum-1) > 1e-5 {
+			t.Errorf("image %d: probabilities of %v in all", r.Index, sum)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 4 || seen[1] || len(sweep.Skipped()) != 1 || sweep.LeftOut() == "" {
+		t.Errorf("saw %v, left out %v", seen, sweep.Skipped())
+	}
+	if _, err := n.Sweep(set, data.Options{BatchSize: 2, Workers: 2}, "3crop"); err == nil {
+		t.Error("unknown views are no error")
+	}
+}
+
+func TestActivations(t *testing.T) {
+	p := predictor(t, Options{})
+	set, paths := photos(t, 1)
+	a, err := p.Classify(t.Context(), Request{Image: File(paths[0]), Activations: []int{Likeliest, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := a.Heads[0].Top(1)[0]
+	if len(a.Activations) != 2 || a.Activations[0].Class != best.Index || a.Activations[1].Class != 2 || a.Picture.Rect.Dx() != 32 {
+		t.Fatalf("got %+v, best %+v", a.Activations, best)
+	}
+	n := network(t, 1)
+	defer n.Close()
+	picture, want, err := n.Show(set, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Activations[1]; got.Side != want.Side || !slices.Equal(got.Values, want.Values) || !bytes.Equal(picture.Pix, a.Picture.Pix) {
+		t.Errorf("other activations by the predictor than by its network")
+	}
+	x, err := n.Pipeline().Load(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(n.Pipeline().Picture(x).Pix, picture.Pix) {
+		t.Error("the picture is not the network's input")
+	}
+	if _, err := p.Classify(t.Context(), Request{Image: File(paths[0]), Activations: []int{classes}}); err == nil {
+		t.Error("a class that is not there is no error")
+	}
+	if _, _, err := n.Show(set, 0, -2); err == nil {
+		t.Error("a class that is not there is no error of Show")
+	}
+}
+
+// slow is an image that waits to be read until it is let go.
+type slow struct {
+	started, letGo chan struct{}
+	once           sync.Once
+	file           io.Reader
+}
+
+func newSlow(t testing.TB) *slow {
+	return &slow{started: make(chan struct{}), letGo: make(chan struct{}), file: bytes.NewReader(encoded(t, photo(1)))}
+}
+
+func (s *slow) Read(b []byte) (int, error) {
+	s.once.Do(func() { close(s.started) })
+	<-s.letGo
+	return s.file.Read(b)
+}
+
+// begin classifies in the background.
+func begin(ctx context.Context, p *Predictor, m Image) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Classify(ctx, Request{Image: m})
+		done <- err
+	}()
+	return done
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for range 5000 {
+		if ok() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal(what)
+}
+
+func (p *Predictor) waits() (waiting, accepted int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting), len(p.slots)
+}
+
+// A caller whose context ends leaves the queue, and makes room there.
+func TestCancelled(t *testing.T) {
+	p := predictor(t, Options{Queue: 3, Wait: time.Hour})
+	s := newSlow(t)
+	first := begin(t.Context(), p, Reader("slow", s))
+	<-s.started
+	ctx, cancel := context.WithCancel(t.Context())
+	second, third := begin(ctx, p, Decoded("second", photo(2))), begin(ctx, p, Decoded("third", photo(3)))
+	eventually(t, "the images do not wait for the first", func() bool { n, _ := p.waits(); return n == 2 })
+	fourth := begin(t.Context(), p, Decoded("fourth", photo(4))) // finds no room
+	impatient, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	if err := <-begin(impatient, p, Decoded("fifth", photo(5))); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without room: %v", err)
+	}
+	cancel()
+	for _, done := range []<-chan error{second, third} {
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("a cancelled caller gets %v", err)
+		}
+	}
+	eventually(t, "cancelled images keep their room", func() bool { n, accepted := p.waits(); return n == 1 && accepted == 2 })
+	close(s.letGo)
+	if err := errors.Join(<-first, <-fourth); err != nil {
+		t.Error(err)
+	}
+	if err := <-begin(ctx, p, Decoded("late", photo(6))); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled before: %v", err)
+	}
+	if _, accepted := p.waits(); accepted != 0 {
+		t.Errorf("%d images are accepted after all are answered", accepted)
+	}
+}
+
+func TestFullQueueRefuses(t *testing.T) {
+	p := predictor(t, Options{Queue: 1, Refuse: true})
+	s := newSlow(t)
+	first := begin(t.Context(), p, Reader("slow", s))
+	<-s.started
+	if err := <-begin(t.Context(), p, Decoded("second", photo(2))); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
+	close(s.letGo)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+// One caller alone does not wait for others.
+func TestAloneIsNotDelayed(t *testing.T) {
+	p := predictor(t, Options{Wait: time.Hour})
+	for i := range 3 {
+		if err := <-begin(t.Context(), p, Decoded("photo", photo(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Others that take too long are not waited for.
+func TestWaitEnds(t *testing.T) {
+	p := predictor(t, Options{Wait: 10 * time.Millisecond})
+	s := newSlow(t)
+	first := begin(t.Context(), p, Reader("slow", s))
+	<-s.started
+	if err := <-begin(t.Context(), p, Decoded("second", photo(2))); err != nil {
+		t.Error(err)
+	}
+	close(s.letGo)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+// Shutdown answers what was accepted and nothing else.
+func TestShutdown(t *testing.T) {
+	p := predictor(t, Options{Wait: time.Hour})
+	s := newSlow(t)
+	first := begin(t.Context(), p, Reader("slow", s))
+	<-s.started
+	second := begin(t.Context(), p, Decoded("second", photo(2)))
+	eventually(t, "the second does not wait", func() bool { n, _ := p.waits(); return n == 1 })
+	down := make(chan error)
+	go func() { down <- p.Shutdown(t.Context()) }()
+	eventually(t, "Shutdown does not close", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.closed
+	})
+	if err := <-begin(t.Context(), p, Decoded("third", photo(3))); !errors.Is(err, ErrClosed) {
+		t.Errorf("the third gets %v", err)
+	}
+	close(s.letGo)
+	if err := errors.Join(<-first, <-second, <-down); err != nil {
+		t.Error(err)
+	}
+}
+
+// Close answers with an error what was accepted.
+func TestClose(t *testing.T) {
+	p := predictor(t, Options{Wait: time.Hour})
+	s := newSlow(t)
+	first := begin(t.Context(), p, Reader("slow", s))
+	<-s.started
+	second := begin(t.Context(), p, Decoded("second", photo(2)))
+	eventually(t, "the second does not wait", func() bool { n, _ := p.waits(); return n == 1 })
+	closed := make(chan error)
+	go func() { closed <- p.Close() }()
+	if err := <-second; !errors.Is(err, ErrClosed) {
+		t.Errorf("the second gets %v", err)
+	}
+	close(s.letGo)
+	if err := <-first; !errors.Is(err, ErrClosed) {
+		t.Errorf("the first gets %v", err)
+	}
+	if err := errors.Join(<-closed, p.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := <-begin(t.Context(), p, Decoded("late", photo(3))); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed predictor says %v", err)
+	}
+}
+
+// A bad image is its own caller's error only.
+func TestBadImages(t *testing.T) {
+	p := predictor(t, Options{})
+	good := begin(t.Context(), p, Decoded("good", photo(1)))
+	for _, m := range []Image{Bytes("photo", []byte("no image")), File(filepath.Join(t.TempDir(), "photo")), Decoded("photo", image.NewGray(image.Rectangle{}))} {
+		err := <-begin(t.Context(), p, m)
+		if e, ok := errors.AsType[*data.Error](err); !ok || filepath.Base(e.Path) != "photo" {
+			t.Errorf("got %v, want a data.Error of photo", err)
+		}
+	}
+	if err := <-good; err != nil {
+		t.Error(err)
+	}
+	_, err := p.ClassifyAll(t.Context(), []Request{{Image: Decoded("good", photo(1))}, {Image: Bytes("photo", []byte("no image"))}})
+	if !errors.As(err, new(*data.Error)) {
+		t.Errorf("ClassifyAll: %v", err)
+	}
+}
+
+// broken is a CPU to which nothing can be brought any more.
+type broken struct {
+	*cpu.Backend
+	err error
+}
+
+func (b *broken) Stage(dst backend.View, src []byte) error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.Backend.Stage(dst, src)
+}
+
+func TestBrokenDevice(t *testing.T) {
+	b, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := &backend.Error{Device: "test", Op: "stage", Err: errors.New("lost")}
+	n, err := Open(weightsFile(t), &broken{b, lost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(n, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-begin(t.Context(), p, Decoded("photo", photo(1))); !errors.Is(err, lost) {
+		t.Errorf("got %v, want the device's error", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Many callers, of which some give up, all get their own image's answer.
+func TestManyCallers(t *testing.T) {
+	n := network(t, 2)
+	set, paths := photos(t, 6)
+	want, _ := swept(t, n, set, 6)
+	p, err := New(n, Options{Batch: 8, Queue: 12, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for c := range 8 {
+		callers.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(c), 5))
+			for range 15 {
+				i := rng.IntN(len(paths))
+				ctx, cancel := context.WithCancel(t.Context())
+				if rng.IntN(4) == 0 {
+					time.AfterFunc(time.Duration(rng.IntN(2000))*time.Microsecond, cancel)
+				}
+				r := Request{Image: File(paths[i]), Features: rng.IntN(2) == 0}
+				if rng.IntN(5) == 0 {
+					r.Activations = []int{Likeliest}
+				}
+				a, err := p.Classify(ctx, r)
+				switch {
+				case err != nil && ctx.Err() == nil:
+					t.Error(err)
+				case err == nil && !slices.Equal(a.Heads[0].Values, want[i]):
+					t.Errorf("image %d: %v, want %v", i, a.Heads[0].Values, want[i])
+				}
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if waiting, accepted := p.waits(); waiting != 0 || accepted != 0 {
+		t.Errorf("%d wait and %d are accepted in the end", waiting, accepted)
+	}
+}
+
+func TestPassSizes(t *testing.T) {
+	for most, want := range map[int][]int{1: {1}, 2: {2, 1}, 16: {16, 4, 1}, 10: {10, 2, 1}, 64: {64, 16, 4, 1}} {
+		sizes := passSizes(most)
+		if !slices.Equal(sizes, want) {
+			t.Errorf("passes of %v for %d images, want %v", sizes, most, want)
+		}
+		for n := 1; n <= most; n++ {
+			if size := passFor(sizes, n); size > 1 && 4*n < 3*size {
+				t.Errorf("a pass of %d for %d images", size, n)
+			}
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	n := network(t, 1)
+	defer n.Close()
+	for _, opt := range []Options{{Batch: -1}, {Queue: 1 << 20}, {Workers: -2}} {
+		if _, err := New(n, opt); err == nil {
+			t.Errorf("%+v is no error", opt)
+		}
+	}
+}
+
+func TestHeads(t *testing.T) {
+	logits := []float32{0, 2, 2, -1}
+	for kind, want := range map[Kind][]float64{
+		Sigmoid: {0.5, 1 / (1 + math.Exp(-2)), 1 / (1 + math.Exp(-2)), 1 / (1 + math.E)},
+		Value:   {0, 2, 2, -1},
+	} {
+		s := Scores{&Head{"test", kind, []string{"a", "b", "c", "d"}, nil}, scores[kind](logits)}
+		if !slices.Equal(s.Values, want) {
+			t.Errorf("%s: %v, want %v", kind, s.Values, want)
+		}
+		if s.Best().Name != "b" || len(s.Top(0)) != 4 || s.Top(3)[2].Name != "a" || s.Top(2)[1].Name != "c" {
+			t.Errorf("%s: best %+v, top %+v", kind, s.Best(), s.Top(0))
+		}
+	}
+	sum := 0.
+	for _, v := range scores[Softmax](logits) {
+		sum += v
+	}
+	if math.Abs(sum-1) > 1e-12 {
+		t.Errorf("softmax: %v in all", sum)
+	}
+	n := network(t, 1)
+	defer n.Close()
+	head := n.Scores([]float32{0, 0, 9, 0, 0})[0]
+	if c := head.Top(1)[0]; c.Name != "c" || c.Label != "C" || c.Index != 2 || head.Kind != Softmax {
+		t.Errorf("got %+v of %+v", c, head.Head)
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	b, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "none")
+	if err := os.WriteFile(path, []byte("no network, but long enough"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, b); !errors.As(err, new(*checkpoint.Error)) {
+		t.Errorf("got %v, want a checkpoint.Error", err)
+	}
+}

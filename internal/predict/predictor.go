@@ -1,0 +1,240 @@
+package predict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"effnet/internal/data"
+)
+
+// Options of a Predictor. Its memory is bounded by them: Queue images of R x R x 3
+// bytes, for each of Workers the image that it decodes (see data.MaxFileBytes and
+// data.MaxPixels), and passes of Batch images, a quarter of that, and so on to 1, each of
+// which is compiled when it is first needed.
+type Options struct {
+	Batch   int           // most images of a pass; 0 is 16
+	Wait    time.Duration // how long an image waits for others that are being prepared; 0 is 3 ms, less than 0 not at all
+	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch
+	Workers int           // images that are decoded at once; 0 is one a core
+	Refuse  bool          // where the queue is full: ErrFull, rather than wait for room
+}
+
+// Validate returns an error naming the first field out of range.
+func (o Options) Validate() error {
+	const most = 1 << 16
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"batch", o.Batch}, {"queue", o.Queue}, {"workers", o.Workers}} {
+		if f.value < 0 || f.value > most {
+			return fmt.Errorf("predict: %s of %d: want 0 to %d", f.name, f.value, most)
+		}
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	set := func(v *int, usual int) {
+		if *v == 0 {
+			*v = usual
+		}
+	}
+	set(&o.Batch, 16)
+	set(&o.Queue, 4*o.Batch)
+	set(&o.Workers, runtime.GOMAXPROCS(0))
+	if o.Wait == 0 {
+		o.Wait = 3 * time.Millisecond
+	}
+	return o
+}
+
+// What Classify returns of a Predictor that cannot take an image.
+var (
+	ErrClosed = errors.New("predict: the predictor is closed")
+	ErrFull   = errors.New("predict: the queue is full")
+)
+
+// An Image is a picture to classify. What cannot be used as one is a *data.Error of
+// Classify, which calls it by its name.
+type Image struct {
+	prepare func(p *data.Preparer, dst []uint8) error
+}
+
+// File is an image file.
+func File(path string) Image {
+	return Image{func(p *data.Preparer, dst []uint8) error { return p.File(dst, path) }}
+}
+
+// Bytes is an image file in memory, which must not change before Classify returns.
+func Bytes(name string, file []byte) Image {
+	return Image{func(p *data.Preparer, dst []uint8) error { return p.Bytes(dst, name, file) }}
+}
+
+// Reader is an image file that is read from r: while one of Workers waits, so r should
+// not be slow.
+func Reader(name string, r io.Reader) Image {
+	return Image{func(p *data.Preparer, dst []uint8) error { return p.Reader(dst, name, r) }}
+}
+
+// Decoded is an image in memory, which must not change before Classify returns.
+func Decoded(name string, m image.Image) Image {
+	return Image{func(p *data.Preparer, dst []uint8) error { return p.Image(dst, name, m) }}
+}
+
+// A Request is an image and what is asked about it besides its scores.
+type Request struct {
+	Image       Image
+	Features    bool
+	Activations []int // classes, or Likeliest
+}
+
+// Likeliest in Request.Activations is the class of the highest score.
+const Likeliest = -1
+
+// A Predictor answers many callers, whose images it computes together. Which images
+// those are does not change an answer's bits, on the CPU.
+type Predictor struct {
+	network   *Network
+	opt       Options
+	passes    map[int]*Pass // by the size of their batches; the worker's
+	preparers chan *data.Preparer
+	slots     chan struct{} // one for each image that was accepted and is not answered
+	wake      chan struct{} // something changed that the worker waits for
+	stop      chan struct{} // closed when those who wait are not to be answered
+	done      chan struct{} // closed when the worker has ended
+
+	mu      sync.Mutex
+	waiting []*ticket // prepared images, in the order of coming
+	closed  bool      // no more are accepted
+	stopped sync.Once
+	close   func() error // of the network, once
+}
+
+// A ticket is an image on its way.
+type ticket struct {
+	Request
+	pixels []uint8 // [R,R,3]
+	since  time.Time
+	answer *Answer
+	err    error
+	done   chan struct{} // closed when there is an answer or an error
+}
+
+// New returns a Predictor of a network, which it owns from then on.
+func New(n *Network, opt Options) (*Predictor, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, err
+	}
+	opt = opt.withDefaults()
+	p := &Predictor{
+		network: n, opt: opt, passes: map[int]*Pass{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), close: sync.OnceValue(n.Close),
+	}
+	for range opt.Workers {
+		preparer, err := n.Pipeline().NewPreparer()
+		if err != nil {
+			return nil, err
+		}
+		p.preparers <- preparer
+	}
+	go p.work()
+	return p, nil
+}
+
+// Heads are what the network answers.
+func (p *Predictor) Heads() []*Head { return p.network.Heads() }
+
+// Classify answers a request. A caller whose ctx ends gets ctx's error at once, and
+// its image leaves the queue.
+func (p *Predictor) Classify(ctx context.Context, r Request) (*Answer, error) {
+	for _, class := range r.Activations {
+		if class != Likeliest && (class < 0 || class >= len(p.network.Meta.Classes)) {
+			return nil, p.network.noClass(class)
+		}
+	}
+	if err := p.accept(ctx); err != nil {
+		return nil, err
+	}
+	t := &ticket{Request: r, done: make(chan struct{})}
+	err := p.prepare(ctx, t)
+	if err == nil {
+		err = p.enqueue(t)
+	}
+	if err != nil {
+		p.release()
+		return nil, err
+	}
+	select {
+	case <-t.done:
+		return t.answer, t.err
+	case <-ctx.Done():
+		p.leave(t)
+		return nil, ctx.Err()
+	}
+}
+
+// ClassifyAll answers requests, in their order. The first error ends those that are not
+// answered yet.
+func (p *Predictor) ClassifyAll(ctx context.Context, requests []Request) ([]*Answer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	answers := make([]*Answer, len(requests))
+	var all sync.WaitGroup
+	limit := make(chan struct{}, p.opt.Queue)
+	for i, r := range requests {
+		limit <- struct{}{}
+		all.Go(func() {
+			defer func() { <-limit }()
+			var err error
+			if answers[i], err = p.Classify(ctx, r); err != nil {
+				cancel(err) // the first call counts
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return answers, nil
+}
+
+// Shutdown accepts no more images, answers those that were, and closes the network.
+// When ctx ends first, the rest get ErrClosed and Shutdown returns ctx's error.
+func (p *Predictor) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.tell()
+	select {
+	case <-p.done:
+		return p.close()
+	case <-ctx.Done():
+	}
+	p.stopped.Do(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		close(p.stop)
+		for _, t := range p.waiting {
+			p.finish(t, nil, ErrClosed)
+		}
+		p.waiting = nil
+	})
+	<-p.done // the pass under way, and the images that are being decoded
+	return errors.Join(ctx.Err(), p.close())
+}
+
+// Close is Shutdown that waits for nothing but the pass under way.
+func (p *Predictor) Close() error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Shutdown(now); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return p.close()
+}

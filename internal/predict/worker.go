@@ -1,0 +1,158 @@
+package predict
+
+import (
+	"slices"
+	"time"
+
+	"effnet/internal/augment"
+	"effnet/internal/data"
+)
+
+// work computes what waits, until the Predictor is closed and nothing is accepted any
+// more. It alone uses the network.
+func (p *Predictor) work() {
+	defer close(p.done)
+	sizes := passSizes(p.opt.Batch)
+	for {
+		batch, last := p.next()
+		if last {
+			return
+		}
+		for len(batch) > 0 {
+			size := passFor(sizes, len(batch))
+			n := min(size, len(batch))
+			p.compute(size, batch[:n])
+			batch = batch[n:]
+		}
+	}
+}
+
+// next waits for the images of the next passes, or for the last to be answered.
+func (p *Predictor) next() (batch []*ticket, last bool) {
+	for {
+		batch, wait, last := p.take()
+		if batch != nil || last {
+			return batch, last
+		}
+		var due <-chan time.Time
+		if wait > 0 {
+			due = time.After(wait)
+		}
+		select {
+		case <-p.wake:
+		case <-due:
+		}
+	}
+}
+
+// passSizes are the batches that passes are compiled for, the largest first: a pass
+// takes as long for one image as for all of its batch.
+func passSizes(most int) (sizes []int) {
+	for size := most; size > 1; size /= 4 {
+		sizes = append(sizes, size)
+	}
+	return append(sizes, 1)
+}
+
+// passFor is the size of the pass for n images or the first of them: the largest that
+// they fill to three quarters.
+func passFor(sizes []int, n int) int {
+	for _, size := range sizes {
+		if 4*n >= 3*size {
+			return size
+		}
+	}
+	return 1
+}
+
+// compute answers images by a pass of some size.
+func (p *Predictor) compute(size int, batch []*ticket) {
+	answers, err := p.answers(size, batch)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, t := range batch {
+		if err != nil {
+			p.finish(t, nil, err)
+		} else {
+			p.finish(t, answers[i], nil)
+		}
+	}
+}
+
+// finish ends a ticket.
+func (p *Predictor) finish(t *ticket, a *Answer, err error) {
+	t.answer, t.err = a, err
+	close(t.done)
+	p.release()
+}
+
+func (p *Predictor) answers(size int, batch []*ticket) ([]*Answer, error) {
+	pass, err := p.pass(size)
+	if err != nil {
+		return nil, err
+	}
+	n := p.network.values()
+	pixels := make([]uint8, size*n)
+	for i, t := range batch {
+		copy(pixels[i*n:], t.pixels)
+	}
+	if err := pass.Run(&data.Batch{Pixels: pixels, Count: len(batch), Mixed: augment.Mixed{Own: 1}}); err != nil {
+		return nil, err
+	}
+	logits, err := pass.Logits()
+	if err != nil {
+		return nil, err
+	}
+	features, err := p.features(pass, size, batch)
+	if err != nil {
+		return nil, err
+	}
+	k := len(logits) / size
+	all := make([]*Answer, len(batch))
+	for i, t := range batch {
+		all[i] = &Answer{Heads: p.network.Scores(logits[i*k:][:k])}
+		if t.Features {
+			all[i].Features = slices.Clone(features[i*len(features)/size:][:len(features)/size])
+		}
+		if err := p.show(all[i], t); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (p *Predictor) pass(size int) (*Pass, error) {
+	if pass := p.passes[size]; pass != nil {
+		return pass, nil
+	}
+	pass, err := p.network.pass(size)
+	if err == nil {
+		p.passes[size] = pass
+	}
+	return pass, err
+}
+
+// features reads those of a pass, if any image's are asked for, [N,Features].
+func (p *Predictor) features(pass *Pass, size int, batch []*ticket) ([]float32, error) {
+	if !slices.ContainsFunc(batch, func(t *ticket) bool { return t.Features }) {
+		return nil, nil
+	}
+	all := make([]float32, size*p.network.Meta.Arch.Features())
+	return all, pass.Features(all)
+}
+
+// show adds the activations that are asked for.
+func (p *Predictor) show(a *Answer, t *ticket) (err error) {
+	if len(t.Activations) == 0 {
+		return nil
+	}
+	classes := slices.Clone(t.Activations)
+	for i, class := range classes {
+		if class == Likeliest {
+			classes[i] = a.Heads[0].Best().Index
+		}
+	}
+	a.Picture = p.network.picture(t.pixels)
+	a.Activations, err = p.network.Activations(t.pixels, classes...)
+	return err
+}
