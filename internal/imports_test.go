@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search train report optim weights weights/npz weights/onnx model data data/check augment atomicfile config checkpoint named scale " +
+	"cmd/effnet": "effnet/configs search train report optim weights weights/export model data data/check augment atomicfile config checkpoint named scale " +
 		"device doctor predict backend" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
@@ -34,9 +34,10 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
-	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
-	"internal/weights/npz":  "weights/names checkpoint named scale",
+	"internal/weights":        "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
+	"internal/weights/export": "weights weights/npz weights/onnx atomicfile checkpoint named scale",
+	"internal/weights/onnx":   "checkpoint named scale google.golang.org/protobuf",
+	"internal/weights/npz":    "weights/names checkpoint named scale",
 
 	"internal/predict": "feed metrics weights model data augment checkpoint named backend",
 	"internal/feed":    "data backend",

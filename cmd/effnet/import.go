@@ -9,7 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/weights"
 
@@ -103,7 +102,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 	if err != nil {
 		return err
 	}
-	if err := checkpoint.Write(out, m.Meta, m.Tensors); err != nil {
+	if err := m.Write(out); err != nil {
 		return err
 	}
 	if asJSON {

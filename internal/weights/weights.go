@@ -158,6 +158,9 @@ func classes(n int) (names, labels []string, because string) {
 	return names, nil, "the file names none"
 }
 
+// Write writes a network as a checkpoint.
+func (m *Imported) Write(path string) error { return checkpoint.Write(path, m.Meta, m.Tensors) }
+
 // Describe says in one line what was found in a file.
 func (m *Imported) Describe(path string) string {
 	var guesses []string
