@@ -25,8 +25,8 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search train report optim weights weights/export model data data/check augment atomicfile config checkpoint named scale " +
-		"device doctor predict backend" + commands,
+	"cmd/effnet": "effnet/configs search train report optim weights weights/export model data data/check augment atomicfile config checkpoint scale " +
+		"bench device doctor predict backend" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/train":   "predict feed report metrics optim model data augment checkpoint named scale backend",
@@ -41,6 +41,7 @@ var mayImport = map[string]string{
 
 	"internal/predict": "feed metrics weights model data augment checkpoint named backend",
 	"internal/feed":    "data backend",
+	"internal/bench":   "device config optim model scale backend",
 	"internal/doctor":  "device model scale backend",
 	"internal/device":  "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 

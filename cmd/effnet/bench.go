@@ -3,20 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
-	"strings"
-	"time"
 
-	"effnet/internal/backend"
+	"effnet/internal/bench"
 	"effnet/internal/config"
 	"effnet/internal/device"
-	"effnet/internal/model"
-	"effnet/internal/optim"
-	"effnet/internal/scale"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,7 +26,7 @@ type benchOptions struct {
 // AddFlags registers the options.
 func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
-	flags.StringVar(&o.Mode, "mode", "train", "train or infer")
+	flags.StringVar(&o.Mode, "mode", bench.Train, "train or infer")
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 16, "images a step")
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
 	flags.IntVar(&o.Warmup, "warmup", 2, "steps before those")
@@ -44,7 +37,7 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 // Validate names the first option out of range.
 func (o *benchOptions) Validate() error {
 	switch {
-	case o.Mode != "train" && o.Mode != "infer":
+	case o.Mode != bench.Train && o.Mode != bench.Infer:
 		return usageError{fmt.Errorf("--mode %q: want train or infer", o.Mode)}
 	case o.BatchSize < 1:
 		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.BatchSize)}
@@ -95,28 +88,6 @@ the device are flags only.`,
 	return cmd
 }
 
-// benchResult is what the command prints; its JSON keys are an interface.
-type benchResult struct {
-	Variant      string    `json:"variant"`
-	Mode         string    `json:"mode"`
-	Batch        int       `json:"batch"`
-	Size         int       `json:"size"` // pixels
-	Threads      int       `json:"threads"`
-	Kernels      string    `json:"kernels"`                    // the set
-	ImagesPerSec float64   `json:"images_per_sec"`             // of the median step
-	StepSec      []float64 `json:"step_sec"`                   // in order
-	PeakRSS      float64   `json:"peak_rss_mb"`                // MiB, as arena_mb
-	Arena        float64   `json:"arena_mb"`                   // planned, of intermediate values
-	DeviceMemory float64   `json:"device_memory_mb,omitempty"` // MiB that are allocated on a GPU
-	DeviceUsed   float64   `json:"device_used_mb,omitempty"`   // MiB less that are free there than before
-
-	Peaks    *device.Peaks `json:"peaks,omitempty"`
-	Profiled *profiled     `json:"profiled,omitempty"` // --profile
-	ByOp     []work        `json:"by_op,omitempty"`    // --profile
-	ByLayer  []work        `json:"by_layer,omitempty"` // --profile
-	Alone    []work        `json:"alone,omitempty"`    // --kernels
-}
-
 func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOptions) error {
 	if err := opts.Validate(); err != nil {
 		return err
@@ -125,176 +96,101 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	if err != nil {
 		return err
 	}
+	d, err := device.Lookup(opts.Device)
+	if err != nil {
+		return err
+	}
 	b, err := openBackend(opts.Device, opts.Precision, opts.Threads)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	d, err := device.Lookup(opts.Device)
+	r, err := bench.Run(ctx, d, b, cfg, arch, bench.Options{Mode: opts.Mode, Precision: opts.Precision, Threads: opts.Threads, Batch: opts.BatchSize,
+		Steps: opts.Steps, Warmup: opts.Warmup, Profile: opts.Profile, Kernels: opts.Kernels})
 	if err != nil {
 		return err
-	}
-	s, err := newBenchmark(b, cfg, arch, opts)
-	if err != nil {
-		return err
-	}
-	r := &benchResult{
-		Variant: arch.Name, Mode: opts.Mode, Batch: opts.BatchSize, Size: arch.Resolution,
-		Threads: workers(opts.Threads), Kernels: strings.TrimPrefix(b.Name(), "cpu/"), Arena: mib(s.arena),
-	}
-	if r.StepSec, err = timeSteps(ctx, s.step, opts.Warmup, opts.Steps); err != nil {
-		return err
-	}
-	r.ImagesPerSec = float64(opts.BatchSize) / median(r.StepSec)
-	r.PeakRSS = mib(peakRSS()) // before what --profile and --kernels allocate
-	usage, err := d.Usage(b)
-	if err != nil {
-		return err
-	}
-	r.DeviceMemory, r.DeviceUsed = mib(usage.Allocated), mib(usage.Taken)
-
-	if opts.Profile || opts.Kernels {
-		peaks, err := d.Peaks(ctx, b, opts.Precision)
-		if err != nil {
-			return err
-		}
-		r.Peaks = &peaks
-	}
-	if opts.Profile {
-		if r.Profiled, err = s.profiled(ctx, d, *r.Peaks); err != nil {
-			return err
-		}
-		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks); err != nil {
-			return err
-		}
-	}
-	if opts.Kernels {
-		if r.Alone, err = s.alone(ctx, *r.Peaks); err != nil {
-			return err
-		}
 	}
 	if opts.JSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	return r.print(w)
+	return printBench(w, r)
 }
 
-// learningRate keeps the weights near their start, however many steps there are.
-const learningRate = 1e-4
+// topLayers is how many layers a profile prints; the rest is summed.
+const topLayers = 20
 
-// benchmark is a network ready to be measured.
-type benchmark struct {
-	backend   backend.Backend
-	net       *model.Network
-	batch     int
-	optimizer optim.Options
-
-	training  *model.Training  // nil in inference
-	update    *optim.Optimizer // nil in inference
-	inference *model.Inference // nil in training
-	step      func() error
-	arena     int64 // bytes
-}
-
-// newBenchmark makes a network of random weights, a batch of random images and,
-// in training, random targets.
-func newBenchmark(b backend.Backend, cfg config.Config, arch scale.Arch, opts benchOptions) (*benchmark, error) {
-	net, err := model.New(arch, b)
-	if err != nil {
-		return nil, err
+func printBench(w io.Writer, r *bench.Result) error {
+	p := &printer{w: w}
+	images := func(seconds float64) float64 { return float64(r.Batch) / seconds }
+	p.line("%s at %d px, %s, batch %d, threads %d, %s", r.Variant, r.Size, r.Mode, r.Batch, r.Threads, r.Kernels)
+	p.line("%.1f images/s (%.1f to %.1f in %d steps), %.1f ms a step, peak RSS %.0f MiB, planned arena %.0f MiB",
+		r.ImagesPerSec, images(slices.Max(r.StepSec)), images(slices.Min(r.StepSec)), len(r.StepSec), 1e3*bench.Median(r.StepSec), r.PeakRSS, r.Arena)
+	if r.DeviceMemory > 0 {
+		p.line("%.0f MiB of the graphics card's memory", r.DeviceMemory)
 	}
-	if err := net.Initialise(uint64(cfg.Seed)); err != nil {
-		return nil, err
+	if r.Peaks != nil {
+		p.line("\npeaks: %.0f GFLOP/s of multiply-adds, %.1f GB/s of copies", r.Peaks.FLOPS/1e9, r.Peaks.Copy/1e9)
 	}
-	s := &benchmark{backend: b, net: net, batch: opts.BatchSize, optimizer: optim.Options{
-		Rule: cfg.Opt, Momentum: cfg.Momentum, Decay: cfg.Decay, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay,
-	}}
-	if opts.Mode == "infer" {
-		return s, s.infer()
-	}
-	return s, s.train(uint64(cfg.Seed), cfg.Smoothing)
-}
-
-func (s *benchmark) infer() error {
-	var err error
-	if s.inference, err = s.net.Inference(s.batch); err != nil {
-		return err
-	}
-	s.arena = s.inference.ArenaBytes()
-	s.step = func() error { return errors.Join(s.inference.Run(), s.backend.Sync()) }
-	return s.backend.Upload(s.inference.Images, randomImages(s.inference.Images.Len))
-}
-
-func (s *benchmark) train(seed uint64, smoothing float64) error {
-	var err error
-	t, err := s.net.Training(s.batch, seed)
-	if err != nil {
-		return err
-	}
-	if s.update, err = optim.New(s.backend, s.optimizer, s.net.Weights, t.GradientView(), optim.Groups(s.net.Weights.Len, s.net.Decayed)); err != nil {
-		return err
-	}
-	step := uint64(0)
-	s.training, s.arena = t, t.ArenaBytes()
-	s.step = func() error {
-		step++
-		if err := t.Run(step); err != nil {
-			return err
+	if r.ByOp != nil {
+		peak := r.Profiled.Peaks
+		if u := r.Profiled; u.Large < r.Batch {
+			p.line("\nprofile: one of %d workers, images of a step's %d: %d where maps are large, %d where they are smallest, all in the classifier; its peaks: %.0f GFLOP/s, %.1f GB/s",
+				u.Workers, r.Batch, u.Large, u.Small, peak.FLOPS/1e9, peak.Copy/1e9)
 		}
-		_, err := s.update.Step(learningRate)
-		return errors.Join(err, s.backend.Sync())
-	}
-	if err := s.backend.Upload(t.Images, randomImages(t.Images.Len)); err != nil {
-		return err
-	}
-	return s.backend.Upload(t.Targets, randomTargets(s.batch, s.net.Arch.Classes, float32(smoothing)))
-}
-
-// randomImages are uniform, of mean 0 and variance 1.
-func randomImages(n int) []float32 {
-	r := rand.New(rand.NewPCG(1, 1))
-	x := make([]float32, n)
-	for i := range x {
-		x[i] = (r.Float32()*2 - 1) * 1.7320508
-	}
-	return x
-}
-
-// randomTargets are smoothed labels, [N,classes].
-func randomTargets(n, classes int, smoothing float32) []float32 {
-	r := rand.New(rand.NewPCG(2, 2))
-	y := make([]float32, n*classes)
-	for i := range y {
-		y[i] = smoothing / float32(classes)
-	}
-	for i := range n {
-		y[i*classes+r.IntN(classes)] += 1 - smoothing
-	}
-	return y
-}
-
-// timeSteps returns the seconds of each step after the warm-up.
-func timeSteps(ctx context.Context, step func() error, warmup, steps int) ([]float64, error) {
-	var seconds []float64
-	for i := range warmup + steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		printProfile(p, "operation", r.ByOp, peak)
+		layers := r.ByLayer
+		if len(layers) > topLayers {
+			rest := bench.Work{Name: fmt.Sprintf("%d others", len(layers)-topLayers)}
+			for _, u := range layers[topLayers:] {
+				rest.Add(u)
+			}
+			layers = append(slices.Clone(layers[:topLayers]), rest)
 		}
-		start := time.Now()
-		if err := step(); err != nil {
-			return nil, err
-		}
-		if i >= warmup {
-			seconds = append(seconds, time.Since(start).Seconds())
-		}
+		printProfile(p, "layer", layers, peak)
 	}
-	return seconds, nil
+	if r.Alone != nil {
+		printAlone(p, r.Alone, *r.Peaks)
+	}
+	return p.err
 }
 
-// median of one value or more.
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
+// printProfile prints a table and its sum. "of peak" is the share of the nearer
+// peak that was reached; what works in a cache passes the copies'.
+func printProfile(p *printer, title string, all []bench.Work, peak device.Peaks) {
+	const row = "%-34s  %5v  %9s  %6s  %7s  %6s  %7s  %s"
+	total := bench.Work{Name: "total"}
+	for _, u := range all {
+		total.Add(u)
+	}
+	p.line("")
+	p.line(row, title, "count", "ms", "share", "GFLOP/s", "GB/s", "of peak", "bound")
+	for _, u := range append(slices.Clip(all), total) {
+		p.line(row, u.Name, u.Count, fmt.Sprintf("%.3f", 1e3*u.Seconds), percent(u.Seconds/total.Seconds),
+			giga(u.FLOPs, u.Seconds), giga(u.Bytes, u.Seconds), percent(u.Floor/u.Seconds), u.Bound(peak))
+	}
 }
 
-func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
+
+// giga is billions a second, "-" for none.
+func giga(n int64, seconds float64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", float64(n)/seconds/1e9)
+}
+
+// printAlone prints the operations' times, and the shares of both peaks.
+func printAlone(p *printer, all []bench.Work, peak device.Peaks) {
+	const row = "%-62s  %5v  %9s  %7s  %6s  %6s  %6s"
+	p.line("")
+	p.line(row, "operation", "count", "ms", "GFLOP/s", "of FMA", "GB/s", "of copy")
+	for _, u := range all {
+		fma := "-"
+		if u.FLOPs > 0 {
+			fma = percent(float64(u.FLOPs) / u.Seconds / peak.FLOPS)
+		}
+		p.line(row, u.Name, u.Count, fmt.Sprintf("%.4f", 1e3*u.Seconds), giga(u.FLOPs, u.Seconds), fma,
+			giga(u.Bytes, u.Seconds), percent(float64(u.Bytes)/u.Seconds/peak.Copy))
+	}
+}

@@ -9,18 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"effnet/internal/bench"
 	"effnet/internal/config"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 )
 
-// Phi by latency: the median of so many passes, and how near to the budget. By the
-// paper's coefficients a pixel of 224 is 0.03 of phi.
-const (
-	latencyWarmup    = 1
-	latencyPasses    = 5
-	latencyPrecision = 0.02
-)
+// latencyPrecision is how near to the budget phi by latency comes. By the paper's
+// coefficients a pixel of 224 is 0.03 of phi.
+const latencyPrecision = 0.02
 
 // archWithin is cfg with the phi that its budgets choose, if it has any, and the
 // network. It says on stderr what was chosen, and what it measured.
@@ -127,21 +124,12 @@ func rounded(d time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// latency is the time of one image's forward pass, with random weights: the median
-// of a few.
+// latency is the time of one image's forward pass, with random weights.
 func latency(ctx context.Context, cfg config.Config, a scale.Arch) (time.Duration, error) {
 	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
 	if err != nil {
 		return 0, err
 	}
 	defer b.Close()
-	s, err := newBenchmark(b, cfg, a, benchOptions{Mode: "infer", BatchSize: 1})
-	if err != nil {
-		return 0, err
-	}
-	seconds, err := timeSteps(ctx, s.step, latencyWarmup, latencyPasses)
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration(median(seconds) * float64(time.Second)), nil
+	return bench.Latency(ctx, b, cfg, a)
 }

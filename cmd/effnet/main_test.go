@@ -364,23 +364,3 @@ func TestSignalEndsTheContext(t *testing.T) {
 		t.Errorf("after SIGTERM: %v, exit code %d", context.Cause(ctx), got)
 	}
 }
-
-func TestMedian(t *testing.T) {
-	for _, c := range []struct {
-		x    []float64
-		want float64
-	}{{[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 3, 1, 2}, 2.5}} {
-		if got := median(c.x); got != c.want {
-			t.Errorf("median(%v) = %v, want %v", c.x, got, c.want)
-		}
-	}
-}
-
-func TestPeakRSS(t *testing.T) {
-	if got := peakRSS(); got < 1<<20 || got > 1<<40 {
-		t.Errorf("%d bytes", got)
-	}
-	if got := maxRSS(); got < 1<<20 || got > 1<<40 {
-		t.Errorf("getrusage: %d bytes", got)
-	}
-}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 // alone times every different operation of a training step and of an inference,
 // in their order, each alone on random operands. What fits in a cache is in it.
-func (s *benchmark) alone(ctx context.Context, p device.Peaks) ([]work, error) {
+func (s *benchmark) alone(ctx context.Context, p device.Peaks) ([]Work, error) {
 	specs, err := s.specs()
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (s *benchmark) alone(ctx context.Context, p device.Peaks) ([]work, error) {
 	random := positives(largest)
 
 	at := map[string]int{} // in all
-	var all []work
+	var all []Work
 	for _, spec := range specs {
 		name := kind(spec) + " " + shape(spec)
 		if i, ok := at[name]; ok {
@@ -165,19 +165,4 @@ func fields(spec reflect.Value) []string {
 		}
 	}
 	return words
-}
-
-// printAlone prints the operations' times, and the shares of both peaks.
-func printAlone(p *printer, all []work, peak device.Peaks) {
-	const row = "%-62s  %5v  %9s  %7s  %6s  %6s  %6s"
-	p.line("")
-	p.line(row, "operation", "count", "ms", "GFLOP/s", "of FMA", "GB/s", "of copy")
-	for _, u := range all {
-		fma := "-"
-		if u.FLOPs > 0 {
-			fma = percent(float64(u.FLOPs) / u.Seconds / peak.FLOPS)
-		}
-		p.line(row, u.Name, u.Count, fmt.Sprintf("%.4f", 1e3*u.Seconds), giga(u.FLOPs, u.Seconds), fma,
-			giga(u.Bytes, u.Seconds), percent(float64(u.Bytes)/u.Seconds/peak.Copy))
-	}
 }
