@@ -25,10 +25,11 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search train report optim weights weights/export model data data/check augment atomicfile config checkpoint scale " +
-		"bench device doctor predict backend" + commands,
+	"cmd/effnet": "effnet/configs search setup train predict report weights weights/export data data/check atomicfile config checkpoint scale " +
+		"bench device doctor backend" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
+	"internal/setup":   "train predict optim weights model data augment device checkpoint config scale backend",
 	"internal/train":   "predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
@@ -41,7 +42,7 @@ var mayImport = map[string]string{
 
 	"internal/predict": "feed metrics weights model data augment checkpoint named backend",
 	"internal/feed":    "data backend",
-	"internal/bench":   "device config optim model scale backend",
+	"internal/bench":   "setup train optim model data device config scale backend",
 	"internal/doctor":  "device model scale backend",
 	"internal/device":  "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 

@@ -9,6 +9,7 @@ import (
 
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/setup"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -63,7 +64,7 @@ func runDataBench(ctx context.Context, w io.Writer, dir string, cfg config.Confi
 	if !(opts.Seconds > 0 && opts.Seconds <= 3600) {
 		return usageError{fmt.Errorf("--seconds %v: want more than 0, at most 3600", opts.Seconds)}
 	}
-	set, _, err := openSets(dir, cfg)
+	set, _, err := setup.Images(dir, cfg)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func runDataBench(ctx context.Context, w io.Writer, dir string, cfg config.Confi
 	if err != nil {
 		return err
 	}
-	options, err := trainSettings(cfg, arch, set)
+	options, err := setup.Options(cfg, arch, set)
 	if err != nil {
 		return err
 	}

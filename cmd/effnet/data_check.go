@@ -81,7 +81,7 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 	log := newLog(1, opts.Quiet)
 	began := time.Now()
 	r, err := check.Run(ctx, dir, check.Options{
-		Workers: workers(opts.Workers), Tiny: opts.Tiny, Exclude: opts.Exclude,
+		Workers: data.Workers(opts.Workers), Tiny: opts.Tiny, Exclude: opts.Exclude,
 		Progress: func(done, total int) {
 			log.Count(report.Count{Verb: "checked", Done: done, Total: total, Elapsed: time.Since(began)})
 		},

@@ -78,7 +78,7 @@ func runDataPack(ctx context.Context, w io.Writer, dir, out string, opts packOpt
 	log := newLog(1, opts.Quiet)
 	began := time.Now()
 	o := data.PackOptions{
-		Size: opts.Size, Quality: opts.Quality, Raw: opts.Raw, Crop: opts.Crop, Workers: workers(opts.Workers),
+		Size: opts.Size, Quality: opts.Quality, Raw: opts.Raw, Crop: opts.Crop, Workers: data.Workers(opts.Workers),
 		Progress: func(done, total int) {
 			log.Count(report.Count{Verb: "packed", Done: done, Total: total, Elapsed: time.Since(began)})
 		},

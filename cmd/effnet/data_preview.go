@@ -12,6 +12,7 @@ import (
 	"effnet/internal/atomicfile"
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/setup"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,7 +56,7 @@ func runDataPreview(ctx context.Context, w io.Writer, dir string, cfg config.Con
 	if !strings.EqualFold(filepath.Ext(cfg.Out), ".png") { // a run's config.yaml has its folder
 		return usageError{fmt.Errorf("--out: want the name of the PNG file to write, such as sheet.png")}
 	}
-	set, _, err := openSets(dir, cfg)
+	set, _, err := setup.Images(dir, cfg)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func runDataPreview(ctx context.Context, w io.Writer, dir string, cfg config.Con
 		return err
 	}
 	cfg.BatchSize = 1 // not what is drawn
-	options, err := trainSettings(cfg, arch, set)
+	options, err := setup.Options(cfg, arch, set)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 
 	"effnet/internal/backend"
 	"effnet/internal/device"
@@ -23,22 +22,4 @@ func openBackend(name, precision string, threads int) (backend.Backend, error) {
 		fmt.Fprintf(os.Stderr, "effnet: %s (%s)\n", s.What, s.Remedy)
 	}
 	return d.Open(precision, threads)
-}
-
-// deviceMemory is the bytes that a training may fill; 0 where the system does not
-// say.
-func deviceMemory(name string) (int64, error) {
-	d, err := device.Lookup(name)
-	if err != nil {
-		return 0, err
-	}
-	return d.Memory()
-}
-
-// workers is the number of goroutines that read images; 0 is one a core.
-func workers(n int) int {
-	if n == 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return n
 }

@@ -146,7 +146,7 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err != nil {
 		return err
 	}
-	sweep, err := n.Sweep(set, data.Options{BatchSize: opts.BatchSize, Workers: workers(opts.Workers), Prefetch: prefetch,
+	sweep, err := n.Sweep(set, data.Options{BatchSize: opts.BatchSize, Workers: data.Workers(opts.Workers), Prefetch: prefetch,
 		OnCorrupt: data.OnCorrupt(opts.OnCorrupt)}, opts.TTA)
 	if err != nil {
 		return err

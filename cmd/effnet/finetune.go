@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"effnet/internal/checkpoint"
 	"effnet/internal/config"
-	"effnet/internal/model"
-	"effnet/internal/scale"
+	"effnet/internal/setup"
 	"effnet/internal/weights"
 
 	"github.com/spf13/cobra"
@@ -61,41 +59,5 @@ func (j *job) pretrained(path string) error {
 	}
 	announce(path, w)
 	j.start = w
-	return j.lay("checkpoint", preparedAs(j.cfg, w.Meta))
-}
-
-// preparedAs is how a checkpoint prepares images, as settings.
-func preparedAs(c config.Config, m checkpoint.Meta) map[string]any {
-	p := m.Preprocess
-	values := map[string]any{
-		"padding": string(m.Arch.Padding), "bn-eps": m.Arch.BNEps, "mean": p.Mean, "std": p.Std,
-		"interpolation": p.Interpolation, "crop": p.Crop, "crop-pct": p.CropPct, "exif-orientation": p.Orientation,
-	}
-	if c.ImgSize == 0 {
-		values["img-size"] = p.Resolution
-	}
-	return values
-}
-
-// pretrainedArch is the network of pretrained weights, for another number of
-// classes and with the configuration's resolution and regularisation.
-func pretrainedArch(c config.Config, a scale.Arch, classes int) (scale.Arch, error) {
-	a.Classes, a.Resolution = classes, c.ImgSize
-	if c.Drop >= 0 {
-		a.Dropout = c.Drop
-	}
-	a.StochasticDepth, a.BNMomentum = c.DropPath, c.BNMomentum
-	if _, stages, err := c.FrozenStages(); err == nil && stages > len(a.Stages) {
-		return a, usageError{fmt.Errorf("--freeze %s: the network has %d stages", c.Freeze, len(a.Stages))}
-	}
-	return a, a.Validate()
-}
-
-// frozen is what the settings say training leaves as it is.
-func frozen(c config.Config) model.Frozen {
-	headOnly, stages, err := c.FrozenStages()
-	if err != nil {
-		panic(err) // Validate let it pass
-	}
-	return model.Frozen{Stages: stages, Body: headOnly, Norms: c.FreezeBN}
+	return j.lay("checkpoint", setup.Prepared(j.cfg, w.Meta))
 }

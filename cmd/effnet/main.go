@@ -15,6 +15,7 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
+	"effnet/internal/setup"
 	"effnet/internal/train"
 )
 
@@ -46,7 +47,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)):
+	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)):
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3

@@ -131,7 +131,7 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 
 // predict classifies a set's images, in its order.
 func (o *predictOptions) predict(ctx context.Context, n *predict.Network, set *data.Set) ([]imagePrediction, error) {
-	sweep, err := n.Sweep(set, data.Options{BatchSize: o.BatchSize, Workers: workers(o.Workers), Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)}, "none")
+	sweep, err := n.Sweep(set, data.Options{BatchSize: o.BatchSize, Workers: data.Workers(o.Workers), Prefetch: prefetch, OnCorrupt: data.OnCorrupt(o.OnCorrupt)}, "none")
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/search"
+	"effnet/internal/setup"
 	"effnet/internal/train"
 
 	"github.com/spf13/pflag"
@@ -74,7 +75,7 @@ func newSearchJob(flags *pflag.FlagSet, dir, name string, opts *searchOptions, o
 	if dir == "" {
 		return s, nil
 	}
-	if s.trainSet, s.evalSet, err = openSets(dir, s.cfg); err != nil {
+	if s.trainSet, s.evalSet, err = setup.Images(dir, s.cfg); err != nil {
 		return nil, err
 	}
 	if s.evalSet == nil {
@@ -163,13 +164,14 @@ func (s *searchJob) epochs(a scale.Arch) (int, error) {
 	case budget.Steps > 0:
 		return (budget.Steps + batches - 1) / batches, nil
 	}
-	step, err := s.stepTime(a)
-	return max(1, int(budget.Time/(step*time.Duration(batches)))), err
+	epoch, err := s.epochTime(a)
+	return max(1, int(budget.Time/epoch)), err
 }
 
-// stepTime measures a network's training step on the threads of one trial.
-func (s *searchJob) stepTime(a scale.Arch) (time.Duration, error) {
-	o, err := trainSettings(s.cfg, a, s.trainSet)
+// epochTime measures how long a network's steps of an epoch take on the threads of one
+// trial.
+func (s *searchJob) epochTime(a scale.Arch) (time.Duration, error) {
+	o, err := setup.Options(s.cfg, a, s.trainSet)
 	if err != nil {
 		return 0, err
 	}
@@ -178,7 +180,8 @@ func (s *searchJob) stepTime(a scale.Arch) (time.Duration, error) {
 		return 0, err
 	}
 	defer b.Close()
-	return fastestStep(b, o)
+	total, err := train.Estimate(b, o, s.trainSet.Len())
+	return max(1, total/time.Duration(o.Epochs)), err
 }
 
 // classes is how many the images have, ImageNet's without images.

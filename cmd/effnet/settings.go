@@ -11,7 +11,6 @@ import (
 	"effnet/configs"
 	"effnet/internal/config"
 	"effnet/internal/report"
-	"effnet/internal/train"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -191,14 +190,4 @@ func (j *job) writeSettings(w io.Writer) error {
 		fmt.Fprintf(tab, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
 	}
 	return tab.Flush()
-}
-
-// identity is what a configuration says of a run's numbers.
-func identity(cfg config.Config) (facts []train.Fact) {
-	for _, s := range config.Settings() {
-		if s.Effect == config.Numbers {
-			facts = append(facts, train.Fact{Key: s.Key, Value: s.Text(cfg), Default: s.Default})
-		}
-	}
-	return facts
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 
 	"github.com/spf13/cobra"
@@ -158,7 +157,7 @@ func TestChosenSettingsAreNamed(t *testing.T) {
 	}
 	arch, err := j.arch(t.Context(), make([]string, 10))
 	if err == nil {
-		err = j.fitBatch(arch, 30)
+		err = j.fitBatch(arch, 30, 0)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -169,34 +168,6 @@ func TestChosenSettingsAreNamed(t *testing.T) {
 	for _, row := range j.settingsTable(trial) {
 		if source, ok := want[row.Key]; ok && row.Source != source {
 			t.Errorf("%s is from %s, want %s", row.Key, row.Source, source)
-		}
-	}
-}
-
-// What decides a run's numbers is in its identity, or in its architecture.
-func TestIdentityHasEverySettingThatDecides(t *testing.T) {
-	facts := map[string]string{}
-	for _, f := range identity(config.Default()) {
-		if f.Value != f.Default {
-			t.Errorf("%s is %s by default, and is to be %s where it is missing", f.Key, f.Value, f.Default)
-		}
-		facts[f.Key] = f.Value
-	}
-	for _, s := range config.Settings() {
-		if _, ok := facts[s.Key]; ok != (s.Effect == config.Numbers) {
-			t.Errorf("%s, of effect %q: in the identity is %v", s.Key, s.Effect, ok)
-		}
-	}
-}
-
-// The settings that a checkpoint lays over others are those that the table says its
-// weights decide, but for the network.
-func TestPreparedAsIsOfTheTable(t *testing.T) {
-	values := preparedAs(config.Default(), checkpoint.Meta{})
-	for _, s := range config.Settings() {
-		described := s.OfWeights() && s.Chooses == "" && !s.Of("bench") // the network's are bench's too
-		if _, ok := values[s.Key]; ok != described && s.Key != "img-size" {
-			t.Errorf("%s: from a checkpoint is %v, want %v", s.Key, ok, described)
 		}
 	}
 }

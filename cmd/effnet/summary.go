@@ -6,10 +6,10 @@ import (
 	"io"
 
 	"effnet/internal/config"
-	"effnet/internal/model"
-	"effnet/internal/optim"
+	"effnet/internal/device"
 	"effnet/internal/report"
 	"effnet/internal/scale"
+	"effnet/internal/setup"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -83,8 +83,17 @@ type summary struct {
 
 // memory is what training takes, in bytes.
 type memory struct {
-	Image   int64 `json:"image"`   // the intermediate values of one image
+	Image   int64 `json:"image"`   // a batch of one image: intermediate values, images that arrive
 	Weights int64 `json:"weights"` // weights, gradients and RMSProp's two values a weight
+}
+
+// memoryOf is what training a network with RMSProp takes on the CPU.
+func memoryOf(cfg config.Config, a scale.Arch) (memory, error) {
+	host := device.Host()
+	cfg.Device, cfg.Precision, cfg.Opt = host.Name, host.Precisions[0], "rmsprop"
+	cfg.BatchSize, cfg.GradAccum, cfg.EMA, cfg.Progressive = 1, 1, 0, 0
+	m, err := setup.Memory(cfg, a, 1, 0)
+	return memory{Image: m.Batch, Weights: m.Weights}, err
 }
 
 // size is a network's coefficients and cost.
@@ -124,7 +133,7 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		return nil, usageError{err}
 	}
 	s := &summary{Name: a.Name, Classes: classes, size: sizeOf(a, classes), Stages: scale.Count(a).Rows}
-	if s.Memory.Image, s.Memory.Weights, err = model.Memory(a, model.Frozen{}, 1, optim.Options{Rule: "rmsprop"}.SlotCount()); err != nil {
+	if s.Memory, err = memoryOf(cfg, a); err != nil {
 		return nil, err
 	}
 

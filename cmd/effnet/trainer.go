@@ -10,6 +10,7 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/search"
+	"effnet/internal/setup"
 	"effnet/internal/train"
 )
 
@@ -24,16 +25,16 @@ type trainer struct {
 // newTrainer returns the trainer of a plan's candidates, after checking that each can
 // be trained.
 func (s *searchJob) newTrainer() (*trainer, error) {
-	memory, err := deviceMemory(s.cfg.Device)
+	memory, err := setup.DeviceMemory(s.cfg)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range s.plan.Candidates {
-		if err := mustFit(s.cfg, c.Arch, s.trainSet.Len(), memory/int64(s.opts.Jobs)); err != nil {
+		if err := setup.MustFit(s.cfg, c.Arch, s.trainSet.Len(), count(s.evalSet), memory/int64(s.opts.Jobs)); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := trainSettings(s.cfg, s.plan.Candidates[0].Arch, s.trainSet); err != nil {
+	if _, err := setup.Options(s.cfg, s.plan.Candidates[0].Arch, s.trainSet); err != nil {
 		return nil, err
 	}
 	t := &trainer{job: s.job, cfg: s.cfg, trainSet: s.trainSet, evalSet: s.evalSet}
@@ -58,11 +59,11 @@ func (s *searchJob) share(threads int) int {
 func (t *trainer) Train(ctx context.Context, trial search.Trial) (out search.Outcome, err error) {
 	cfg := t.cfg
 	cfg.Seed, cfg.Epochs, cfg.Out = int(trial.Seed), trial.Candidate.Epochs, trial.Dir
-	o, err := trainSettings(cfg, trial.Candidate.Arch, t.trainSet)
+	o, err := setup.Options(cfg, trial.Candidate.Arch, t.trainSet)
 	if err != nil {
 		return out, err
 	}
-	o.Until, o.Resume, o.LogInterval = trial.Until, train.HasState(o.Out), cfg.LogInterval
+	o.Until, o.Resume = trial.Until, train.HasState(o.Out)
 	o.Machine, o.Settings = t.machine, t.job.settingsTable(cfg)
 	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
 	if err != nil {

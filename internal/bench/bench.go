@@ -12,10 +12,13 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/config"
+	"effnet/internal/data"
 	"effnet/internal/device"
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
+	"effnet/internal/setup"
+	"effnet/internal/train"
 )
 
 // What is measured.
@@ -127,10 +130,10 @@ const learningRate = 1e-4
 
 // benchmark is a network ready to be measured.
 type benchmark struct {
-	backend   backend.Backend
-	net       *model.Network
-	batch     int
-	optimizer optim.Options
+	backend backend.Backend
+	net     *model.Network
+	batch   int
+	cfg     config.Config
 
 	training  *model.Training  // nil in inference
 	update    *optim.Optimizer // nil in inference
@@ -142,20 +145,18 @@ type benchmark struct {
 // newBenchmark makes a network of random weights, a batch of random images and,
 // in training, random targets.
 func newBenchmark(b backend.Backend, cfg config.Config, arch scale.Arch, opts Options) (*benchmark, error) {
-	net, err := model.New(arch, b)
+	s := &benchmark{backend: b, batch: opts.Batch, cfg: cfg}
+	if opts.Mode == Train {
+		return s, s.train(arch)
+	}
+	var err error
+	if s.net, err = model.New(arch, b); err == nil {
+		err = s.net.Initialise(uint64(cfg.Seed))
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := net.Initialise(uint64(cfg.Seed)); err != nil {
-		return nil, err
-	}
-	s := &benchmark{backend: b, net: net, batch: opts.Batch, optimizer: optim.Options{
-		Rule: cfg.Opt, Momentum: cfg.Momentum, Decay: cfg.Decay, Eps: cfg.OptEps, WeightDecay: cfg.WeightDecay,
-	}}
-	if opts.Mode == Infer {
-		return s, s.infer()
-	}
-	return s, s.train(uint64(cfg.Seed), cfg.Smoothing)
+	return s, s.infer()
 }
 
 func (s *benchmark) infer() error {
@@ -168,17 +169,14 @@ func (s *benchmark) infer() error {
 	return s.backend.Upload(s.inference.Images, randomImages(s.inference.Images.Len))
 }
 
-func (s *benchmark) train(seed uint64, smoothing float64) error {
-	var err error
-	t, err := s.net.Training(s.batch, seed)
+func (s *benchmark) train(arch scale.Arch) error {
+	r, err := s.rehearsal(arch)
 	if err != nil {
 		return err
 	}
-	if s.update, err = optim.New(s.backend, s.optimizer, s.net.Weights, t.GradientView(), optim.Groups(s.net.Weights.Len, s.net.Decayed)); err != nil {
-		return err
-	}
+	t := r.Training()
+	s.net, s.training, s.update, s.arena = r.Network(), t, r.Optimizer(), t.ArenaBytes()
 	step := uint64(0)
-	s.training, s.arena = t, t.ArenaBytes()
 	s.step = func() error {
 		step++
 		if err := t.Run(step); err != nil {
@@ -190,7 +188,20 @@ func (s *benchmark) train(seed uint64, smoothing float64) error {
 	if err := s.backend.Upload(t.Images, randomImages(t.Images.Len)); err != nil {
 		return err
 	}
-	return s.backend.Upload(t.Targets, randomTargets(s.batch, s.net.Arch.Classes, float32(smoothing)))
+	return s.backend.Upload(t.Targets, randomTargets(s.batch, arch.Classes, float32(s.cfg.Smoothing)))
+}
+
+// rehearsal is a training as the settings say, of one batch a step, without evaluation and
+// averages.
+func (s *benchmark) rehearsal(arch scale.Arch) (*train.Rehearsal, error) {
+	cfg := s.cfg
+	cfg.BatchSize, cfg.GradAccum, cfg.EMA, cfg.Progressive = s.batch, 1, 0, 0
+	blank := data.Blank(s.batch, arch.Classes)
+	options, err := setup.Options(cfg, arch, blank)
+	if err != nil {
+		return nil, err
+	}
+	return train.Rehearse(s.backend, options, blank.Len(), 0)
 }
 
 // randomImages are uniform, of mean 0 and variance 1.

@@ -12,7 +12,6 @@ import (
 
 	"effnet/internal/backend"
 	"effnet/internal/device"
-	"effnet/internal/optim"
 )
 
 // alone times every different operation of a training step and of an inference,
@@ -59,10 +58,11 @@ func (s *benchmark) specs() ([]backend.Spec, error) {
 	training, update, inference := s.training, s.update, s.inference
 	var err error
 	if training == nil {
-		if training, err = s.net.Training(s.batch, 1); err != nil {
+		r, err := s.rehearsal(s.net.Arch)
+		if err != nil {
 			return nil, err
 		}
-		update, err = optim.New(s.backend, s.optimizer, s.net.Weights, training.GradientView(), optim.Groups(s.net.Weights.Len, s.net.Decayed))
+		training, update = r.Training(), r.Optimizer()
 	} else {
 		inference, err = s.net.Inference(s.batch)
 	}

@@ -33,6 +33,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, e
 			return
 		}
 		defer l.running.Store(false)
+		l.fill()
 		p := &pass{Loader: l, epoch: epoch, order: l.order(epoch)}
 		p.replay(from)
 		// Its capacity is all that the ring can ask for: sending never blocks.

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -114,6 +115,14 @@ type Loader struct {
 	found   map[int]int // an unusable image's index in the Set, to its place in skipped
 }
 
+// Workers is the number of goroutines that a setting asks for; 0 is one a core.
+func Workers(n int) int {
+	if n == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return n
+}
+
 // NewLoader returns a Loader of set. Options out of range are an error, and so
 // is a set that does not fill one batch when DropLast is set.
 func NewLoader(set *Set, opt Options) (*Loader, error) {
@@ -137,17 +146,40 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 		}
 		l.readers = append(l.readers, r)
 	}
-	for range min(opt.Prefetch+1, l.Batches()) {
-		b := &Batch{Labels: make([]int, opt.BatchSize), Index: make([]int, opt.BatchSize), errs: make([]error, opt.BatchSize)}
-		if opt.Pixels {
-			b.Pixels = make([]uint8, opt.BatchSize*l.values())
+	return l, nil
+}
+
+// fill makes the batches of the ring, when the first epoch begins.
+func (l *Loader) fill() {
+	if l.ring != nil {
+		return
+	}
+	for range min(l.opt.Prefetch+1, l.Batches()) {
+		b := &Batch{Labels: make([]int, l.opt.BatchSize), Index: make([]int, l.opt.BatchSize), errs: make([]error, l.opt.BatchSize)}
+		if l.opt.Pixels {
+			b.Pixels = make([]uint8, l.opt.BatchSize*l.values())
 		} else {
-			b.Images = make([]float32, opt.BatchSize*l.values())
+			b.Images = make([]float32, l.opt.BatchSize*l.values())
 		}
 		l.ring = append(l.ring, b)
 	}
-	return l, nil
 }
+
+// BatchBytes is the memory of the batches of a Loader with these options, in an epoch
+// that has as many.
+func (o Options) BatchBytes() int64 {
+	values := int64(o.Prefetch+1) * int64(o.BatchSize)
+	switch {
+	case o.Memory != nil:
+		return 4 * values * int64(o.Memory.Floats)
+	case o.Pixels:
+		return values * int64(o.Size*o.Size*3)
+	}
+	return 4 * values * int64(o.Size*o.Size*3)
+}
+
+// Options are the loader's.
+func (l *Loader) Options() Options { return l.opt }
 
 // Batches returns the number of batches in an epoch; unusable images that are
 // left out may make it fewer.

@@ -59,6 +59,25 @@ func (s *Set) Select(keep []int) *Set {
 	return &t
 }
 
+// Blank is a Set of images that cannot be read, of classes in turn: for who asks what it
+// would take to train on as many.
+func Blank(images, classes int) *Set {
+	s := &Set{Dir: "no images", Classes: make([]string, classes), store: blank{}}
+	for i := range images {
+		s.add(i % classes)
+	}
+	return s
+}
+
+// blank is the store of no images.
+type blank struct{}
+
+func (blank) path(i int) string { return fmt.Sprintf("image %d", i) }
+
+func (blank) read(_ *buffer, i int) (record, error) {
+	return record{}, &Error{Path: blank{}.path(i), Reason: "there is no such image"}
+}
+
 // add appends the image of the given class that comes next in the store.
 func (s *Set) add(label int) {
 	s.images = append(s.images, entry{int32(len(s.images)), int32(label)})

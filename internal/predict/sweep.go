@@ -56,6 +56,9 @@ func NewSweep(net *model.Network, b backend.Backend, set *data.Set, opt data.Opt
 	return s, err
 }
 
+// Options are those that images are read with.
+func (s *Sweep) Options() data.Options { return s.loaders[0].Options() }
+
 // Skipped is the images that could not be used.
 func (s *Sweep) Skipped() []data.Skipped { return s.loaders[0].Skipped() }
 

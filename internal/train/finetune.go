@@ -41,6 +41,9 @@ const classifier = scale.Classifier + "."
 // that have nothing to do with the images (Kolesnikov et al. 2020, "Big Transfer",
 // begins so too).
 func (r *run) initialise(net *model.Network) error {
+	if r.rehearsal == counted {
+		return nil
+	}
 	if err := net.Initialise(r.Seed); err != nil || r.Start == nil {
 		return err
 	}
@@ -172,7 +175,10 @@ func (r *run) cacheFeatures(ctx context.Context, trainSet, evalSet *data.Set) (e
 // featuresOf computes what the classifier reads of each image of a set, and which
 // images could not be used.
 func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []data.Skipped, error) {
-	sweep, err := predict.NewSweep(r.net, r.backend, set, r.EvalLoader)
+	if r.rehearsal != performed {
+		return &data.Memory{Floats: r.Arch.Features()}, nil, nil
+	}
+	sweep, err := r.featureSweep(set)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -182,6 +188,11 @@ func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []da
 	}
 	r.log.Printf("computed the features of %d images", set.Len())
 	return m, sweep.Skipped(), nil
+}
+
+// featureSweep is the way over a set's images to their features.
+func (r *run) featureSweep(set *data.Set) (*predict.Sweep, error) {
+	return predict.NewSweep(r.net, r.backend, set, r.EvalLoader)
 }
 
 // newEvaluator evaluates a network on images, or on their features.

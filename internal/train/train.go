@@ -103,6 +103,7 @@ type run struct {
 	results   results
 
 	features, evalFeatures *data.Memory // with FineTune.CacheFeatures
+	rehearsal              rehearsal
 
 	result       Result
 	phase        phase
@@ -197,7 +198,7 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 			r.TrainLoader.Skipped = append(r.TrainLoader.Skipped, data.Skipped{Index: s.Index, Epoch: s.Epoch, Err: &data.Error{Path: s.Path, Reason: s.Reason}})
 		}
 	}
-	if err := r.build(ctx, trainSet, evalSet); err != nil {
+	if err := r.build(ctx, trainSet, evalSet, r.opening()); err != nil {
 		return nil, err
 	}
 	if opt.Resume {
@@ -207,126 +208,6 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 	}
 	r.observer, err = r.newObserver(evalSet)
 	return r, err
-}
-
-// build makes all that a run computes with.
-func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set) (err error) {
-	r.trainSet = trainSet
-	if r.net, err = model.New(r.Arch, r.backend); err != nil {
-		return err
-	}
-	if err = r.initialise(r.net); err != nil {
-		return err
-	}
-	if r.gradients, err = backend.NewView(r.backend, r.net.Weights.Len); err != nil {
-		return err
-	}
-	if r.FineTune.CacheFeatures {
-		if err = r.cacheFeatures(ctx, trainSet, evalSet); err != nil {
-			return err
-		}
-	}
-	first := r.phaseOf(0)
-	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.gradients, r.groups(first.frozen))
-	if err != nil {
-		return err
-	}
-	if _, ok := r.backend.(backend.Sharer); ok && len(r.Stages) > 1 {
-		if err = r.enter(r.phaseOf(r.Epochs - 1)); err != nil { // the largest, in whose memory the others then are
-			return err
-		}
-	}
-	if err = r.enter(first); err != nil {
-		return err
-	}
-	if evalSet != nil {
-		if r.evaluator, err = r.newEvaluator(r.net, evalSet); err != nil {
-			return err
-		}
-	}
-	if r.EMA > 0 {
-		if r.average, err = r.newAverage(evalSet); err != nil {
-			return err
-		}
-	}
-	steps := float64(r.loader.Batches()) / float64(max(r.Optimizer.MicroBatches, 1))
-	r.schedule = optim.Schedule{
-		Kind: r.Schedule, Peak: r.PeakLR, Start: r.StartLR, Min: r.MinLR, TotalSteps: steps * float64(r.Epochs),
-		WarmupSteps: steps * r.WarmupEpochs, DecaySteps: steps * r.DecayEpochs, DecayRate: r.DecayRate,
-	}
-	r.targets = make([]float32, r.BatchSize*r.Arch.Classes)
-	r.logits = make([]float32, r.BatchSize*r.Arch.Classes)
-	r.results, err = newResults(r.backend, len(r.logits))
-	return err
-}
-
-// A phase is a run of epochs with the same training pass.
-type phase struct {
-	stage  int // index of Stages
-	frozen model.Frozen
-}
-
-// phaseOf is the phase of an epoch.
-func (r *run) phaseOf(epoch int) (p phase) {
-	for i, s := range r.Stages {
-		if s.Epoch <= epoch {
-			p.stage = i
-		}
-	}
-	p.frozen = r.FineTune.frozen(epoch)
-	return p
-}
-
-// enter makes the training pass and the loader of a phase.
-func (r *run) enter(p phase) (err error) {
-	s := Stage{Resolution: r.Arch.Resolution, Dropout: r.Arch.Dropout, Transform: r.TrainLoader.Transform}
-	if len(r.Stages) > 0 {
-		s = r.Stages[p.stage]
-	}
-	loading := r.TrainLoader
-	loading.Size, loading.Transform, loading.Memory = s.Resolution, s.Transform, r.features
-	if r.loader != nil {
-		loading.Skipped = r.loader.Skipped()
-	}
-	loading = loading.WithPixels()
-	if r.loader, err = data.NewLoader(r.trainSet, loading); err != nil {
-		return err
-	}
-	r.training, r.input = nil, nil // before the next ones take memory
-	r.phase = p
-	pass := model.Pass{Resolution: s.Resolution, Dropout: s.Dropout, Batch: r.BatchSize, Seed: r.Seed, Frozen: p.frozen}
-	if r.features != nil {
-		r.training, err = r.net.HeadTraining(pass, r.gradients)
-	} else {
-		r.training, err = r.net.TrainingAt(pass, r.gradients)
-	}
-	if err != nil {
-		return err
-	}
-	if r.input, err = feed.NewInput(r.backend, loading, r.training.Images, r.training.Targets); err != nil {
-		return err
-	}
-	return r.optimizer.Guard(r.training.LossView())
-}
-
-// newAverage makes a network that averages r.net's weights and running statistics,
-// beginning with them as they are.
-func (r *run) newAverage(evalSet *data.Set) (*average, error) {
-	net, err := model.New(r.Arch, r.backend)
-	if err == nil {
-		err = r.initialise(net)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a := &average{net: net}
-	if a.ema, err = optim.NewEMA(r.backend, r.EMA, []backend.View{r.net.Weights, r.net.Running}, []backend.View{net.Weights, net.Running}); err != nil {
-		return nil, err
-	}
-	if evalSet != nil {
-		a.evaluator, err = r.newEvaluator(net, evalSet)
-	}
-	return a, err
 }
 
 // describe says what is about to be trained.

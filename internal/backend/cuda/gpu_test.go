@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"testing"
 
+	"effnet/internal/augment"
 	"effnet/internal/backend"
 	"effnet/internal/backend/backendtest"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cuda/driver"
+	"effnet/internal/data"
 	"effnet/internal/model"
 	"effnet/internal/named"
 	"effnet/internal/optim"
@@ -111,14 +114,19 @@ func TestGPUMemoryIsPlanned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		options := train.Options{Arch: arch, BatchSize: c.batch, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.999}
+		reading := data.Options{Pipeline: data.Pipeline{Size: arch.Resolution, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1},
+			Std: [3]float64{1, 1, 1}}, BatchSize: c.batch}
+		options := train.Options{Arch: arch, Epochs: 1, BatchSize: c.batch, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.999,
+			Schedule: "constant", TrainLoader: reading, EvalLoader: reading}
 		for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
 			t.Run(fmt.Sprintf("%s/%s", c.variant, precision), func(t *testing.T) {
 				b, planner := gpu(t, precision), NewPlanner(string(precision))
 				for _, b := range []*Backend{b, planner} {
-					if err := train.Allocate(b, options); err != nil {
+					r, err := train.Rehearse(b, options, c.batch, c.batch)
+					if err != nil {
 						t.Fatal(err)
 					}
+					defer runtime.KeepAlive(r)
 				}
 				used, err := b.Used()
 				if err != nil {

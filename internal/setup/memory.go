@@ -1,0 +1,111 @@
+package setup
+
+import (
+	"fmt"
+	"sort"
+
+	"effnet/internal/backend"
+	"effnet/internal/config"
+	"effnet/internal/device"
+	"effnet/internal/scale"
+	"effnet/internal/train"
+)
+
+// Memory is what a training takes at the most. The number of images matters where their
+// features are kept, and whether there are any to evaluate on; 0 images is an unknown
+// number, with evaluation.
+func Memory(cfg config.Config, arch scale.Arch, images, evaluated int) (m train.Memory, err error) {
+	d, err := device.Lookup(cfg.Device)
+	if err != nil {
+		return m, err
+	}
+	o, err := options(cfg, arch)
+	if err != nil {
+		return m, err
+	}
+	if images == 0 {
+		images, evaluated = cfg.BatchSize, cfg.BatchSize
+	}
+	return train.Plan(func() (train.Counter, error) { return d.Planner(cfg.Precision, cfg.Threads) }, o, images, evaluated)
+}
+
+// onDevice is the part of Memory that is the device's: on a Host, all of it.
+func onDevice(cfg config.Config, arch scale.Arch, images, evaluated int) (int64, error) {
+	m, err := Memory(cfg, arch, images, evaluated)
+	if err != nil {
+		return 0, err
+	}
+	d, err := device.Lookup(cfg.Device)
+	if err == nil && !d.Host {
+		m.Read = 0
+	}
+	return m.Bytes(), err
+}
+
+// DeviceMemory is the bytes that a training may fill; 0 where the system does not say.
+func DeviceMemory(cfg config.Config) (int64, error) {
+	d, err := device.Lookup(cfg.Device)
+	if err != nil {
+		return 0, err
+	}
+	return d.Memory()
+}
+
+// MustFit returns a *backend.Error for a training that takes more memory than total bytes,
+// if those are not 0.
+func MustFit(cfg config.Config, arch scale.Arch, images, evaluated int, total int64) error {
+	need, err := onDevice(cfg, arch, images, evaluated)
+	if err != nil {
+		return err
+	}
+	if total > 0 && need > total {
+		return &backend.Error{Device: cfg.Device, Op: "memory", Err: fmt.Errorf("training %s at %d px in batches of %d takes %.1f GiB of %.1f (use a smaller -b, or -b auto)",
+			arch.Name, arch.Resolution, cfg.BatchSize, gib(need), gib(total))}
+	}
+	return nil
+}
+
+// FitBatch is the batch size of the settings or, where that is 0, the most images, in steps
+// of 8 above 8, with which a training takes no more than --memory or, where that is 0 too,
+// three quarters of what there is.
+func FitBatch(cfg config.Config, arch scale.Arch, images, evaluated int) (int, error) {
+	if cfg.BatchSize > 0 {
+		return cfg.BatchSize, nil
+	}
+	limit := int64(cfg.Memory * (1 << 30))
+	if limit == 0 {
+		memory, err := DeviceMemory(cfg)
+		if err != nil {
+			return 0, err
+		}
+		limit = memory / 4 * 3
+	}
+	if limit == 0 {
+		return 0, fault("--memory: this system does not say how much it has (give the GiB that a batch may fill)")
+	}
+	var failed error
+	fits := func(batch int) bool {
+		cfg.BatchSize = batch
+		need, err := onDevice(cfg, arch, images, evaluated)
+		if err != nil {
+			failed = err
+		}
+		return err == nil && need <= limit
+	}
+	size := func(i int) int { // 1, 2, ..., 8, 16, 24, ...
+		if i < 8 {
+			return i + 1
+		}
+		return 8 * (i - 6)
+	}
+	most := sort.Search(520, func(i int) bool { return images > 0 && size(i) > images || !fits(size(i)) })
+	switch {
+	case failed != nil:
+		return 0, failed
+	case most == 0:
+		return 0, fault("--memory: one image alone takes more than %.3g GiB (%s at %d px)", gib(limit), arch.Name, arch.Resolution)
+	}
+	return size(most - 1), nil
+}
+
+func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }

@@ -1,0 +1,47 @@
+package setup
+
+import (
+	"slices"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/config"
+	"effnet/internal/scale"
+	"effnet/internal/train"
+	"effnet/internal/weights"
+)
+
+// Prepared is how pretrained weights want images prepared, as settings to lay over others.
+func Prepared(cfg config.Config, m checkpoint.Meta) map[string]any {
+	p := m.Preprocess
+	values := map[string]any{
+		"padding": string(m.Arch.Padding), "bn-eps": m.Arch.BNEps, "mean": p.Mean, "std": p.Std,
+		"interpolation": p.Interpolation, "crop": p.Crop, "crop-pct": p.CropPct, "exif-orientation": p.Orientation,
+	}
+	if cfg.ImgSize == 0 {
+		values["img-size"] = p.Resolution
+	}
+	return values
+}
+
+// Pretrained is the network of pretrained weights, for another number of classes and with
+// the settings' resolution and regularisation.
+func Pretrained(cfg config.Config, a scale.Arch, classes int) (scale.Arch, error) {
+	a.Classes, a.Resolution = classes, cfg.ImgSize
+	if cfg.Drop >= 0 {
+		a.Dropout = cfg.Drop
+	}
+	a.StochasticDepth, a.BNMomentum = cfg.DropPath, cfg.BNMomentum
+	if _, stages, err := cfg.FrozenStages(); err == nil && stages > len(a.Stages) {
+		return a, fault("--freeze %s: the network has %d stages", cfg.Freeze, len(a.Stages))
+	}
+	return a, a.Validate()
+}
+
+// Start makes options begin with pretrained weights: with their classifier if its classes
+// are those that are trained on.
+func Start(o *train.Options, w *weights.Imported, classes []string) {
+	o.Start = w.Tensors
+	if !slices.Equal(w.Meta.Classes, classes) {
+		o.Start = train.WithoutHead(w.Tensors)
+	}
+}
