@@ -149,13 +149,13 @@ func (s FoldedDepthwise) build() (own []Operand, steps []Step) {
 func (c ConvShape) Pointwise() bool { return c.Kernel == 1 && c.Stride == 1 }
 
 // SqueezeExcite is what makes a gate from the channels' means:
-// gate = sigmoid(act(x·w1 + b1)·w2 + b2).
+// gate = g(act(x·w1 + b1)·w2 + b2), where Gate says which function g is.
 //
 // Operands: x [N,C], w1 [C,Squeeze], b1 [Squeeze], w2 [Squeeze,C], b2 [C], gate
 // [N,C].
 type SqueezeExcite struct {
 	N, C, Squeeze int
-	Act           Activation
+	Act, Gate     Activation
 }
 
 // Operands implements Spec.
@@ -169,7 +169,7 @@ func (s SqueezeExcite) Unfused() []Step {
 		{MatMul{M: s.N, N: s.Squeeze, K: s.C, Bias: true}, []int{0, 1, 2, 6}},
 		{Activate{N: s.N * s.Squeeze, Act: s.Act}, []int{6, 7}},
 		{MatMul{M: s.N, N: s.C, K: s.Squeeze, Bias: true}, []int{7, 3, 4, 8}},
-		{Activate{N: s.N * s.C, Act: Sigmoid}, []int{8, 5}},
+		{Activate{N: s.N * s.C, Act: s.Gate}, []int{8, 5}},
 	}
 }
 

@@ -449,6 +449,10 @@ func act(a Activation, z float64) float64 {
 		return min(max(z, 0), 6)
 	case Sigmoid:
 		return 1 / (1 + math.Exp(-z))
+	case HardSwish:
+		return z * act(HardSigmoid, z)
+	case HardSigmoid:
+		return min(max(z+3, 0), 6) / 6
 	default:
 		return z
 	}
@@ -471,6 +475,19 @@ func actGrad(a Activation, z float64) float64 {
 		return 0
 	case Sigmoid:
 		return s * (1 - s)
+	case HardSwish:
+		switch {
+		case z <= -3:
+			return 0
+		case z >= 3:
+			return 1
+		}
+		return z/3 + 0.5
+	case HardSigmoid:
+		if z > -3 && z < 3 {
+			return 1. / 6
+		}
+		return 0
 	default:
 		return 1
 	}

@@ -35,15 +35,26 @@ type Activation uint8
 
 // The non-linearities.
 const (
-	Identity Activation = iota
-	Swish               // x * sigmoid(x)
-	ReLU                // max(x, 0)
-	ReLU6               // min(max(x, 0), 6)
-	Sigmoid             // 1 / (1 + exp(-x))
+	Identity    Activation = iota
+	Swish                  // x * sigmoid(x)
+	ReLU                   // max(x, 0)
+	ReLU6                  // min(max(x, 0), 6)
+	Sigmoid                // 1 / (1 + exp(-x))
+	HardSwish              // x * HardSigmoid(x)
+	HardSigmoid            // min(max(x+3, 0), 6) / 6
 )
 
-func (a Activation) String() string {
-	return [...]string{"identity", "swish", "relu", "relu6", "sigmoid"}[a]
+var activationNames = [...]string{"identity", "swish", "relu", "relu6", "sigmoid", "hard-swish", "hard-sigmoid"}
+
+func (a Activation) String() string { return activationNames[a] }
+
+// Activations lists all of them.
+func Activations() []Activation {
+	all := make([]Activation, len(activationNames))
+	for i := range all {
+		all[i] = Activation(i)
+	}
+	return all
 }
 
 // MatMul is C = A·B (+ bias), each operand possibly transposed in memory. It

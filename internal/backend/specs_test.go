@@ -195,7 +195,7 @@ func TestValidateRefuses(t *testing.T) {
 	conv := backend.ConvShape{N: 1, H: 4, W: 4, In: 2, Kernel: 3, Stride: 1, Top: 1, Left: 1, OutH: 4, OutW: 4, Out: 2}
 	wide, far, early := conv, conv, conv
 	wide.Out, far.OutH, early.Top = 3, 9, 3
-	none := backend.Norm{Act: backend.Sigmoid + 1}
+	none := backend.Norm{Act: backend.Activation(len(backend.Activations()))}
 	for _, spec := range []backend.Spec{
 		backend.MatMul{M: 2, N: 2, K: 2, TransA: true, TransB: true},
 		backend.MatMul{M: 2, N: 2, K: 2, TransA: true, Bias: true},

@@ -73,7 +73,7 @@ func reading(r Reading, allowed ...Reading) error {
 
 // Validate returns an error if there is no such activation.
 func (a Activation) Validate() error {
-	if a > Sigmoid {
+	if int(a) >= len(activationNames) {
 		return fmt.Errorf("unknown activation %d", uint8(a))
 	}
 	return nil
@@ -182,6 +182,6 @@ func (s FoldedDepthwise) Validate() error {
 	return err
 }
 func (s SqueezeExcite) Validate() error {
-	return cmp.Or(positive(s.N, s.C, s.Squeeze), s.Act.Validate())
+	return cmp.Or(positive(s.N, s.C, s.Squeeze), s.Act.Validate(), s.Gate.Validate())
 }
 func (s Linear) Validate() error { return positive(s.M, s.N, s.K) }

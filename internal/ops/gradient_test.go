@@ -30,18 +30,20 @@ func uniform(low, high float64, shape ...int) input {
 	return input{shape: shape, values: x}
 }
 
-// offKinks moves values away from where ReLU and ReLU6 bend.
+// offKinks moves values away from where activations bend.
 func offKinks(in input) input {
 	for i, v := range in.values {
-		if math.Abs(float64(v)) < .1 || math.Abs(float64(v)-6) < .1 {
-			in.values[i] += .3
+		for _, kink := range []float64{-3, 0, 3, 6} {
+			if math.Abs(float64(v)-kink) < .1 {
+				in.values[i] += .3
+			}
 		}
 	}
 	return in
 }
 
 // distinct draws values that lie a twentieth apart, so that no difference changes
-// which of them is larger, and none near 0 or 6.
+// which of them is larger, and none near a bend of an activation.
 func distinct(shape ...int) input {
 	in := uniform(-1, 1, shape...)
 	n := len(in.values)
@@ -64,8 +66,6 @@ type gradientCase struct {
 	build func(in []*G.Node) (*G.Node, error)
 }
 
-var activations = []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid}
-
 func gradientCases() []gradientCase {
 	var all []gradientCase
 	add := func(name string, build func([]*G.Node) (*G.Node, error), in ...input) {
@@ -85,10 +85,13 @@ func gradientCases() []gradientCase {
 			}
 		}
 	}
-	for _, act := range activations {
+	for _, act := range backend.Activations() {
 		x, gamma, beta := uniform(-2, 2, 2, 3, 2, 3), uniform(.2, .5, 3), uniform(-1, 1, 3)
-		if act == backend.ReLU || act == backend.ReLU6 { // one channel below the kinks, one between, one above
+		switch act { // one channel below the kinks, one between, one above
+		case backend.ReLU, backend.ReLU6:
 			copy(beta.values, []float32{-3, 3, 9})
+		case backend.HardSwish, backend.HardSigmoid:
+			copy(beta.values, []float32{-6, 0, 6})
 		}
 		add("NormAct/batch/"+act.String(), func(n []*G.Node) (*G.Node, error) {
 			stats, err := BatchStats(n[0])

@@ -157,11 +157,10 @@ func (f *fuser) foldMatMul(s *step) bool {
 	return f.replace(fused, in, out, old...)
 }
 
-// squeezeExcite: MatMul with a bias, Activate, MatMul with a bias, Activate with
-// the sigmoid.
+// squeezeExcite: MatMul with a bias, Activate, MatMul with a bias, Activate.
 func (f *fuser) squeezeExcite(s *step) bool {
 	gate, ok := s.spec.(backend.Activate)
-	if !ok || gate.Act != backend.Sigmoid {
+	if !ok {
 		return false
 	}
 	second, up, ok := f.denseBefore(s)
@@ -176,7 +175,7 @@ func (f *fuser) squeezeExcite(s *step) bool {
 	if !ok || down.K != up.N {
 		return false
 	}
-	return f.replace(backend.SqueezeExcite{N: up.M, C: up.N, Squeeze: up.K, Act: a.Act},
+	return f.replace(backend.SqueezeExcite{N: up.M, C: up.N, Squeeze: up.K, Act: a.Act, Gate: gate.Act},
 		slices.Concat(first.in, second.in[1:]), s.out, first, act, second, s)
 }
 

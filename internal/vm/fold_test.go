@@ -33,22 +33,22 @@ func evalNet(t *testing.T, watched bool) *net {
 		}
 		return x
 	}
-	excite := func(x *G.Node) *G.Node {
+	excite := func(x *G.Node, gate backend.Activation) *G.Node {
 		c := x.Shape()[3]
 		s := watch(n.must(ops.GlobalAvgPool(x)))
 		s = watch(n.must(ops.Activate(n.must(ops.Dense(s, n.param(0, c, 3), n.param(0, 3))), backend.Swish)))
-		s = n.must(ops.Activate(n.must(ops.Dense(s, n.param(0, 3, c), n.param(0, c))), backend.Sigmoid))
+		s = n.must(ops.Activate(n.must(ops.Dense(s, n.param(0, 3, c), n.param(0, c))), gate))
 		return watch(n.must(ops.ChannelScale(x, s)))
 	}
 	x := n.input("images", 0, 3, 11, 9, 3)
 	x = n.frozen(watch(n.must(ops.Conv2D(x, n.param(0, 3, 3, 3, 8), 2, ops.Same))), backend.Swish)
 	x = n.frozen(n.must(ops.DepthwiseConv2D(x, n.param(0, 3, 3, 8), 1, ops.Same)), backend.Swish)
-	x = excite(x)
+	x = excite(x, backend.Sigmoid)
 	x = n.frozen(n.must(ops.Conv2D(x, n.param(0, 1, 1, 8, 10), 1, ops.Same)), backend.Identity)
 	shortcut := x
 	x = watch(n.frozen(n.must(ops.Conv2D(x, n.param(0, 1, 1, 10, 20), 1, ops.Same)), backend.ReLU6))
-	x = n.frozen(watch(n.must(ops.DepthwiseConv2D(x, n.param(0, 5, 5, 20), 1, ops.Symmetric))), backend.Swish)
-	x = excite(x)
+	x = n.frozen(watch(n.must(ops.DepthwiseConv2D(x, n.param(0, 5, 5, 20), 1, ops.Symmetric))), backend.HardSwish)
+	x = excite(x, backend.HardSigmoid)
 	x = watch(n.frozen(watch(n.must(ops.Conv2D(x, n.param(0, 1, 1, 20, 10), 1, ops.Same))), backend.Identity))
 	x = n.must(ops.Add(shortcut, x))
 	x = n.frozen(watch(n.must(ops.Conv2D(x, n.param(0, 3, 3, 10, 10), 2, ops.Same))), backend.Swish)

@@ -54,7 +54,7 @@ func Specs() []backend.Spec {
 		}
 	}
 	specs = append(specs, depthwiseSpecs()...)
-	for _, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid} {
+	for _, act := range backend.Activations() {
 		for _, s := range [][2]int{{1, 1}, {5, 7}, {300, 24}, {2100, 40}} {
 			n := backend.NormAct{Rows: s[0], C: s[1], Eps: 1e-3, Act: act}
 			specs = append(specs, n, backend.NormActGradSums{NormAct: n},
@@ -104,11 +104,14 @@ func depthwiseSpecs() []backend.Spec {
 	return specs
 }
 
+// ofMaps are the activations that follow convolutions.
+var ofMaps = []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, backend.HardSwish, backend.Identity}
+
 // fusedSpecs are the fused Specs, with maps that take several blocks of a
 // backend's rows and ones smaller than a filter.
 func fusedSpecs() []backend.Spec {
 	var specs []backend.Spec
-	for _, act := range []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, backend.Identity} {
+	for _, act := range ofMaps {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}} {
 			m := s.images * s.area
@@ -144,7 +147,7 @@ func fusedSpecs() []backend.Spec {
 // backend's blocks, and channels that fill no vector.
 func foldedSpecs() []backend.Spec {
 	var specs []backend.Spec
-	for _, act := range []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, backend.Identity} {
+	for _, act := range ofMaps {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}, {5, 9, 130, 70}} {
 			for _, gated := range []bool{false, true} {
@@ -158,7 +161,8 @@ func foldedSpecs() []backend.Spec {
 				}
 			}
 			specs = append(specs, backend.Linear{M: s.images, N: s.n, K: s.k},
-				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act})
+				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act, Gate: backend.Sigmoid},
+				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act, Gate: backend.HardSigmoid})
 		}
 		for _, same := range []bool{true, false} {
 			for _, k := range []struct{ kernel, stride int }{{1, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {

@@ -196,7 +196,7 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 	hidden := l.take(1, s.N*s.Squeeze)
 	b.reserve(l.size)
 	first := func(_, i int) { reduce.dense(b, i, s.N, x, hidden.of(b, 0), s.Act) }
-	second := func(_, i int) { expand.dense(b, i, s.N, hidden.of(b, 0), gate, backend.Sigmoid) }
+	second := func(_, i int) { expand.dense(b, i, s.N, hidden.of(b, 0), gate, s.Gate) }
 	return backend.Program{
 		Prepare: func() { prepareReduce(); prepareExpand() },
 		Run: func() {

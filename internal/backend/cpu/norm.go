@@ -8,11 +8,13 @@ import (
 )
 
 var kernelAct = [...]kernel.Act{
-	backend.Identity: kernel.Identity,
-	backend.Swish:    kernel.Swish,
-	backend.ReLU:     kernel.ReLU,
-	backend.ReLU6:    kernel.ReLU6,
-	backend.Sigmoid:  kernel.Sigmoid,
+	backend.Identity:    kernel.Identity,
+	backend.Swish:       kernel.Swish,
+	backend.ReLU:        kernel.ReLU,
+	backend.ReLU6:       kernel.ReLU6,
+	backend.Sigmoid:     kernel.Sigmoid,
+	backend.HardSwish:   kernel.HardSwish,
+	backend.HardSigmoid: kernel.HardSigmoid,
 }
 
 // batchStats takes each block's moments.

@@ -88,7 +88,7 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 		if s.Squeeze > maxSqueeze {
 			break
 		}
-		return c.kernel("squeezeExcite", c.rows(s.N), v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act))
+		return c.kernel("squeezeExcite", c.rows(s.N), v[0], v[1], v[2], v[3], v[4], v[5], int32(s.C), int32(s.Squeeze), int32(s.Act), int32(s.Gate))
 	case backend.FoldedMatMul:
 		return c.foldedMatMul(s, v)
 	case backend.FoldedConv:

@@ -17,7 +17,7 @@ func TestDepthwiseEpilogue(t *testing.T) {
 		if half {
 			b.precision, limit = driver.BF16, 1./256
 		}
-		for i, act := range []backend.Activation{backend.Identity, backend.Swish, backend.ReLU, backend.ReLU6, backend.Sigmoid} {
+		for i, act := range backend.Activations() {
 			for _, k := range []struct{ kernel, stride int }{{3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
 				s := backend.ConvShape{N: 2, H: 9, W: 13, In: 24, Out: 24, Kernel: k.kernel, Stride: k.stride, Top: 1, Left: 1,
 					OutH: (11-k.kernel)/k.stride + 1, OutW: (15-k.kernel)/k.stride + 1}

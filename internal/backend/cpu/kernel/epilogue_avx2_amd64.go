@@ -26,6 +26,10 @@ func biasActAVX2(sum, y []float32, ldy int, x, bias []float32, act Act, cols, c 
 		biasReLUAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case ReLU6:
 		biasReLU6AVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case HardSwish:
+		biasHardSwishAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case HardSigmoid:
+		biasHardSigmoidAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
 		biasAVX2(ps, py, ldy, px, pb, rows, cols, c, whole)
 	}
@@ -98,6 +102,43 @@ func biasReLU6AVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, wh
 		var s archsimd.Float32x8
 		for n, i, j := rows, c, c; n > 0; n-- {
 			v := relu6AVX2(loadAVX2(x, i).Add(b), zero, six)
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasHardSwishAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	three, zero, six, sixth := hardConstantsAVX2()
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX2(x, i).Add(b)
+			v := z.Mul(hardSigmoidAVX2(z, three, zero, six, sixth))
+			storeAVX2(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX2(sum, c, s.Add(loadAVX2(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasHardSigmoidAVX2(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	three, zero, six, sixth := hardConstantsAVX2()
+	for ; c < whole; c += lanesAVX2 {
+		b := loadAVX2(bias, c)
+		var s archsimd.Float32x8
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := hardSigmoidAVX2(loadAVX2(x, i).Add(b), three, zero, six, sixth)
 			storeAVX2(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

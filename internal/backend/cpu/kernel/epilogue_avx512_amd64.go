@@ -24,6 +24,10 @@ func biasActAVX512(sum, y []float32, ldy int, x, bias []float32, act Act, cols, 
 		biasReLUAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	case ReLU6:
 		biasReLU6AVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case HardSwish:
+		biasHardSwishAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
+	case HardSigmoid:
+		biasHardSigmoidAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	default:
 		biasAVX512(ps, py, ldy, px, pb, rows, cols, c, whole)
 	}
@@ -96,6 +100,43 @@ func biasReLU6AVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, 
 		var s archsimd.Float32x16
 		for n, i, j := rows, c, c; n > 0; n-- {
 			v := relu6AVX512(loadAVX512(x, i).Add(b), zero, six)
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasHardSwishAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	three, zero, six, sixth := hardConstantsAVX512()
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			z := loadAVX512(x, i).Add(b)
+			v := z.Mul(hardSigmoidAVX512(z, three, zero, six, sixth))
+			storeAVX512(y, j, v)
+			s = s.Add(v)
+			i, j = i+cols, j+ldy
+		}
+		if sum != nil {
+			storeAVX512(sum, c, s.Add(loadAVX512(sum, c)))
+		}
+	}
+}
+
+//go:noinline
+func biasHardSigmoidAVX512(sum, y *float32, ldy int, x, bias *float32, rows, cols, c, whole int) {
+	three, zero, six, sixth := hardConstantsAVX512()
+	for ; c < whole; c += lanesAVX512 {
+		b := loadAVX512(bias, c)
+		var s archsimd.Float32x16
+		for n, i, j := rows, c, c; n > 0; n-- {
+			v := hardSigmoidAVX512(loadAVX512(x, i).Add(b), three, zero, six, sixth)
 			storeAVX512(y, j, v)
 			s = s.Add(v)
 			i, j = i+cols, j+ldy

@@ -11,7 +11,7 @@ func TestBiasAct(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	each(t, func(t *testing.T, s *Set) {
 		for _, sh := range shapes {
-			for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
+			for _, act := range acts {
 				for _, ldy := range []int{sh.cols, sh.cols + 5} {
 					name := fmt.Sprint(sh, act, ldy)
 					_, x := guarded(r, sh.rows*sh.cols)
@@ -62,12 +62,15 @@ func TestBiasActAtTheEnds(t *testing.T) {
 	x := []float32{0, 1e-30, -1e-30, 8, -8, 20, -20, 86, -86, 90, -90, 1e5, -1e5, 1e30, -1e30, float32(math.NaN())}
 	each(t, func(t *testing.T, s *Set) {
 		y, bias := make([]float32, len(x)), make([]float32, len(x))
-		for _, act := range []Act{Swish, Sigmoid} {
+		for _, act := range []Act{Swish, Sigmoid, HardSwish, HardSigmoid} {
 			s.BiasAct(nil, y, len(x), x, bias, act, len(x), 0)
 			for i, v := range y {
 				z := float64(x[i])
 				want, tol := 1/(1+math.Exp(-z)), 1e-37 // below the least normal number
-				if act == Swish {
+				if act == HardSwish || act == HardSigmoid {
+					want = min(max(z+3, 0), 6) / 6
+				}
+				if act == Swish || act == HardSwish {
 					want, tol = z*want, tol*math.Abs(z)
 				}
 				if !(math.Abs(float64(v)-want) <= 5e-6*math.Abs(want)+tol) && !(z != z && v != v) {

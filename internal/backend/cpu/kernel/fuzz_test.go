@@ -36,7 +36,7 @@ func FuzzNorm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, rows, cols, act uint8) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		for _, s := range Available() {
-			testNorm(t, s, r, int(rows)%60+1, int(cols)%130+1, Act(act%4))
+			testNorm(t, s, r, int(rows)%60+1, int(cols)%130+1, acts[int(act)%len(acts)])
 		}
 	})
 }

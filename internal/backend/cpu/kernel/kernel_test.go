@@ -98,11 +98,13 @@ func TestColumnKernels(t *testing.T) {
 	})
 }
 
+var acts = []Act{Identity, Swish, ReLU, ReLU6, Sigmoid, HardSwish, HardSigmoid}
+
 func TestNormKernels(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	each(t, func(t *testing.T, s *Set) {
 		for _, sh := range shapes {
-			for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
+			for _, act := range acts {
 				testNorm(t, s, r, sh.rows, sh.cols, act)
 			}
 		}
@@ -120,10 +122,12 @@ func testNorm(t *testing.T, s *Set, r *rand.Rand, rows, c int, act Act) {
 		_, p[i] = guarded(r, c)
 	}
 	norm := &Norm{Scale: p[0], Shift: p[1], Mean: p[2]}
-	for i := range x { // where ReLU6 bends, rounding decides the slope
+	for i := range x { // where activations bend, rounding decides the slope
 		z := float64(x[i]*norm.Scale[i%c] + norm.Shift[i%c])
-		if math.Abs(z) < 1e-4 || math.Abs(z-6) < 1e-4 {
-			x[i] = 0
+		for _, kink := range []float64{-3, 0, 3, 6} {
+			if math.Abs(z-kink) < 1e-4 {
+				x[i] = 0
+			}
 		}
 	}
 	sums := 1e-5 + 3e-6*float64(rows) // they may cancel
@@ -362,7 +366,7 @@ func TestNaNStaysNaN(t *testing.T) {
 		for i := range x {
 			x[i], one[i] = nan, 1
 		}
-		for _, act := range []Act{Identity, Swish, ReLU, ReLU6, Sigmoid} {
+		for _, act := range acts {
 			s.NormAct(y, x, &Norm{Scale: one, Shift: zero, Mean: zero}, act, 16, 0)
 			for i, v := range y {
 				if v == v {
@@ -371,6 +375,28 @@ func TestNaNStaysNaN(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Where activations bend, their derivatives are PyTorch's.
+func TestSlopesWhereActivationsBend(t *testing.T) {
+	z := []float32{-3, 0, 3, 6}
+	for act, want := range map[Act][]float32{
+		ReLU: {0, 0, 1, 1}, ReLU6: {0, 0, 1, 0}, HardSwish: {0, .5, 1, 1}, HardSigmoid: {0, 1. / 6, 0, 0},
+	} {
+		each(t, func(t *testing.T, s *Set) {
+			x, one, zero := make([]float32, 16, 32), make([]float32, 16, 32), make([]float32, 16, 32)
+			y, slope := make([]float32, 16, 32), make([]float32, 16, 32)
+			for i := range x {
+				x[i], one[i] = z[i%4], 1
+			}
+			s.NormActSlope(y, slope, x, &Norm{Scale: one, Shift: zero, Mean: zero}, act, 16, 0)
+			for i, got := range slope {
+				if got != want[i%4] {
+					t.Errorf("the derivative of activation %d at %v is %v, want %v", act, x[i], got, want[i%4])
+				}
+			}
+		})
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	ReLU
 	ReLU6
 	Sigmoid
+	HardSwish
+	HardSigmoid
 )
 
 // The kernels below work on x [rows,cols] from column c on; every variant does
@@ -173,6 +175,10 @@ func activate(act Act, z float32) float32 {
 		return min(max(z, 0), 6)
 	case Sigmoid:
 		return sigmoid(z)
+	case HardSwish:
+		return z * hardSigmoid(z)
+	case HardSigmoid:
+		return hardSigmoid(z)
 	default:
 		return z
 	}
@@ -197,10 +203,26 @@ func derivative(act Act, z float32) float32 {
 	case Sigmoid:
 		s := sigmoid(z)
 		return s * (1 - s)
+	case HardSwish:
+		switch {
+		case z <= -3:
+			return 0
+		case z >= 3:
+			return 1
+		}
+		return z*(1./3) + .5
+	case HardSigmoid:
+		if z > -3 && z < 3 {
+			return 1. / 6
+		}
+		return 0
 	default:
 		return 1
 	}
 }
+
+// hardSigmoid is 1 from 3 on, as 6 times the nearest number to 1/6 is rounded to 1.
+func hardSigmoid(z float32) float32 { return min(max(z+3, 0), 6) * (1. / 6) }
 
 func sigmoid(z float32) float32 { return 1 / (1 + expMinus(z)) }
 
@@ -234,6 +256,9 @@ const (
 var expVectors = [7][16]float32{
 	splat(-math.Log2E), splat(1), splat(exp2C1), splat(exp2C2), splat(exp2C3), splat(exp2C4), splat(exp2C5),
 }
+
+// hardVectors are the constants of the hard activations: 3, -3, 0, 6, 1/6, 1, 1/3, 1/2.
+var hardVectors = [8][16]float32{splat(3), splat(-3), splat(0), splat(6), splat(1. / 6), splat(1), splat(1. / 3), splat(.5)}
 
 func splat(v float32) (all [16]float32) {
 	for i := range all {

@@ -21,9 +21,12 @@ func reluAVX2(z, zero archsimd.Float32x8) archsimd.Float32x8 {
 
 func normActAVX2(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
-	if act == Swish || act == Sigmoid {
+	switch {
+	case act == Swish || act == Sigmoid:
 		curvedAVX2(y, x, n, act, cols, c, whole)
-	} else {
+	case isHardAVX2(act):
+		hardNormActAVX2(y, x, n, act, cols, c, whole)
+	default:
 		straightAVX2(y, x, n, act, cols, c, whole)
 	}
 	if whole < cols {
@@ -70,6 +73,13 @@ func straightAVX2(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 
 func normActSumAVX2(sum, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	if isHardAVX2(act) {
+		hardNormActSumAVX2(sum, x, n, act, cols, c, whole)
+		if whole < cols {
+			normActSumGeneric(sum, x, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)
@@ -123,6 +133,13 @@ func curveAVX2(swish bool, z, s, one archsimd.Float32x8) archsimd.Float32x8 {
 
 func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	if isHardAVX2(act) {
+		hardNormActGradSumsAVX2(db, dg, x, dy, n, act, cols, c, whole)
+		if whole < cols {
+			normActGradSumsGeneric(db, dg, x, dy, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
 	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
@@ -149,6 +166,13 @@ func normActGradSumsAVX2(db, dg, x, dy []float32, n *Norm, act Act, cols, c int)
 
 func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	if isHardAVX2(act) {
+		hardNormActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, c, whole)
+		if whole < cols {
+			normActGradInputGeneric(dx, x, dy, n, k1, k0, act, cols, whole)
+		}
+		return
+	}
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
@@ -176,6 +200,13 @@ func normActGradInputAVX2(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Ac
 
 func normActSlopeAVX2(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX2*lanesAVX2
+	if isHardAVX2(act) {
+		hardNormActSlopeAVX2(y, slope, x, n, act, cols, c, whole)
+		if whole < cols {
+			normActSlopeGeneric(y, slope, x, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX2()
 	zero, six := archsimd.BroadcastFloat32x8(0), archsimd.BroadcastFloat32x8(6)

@@ -19,9 +19,12 @@ func reluAVX512(z, zero archsimd.Float32x16) archsimd.Float32x16 {
 
 func normActAVX512(y, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
-	if act == Swish || act == Sigmoid {
+	switch {
+	case act == Swish || act == Sigmoid:
 		curvedAVX512(y, x, n, act, cols, c, whole)
-	} else {
+	case isHardAVX512(act):
+		hardNormActAVX512(y, x, n, act, cols, c, whole)
+	default:
 		straightAVX512(y, x, n, act, cols, c, whole)
 	}
 	if whole < cols {
@@ -68,6 +71,13 @@ func straightAVX512(y, x []float32, n *Norm, act Act, cols, c, whole int) {
 
 func normActSumAVX512(sum, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	if isHardAVX512(act) {
+		hardNormActSumAVX512(sum, x, n, act, cols, c, whole)
+		if whole < cols {
+			normActSumAVX2(sum, x, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, ps, pb := unsafe.SliceData(x), unsafe.SliceData(sum), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)
@@ -121,6 +131,13 @@ func curveAVX512(swish bool, z, s, one archsimd.Float32x16) archsimd.Float32x16 
 
 func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	if isHardAVX512(act) {
+		hardNormActGradSumsAVX512(db, dg, x, dy, n, act, cols, c, whole)
+		if whole < cols {
+			normActGradSumsAVX2(db, dg, x, dy, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, pb, pg := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(db), unsafe.SliceData(dg)
 	ps, pt, pm := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
@@ -147,6 +164,13 @@ func normActGradSumsAVX512(db, dg, x, dy []float32, n *Norm, act Act, cols, c in
 
 func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	if isHardAVX512(act) {
+		hardNormActGradInputAVX512(dx, x, dy, n, k1, k0, act, cols, c, whole)
+		if whole < cols {
+			normActGradInputAVX2(dx, x, dy, n, k1, k0, act, cols, whole)
+		}
+		return
+	}
 	px, py, pd := unsafe.SliceData(x), unsafe.SliceData(dy), unsafe.SliceData(dx)
 	ps, pb, pm, p1, p0 := unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift), unsafe.SliceData(n.Mean), unsafe.SliceData(k1), unsafe.SliceData(k0)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
@@ -174,6 +198,13 @@ func normActGradInputAVX512(dx, x, dy []float32, n *Norm, k1, k0 []float32, act 
 
 func normActSlopeAVX512(y, slope, x []float32, n *Norm, act Act, cols, c int) {
 	whole := c + (cols-c)/lanesAVX512*lanesAVX512
+	if isHardAVX512(act) {
+		hardNormActSlopeAVX512(y, slope, x, n, act, cols, c, whole)
+		if whole < cols {
+			normActSlopeAVX2(y, slope, x, n, act, cols, whole)
+		}
+		return
+	}
 	px, py, pd, ps, pb := unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(slope), unsafe.SliceData(n.Scale), unsafe.SliceData(n.Shift)
 	minusLog2e, one, c1, c2, c3, c4, c5 := expConstantsAVX512()
 	zero, six := archsimd.BroadcastFloat32x16(0), archsimd.BroadcastFloat32x16(6)

@@ -110,9 +110,11 @@ __device__ inline Vec<V> zero() {
 }
 
 // The non-linearities, numbered as backend.Activation. A NaN stays one.
-enum Activation { Identity, Swish, ReLU, ReLU6, Sigmoid };
+enum Activation { Identity, Swish, ReLU, ReLU6, Sigmoid, HardSwish, HardSigmoid };
 
 __device__ inline float sigmoid(float z) { return __fdividef(1.0f, 1.0f + __expf(-z)); }
+
+__device__ inline float hardSigmoid(float z) { return z < -3 ? 0 : z > 3 ? 1 : (z + 3) * (1.0f / 6); }
 
 __device__ inline float activate(int act, float z) {
     switch (act) {
@@ -120,6 +122,8 @@ __device__ inline float activate(int act, float z) {
     case ReLU: return z < 0 ? 0 : z;
     case ReLU6: return z < 0 ? 0 : z > 6 ? 6 : z;
     case Sigmoid: return sigmoid(z);
+    case HardSwish: return z * hardSigmoid(z);
+    case HardSigmoid: return hardSigmoid(z);
     default: return z;
     }
 }
@@ -137,6 +141,8 @@ __device__ inline float slope(int act, float z) {
         float s = sigmoid(z);
         return s * (1 - s);
     }
+    case HardSwish: return z <= -3 ? 0 : z >= 3 ? 1 : z * (1.0f / 3) + 0.5f;
+    case HardSigmoid: return z > -3 && z < 3 ? 1.0f / 6 : 0;
     default: return 1;
     }
 }

@@ -108,12 +108,12 @@ extern "C" __global__ void spread(const float* dy, Map* dx, int N, int area, int
     });
 }
 
-// squeezeExcite: gate = sigmoid(act(x·w1 + b1)·w2 + b2), x [N,C], w1 [C,S],
+// squeezeExcite: gate = g(act(x·w1 + b1)·w2 + b2), x [N,C], w1 [C,S],
 // w2 [S,C]. Launch: a block an image, S at most MaxSqueeze.
 const int MaxSqueeze = 1024;
 
 extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const float* b1, const float* w2, const float* b2, float* gate,
-                                         int C, int S, int act) {
+                                         int C, int S, int act, int g) {
     __shared__ float hidden[MaxSqueeze], parts[MaxThreads];
     const float* in = x + (Size)blockIdx.x * C;
     int width = S < (int)blockDim.x ? S : blockDim.x, slices = blockDim.x / width;
@@ -135,7 +135,7 @@ extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const 
     for (int c = threadIdx.x; c < C; c += blockDim.x) {
         float sum = b2[c];
         for (int s = 0; s < S; s++) sum += hidden[s] * w2[(Size)s * C + c];
-        gate[(Size)blockIdx.x * C + c] = sigmoid(sum);
+        gate[(Size)blockIdx.x * C + c] = activate(g, sum);
     }
 }
 
