@@ -216,8 +216,8 @@ func TestAgainstPyTorch(t *testing.T) {
 // The networks that are only data, on the fastest kernels.
 func TestRelativesAgainstPyTorch(t *testing.T) {
 	files, _ := filepath.Glob("testdata/relatives/*.json")
-	if len(files) != 12 {
-		t.Fatalf("%d fixtures, want 12", len(files))
+	if len(files) != 14 {
+		t.Fatalf("%d fixtures, want 14", len(files))
 	}
 	for _, path := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {

@@ -167,6 +167,7 @@ func (b *builder) classifier(x *G.Node) *G.Node {
 
 var activations = map[scale.Activation]backend.Activation{
 	scale.Identity: backend.Identity, scale.Swish: backend.Swish, scale.ReLU: backend.ReLU, scale.ReLU6: backend.ReLU6, scale.Sigmoid: backend.Sigmoid,
+	scale.HardSwish: backend.HardSwish, scale.HardSigmoid: backend.HardSigmoid,
 }
 
 var paddings = map[scale.Padding]ops.Padding{scale.Same: ops.Same, scale.Symmetric: ops.Symmetric}

@@ -16,8 +16,11 @@ const (
 	ReLU  Activation = "relu"  // max(x, 0)
 	ReLU6 Activation = "relu6" // min(max(x, 0), 6)
 
-	Identity Activation = ""        // x: of projections
-	Sigmoid  Activation = "sigmoid" // 1/(1+exp(-x)): of gates
+	HardSwish Activation = "hard-swish" // x * min(max(x+3, 0), 6) / 6
+
+	Identity    Activation = ""             // x: of projections
+	Sigmoid     Activation = "sigmoid"      // 1/(1+exp(-x)): of gates
+	HardSigmoid Activation = "hard-sigmoid" // min(max(x+3, 0), 6) / 6: of gates
 )
 
 // Padding names the rule that pads a convolution's input.

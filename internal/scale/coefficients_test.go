@@ -157,7 +157,7 @@ func TestBadBaselines(t *testing.T) {
 		}},
 		{"stage 2: expansion: 0", func(b *Baseline) { b.Stages[1].Block, b.Stages[1].Expansion = Bottleneck, 0 }},
 		{"number of stages: 0", func(b *Baseline) { b.Stages = nil }},
-		{`activation: "tanh" is unknown (have [swish relu relu6])`, func(b *Baseline) { b.Activation = "tanh" }},
+		{`activation: "tanh" is unknown (have [swish relu relu6 hard-swish])`, func(b *Baseline) { b.Activation = "tanh" }},
 		{`stage 1: block: "resnet" is unknown`, func(b *Baseline) { b.Stages[0].Block = "resnet" }},
 		{"stage 2: kernel: 4 is even", func(b *Baseline) { b.Stages[1].Kernel = 4 }},
 		{"stage 2: stride: 0", func(b *Baseline) { b.Stages[1].Stride = 0 }},

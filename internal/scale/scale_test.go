@@ -100,6 +100,7 @@ func TestPublishedTable(t *testing.T) {
 		"v2-b0": {224, .2}, "v2-b1": {240, .2}, "v2-b2": {260, .3}, "v2-b3": {300, .3},
 		"mnasnet-a1": {224, .2}, "mnasnet-b1": {224, .2}, "es": {224, .2}, "em": {240, .2}, "el": {300, .3},
 		"tinynet-a": {192, .2}, "tinynet-b": {188, .2}, "tinynet-c": {184, .2}, "tinynet-d": {152, .2}, "tinynet-e": {106, .2},
+		"mobilenetv3-large": {224, .2}, "mobilenetv3-small": {224, .2},
 	}
 	for _, p := range Variants() {
 		a, err := p.Arch()

@@ -22,7 +22,7 @@ const (
 )
 
 // mapActivations are those that a network may have after its convolutions.
-var mapActivations = []Activation{Swish, ReLU, ReLU6}
+var mapActivations = []Activation{Swish, ReLU, ReLU6, HardSwish}
 
 // Validate reports every number that no network can have, one error each.
 func (a Arch) Validate() error {
@@ -37,7 +37,7 @@ func (a Arch) Validate() error {
 		checkName("activation", a.Activation, mapActivations...),
 		checkName("padding", a.Padding, Same, Symmetric),
 		checkName("se: activation", a.SE.Activation, append(slices.Clone(mapActivations), Identity)...),
-		checkName("se: gate", a.SE.Gate, Identity, Sigmoid),
+		checkName("se: gate", a.SE.Gate, Identity, Sigmoid, HardSigmoid),
 		checkFloat("dropout", a.Dropout, 0, 0.99),
 		checkFloat("stochastic depth", a.StochasticDepth, 0, 0.99),
 		checkFloat("batch norm eps", a.BNEps, 1e-12, 1),

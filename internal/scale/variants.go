@@ -40,6 +40,7 @@ func withSE(stages []Stage, ratio float64) []Stage {
 var baselines = []Baseline{
 	efficientNetB0, efficientNetLite0, efficientNetV2S, efficientNetV2M, efficientNetV2L,
 	mobileNetV1, mobileNetV2, resNet50, mnasNetA1, mnasNetB1, edgeTPU, tinyNet, efficientNetV2B0,
+	mobileNetV3Large, mobileNetV3Small,
 }
 
 // LookupBaseline finds a baseline by its name.
@@ -94,6 +95,8 @@ var published = []Published{
 	{"tinynet-c", tinyNet, 0.54, 0.85, 184, 0.2},
 	{"tinynet-d", tinyNet, 0.54, 0.695, 152, 0.2},
 	{"tinynet-e", tinyNet, 0.51, 0.6, 106, 0.2},
+	{"mobilenetv3-large", mobileNetV3Large, 1, 1, 224, 0.2},
+	{"mobilenetv3-small", mobileNetV3Small, 1, 1, 224, 0.2},
 }
 
 // Variants lists the published variants, smallest first in each family.

@@ -25,11 +25,12 @@ with center and scale by the tensor's kind:
     running_var   1, 0.3
     input         0, 1.7                    [N,H,W,3], NHWC
 
-ReLU's derivative jumps at 0, ReLU6's at 6 too, and float32 may round a pre-activation to the
-wrong side: one such value of lite0's last map changes most gradients by a per cent,
-in PyTorch as well. So the cases with these move a few of the bn_bias before them: by
-the least steps that leave no pre-activation of the training pass nearer to a kink
-than MARGIN/n, where n is the number of values that the channel is normalized over
+ReLU's derivative jumps at 0, ReLU6's at 6 too, hard-swish's and hard-sigmoid's at -3 and
+3, and float32 may round a pre-activation to the wrong side: one such value of lite0's
+last map changes most gradients by a per cent, in PyTorch as well. So the cases with
+these move a few of the biases before them: by the least steps that leave no
+pre-activation of the training pass nearer to a kink than MARGIN/n, where n is the number
+of values that the channel has in the batch
 (the fewer, the larger is float32's error). That is at least seven times the largest
 error of PyTorch's float32 runs, at every n. CASE.json lists what was moved.
 
@@ -47,7 +48,7 @@ CASE.json holds
     labels          [batch]
     label_smoothing
     tensors         [{name, kind, shape}]: the parameters and running statistics
-    moved           {bn_bias: {element: value}}, instead of the formula's; ReLU and ReLU6 only
+    moved           {bias or bn_bias: {element: value}}, instead of the formula's
     eval_logits     [batch][classes], with the running statistics above
     train_logits    [batch][classes], with the batch's statistics
     loss            of train_logits
@@ -98,6 +99,8 @@ STEPS = 10
 SAMPLES, SAMPLE_OFFSET = 16, 1000003
 INPUT_SCALE = 1.7
 MARGIN = 0.08  # moves one channel in sixteen
+KINKS = {nn.ReLU: [0], nn.ReLU6: [0, 6], nn.Hardswish: [-3, 3], nn.Hardsigmoid: [-3, 3]}
+BIASED = {"act1": "conv_reduce", "gate": "conv_expand", "act2": "conv_head"}  # timm's activations after a layer with a bias
 
 
 # The formula.
@@ -221,11 +224,13 @@ RELATIVES = [
     ("tinynet-e", "tinynet_e", "swish"),
     ("v2-b0", "tf_efficientnetv2_b0", "swish"),
     ("v2-b3", "tf_efficientnetv2_b3", "swish"),
+    ("mobilenetv3-large", "mobilenetv3_large_100", "hard-swish"),
+    ("mobilenetv3-small", "mobilenetv3_small_100", "hard-swish"),
 ]
 
 
 def relative(model, activation):
-    """What a case changes of its variant; activation is for avoid_kinks only."""
+    """What a case changes of its variant."""
     same = model.startswith("tf_")
     return {
         "resolution": 64,
@@ -403,14 +408,13 @@ class Case:
             t.copy_(generate(n, t.shape, *center_scale(kind_of(n, t.shape), t.shape, self.gain)))
 
     def avoid_kinks(self):
-        """Moves biases before ReLU and ReLU6, layer by layer in one training pass; {bias: {element: value}}."""
+        """Moves biases before KINKS, layer by layer in one training pass; {bias: {element: value}}."""
         moved = {}
-        kinks = {"relu": [0], "relu6": [0, 6]}.get(self.arch["activation"])
 
-        def before(name, bn, x):
+        def before(name, layer, kinks, x):
             margin = MARGIN / (x.numel() / x.shape[1])
             for c in (kink_distance(x, kinks) < margin).nonzero().flatten().tolist():
-                start = bn.bias[c].item()
+                start = layer.bias[c].item()
                 for step in itertools.count(2):  # margin, -margin, 2 margin, ...
                     bias = float(np.float32(start + margin * (step // 2) * (-1) ** step))
                     if kink_distance(x[:, c : c + 1] + (bias - start), kinks) >= margin:
@@ -420,8 +424,9 @@ class Case:
             return (x,)
 
         net = copy.deepcopy(self.net).train()
-        for act, norms in normed_activations(net) if kinks else []:
-            turns = itertools.cycle(functools.partial(before, name + ".bias", m) for name, m in norms)
+        for act, layers in bent_activations(net):
+            kinks = KINKS[type(act)]
+            turns = itertools.cycle(functools.partial(before, name + ".bias", m, kinks) for name, m in layers)
             act.register_forward_pre_hook(lambda act, args, turns=turns: next(turns)(args[0]))
         with torch.no_grad():
             net(self.images)
@@ -535,12 +540,15 @@ class Case:
         return optimizer | {"losses": losses, "norms": norms}
 
 
-def normed_activations(net):
-    """The activations, and by which normalisations' biases their inputs are moved, in turn; by name."""
+def bent_activations(net):
+    """The activations with kinks, and by which layers' biases their inputs are moved, in turn; by name."""
     for name, m in net.named_modules():
-        if isinstance(getattr(m, "act", None), (nn.ReLU, nn.ReLU6)):  # timm's normalisation with an activation
+        if type(getattr(m, "act", None)) in KINKS:  # timm's normalisation with an activation
             yield m.act, [(name, m)]
-        elif isinstance(getattr(m, "relu", None), nn.ReLU):  # one module in several places
+        for act, layer in BIASED.items():
+            if type(getattr(m, act, None)) in KINKS:
+                yield getattr(m, act), [(f"{name}.{layer}".lstrip("."), getattr(m, layer))]
+        if isinstance(getattr(m, "relu", None), nn.ReLU):  # one module in several places
             norms = ("bn1", "bn2", "bn3") if isinstance(m, Bottleneck) else ("bn1",)
             yield m.relu, [(f"{name}.{n}".lstrip("."), getattr(m, n)) for n in norms]
 
