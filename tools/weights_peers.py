@@ -7,7 +7,7 @@
 A case is PROGRAM:NETWORK:FORMAT, of
 
     timm:tf_efficientnet_b0:safetensors    and any other of timm's EfficientNets; or pth, or legacy (old .pth)
-    torchvision:efficientnet_b0:pth        and b1 to b7, v2_s, v2_m, v2_l
+    torchvision:efficientnet_b0:pth        and b1 to b7, v2_s, v2_m, v2_l; mobilenet_v3_large and _small
     lukemelas:efficientnet-b0:pth
     keras:EfficientNetB0:keras             and B1 to B7, V2S, V2M, V2L; or h5
     tensorflow:EfficientNetB0:index        Keras' network by tensorflow/tpu's names; wants tensorflow
@@ -57,7 +57,7 @@ def pytorch(program, network):
     if program == "torchvision":
         import torchvision
 
-        side = {"b0": 224, "b1": 240, "b2": 288, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7": 600, "s": 384, "m": 480, "l": 480}
+        side = {"b0": 224, "b1": 240, "b2": 288, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7": 600, "s": 384, "m": 480, "l": 480, "large": 224, "small": 224}
         return randomise(torchvision.models.get_model(network)), side[network.split("_")[-1]]
     from efficientnet_pytorch import EfficientNet
 

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -95,12 +96,12 @@ var visionPresets = map[string]struct {
 }{
 	"b0": {256, 224, ""}, "b1": {256, 240, ""}, "b2": {288, 288, ""}, "b3": {320, 300, ""}, "b4": {384, 380, ""}, "b5": {456, 456, ""},
 	"b6": {528, 528, ""}, "b7": {600, 600, ""}, "v2-s": {384, 384, "bilinear"}, "v2-m": {480, 480, "bilinear"}, "v2-l": {480, 480, ""},
-	"mnasnet-b1": {256, 224, "bilinear"},
+	"mnasnet-b1": {256, 224, "bilinear"}, "mobilenetv3-large": {256, 224, "bilinear"}, "mobilenetv3-small": {256, 224, "bilinear"},
 }
 
 func (k *conditions) torchvision(arch scale.Arch) {
 	k.padding, k.eps = scale.Symmetric, 1e-5
-	if slices.Contains([]string{"b5", "b6", "b7", "v2-s", "v2-m", "v2-l"}, arch.Name) {
+	if slices.Contains([]string{"b5", "b6", "b7", "v2-s", "v2-m", "v2-l", "mobilenetv3-large", "mobilenetv3-small"}, arch.Name) {
 		k.eps = 1e-3
 	}
 	preset, ok := visionPresets[arch.Name]
@@ -115,6 +116,8 @@ func (k *conditions) torchvision(arch scale.Arch) {
 	switch arch.Name {
 	case "b1":
 		k.prepBy, k.prepOK = "as torchvision evaluates IMAGENET1K_V1; V2 has interpolation bilinear and crop-pct 0.9412", false
+	case "mobilenetv3-large":
+		k.prepBy, k.prepOK = "as torchvision evaluates IMAGENET1K_V1; V2 has crop-pct 0.9655", false
 	case "v2-l":
 		k.prep.Mean, k.prep.Std = inceptionMean, inceptionMean
 	}
@@ -127,6 +130,7 @@ var cropPct = map[string]float64{
 	"lite0": .875, "lite1": .882, "lite2": .890, "lite3": .904, "lite4": .920, "v2-s": 1, "v2-m": 1, "v2-l": 1,
 	"v2-b0": .875, "v2-b1": .882, "v2-b2": .890, "v2-b3": .904, "mnasnet-a1": .875, "mnasnet-b1": .875, "es": .875, "em": .882, "el": .904,
 	"tinynet-a": .875, "tinynet-b": .875, "tinynet-c": .875, "tinynet-d": .875, "tinynet-e": .875,
+	"mobilenetv3-large": .875, "mobilenetv3-small": .875,
 }
 
 // liteSizes are timm's sizes of the lite networks where they differ.
@@ -145,7 +149,7 @@ func native(arch scale.Arch) bool {
 // TensorFlow, called tf_, and its own. A config.json of the Hugging Face Hub
 // beside the file tells; the path may.
 func (k *conditions) timm(f *file, arch scale.Arch) {
-	k.prep.Crop, k.prep.CropPct = "timm", cropPct[arch.Name]
+	k.prep.Crop, k.prep.CropPct, k.prepBy = "timm", cropPct[arch.Name], ""
 	if size := liteSizes[arch.Name]; size != 0 {
 		k.prep.Resolution = size
 	}
@@ -166,6 +170,8 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	}
 	k.sure = true
 	switch {
+	case strings.HasPrefix(arch.Name, "mobilenetv3"):
+		k.mobileNetV3(strings.Contains(name, "tf_mobilenetv3"), where)
 	case native(arch):
 		k.padding, k.eps = scale.Symmetric, 1e-5
 		k.because = "as timm has it"
@@ -178,10 +184,22 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	default:
 		k.because, k.sure = "as timm's tf_ networks; its others have symmetric and 1e-5", false
 	}
-	k.prepBy, k.prepOK = "as timm's tf_ networks; some of timm's weights differ", false
+	k.prepBy, k.prepOK = cmp.Or(k.prepBy, "as timm's tf_ networks; some of timm's weights differ"), false
 	if err == nil && hub.apply(&k.prep) {
 		k.prepBy, k.prepOK = "by config.json beside it", true
 	}
+}
+
+// mobileNetV3 is for timm's MobileNetV3, which is of its own unless converted is set.
+func (k *conditions) mobileNetV3(converted bool, where string) {
+	if converted {
+		k.because = "a tf_ network, says " + where
+		k.prep.Mean, k.prep.Std, k.prep.Interpolation = inceptionMean, inceptionMean, "bilinear"
+		return
+	}
+	k.padding, k.eps = scale.Symmetric, 1e-5
+	k.because, k.sure = "not a tf_ network, says "+where, where != "its path"
+	k.prepBy = "as timm's own networks; some of timm's weights differ"
 }
 
 // hub is what config.json of the Hugging Face Hub says of timm's weights.

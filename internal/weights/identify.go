@@ -52,6 +52,8 @@ func recognise(f *file) (names.Convention, map[string]named.Tensor, error) {
 			switch {
 			case !found:
 				continue
+			case c.Mark != "" && !has(tensors, c.Mark):
+				continue
 			case scope == "":
 				return c, tensors, nil
 			case c.Program == names.TPU.Program && strings.HasSuffix(scope, "/"):
@@ -66,6 +68,8 @@ func recognise(f *file) (names.Convention, map[string]named.Tensor, error) {
 	return names.Convention{}, nil, hinted{fmt.Errorf("has no weights of an EfficientNet: of its %d tensors (%s ...) none is a stem", len(f.tensors), strings.Join(first, ", ")),
 		"names are read as timm, torchvision, lukemelas, Keras and tensorflow/tpu give them"}
 }
+
+func has(tensors map[string]named.Tensor, name string) bool { _, ok := tensors[name]; return ok }
 
 // unscope takes a scope off the names and prefers running averages.
 func unscope(tensors map[string]named.Tensor, scope string) map[string]named.Tensor {
@@ -128,7 +132,7 @@ func fit(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) *
 	problem := func(err error) { m.problem = cmp.Or(m.problem, err) }
 	for _, want := range m.arch.Tensors() {
 		called := c.Of(arch, want)
-		i := slices.IndexFunc(called, func(name string) bool { _, ok := tensors[name]; return ok })
+		i := slices.IndexFunc(called, func(name string) bool { return has(tensors, name) })
 		if i < 0 {
 			problem(missing(arch, want, called))
 			continue

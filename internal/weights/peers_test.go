@@ -28,7 +28,9 @@ var peerCases = [2]string{
 		"timm:tf_efficientnet_lite3:safetensors timm:tf_efficientnet_lite4:safetensors timm:tf_efficientnetv2_s:safetensors " +
 		"torchvision:efficientnet_b1:pth torchvision:efficientnet_b2:pth torchvision:efficientnet_b3:pth torchvision:efficientnet_b4:pth " +
 		"torchvision:efficientnet_b5:pth torchvision:efficientnet_b6:pth torchvision:efficientnet_b7:pth torchvision:efficientnet_v2_s:pth " +
-		"tensorflow:EfficientNetB0:index lukemelas:efficientnet-b1:pth lukemelas:efficientnet-b4:pth keras:EfficientNetB4:keras keras:EfficientNetV2S:keras",
+		"tensorflow:EfficientNetB0:index lukemelas:efficientnet-b1:pth lukemelas:efficientnet-b4:pth keras:EfficientNetB4:keras keras:EfficientNetV2S:keras " +
+		"timm:mobilenetv3_large_100:safetensors timm:tf_mobilenetv3_large_100:safetensors timm:mobilenetv3_small_100:legacy " +
+		"torchvision:mobilenet_v3_large:pth torchvision:mobilenet_v3_small:pth",
 }
 
 // What other programs compute with their weights, the imported ones compute too:
@@ -65,8 +67,11 @@ func TestPeers(t *testing.T) {
 
 func peer(t *testing.T, name, path string, resolution int) {
 	o := Overrides{Resolution: resolution}
-	if strings.HasPrefix(name, "timm:efficientnet") { // the file does not tell
+	switch { // the file does not tell
+	case strings.HasPrefix(name, "timm:efficientnet"):
 		o.Padding, o.BNEps = "symmetric", 1e-5
+	case strings.HasPrefix(name, "timm:tf_mobilenetv3"):
+		o.Padding, o.BNEps = "same", 1e-3
 	}
 	m, err := Open(path+".weights", o)
 	if err != nil {

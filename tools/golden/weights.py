@@ -32,11 +32,15 @@ names = {
         "b0": torch_names(timm.create_model("tf_efficientnet_b0")),
         "v2-s": torch_names(timm.create_model("tf_efficientnetv2_s")),
         "mnasnet-b1": torch_names(timm.create_model("mnasnet_100")),
+        "mobilenetv3-large": torch_names(timm.create_model("mobilenetv3_large_100")),
+        "mobilenetv3-small": torch_names(timm.create_model("mobilenetv3_small_100")),
     },
     "torchvision": {
         "b0": torch_names(torchvision.models.efficientnet_b0()),
         "v2-s": torch_names(torchvision.models.efficientnet_v2_s()),
         "mnasnet-b1": torch_names(torchvision.models.mnasnet1_0()),
+        "mobilenetv3-large": torch_names(torchvision.models.mobilenet_v3_large()),
+        "mobilenetv3-small": torch_names(torchvision.models.mobilenet_v3_small()),
     },
     "lukemelas": {"b0": torch_names(EfficientNet.from_name("efficientnet-b0"))},
     "Keras": {

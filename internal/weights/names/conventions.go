@@ -21,6 +21,34 @@ var Torchvision = Convention{
 	},
 }
 
+// TorchvisionMobileNetV3 names layers as torchvision.models.mobilenetv3 does: blocks
+// counted through the network, and a head that is a matrix of the classifier.
+var TorchvisionMobileNetV3 = Convention{
+	Program: "torchvision", Stem: "features.0.0.weight", Mark: "features.1.block.0.0.weight", Torch: true,
+	outside: map[scale.Role]pair{
+		scale.StemRole: {"features.0.0", "features.0.1"}, scale.HeadRole: {"classifier.0", ""}, scale.ClassifierRole: {"classifier.3", ""},
+	},
+	block: "features.{block+1}.",
+	inside: map[shape]map[scale.Role]pair{
+		plain: {
+			scale.FilterRole: {"block.0.0", "block.0.1"}, scale.ProjectRole: {"block.1.0", "block.1.1"},
+		},
+		plainSE: {
+			scale.FilterRole: {"block.0.0", "block.0.1"}, scale.SqueezeRole: {"block.1.fc1", ""}, scale.ExciteRole: {"block.1.fc2", ""},
+			scale.ProjectRole: {"block.2.0", "block.2.1"},
+		},
+		inverted: {
+			scale.ExpandRole: {"block.0.0", "block.0.1"}, scale.FilterRole: {"block.1.0", "block.1.1"}, scale.ProjectRole: {"block.2.0", "block.2.1"},
+		},
+		invertedSE: {
+			scale.ExpandRole: {"block.0.0", "block.0.1"}, scale.FilterRole: {"block.1.0", "block.1.1"},
+			scale.SqueezeRole: {"block.2.fc1", ""}, scale.ExciteRole: {"block.2.fc2", ""}, scale.ProjectRole: {"block.3.0", "block.3.1"},
+		},
+		single: {scale.ProjectRole: {"0", "1"}},
+	},
+	matrices: map[scale.Role]bool{scale.HeadRole: true},
+}
+
 // TorchvisionMnasNet names layers as torchvision.models.mnasnet does.
 var TorchvisionMnasNet = Convention{
 	Program: "torchvision", Stem: "layers.0.weight", Torch: true,
@@ -86,5 +114,6 @@ var TPU = Convention{
 	depthwise: []string{"/depthwise_kernel"},
 }
 
-// All are those that files are read by. Timm's is first, for files of ours.
-var All = []Convention{Timm, Torchvision, TorchvisionMnasNet, Lukemelas, Keras, TPU}
+// All are those that files are read by. Timm's is first, for files of ours, and one with
+// a Mark comes before one with the same stem.
+var All = []Convention{Timm, TorchvisionMobileNetV3, Torchvision, TorchvisionMnasNet, Lukemelas, Keras, TPU}

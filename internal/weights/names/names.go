@@ -13,21 +13,24 @@ import (
 type Convention struct {
 	Program string
 	Stem    string // how the name of the stem's weights ends
+	Mark    string // another tensor that a file has, "" if the stem tells enough
 	Torch   bool   // PyTorch's layouts and leaves; otherwise TensorFlow's
 
 	outside   map[scale.Role]pair // of the layers in no block
 	block     string              // what the names of a block's layers begin with
 	inside    map[shape]map[scale.Role]pair
-	depthwise []string // TensorFlow: how the names of depthwise weights end, the usual first
+	depthwise []string            // TensorFlow: how the names of depthwise weights end, the usual first
+	matrices  map[scale.Role]bool // which 1x1 convolutions of vectors are stored as matrices
 }
 
 // pair is the name of a layer and of the normalisation after it. Names may have
-// {stage}, {stage+1}, {stage+7}, {index} in the stage, {letter} for it, {block} in the network,
-// and {stages+1} for the network's number of stages and one.
+// {stage}, {stage+1}, {stage+7}, {index} in the stage, {letter} for it, {block} and {block+1}
+// in the network, and {stages+1} for the network's number of stages and one.
 type pair struct{ layer, norm string }
 
 // shape says which layers a block has. A convention that names them alike in every
-// block has one row, anyShape.
+// block has one row, anyShape, and one that names the others alike with and without
+// squeeze-and-excitation has no row for the blocks with it.
 type shape string
 
 const (
@@ -36,6 +39,10 @@ const (
 	inverted shape = "inverted" // expand, filter, project
 	fused    shape = "fused"    // expand by a whole convolution, project
 	single   shape = "single"   // one whole convolution, whose role is to project
+
+	plainSE    = plain + withSE
+	invertedSE = inverted + withSE
+	withSE     = " with squeeze-and-excitation"
 )
 
 func shapeOf(b *scale.Block) shape {
@@ -86,7 +93,10 @@ func (c Convention) layer(a scale.Arch, l scale.Layer) string {
 	if l.InBlock() {
 		begin = c.block
 		if rows = c.inside[anyShape]; rows == nil {
-			rows = c.inside[shapeOf(l.Block)]
+			s := shapeOf(l.Block)
+			if rows = c.inside[s+withSE]; rows == nil || l.Block.Squeeze == 0 {
+				rows = c.inside[s]
+			}
 		}
 	}
 	name := rows[l.Role].layer
@@ -104,7 +114,7 @@ func places(a scale.Arch, l scale.Layer) *strings.Replacer {
 	pairs := []string{"{stages+1}", strconv.Itoa(len(a.Stages) + 1)}
 	if b := l.Block; b != nil {
 		pairs = append(pairs, "{stage}", strconv.Itoa(b.Stage), "{stage+1}", strconv.Itoa(b.Stage+1), "{stage+7}", strconv.Itoa(b.Stage+7), "{index}", strconv.Itoa(b.Index),
-			"{letter}", string(rune('a'+b.Index)), "{block}", strconv.Itoa(b.Global))
+			"{letter}", string(rune('a'+b.Index)), "{block}", strconv.Itoa(b.Global), "{block+1}", strconv.Itoa(b.Global+1))
 	}
 	return strings.NewReplacer(pairs...)
 }
@@ -124,6 +134,9 @@ func Axes(t scale.Tensor) []int {
 
 // Shape is the shape of a tensor as the convention's framework stores it.
 func (c Convention) Shape(t scale.Tensor) []int {
+	if c.Torch && c.matrices[t.Layer.Role] && t.Layer.Op == scale.Pointwise {
+		return t.Shape[:min(2, len(t.Shape))]
+	}
 	if c.Torch {
 		return t.Shape
 	}
