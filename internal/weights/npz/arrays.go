@@ -19,7 +19,7 @@ func (l *list) network(a scale.Arch) error {
 	if v, err := scale.LookupVariant(a.Name); err == nil && v.Baseline.Name != "efficientnet-b0" && v.Baseline.Name != "efficientnet-lite0" {
 		return fmt.Errorf("npz: %s has no network in Keras that this file could be for (EfficientNetB0 to B7 have)", a.Name)
 	}
-	if a.StemSide() != 3 || a.StemPool || a.Head == 0 {
+	if a.StemSide() != 3 || a.StemPool || a.Head == 0 || a.HeadPooled {
 		return fmt.Errorf("npz: %s has another stem or head than Keras' EfficientNetB0 to B7", a.Name)
 	}
 	for _, layer := range a.Layers() {

@@ -118,6 +118,10 @@ func (b *builder) activate(l scale.Layer, x value) value {
 		return value(b.node("Mul", name+".swish", inputs{name, gate}))
 	case scale.ReLU:
 		return value(b.node("Relu", name+".relu", inputs{name}))
+	case scale.HardSwish:
+		return value(b.node("HardSwish", name+".hard-swish", inputs{name}))
+	case scale.HardSigmoid: // min(max(alpha*x+beta, 0), 1)
+		return value(b.node("HardSigmoid", l.Name, inputs{name}, attribute{"alpha", float32(1. / 6)}, attribute{"beta", float32(.5)}))
 	case scale.ReLU6:
 		return value(b.node("Clip", name+".relu6", inputs{name, b.scalar("zero", 0), b.scalar("six", 6)}))
 	}

@@ -123,6 +123,10 @@ func (n node) run() array {
 		return each(x, func(v float64) float64 { return 1 / (1 + math.Exp(-v)) })
 	case "Clip":
 		return each(x, func(v float64) float64 { return min(max(v, n.in[1].v[0]), n.in[2].v[0]) })
+	case "HardSigmoid":
+		return each(x, func(v float64) float64 { return min(max(n.floats["alpha"]*v+n.floats["beta"], 0), 1) })
+	case "HardSwish":
+		return each(x, func(v float64) float64 { return v * min(max(v/6+.5, 0), 1) })
 	case "Relu":
 		return each(x, func(v float64) float64 { return max(v, 0) })
 	case "MaxPool":

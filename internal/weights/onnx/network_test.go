@@ -41,6 +41,20 @@ func mobileNet() scale.Arch {
 	return a
 }
 
+// mobileNetV3 is MobileNetV3's blocks in small.
+func mobileNetV3() scale.Arch {
+	a := tiny()
+	a.Name, a.Activation, a.HeadPooled = "mobilenetv3", scale.HardSwish, true
+	a.SE = scale.SE{OfInner: true, Activation: scale.ReLU, Gate: scale.HardSigmoid}
+	a.Stages = []scale.Stage{
+		{Block: scale.MBConv, Kernel: 3, Stride: 1, Expansion: 1, Channels: 8, Repeats: 1, SERatio: .25, Activation: scale.ReLU},
+		{Block: scale.MBConv, Kernel: 3, Stride: 2, Expansion: 4.5, Channels: 16, Repeats: 1},
+		{Block: scale.MBConv, Kernel: 5, Stride: 1, Expansion: 2.3, Channels: 16, Repeats: 1, SERatio: .25, Joined: true},
+		{Block: scale.Fused, Kernel: 1, Stride: 1, Expansion: 1, Channels: 24, Repeats: 1},
+	}
+	return a
+}
+
 // resNet is ResNet's blocks in small.
 func resNet() scale.Arch {
 	a := tiny()
@@ -96,17 +110,17 @@ func newNetwork(t *testing.T, arch scale.Arch) *network {
 // gains are of weights: with less, a deep network computes the same for every
 // image, and with more, it multiplies rounding from block to block, as no trained
 // network does.
-var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU: 1.5, scale.ReLU6: 1.5}
+var gains = map[scale.Activation]float64{scale.Swish: 2, scale.ReLU: 1.5, scale.ReLU6: 1.5, scale.HardSwish: 1.5}
 
 // adjust makes blocks add less to their shortcuts the more there are in a stage,
-// for the same reason, and lets some values of ReLU6 pass 6.
+// for the same reason, and lets some values of ReLU6 pass 6, and of hard-swish 3.
 func adjust(arch scale.Arch, name string, data []float32) {
 	factor := 1.
 	var stage, index int
 	if _, err := fmt.Sscanf(name, "blocks.%d.%d.bn3.weight", &stage, &index); err == nil && index > 0 {
 		factor = 1 / float64(arch.Stages[stage].Repeats)
 	}
-	if name == "bn1.weight" && arch.Activation == scale.ReLU6 {
+	if name == "bn1.weight" && (arch.Activation == scale.ReLU6 || arch.Activation == scale.HardSwish) {
 		factor = 5
 	}
 	for i := range data {

@@ -27,6 +27,7 @@ func TestModelsComputeTheNetwork(t *testing.T) {
 		}),
 		"relu6":             changed(tiny(), func(a *scale.Arch) { a.Activation = scale.ReLU6 }),
 		"mobilenet":         mobileNet(),
+		"mobilenetv3":       mobileNetV3(),
 		"resnet":            resNet(),
 		"resnet, symmetric": changed(resNet(), func(a *scale.Arch) { a.Padding, a.Resolution = scale.Symmetric, 37 }),
 	} {

@@ -75,6 +75,7 @@ func TestONNXRuntime(t *testing.T) {
 		{"b0", 64, scale.Symmetric, []int{3}}, {"b0", 65, scale.Symmetric, []int{1}},
 		{"lite0", 64, scale.Same, []int{1, 3}}, {"lite0", 65, scale.Symmetric, []int{1}},
 		{"mobilenetv1", 65, scale.Symmetric, []int{3}}, {"resnet50", 65, scale.Same, []int{1}}, {"resnet50", 64, scale.Symmetric, []int{3}},
+		{"mobilenetv3-large", 65, scale.Symmetric, []int{1, 3}}, {"mobilenetv3-small", 64, scale.Same, []int{1}},
 	} {
 		n := newNetwork(t, changed(variant(t, c.variant), func(a *scale.Arch) {
 			a.Resolution, a.Padding, a.Classes = c.resolution, c.padding, 20
