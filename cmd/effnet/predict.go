@@ -107,6 +107,11 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 		return err
 	}
 	defer n.Close()
+	if opts.CAM != "" {
+		if err := n.CanActivate(); err != nil {
+			return usageError{fmt.Errorf("--cam: %w", err)}
+		}
+	}
 	all, err := opts.predict(ctx, n, set)
 	if err != nil {
 		return err

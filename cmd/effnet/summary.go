@@ -179,7 +179,7 @@ func (s *summary) print(w io.Writer) error {
 	}
 	p.line(row, "total", "", "", "", "", report.Grouped(s.Params), report.WithUnit(s.MACs))
 
-	const compared = "%-22s  %7s  %7s  %10v  %12s  %8s"
+	const compared = "%-27s  %7s  %7s  %10v  %12s  %8s"
 	coefficients := func(name string, z size) {
 		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, report.Grouped(z.Params), report.WithUnit(z.MACs))
 	}

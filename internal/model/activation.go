@@ -1,6 +1,10 @@
 package model
 
-import "effnet/internal/backend"
+import (
+	"fmt"
+
+	"effnet/internal/backend"
+)
 
 // Activations is a compiled pass over one image that tells where in it classes are
 // seen.
@@ -13,8 +17,20 @@ type Activations struct {
 	classifier []float32 // [Features,Classes]
 }
 
+// CanActivate returns an error if the network's classifier does not read the means of
+// maps, so that it has no Activations.
+func (n *Network) CanActivate() error {
+	if !n.Arch.HeadPooled {
+		return nil
+	}
+	return fmt.Errorf("%s has no class activation maps: a layer comes between the pooling and the classifier, which then weighs no maps", n.Arch.Name)
+}
+
 // Activations compiles the pass, with the network's present weights.
 func (n *Network) Activations() (*Activations, error) {
+	if err := n.CanActivate(); err != nil {
+		return nil, err
+	}
 	g, err := build(n.Arch, 1, false, 0)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
+	"effnet/internal/scale"
 )
 
 // Layers that training leaves as they are: PyTorch's gradients and running
@@ -97,7 +98,7 @@ func runFrozen(t *testing.T, b backend.Backend, g *golden, frozen Frozen) (*Netw
 // The classifier alone, on features that were computed before, has the gradients
 // that it has in the whole network with the rest frozen.
 func TestHeadTrainingEqualsFrozenBody(t *testing.T) {
-	for _, name := range []string{"tiny_same", "tiny_mobilenetv1", "tiny_resnet"} {
+	for _, name := range []string{"tiny_same", "tiny_mobilenetv1", "tiny_resnet", "relatives/mobilenetv3-small"} {
 		t.Run(name, func(t *testing.T) { testHeadTraining(t, readGolden(t, "testdata/"+name+".json")) })
 	}
 }
@@ -177,6 +178,22 @@ func testHeadTraining(t *testing.T, g *golden) {
 func TestClassActivationSumsToTheLogit(t *testing.T) {
 	for _, name := range []string{"tiny_same", "tiny_mobilenetv1", "tiny_resnet"} {
 		t.Run(name, func(t *testing.T) { testClassActivation(t, readGolden(t, "testdata/"+name+".json")) })
+	}
+}
+
+// A network with a layer between the pooling and the classifier has no such maps.
+func TestNoClassActivationAfterAPooledHead(t *testing.T) {
+	arch := tinyMobileNetV3()
+	_, err := initialised(t, arch, newCPU(t, 1), 1).Activations()
+	const want = "tiny MobileNetV3 has no class activation maps: a layer comes between the pooling and the classifier, which then weighs no maps"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	// What the classifier reads, and what is frozen as the body, include the head.
+	for _, p := range initialised(t, arch, newCPU(t, 1), 1).Params {
+		if body := (Frozen{Body: true}).Param(p); body == (p.Layer.Name == scale.Classifier) {
+			t.Errorf("%s is in the body: %v", p.Name, body)
+		}
 	}
 }
 

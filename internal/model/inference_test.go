@@ -41,7 +41,7 @@ func mustInference(t *testing.T, net *Network, batch int) *Inference {
 func TestLogitsDependOnTheImageAlone(t *testing.T) {
 	const most = 8
 	for _, set := range kernel.Available() {
-		for i, resolution := range []int{40, 100, 225, 40, 100, 40, 100} {
+		for i, resolution := range []int{40, 100, 225, 40, 100, 40, 100, 40, 100} {
 			if resolution > 100 && set.Name == "generic" {
 				continue // slow
 			}

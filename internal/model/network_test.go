@@ -51,8 +51,25 @@ func tinyResNet() scale.Arch {
 	return a
 }
 
+// tinyMobileNetV3 is MobileNetV3's blocks in small, with its head after the pooling.
+func tinyMobileNetV3() scale.Arch {
+	a := tinyArch()
+	a.Name, a.Activation, a.HeadPooled = "tiny MobileNetV3", scale.HardSwish, true
+	a.SE = scale.SE{OfInner: true, Activation: scale.ReLU, Gate: scale.HardSigmoid}
+	a.Stages = []scale.Stage{
+		{Block: scale.MBConv, Kernel: 3, Stride: 1, Expansion: 1, Channels: 8, Repeats: 1, SERatio: .25, Activation: scale.ReLU},
+		{Block: scale.MBConv, Kernel: 5, Stride: 2, Expansion: 4.5, Channels: 16, Repeats: 1},
+		{Block: scale.MBConv, Kernel: 3, Stride: 1, Expansion: 2.3, Channels: 16, Repeats: 2, SERatio: .25, Joined: true},
+		{Block: scale.MBConv, Kernel: 3, Stride: 2, Expansion: 4, Channels: 24, Repeats: 2, SERatio: .25},
+		{Block: scale.Fused, Kernel: 1, Stride: 1, Expansion: 1, Channels: 48, Repeats: 1},
+	}
+	return a
+}
+
 // tinyArchs have every kind of block.
-func tinyArchs() []scale.Arch { return []scale.Arch{tinyArch(), tinyMobileNet(), tinyResNet()} }
+func tinyArchs() []scale.Arch {
+	return []scale.Arch{tinyArch(), tinyMobileNet(), tinyResNet(), tinyMobileNetV3()}
+}
 
 func newCPU(t *testing.T, threads int) *cpu.Backend {
 	t.Helper()

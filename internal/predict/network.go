@@ -100,6 +100,9 @@ type Activation struct {
 	Values []float32 // [Side,Side]
 }
 
+// CanActivate returns an error if the network has no Activations.
+func (n *Network) CanActivate() error { return n.net.CanActivate() }
+
 // Activations finds where an image, pixels [R,R,3] as the network sees it, shows
 // classes.
 func (n *Network) Activations(pixels []uint8, classes ...int) ([]Activation, error) {

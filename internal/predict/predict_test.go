@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,8 +28,8 @@ import (
 
 const classes = 5
 
-// weightsFile writes a small network of random weights.
-func weightsFile(t testing.TB) string {
+// weightsFile writes a small network of random weights, with changes.
+func weightsFile(t testing.TB, changes ...func(*scale.Arch)) string {
 	t.Helper()
 	baseline, err := scale.LookupBaseline("efficientnet-b0")
 	if err != nil {
@@ -40,6 +41,9 @@ func weightsFile(t testing.TB) string {
 		t.Fatal(err)
 	}
 	arch.Classes = classes
+	for _, change := range changes {
+		change(&arch)
+	}
 	b, err := cpu.New(1)
 	if err != nil {
 		t.Fatal(err)
@@ -260,6 +264,34 @@ func TestActivations(t *testing.T) {
 	}
 	if _, _, err := n.Show(set, 0, -2); err == nil {
 		t.Error("a class that is not there is no error of Show")
+	}
+}
+
+// A network whose head comes after the pooling answers, but not where it sees what.
+func TestNoActivations(t *testing.T) {
+	b, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(weightsFile(t, func(a *scale.Arch) { a.Name, a.HeadPooled = "pooled", true }), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(n, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := p.Classify(t.Context(), Request{Image: Decoded("photo", photo(1))}); err != nil {
+		t.Error(err)
+	}
+	_, err = p.Classify(t.Context(), Request{Image: Decoded("photo", photo(1)), Activations: []int{Likeliest}})
+	if err == nil || !strings.HasPrefix(err.Error(), "pooled has no class activation maps") {
+		t.Errorf("activations: %v", err)
 	}
 }
 

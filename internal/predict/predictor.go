@@ -153,6 +153,11 @@ func (p *Predictor) Heads() []*Head { return p.network.Heads() }
 // Classify answers a request. A caller whose ctx ends gets ctx's error at once, and
 // its image leaves the queue.
 func (p *Predictor) Classify(ctx context.Context, r Request) (*Answer, error) {
+	if len(r.Activations) > 0 {
+		if err := p.network.CanActivate(); err != nil {
+			return nil, err
+		}
+	}
 	for _, class := range r.Activations {
 		if class != Likeliest && (class < 0 || class >= len(p.network.Meta.Classes)) {
 			return nil, p.network.noClass(class)

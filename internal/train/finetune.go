@@ -117,7 +117,8 @@ func (r *run) change(p phase) error {
 
 // groups are the weights that are trained, with their share of the learning rate:
 // LayerDecay to the power of the layers that follow, where the stem, each block
-// and the classifier are layers, and the last convolution belongs to the last block
+// and the classifier are layers, and the last convolution belongs to the last block, or
+// where it comes after the pooling to the classifier
 // (timm.optim.param_groups_layer_decay).
 func (r *run) groups(frozen model.Frozen) []optim.Group {
 	last := len(r.Arch.Blocks()) + 1 // the classifier's
@@ -134,7 +135,7 @@ func (r *run) groups(frozen model.Frozen) []optim.Group {
 		if d := r.FineTune.LayerDecay; d > 0 {
 			g.Scale = math.Pow(d, float64(last-at))
 		}
-		if h := r.FineTune.HeadLR; h > 0 && at == last {
+		if h := r.FineTune.HeadLR; h > 0 && p.Layer.Role == scale.ClassifierRole {
 			g.Scale *= h
 		}
 		if r.FineTune.Frozen.Param(p) {
@@ -157,7 +158,7 @@ func depth(l scale.Layer, last int) int {
 		return 1 + l.Block.Global
 	case l.Role == scale.StemRole:
 		return 0
-	case l.Role == scale.HeadRole:
+	case l.Role == scale.HeadRole && l.Op != scale.Pointwise:
 		return last - 1
 	}
 	return last

@@ -14,9 +14,9 @@ import (
 	"effnet/internal/scale"
 )
 
-func fineTuned(t *testing.T, f FineTune) *run {
+func fineTuned(t *testing.T, variant string, f FineTune) *run {
 	t.Helper()
-	arch, err := scale.Variant("b0")
+	arch, err := scale.Variant(variant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,18 +50,21 @@ func TestLayerDecayIsTimms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{}
-	if err := json.Unmarshal(text, &want); err != nil {
+	networks := map[string]map[string]float64{}
+	if err := json.Unmarshal(text, &networks); err != nil {
 		t.Fatal(err)
 	}
-	r := fineTuned(t, FineTune{LayerDecay: 0.8})
-	groups := r.groups(model.Frozen{})
-	if len(want) != len(r.net.Params) {
-		t.Errorf("%d parameters, want %d", len(r.net.Params), len(want))
-	}
-	for _, p := range r.net.Params {
-		if got := shareOf(groups, p); math.Abs(got-want[p.Name]) > 1e-12 {
-			t.Errorf("%s has %v of the learning rate, want %v", p.Name, got, want[p.Name])
+	for _, variant := range []string{"b0", "mobilenetv3-small"} {
+		want := networks[variant]
+		r := fineTuned(t, variant, FineTune{LayerDecay: 0.8})
+		groups := r.groups(model.Frozen{})
+		if len(want) != len(r.net.Params) {
+			t.Errorf("%s: %d parameters, want %d", variant, len(r.net.Params), len(want))
+		}
+		for _, p := range r.net.Params {
+			if got := shareOf(groups, p); math.Abs(got-want[p.Name]) > 1e-12 {
+				t.Errorf("%s: %s has %v of the learning rate, want %v", variant, p.Name, got, want[p.Name])
+			}
 		}
 	}
 }
@@ -70,7 +73,7 @@ func TestLayerDecayIsTimms(t *testing.T) {
 // counts its steps from there.
 func TestGroups(t *testing.T) {
 	f := FineTune{Frozen: model.Frozen{Stages: 2}, UnfreezeEpoch: 3, HeadLR: 10}
-	r := fineTuned(t, f)
+	r := fineTuned(t, "mobilenetv3-small", f)
 	for _, p := range r.net.Params {
 		want := 1.0
 		switch layer := p.Layer.Name; {

@@ -87,8 +87,12 @@ def cosine():
 
 
 def layer_decay():
-    """timm's share of the learning rate of each of B0's parameters, at a decay of 0.8 a layer."""
-    net = timm.create_model("tf_efficientnet_b0")
+    """timm's share of the learning rate of each of two networks' parameters, at a decay of 0.8 a layer."""
+    return {"b0": decayed("tf_efficientnet_b0"), "mobilenetv3-small": decayed("mobilenetv3_small_100")}
+
+
+def decayed(model):
+    net = timm.create_model(model)
     names = {id(p): n for n, p in net.named_parameters()}
     groups = param_groups_layer_decay(net, layer_decay=0.8)
     return {names[id(p)]: g["lr_scale"] for g in groups for p in g["params"]}
