@@ -345,21 +345,3 @@ func (n *Network) bindParams(g *graph) map[*G.Node]backend.View {
 	}
 	return bind
 }
-
-// Memory is the bytes that training an architecture takes at a batch size: the
-// intermediate values, and for each parameter its value, its gradient and
-// slots optimizer values.
-func Memory(arch scale.Arch, frozen Frozen, batch, slots int) (arena, params int64, err error) {
-	g, err := buildFrozen(arch, batch, true, 0, frozen)
-	if err != nil {
-		return 0, 0, err
-	}
-	results := g.results()
-	bound := slices.Concat(G.Nodes(g.nodes), results[2:], G.Nodes(g.stats))
-	arena, err = vm.ArenaBytes(g.g, results, bound)
-	if err != nil {
-		return 0, 0, err
-	}
-	total, _ := layout(g.params)
-	return arena, int64(total) * 4 * int64(2+slots), nil
-}

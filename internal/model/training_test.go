@@ -256,41 +256,6 @@ func TestNaNIsNotHidden(t *testing.T) {
 	}
 }
 
-// Memory foretells what Training takes, before there is any.
-func TestMemory(t *testing.T) {
-	b := newCPU(t, 1)
-	for _, change := range []func(*scale.Arch){
-		func(*scale.Arch) {},
-		func(a *scale.Arch) { a.Dropout, a.StochasticDepth = 0, 0 },
-		func(a *scale.Arch) { a.Activation, a.Resolution = scale.ReLU6, 48 },
-		func(a *scale.Arch) { *a = tinyMobileNet() },
-		func(a *scale.Arch) { *a = tinyResNet() },
-	} {
-		arch := tinyArch()
-		change(&arch)
-		for _, size := range []int{1, 6} {
-			net, err := New(arch, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			train, err := net.Training(size, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			arena, params, err := Memory(arch, Frozen{}, size, 2)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if arena != train.ArenaBytes() || arena == 0 {
-				t.Errorf("batch %d: arena of %d bytes foretold, %d taken", size, arena, train.ArenaBytes())
-			}
-			if want := int64(net.Weights.Len) * 4 * 4; params != want {
-				t.Errorf("batch %d: %d bytes for parameters, gradients and two slots, want %d", size, params, want)
-			}
-		}
-	}
-}
-
 // A step in the middle of an epoch allocates nothing.
 func TestTrainingAllocatesNothing(t *testing.T) {
 	for _, threads := range []int{1, 2} {

@@ -213,12 +213,12 @@ func TestArenaOfChains(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		bytes, err := ArenaBytes(g, G.Nodes{x}, nil)
+		p, err := newPlan(g, G.Nodes{x}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes != c.buffers*size*4 {
-			t.Errorf("%s: %d bytes, want %d buffers of %d", c.name, bytes, c.buffers, size*4)
+		if values := p.place(); values != int(c.buffers*size) {
+			t.Errorf("%s: %d values, want %d buffers of %d", c.name, values, c.buffers, size)
 		}
 	}
 }

@@ -212,20 +212,6 @@ func floats(v G.Value) ([]float32, error) {
 	}
 }
 
-// ArenaBytes plans a graph without a backend and returns the memory its
-// intermediate values would share.
-func ArenaBytes(g *G.ExprGraph, outputs G.Nodes, bound G.Nodes) (int64, error) {
-	bind := map[*G.Node]backend.View{}
-	for _, n := range bound {
-		bind[n] = backend.View{}
-	}
-	p, err := newPlan(g, outputs, nil, bind)
-	if err != nil {
-		return 0, err
-	}
-	return int64(p.place()) * 4, nil
-}
-
 // lower returns the Spec of a node that computes, and whether its op is a view.
 func lower(n *G.Node, inputs []*value) (spec backend.Spec, view *ops.Op, err error) {
 	if op, ok := n.Op().(*ops.Op); ok {
