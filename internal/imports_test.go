@@ -25,8 +25,8 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search setup train predict report weights weights/export data data/check atomicfile config checkpoint scale " +
-		"bench device doctor backend" + commands,
+	"cmd/effnet": "effnet/configs search setup train predict report weights export data data/check atomicfile config scale " +
+		"bench device doctor" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "train predict optim weights model data augment device checkpoint config scale backend",
@@ -35,15 +35,15 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":        "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
-	"internal/weights/export": "weights weights/npz weights/onnx atomicfile checkpoint named scale",
-	"internal/weights/onnx":   "checkpoint named scale google.golang.org/protobuf",
-	"internal/weights/npz":    "weights/names checkpoint named scale",
+	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
+	"internal/export":       "weights weights/npz weights/onnx atomicfile checkpoint named scale",
+	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
+	"internal/weights/npz":  "weights/names checkpoint named scale",
 
 	"internal/predict": "feed metrics weights model data augment checkpoint named backend",
 	"internal/feed":    "data backend",
 	"internal/bench":   "setup train optim model data device config scale backend",
-	"internal/doctor":  "device model scale backend",
+	"internal/doctor":  "setup train data device config scale backend",
 	"internal/device":  "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"os"
 
-	"effnet/internal/backend"
 	"effnet/internal/device"
 )
 
 // openBackend opens a device, and says on stderr what this build lacks to use it at
 // its speed. threads, of the CPU, 0 is one a core.
-func openBackend(name, precision string, threads int) (backend.Backend, error) {
+func openBackend(name, precision string, threads int) (device.Backend, error) {
 	d, err := device.Lookup(name)
 	if err != nil {
 		return nil, err

@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"effnet/internal/export"
 	"effnet/internal/weights"
-	"effnet/internal/weights/export"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"

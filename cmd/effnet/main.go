@@ -10,13 +10,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"effnet/internal/backend"
-	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
 	"effnet/internal/setup"
 	"effnet/internal/train"
+	"effnet/internal/weights"
 )
 
 func main() {
@@ -34,7 +33,7 @@ func main() {
 
 // hint is what to do about an error that keeps that apart from its message.
 func hint(err error) string {
-	var e *checkpoint.Error
+	var e *weights.Error
 	if errors.As(err, &e) && e.Hint != "" {
 		return " (" + e.Hint + ")"
 	}
@@ -51,11 +50,11 @@ func exitCode(err error) int {
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3
-	case errors.As(err, new(*backend.Error)):
+	case errors.As(err, new(*device.Error)):
 		return 4
 	case errors.As(err, new(*train.Diverged)):
 		return 5
-	case errors.As(err, new(*checkpoint.Error)):
+	case errors.As(err, new(*weights.Error)):
 		return 6
 	case errors.As(err, &stopped):
 		return 128 + int(stopped.signal)

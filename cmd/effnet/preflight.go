@@ -9,15 +9,15 @@ import (
 	"strconv"
 	"time"
 
-	"effnet/internal/backend"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/scale"
 	"effnet/internal/setup"
 	"effnet/internal/train"
 )
 
 // machine says what a run runs on.
-func machine(b backend.Backend) [][2]string {
+func machine(b device.Backend) [][2]string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -80,7 +80,7 @@ func (j *job) writePlan(w io.Writer, arch scale.Arch, images, evaluated int) err
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 // estimate times a few batches of each stage.
-func estimate(w io.Writer, b backend.Backend, options train.Options, set *data.Set) error {
+func estimate(w io.Writer, b device.Backend, options train.Options, set *data.Set) error {
 	total, err := train.Estimate(b, options, set.Len())
 	if err != nil {
 		return err

@@ -71,6 +71,12 @@ func settingError(format string, args ...any) error {
 	return &SettingError{fmt.Errorf(format, args...)}
 }
 
+// A Backend is a device that was opened.
+type Backend = backend.Backend
+
+// An Error is what went wrong on a device.
+type Error = backend.Error
+
 // Check returns a *SettingError for a precision that the device does not have.
 func (d *Device) Check(precision string) error {
 	if slices.Contains(d.Precisions, precision) {

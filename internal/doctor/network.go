@@ -2,8 +2,11 @@ package doctor
 
 import (
 	"effnet/internal/backend"
-	"effnet/internal/model"
+	"effnet/internal/config"
+	"effnet/internal/data"
 	"effnet/internal/scale"
+	"effnet/internal/setup"
+	"effnet/internal/train"
 )
 
 // smallNetwork is a training step of a small network: its logits, its loss and
@@ -20,21 +23,17 @@ func smallNetwork(b backend.Backend) ([]float32, error) {
 		return nil, err
 	}
 	arch.Classes, arch.Dropout = 10, 0
-	net, err := model.New(arch, b)
-	if err == nil {
-		err = net.Initialise(seed)
-	}
+	cfg := config.Default()
+	cfg.BatchSize, cfg.Seed, cfg.Opt = batch, seed, "sgd"
+	options, err := setup.Options(cfg, arch, data.Blank(batch, arch.Classes))
 	if err != nil {
 		return nil, err
 	}
-	gradients, err := backend.NewView(b, net.Weights.Len)
+	rehearsal, err := train.Rehearse(b, options, batch, 0)
 	if err != nil {
 		return nil, err
 	}
-	training, err := net.TrainingAt(model.Pass{Resolution: arch.Resolution, Batch: batch, Seed: seed}, gradients)
-	if err != nil {
-		return nil, err
-	}
+	training := rehearsal.Training()
 	images, targets := make([]float32, training.Images.Len), make([]float32, training.Targets.Len)
 	for i := range images {
 		images[i] = 2*backend.Random{Seed: seed}.Uniform(0, i) - 1
@@ -51,7 +50,7 @@ func smallNetwork(b backend.Backend) ([]float32, error) {
 	if err := training.Run(0); err != nil {
 		return nil, err
 	}
-	logits := batch * arch.Classes
+	logits, gradients := batch*arch.Classes, training.GradientView()
 	values := make([]float32, logits+1+gradients.Len)
 	if err := training.Logits(values[:logits]); err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ import (
 	"effnet/internal/scale"
 )
 
+// An Error is what is wrong with a file of weights.
+type Error = checkpoint.Error
+
 // Imported is a network from another program's file, or from one of ours.
 type Imported struct {
 	Meta     checkpoint.Meta
