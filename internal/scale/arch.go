@@ -57,7 +57,7 @@ const Bottleneck = "bottleneck"
 // Stage is one row of the paper's table 1: a block repeated. The first block
 // has the stage's stride, the others stride 1.
 type Stage struct {
-	Block     string  `json:"block" yaml:"block"`         // MBConv, Fused, Separable or Bottleneck
+	Block     string  `json:"block" yaml:"block"`         // one of blockKinds
 	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of the block's only one over 1x1
 	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
 	Expansion float64 `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels, see inner; of Bottleneck output channels / Expansion

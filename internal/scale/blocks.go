@@ -1,14 +1,39 @@
 package scale
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// blockLayers are the kinds of Stage.Block. Each adds a block's layers, with the
-// shortcut around them.
-var blockLayers = map[string]func(*lister, *Block){
-	MBConv:     (*lister).mbconv,
-	Fused:      (*lister).fused,
-	Separable:  (*lister).separable,
-	Bottleneck: (*lister).bottleneck,
+// blockKinds are the kinds of Stage.Block.
+var blockKinds = []blockKind{
+	{MBConv, "MBConv", (*lister).mbconv},
+	{Fused, "Fused-MBConv", (*lister).fused},
+	{Separable, "Separable", (*lister).separable},
+	{Bottleneck, "Bottleneck", (*lister).bottleneck},
+}
+
+// A blockKind is one of them.
+type blockKind struct {
+	name  string                // Stage.Block
+	title string                // the papers' name
+	add   func(*lister, *Block) // adds a block's layers, with the shortcut around them
+}
+
+// kindOf is the kind of a name, or the zero one.
+func kindOf(name string) (k blockKind) {
+	if i := slices.IndexFunc(blockKinds, func(k blockKind) bool { return k.name == name }); i >= 0 {
+		k = blockKinds[i]
+	}
+	return k
+}
+
+// kindNames are the names of all.
+func kindNames() (all []string) {
+	for _, k := range blockKinds {
+		all = append(all, k.name)
+	}
+	return all
 }
 
 // mbconv is a mobile inverted bottleneck: expand, filter, squeeze and excite, project.

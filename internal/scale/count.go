@@ -81,12 +81,9 @@ func (a Arch) rowOf(l Layer) (label string, channels, repeats int) {
 	return "Pooling & FC", a.Features(), 1
 }
 
-// blockNames are the papers'.
-var blockNames = map[string]string{MBConv: "MBConv", Fused: "Fused-MBConv", Separable: "Separable", Bottleneck: "Bottleneck"}
-
 // label is the stage in the papers' words: MBConv6, k3x3.
 func (s Stage) label() string {
-	name := blockNames[s.Block]
+	name := kindOf(s.Block).title
 	if s.Block != Separable { // which has no expansion
 		name += strconv.FormatFloat(s.Expansion, 'g', -1, 64)
 	}

@@ -72,7 +72,7 @@ func (a Arch) Layers() []Layer {
 	}
 	for _, b := range a.Blocks() {
 		l.block = &b
-		blockLayers[b.Kind](l, &b)
+		kindOf(b.Kind).add(l, &b)
 	}
 	l.block, l.role = nil, HeadRole
 	if a.Head > 0 && !a.HeadPooled {

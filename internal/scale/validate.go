@@ -63,7 +63,7 @@ func (a Arch) Validate() error {
 
 func (s Stage) check() []error {
 	errs := []error{
-		checkName("block", s.Block, MBConv, Fused, Separable, Bottleneck),
+		checkName("block", s.Block, kindNames()...),
 		checkInt("kernel", s.Kernel, maxKernel),
 		checkOdd("kernel", s.Kernel),
 		checkInt("stride", s.Stride, maxStride),
