@@ -31,12 +31,12 @@ type Config struct {
 	Out  string   `yaml:"out,omitempty" effect:"free" help:"folder of the run (default: runs/NAME)"`
 
 	_          struct{} `group:"Network"`
-	Variant    string   `yaml:"variant,omitempty" of:"network, import" effect:"network" help:"published network: b0 to b8, l2, lite0 to lite4, v2-s, v2-m, v2-l (default: b0)"`
+	Variant    string   `yaml:"variant,omitempty" of:"network, import" effect:"network" help:"published network: b0 to b8, l2, lite0 to lite4, v2-s, v2-m, v2-l, v2-b0 to v2-b3, es, em, el, mnasnet-a1, mnasnet-b1, tinynet-a to tinynet-e, mobilenetv3-large, mobilenetv3-small (default: b0)"`
 	Phi        *float64 `yaml:"phi,omitempty" of:"network, search-coefficients" effect:"network" help:"instead of a variant: scale the baseline's depth by alpha^phi, width by beta^phi, resolution by gamma^phi"`
 	Alpha      float64  `yaml:"alpha" default:"1.2" of:"network, scale-study, coefficients" effect:"network" help:"base of the depth"`
 	Beta       float64  `yaml:"beta" default:"1.1" of:"network, scale-study, coefficients" effect:"network" help:"base of the width"`
 	Gamma      float64  `yaml:"gamma" default:"1.15" of:"network, scale-study, coefficients" effect:"network" help:"base of the resolution"`
-	Baseline   Baseline `yaml:"baseline,omitempty" of:"network, search-coefficients, scale-study, coefficients" effect:"network" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnetv2-s, -m or -l, mobilenetv1, mobilenetv2, resnet50; in YAML also a stage table (default: efficientnet-b0)"`
+	Baseline   Baseline `yaml:"baseline,omitempty" of:"network, search-coefficients, scale-study, coefficients" effect:"network" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnet-edgetpu-s, efficientnetv2-s, -m, -l or -b0, mnasnet-a1, mnasnet-b1, tinynet, mobilenetv1, mobilenetv2, mobilenetv3-large, -small, resnet50; in YAML also a stage table (default: efficientnet-b0)"`
 	ImgSize    int      `yaml:"img-size" default:"0" want:"0 to 4096" of:"network, finetune, search-coefficients, scale-study, import" effect:"network" help:"side of the input in pixels; 0 for the network's own"`
 	Drop       float64  `yaml:"drop" default:"-1" want:"-1 or 0 to 0.99" effect:"network" help:"dropout before the classifier; -1 for the network's own"`
 	DropPath   float64  `yaml:"drop-path" default:"0.2" want:"0 to 0.99" effect:"network" help:"stochastic depth: the share of the last blocks that a step drops"`

@@ -159,3 +159,26 @@ func TestExamplesAreOthers(t *testing.T) {
 		}
 	}
 }
+
+// The help of variant and baseline leads to every network: each family's first is in it.
+func TestHelpNamesTheNetworks(t *testing.T) {
+	help := map[string]string{}
+	for _, s := range Settings() {
+		help[s.Key] = s.Help
+	}
+	for key, unknown := range map[string]func() error{
+		"variant":  func() error { _, err := scale.LookupVariant(""); return err },
+		"baseline": func() error { _, err := scale.LookupBaseline(""); return err },
+	} {
+		_, have, ok := strings.Cut(unknown().Error(), "(have ")
+		if !ok {
+			t.Fatal(unknown())
+		}
+		for _, name := range strings.Split(strings.TrimSuffix(have, ")"), ", ") {
+			family := strings.TrimRight(strings.SplitN(name, "-", 2)[0], "0123456789")
+			if !strings.Contains(help[key], family) {
+				t.Errorf("%s: the help has no %s", key, name)
+			}
+		}
+	}
+}
