@@ -261,8 +261,9 @@ func testGolden(t *testing.T, g *golden, whole map[string][]float32, b backend.B
 	if err := eval.Logits(logits); err != nil {
 		t.Fatal(err)
 	}
-	if e := backendtest.RelError(logits, slices.Concat(g.EvalLogits...)); !(e <= logitsTol) {
-		t.Errorf("evaluation logits: relative error %g", e)
+	evalError := backendtest.RelError(logits, slices.Concat(g.EvalLogits...))
+	if !(evalError <= logitsTol) {
+		t.Errorf("evaluation logits: relative error %g", evalError)
 	}
 
 	if err := train.Run(0); err != nil {
@@ -271,8 +272,9 @@ func testGolden(t *testing.T, g *golden, whole map[string][]float32, b backend.B
 	if err := train.Logits(logits); err != nil {
 		t.Fatal(err)
 	}
-	if e := backendtest.RelError(logits, slices.Concat(g.TrainLogits...)); !(e <= logitsTol) {
-		t.Errorf("training logits: relative error %g", e)
+	trainError := backendtest.RelError(logits, slices.Concat(g.TrainLogits...))
+	if !(trainError <= logitsTol) {
+		t.Errorf("training logits: relative error %g", trainError)
 	}
 	loss, err := train.Loss()
 	if err != nil {
@@ -295,9 +297,15 @@ func testGolden(t *testing.T, g *golden, whole map[string][]float32, b backend.B
 		square += p.Norm * p.Norm
 	}
 	absolute := 1e-6 * math.Sqrt(square)
+	worst, params := 0.0, 0
 	for _, x := range grads {
+		if p := g.Gradients[x.Name]; p.Norm > absolute {
+			worst = max(worst, math.Abs(backendtest.RelError(x.Data, make([]float32, len(x.Data)))-p.Norm)/p.Norm)
+		}
+		params += len(x.Data)
 		check(t, "gradient of "+x.Name, x.Data, whole["grad."+x.Name], g.Gradients[x.Name], x.Name, gradientTol, absolute)
 	}
+	t.Logf("%d parameters; relative errors: %.1e of logits in evaluation, %.1e in training, at most %.1e of a gradient's norm", params, evalError, trainError, worst)
 	all, err := net.Tensors()
 	if err != nil {
 		t.Fatal(err)
