@@ -172,7 +172,7 @@ func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 			continue
 		}
 		if s.Key == "lr" && cfg.LR == 0 {
-			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of a step", cfg.LearningRate())
+			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of an update", cfg.LearningRate())
 		}
 		from := j.from.Of(s.Key)
 		if !s.Same(cfg, j.cfg) {

@@ -32,7 +32,7 @@ func source(w, h int) *Image {
 
 // transform is all a pipeline does with a Transform.
 func transform(t Transform, dst, src *Image, z *Resizer, rng *rand.Rand) {
-	z.Plan(t.View(src.W, src.H, dst.W, rng), src.W, src.H, dst.W, dst.H)
+	z.Prepare(t.View(src.W, src.H, dst.W, rng), src.W, src.H, dst.W, dst.H)
 	z.Draw(dst, src)
 	t.Finish(dst, rng, new([]uint8))
 }
@@ -164,7 +164,7 @@ func TestTrainFlipsHalf(t *testing.T) {
 	plain.Reset(6, 6)
 	mirrored.Reset(6, 6)
 	dst.Reset(6, 6)
-	z.Plan(View{Crop: image.Rect(0, 0, 6, 1), W: 6, H: 6}, src.W, src.H, 6, 6)
+	z.Prepare(View{Crop: image.Rect(0, 0, 6, 1), W: 6, H: 6}, src.W, src.H, 6, 6)
 	z.Draw(&plain, src)
 	for i := range 36 { // pixel by pixel: y = i/6, x = i%6
 		copy(mirrored.Pix[3*i:3*i+3], plain.Pix[3*(i/6*6+5-i%6):])

@@ -85,37 +85,37 @@ func (z *Resizer) Resize(dst, src *Image, box Box) error {
 	if !inside || !(box.X0 < box.X1 && box.Y0 < box.Y1) {
 		return fmt.Errorf("augment: resize: box %v is empty or not inside the %dx%d image", box, src.W, src.H)
 	}
-	z.plan(
+	z.prepare(
 		axis{size: src.W, in0: box.X0, in1: box.X1, out: dst.W, n: dst.W},
 		axis{size: src.H, in0: box.Y0, in1: box.Y1, out: dst.H, n: dst.H})
 	z.Draw(dst, src)
 	return nil
 }
 
-// Plan prepares for Draw to fill an image of w x h pixels with the view v of one
+// Prepare makes ready for Draw to fill an image of w x h pixels with the view v of one
 // of srcW x srcH, and returns the part of that one which Draw will read.
-func (z *Resizer) Plan(v View, srcW, srcH, w, h int) image.Rectangle {
+func (z *Resizer) Prepare(v View, srcW, srcH, w, h int) image.Rectangle {
 	crop := v.Crop.Intersect(image.Rect(0, 0, srcW, srcH))
-	return z.plan(
+	return z.prepare(
 		axis{origin: crop.Min.X, size: crop.Dx(), in1: float32(crop.Dx()), out: v.W, first: v.X, n: w},
 		axis{origin: crop.Min.Y, size: crop.Dy(), in1: float32(crop.Dy()), out: v.H, first: v.Y, n: h})
 }
 
-func (z *Resizer) plan(x, y axis) image.Rectangle {
-	z.x.plan(x, z.kernel)
-	z.y.plan(y, z.kernel)
+func (z *Resizer) prepare(x, y axis) image.Rectangle {
+	z.x.weigh(x, z.kernel)
+	z.y.weigh(y, z.kernel)
 	if x.n == 0 || y.n == 0 {
 		return image.Rectangle{}
 	}
 	if !z.x.plain {
-		z.set.PlanRow(&z.x.Taps)
+		z.set.LayRow(&z.x.Taps)
 	}
 	x0, x1 := z.x.span()
 	y0, y1 := z.y.span()
 	return image.Rect(x0, y0, x1, y1)
 }
 
-// Draw fills dst as Plan was told, whose sizes those of dst and src are: Pillow's
+// Draw fills dst as Prepare was told, whose sizes those of dst and src are: Pillow's
 // src.crop(v.Crop).resize((v.W, v.H)) and then the crop of dst's size at v.X,
 // v.Y, of which only what dst shows is computed.
 func (z *Resizer) Draw(dst, src *Image) {

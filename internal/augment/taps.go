@@ -33,9 +33,9 @@ func (t *taps) span() (lo, hi int) {
 	return t.Start[0], t.Start[last] + t.Count[last]
 }
 
-// plan computes the weights of a (Pillow's precompute_coeffs and
+// weigh computes the weights of a (Pillow's precompute_coeffs and
 // normalize_coeffs_8bpc).
-func (t *taps) plan(a axis, k kernel) {
+func (t *taps) weigh(a axis, k kernel) {
 	t.Start, t.Count = grow(t.Start, a.n), grow(t.Count, a.n)
 	if t.plain = a.plain(); t.plain {
 		for i := range a.n {

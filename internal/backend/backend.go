@@ -17,9 +17,9 @@ type Backend interface {
 	Alloc(n int) (Buffer, error)
 	// Upload copies src to the start of dst.
 	Upload(dst View, src []float32) error
-	// Stage is Upload of bytes, from the start of dst on, while launches before it may
+	// Send is Upload of bytes, from the start of dst on, while launches before it may
 	// still be under way: those must not use dst. Launches after it see them.
-	Stage(dst View, src []byte) error
+	Send(dst View, src []byte) error
 	// Download copies src to dst.
 	Download(dst []float32, src View) error
 	// NewReader returns a Reader of so many values.

@@ -87,9 +87,9 @@ type Config struct {
 	Epochs       int      `yaml:"epochs" default:"350" want:"1 to 1000000" help:"passes over the training images"`
 	BatchSize    int      `yaml:"batch-size" short:"b" default:"128" auto:"0" want:"0 to 65536" help:"images of a batch; auto (or 0) for as many as fit memory"`
 	Memory       float64  `yaml:"memory" default:"0" want:"0 to 1000000" effect:"chooses batch-size" help:"GiB that batch-size auto may fill; 0 for three quarters of the machine's"`
-	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches whose gradients are averaged for a step; each normalises by its own statistics"`
+	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches whose gradients are averaged for an update; each normalises by its own statistics"`
 	Opt          string   `yaml:"opt" default:"rmsprop" want:"rmsprop or sgd or adam or adamw" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
-	LR           float64  `yaml:"lr" default:"0" want:"0 to 100" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of a step"`
+	LR           float64  `yaml:"lr" default:"0" want:"0 to 100" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of an update"`
 	Momentum     float64  `yaml:"momentum" default:"0.9" want:"0 to 0.9999" help:"of the optimizer"`
 	Decay        float64  `yaml:"decay" default:"0.9" want:"0 to 0.9999" help:"rmsprop: share of the old mean square (rho)"`
 	Beta1        float64  `yaml:"beta1" default:"0.9" want:"0 to 0.9999" help:"adam: share of the old first moment"`
@@ -130,7 +130,7 @@ type Config struct {
 }
 
 // LearningRate is the peak of the schedule: LR, or the reference code's 0.016
-// for each 256 images of a step.
+// for each 256 images of an update.
 func (c Config) LearningRate() float64 {
 	if c.LR != 0 {
 		return c.LR

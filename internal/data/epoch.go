@@ -67,7 +67,7 @@ func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool
 		}
 		batch := p.ring[b%len(p.ring)]
 		batch.pending.Wait()
-		if err := p.settle(ctx, batch, b); err != nil {
+		if err := p.complete(ctx, batch, b); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -93,7 +93,7 @@ func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool
 func (p *pass) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	for _, r := range p.readers[:p.opt.Workers] {
+	for _, r := range p.renderers[:p.opt.Workers] {
 		workers.Go(func() {
 			for t := range p.tasks {
 				if ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (l *Loader) values() int {
 	return l.opt.Size * l.opt.Size * 3
 }
 
-func (p *pass) fill(r *reader, t task) {
+func (p *pass) fill(r *renderer, t task) {
 	i, at := int(t.draw.image), t.pos*p.values()
 	s := stream{p.opt.Seed, uint64(p.epoch), t.draw.index()}
 	switch m := p.opt.Memory; {
@@ -143,10 +143,10 @@ func (p *pass) request(b int) {
 	}
 }
 
-// settle makes what the workers have read batch number b: it replaces unusable
+// complete makes what the workers have read batch number b: it replaces unusable
 // images, position by position, and says what is where.
-func (p *pass) settle(ctx context.Context, batch *Batch, b int) error {
-	first, spare := b*p.opt.BatchSize, p.readers[p.opt.Workers]
+func (p *pass) complete(ctx context.Context, batch *Batch, b int) error {
+	first, spare := b*p.opt.BatchSize, p.renderers[p.opt.Workers]
 	pos := 0
 	for pos < p.opt.BatchSize && first+pos < len(p.order) {
 		if err := ctx.Err(); err != nil {

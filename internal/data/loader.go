@@ -105,11 +105,11 @@ type Batch struct {
 // the image it decodes and the scratch memory for that, and the order of the
 // epoch under way, 8 bytes an image. It doesn't grow from one epoch to the next.
 type Loader struct {
-	set     *Set
-	opt     Options
-	readers []*reader // one a worker, and one for the replacements of unusable images
-	ring    []*Batch  // batch b of an epoch is at b % len(ring)
-	running atomic.Bool
+	set       *Set
+	opt       Options
+	renderers []*renderer // one a worker, and one for the replacements of unusable images
+	ring      []*Batch    // batch b of an epoch is at b % len(ring)
+	running   atomic.Bool
 
 	skipped []Skipped
 	found   map[int]int // an unusable image's index in the Set, to its place in skipped
@@ -140,11 +140,11 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 		l.leaveOut(s)
 	}
 	for range opt.Workers + 1 {
-		r, err := opt.newReader()
+		r, err := opt.newRenderer()
 		if err != nil {
 			return nil, err
 		}
-		l.readers = append(l.readers, r)
+		l.renderers = append(l.renderers, r)
 	}
 	return l, nil
 }

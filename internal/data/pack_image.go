@@ -84,7 +84,7 @@ func (p *packer) pack(set *Set, i int) (record, error) {
 		return record{data: bytes.Clone(file)}, nil
 	}
 	p.dst.Reset(w, h)
-	p.resizer.Plan(v, src.W, src.H, w, h)
+	p.resizer.Prepare(v, src.W, src.H, w, h)
 	p.resizer.Draw(&p.dst, src)
 	if p.opt.Raw {
 		return record{bytes.Clone(p.dst.Pix), w, h}, nil

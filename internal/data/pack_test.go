@@ -187,7 +187,7 @@ func TestPackSizes(t *testing.T) {
 				if !c.crop {
 					v.X, v.Y = 0, 0
 				}
-				z.Plan(v, src.W, src.H, want.W, want.H)
+				z.Prepare(v, src.W, src.H, want.W, want.H)
 				z.Draw(&want, &src)
 				if m.W != want.W || m.H != want.H {
 					t.Fatalf("%v is stored as %dx%d, want %v", size, m.W, m.H, c.want[k])

@@ -43,7 +43,7 @@ func Pack(ctx context.Context, dir, path string, opt PackOptions) (*PackInfo, er
 		return nil, &Error{Path: path, Reason: "exists and is not a pack", Hint: "choose another name"}
 	}
 	w := &packWriter{opt: opt}
-	if err := w.plan(dir); err != nil {
+	if err := w.survey(dir); err != nil {
 		return nil, err
 	}
 	err := atomicfile.Write(path, func(f *os.File) error { return w.write(ctx, f) })
@@ -73,8 +73,8 @@ type packWriter struct {
 	names   []byte
 }
 
-// plan lists the source and says how much space the head may take.
-func (w *packWriter) plan(dir string) error {
+// survey lists the source and says how much space the head may take.
+func (w *packWriter) survey(dir string) error {
 	if err := w.list(dir); err != nil {
 		return err
 	}

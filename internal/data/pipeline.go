@@ -23,7 +23,7 @@ const maxSize = 4096 // of Pipeline.Size; five times the largest published netwo
 
 // Validate returns an error naming the first field out of range.
 func (p Pipeline) Validate() error {
-	_, err := p.newReader()
+	_, err := p.newRenderer()
 	return err
 }
 
@@ -48,7 +48,7 @@ func (p Pipeline) Picture(x []float32) *image.RGBA {
 
 // Read is Load of image i of a set.
 func (p Pipeline) Read(set *Set, i int) ([]float32, error) {
-	r, err := p.newReader()
+	r, err := p.newRenderer()
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func (p Pipeline) Read(set *Set, i int) ([]float32, error) {
 	return dst, nil
 }
 
-// A reader applies a Pipeline. It keeps its scratch memory from one image to
+// A renderer applies a Pipeline. It keeps its scratch memory from one image to
 // the next, so a goroutine has its own.
-type reader struct {
+type renderer struct {
 	decoder   decoder
 	resizer   *augment.Resizer
 	transform augment.Transform
@@ -74,7 +74,7 @@ type reader struct {
 	rng       *rand.Rand
 }
 
-func (p Pipeline) newReader() (*reader, error) {
+func (p Pipeline) newRenderer() (*renderer, error) {
 	if p.Size < 1 || p.Size > maxSize {
 		return nil, fmt.Errorf("data: image size %d: want 1 to %d", p.Size, maxSize)
 	}
@@ -95,7 +95,7 @@ func (p Pipeline) newReader() (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{resizer: resizer, transform: p.Transform, normalize: normalize, erase: p.Erase, pcg: rand.NewPCG(0, 0)}
+	r := &renderer{resizer: resizer, transform: p.Transform, normalize: normalize, erase: p.Erase, pcg: rand.NewPCG(0, 0)}
 	r.rng = rand.New(r.pcg)
 	r.decoder.upright = p.Upright
 	for c, mean := range p.Mean {
@@ -106,7 +106,7 @@ func (p Pipeline) newReader() (*reader, error) {
 }
 
 // read fills dst, [Size, Size, 3], from image i of the set, drawing from s.
-func (r *reader) read(dst []float32, set *Set, i int, s stream) error {
+func (r *renderer) read(dst []float32, set *Set, i int, s stream) error {
 	if err := r.draw(set, i, s); err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (r *reader) read(dst []float32, set *Set, i int, s stream) error {
 }
 
 // draw makes image i of the set r.dst, before it is normalised.
-func (r *reader) draw(set *Set, i int, s stream) (err error) {
+func (r *renderer) draw(set *Set, i int, s stream) (err error) {
 	defer guard(set, i, &err)()
 	w, h, err := r.decoder.load(set, i)
 	if err != nil {
@@ -126,10 +126,10 @@ func (r *reader) draw(set *Set, i int, s stream) (err error) {
 }
 
 // render makes what the decoder holds, w x h pixels, r.dst.
-func (r *reader) render(w, h int, s stream) error {
+func (r *renderer) render(w, h int, s stream) error {
 	s.seed(r.pcg)
 	view := r.transform.View(w, h, r.dst.W, r.rng)
-	src, err := r.decoder.image(&r.src, r.resizer.Plan(view, w, h, r.dst.W, r.dst.H))
+	src, err := r.decoder.image(&r.src, r.resizer.Prepare(view, w, h, r.dst.W, r.dst.H))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // A Preparer makes single images what a network sees, 8-bit pixels [Size,Size,3], as
 // a Loader with Options.Pixels does, to the bit. It keeps its scratch memory from one
 // image to the next, so a goroutine has its own. An unusable image is an *Error.
-type Preparer struct{ *reader }
+type Preparer struct{ *renderer }
 
 // NewPreparer returns a Preparer of the pipeline, which erases nothing. A transform
 // that is random draws the same for every image.
@@ -19,7 +19,7 @@ func (p Pipeline) NewPreparer() (*Preparer, error) {
 	if p.Erase.Prob > 0 {
 		return nil, errors.New("data: erased images are not 8-bit pixels")
 	}
-	r, err := p.newReader()
+	r, err := p.newRenderer()
 	return &Preparer{r}, err
 }
 

@@ -17,11 +17,11 @@ import (
 // the training's seed. A column is mixed as if it were a batch.
 func Preview(set *Set, training, evaluation Options, rows, cols int) (*image.RGBA, error) {
 	size := training.Size
-	train, err := training.newReader()
+	train, err := training.newRenderer()
 	if err != nil {
 		return nil, err
 	}
-	eval, err := evaluation.newReader()
+	eval, err := evaluation.newRenderer()
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +31,11 @@ func Preview(set *Set, training, evaluation Options, rows, cols int) (*image.RGB
 	column := make([]float32, rows*n)
 	for c := range cols {
 		for r, i := range picks {
-			reader, s := train, stream{training.Seed, uint64(c - 1), uint64(i)}
+			side, s := train, stream{training.Seed, uint64(c - 1), uint64(i)}
 			if c == 0 {
-				reader, s = eval, stream{}
+				side, s = eval, stream{}
 			}
-			if err := reader.read(column[r*n:][:n], set, i, s); err != nil {
+			if err := side.read(column[r*n:][:n], set, i, s); err != nil {
 				return nil, err
 			}
 		}

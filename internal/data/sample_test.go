@@ -182,7 +182,7 @@ func TestErase(t *testing.T) {
 	a, b := make([]float32, plain.values()), make([]float32, plain.values())
 	for i := range 3 {
 		for l, dst := range map[*Loader][]float32{plain: a, erased: b} {
-			if err := l.readers[0].read(dst, s, i, stream{1, 0, uint64(i)}); err != nil {
+			if err := l.renderers[0].read(dst, s, i, stream{1, 0, uint64(i)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -157,7 +157,7 @@ func expected(t *testing.T, s *Set, opt Options, bad map[int]bool) (e expectatio
 			for pos, d := range part {
 				y.index, y.labels[pos] = append(y.index, int(d.image)), s.Label(int(d.image))
 				pixels := make([]float32, l.values())
-				if err := l.readers[0].read(pixels, s, int(d.image), stream{opt.Seed, uint64(epoch), d.index()}); err != nil {
+				if err := l.renderers[0].read(pixels, s, int(d.image), stream{opt.Seed, uint64(epoch), d.index()}); err != nil {
 					t.Fatal(err)
 				}
 				y.images = append(y.images, batchSum(pixels))

@@ -28,7 +28,7 @@ var cpuDevice = &Device{
 		}
 		return b, nil
 	},
-	planner:  func(_ string, threads int) Planner { return cpu.NewPlanner(threads) },
+	counter:  func(_ string, threads int) Counter { return cpu.NewCounter(threads) },
 	memory:   func() (int64, error) { return HostMemory(), nil },
 	found:    foundCPU,
 	describe: func(backend.Backend) (string, error) { return "", nil },

@@ -23,7 +23,7 @@ var cudaDevice = &Device{
 		}
 		return b, nil
 	},
-	planner: func(precision string, _ int) Planner { return cuda.NewPlanner(precision) },
+	counter: func(precision string, _ int) Counter { return cuda.NewCounter(precision) },
 	memory:  cuda.Memory,
 	found:   cuda.Found,
 	describe: func(b backend.Backend) (string, error) {

@@ -24,7 +24,7 @@ type Device struct {
 	compiled func() error
 	slow     *Shortcoming
 	open     func(precision string, threads int) (backend.Backend, error)
-	planner  func(precision string, threads int) Planner
+	counter  func(precision string, threads int) Counter
 	memory   func() (int64, error)
 	found    func() (found, missing []string)
 	describe func(backend.Backend) (string, error)
@@ -107,20 +107,20 @@ func (d *Device) Slow() *Shortcoming { return d.slow }
 // A Shortcoming is something wrong, and what to do about it.
 type Shortcoming struct{ What, Remedy string }
 
-// A Planner is a backend that computes nothing and needs no device: Bytes is the
+// A Counter is a backend that computes nothing and needs no device: Bytes is the
 // memory of what was made on it.
-type Planner interface {
+type Counter interface {
 	backend.Backend
 	Bytes() int64
 }
 
-// Planner returns one for the device: what is made on it takes so much of the
+// Counter returns one for the device: what is made on it takes so much of the
 // device's memory.
-func (d *Device) Planner(precision string, threads int) (Planner, error) {
+func (d *Device) Counter(precision string, threads int) (Counter, error) {
 	if err := d.Check(precision); err != nil {
 		return nil, err
 	}
-	return d.planner(precision, threads), nil
+	return d.counter(precision, threads), nil
 }
 
 // Memory is the bytes that a program may fill: of a Host all that it has, of another

@@ -56,7 +56,7 @@ func TestWrongSettings(t *testing.T) {
 	}
 	_, half := device.Host().Open("bf16", 1)
 	_, none := cuda.Open("fp8", 0)
-	_, planned := cuda.Planner("fp8", 0)
+	_, planned := cuda.Counter("fp8", 0)
 	for _, c := range []struct {
 		err  error
 		want string
@@ -91,7 +91,7 @@ func (c *counting) Alloc(n int) (backend.Buffer, error) {
 }
 
 // TestPlannersCountWhatIsAllocated makes the same network on the CPU and on its
-// planner.
+// counter.
 func TestPlannersCountWhatIsAllocated(t *testing.T) {
 	b, err := device.Host().Open("fp32", 1)
 	if err != nil {
@@ -99,7 +99,7 @@ func TestPlannersCountWhatIsAllocated(t *testing.T) {
 	}
 	defer b.Close()
 	actual := &counting{Backend: b.(*cpu.Backend)}
-	planned, err := device.Host().Planner("fp32", 1)
+	planned, err := device.Host().Counter("fp32", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

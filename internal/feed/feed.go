@@ -96,28 +96,28 @@ func (p *arrival) add(b backend.Backend, spec backend.Spec, operands ...backend.
 	return err
 }
 
-// Stage brings a batch, and targets in training, to the device. What was staged as many
+// Send brings a batch, and targets in training, to the device. What was sent as many
 // batches ago as there are places must have been computed with.
-func (in *Input) Stage(batch *data.Batch, targets []float32) error {
+func (in *Input) Send(batch *data.Batch, targets []float32) error {
 	p := &in.places[in.next]
 	bytes := batch.Pixels
 	if !in.pixels {
 		bytes = backend.Bytes(batch.Images)
 	}
-	if err := in.backend.Stage(p.images, bytes); err != nil {
+	if err := in.backend.Send(p.images, bytes); err != nil {
 		return err
 	}
 	if in.pixels {
 		m := batch.Mixed
 		mix := [7]float32{float32(batch.Count), m.Own, m.Other, float32(m.Box.Min.X), float32(m.Box.Min.Y), float32(m.Box.Max.X), float32(m.Box.Max.Y)}
-		if err := in.backend.Stage(p.mix, backend.Bytes(mix[:])); err != nil {
+		if err := in.backend.Send(p.mix, backend.Bytes(mix[:])); err != nil {
 			return err
 		}
 	}
 	if p.targets.Buffer == nil {
 		return nil
 	}
-	return in.backend.Stage(p.targets, backend.Bytes(targets))
+	return in.backend.Send(p.targets, backend.Bytes(targets))
 }
 
 // Take makes the batch that was staged last what the pass reads.
@@ -132,7 +132,7 @@ func (in *Input) Retake() error { return in.places[in.next].loading.Run() }
 
 // Load is Stage and Take, for a pass without targets whose last results were read.
 func (in *Input) Load(batch *data.Batch) error {
-	if err := in.Stage(batch, nil); err != nil {
+	if err := in.Send(batch, nil); err != nil {
 		return err
 	}
 	return in.Take()

@@ -90,7 +90,7 @@ func TestInput(t *testing.T) {
 			if err != nil || !ok {
 				t.Fatal(err)
 			}
-			if err := in.Stage(batch, slices.Repeat([]float32{float32(number)}, 6)); err != nil {
+			if err := in.Send(batch, slices.Repeat([]float32{float32(number)}, 6)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -193,7 +193,7 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 }
 
 func TestCosineEqualsTimm(t *testing.T) {
-	s := Schedule{Kind: "cosine", Peak: 0.1, Start: 0.01, Min: 0.001, WarmupSteps: 100, TotalSteps: 1000}
+	s := Schedule{Kind: "cosine", Peak: 0.1, Start: 0.01, Min: 0.001, WarmupUpdates: 100, TotalUpdates: 1000}
 	for i, want := range readGolden(t).Cosine {
 		if got := s.LR(50 * i); math.Abs(got-want) > 1e-12 {
 			t.Errorf("step %d: %v, want %v", 50*i, got, want)

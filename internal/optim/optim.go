@@ -23,7 +23,7 @@ type Options struct {
 	WeightDecay  float64 // of the weights that decay
 	Decoupled    bool    // decay the weights themselves instead of L2 in the gradient; with adam, AdamW
 	ClipNorm     float64 // greatest length of the gradient; 0 for any
-	MicroBatches int     // whose gradients are averaged for a step; 0 is 1
+	MicroBatches int     // whose gradients are averaged for an update; 0 is 1
 }
 
 // A Group is a run of weights that are updated alike. Weights in no group stay as
@@ -95,7 +95,7 @@ type Optimizer struct {
 	launches *backend.Sequence // guard, clip, spread and updates
 	buffers  [2]backend.View   // weights, and the gradients that updates read
 	specs    []backend.Spec    // of updates
-	steps    int
+	updated  int
 	added    int // micro-batches since the last step
 }
 
@@ -223,8 +223,8 @@ func (o *Optimizer) clipping(gradients backend.View) (err error) {
 // Specs are the operations of an update.
 func (o *Optimizer) Specs() []backend.Spec { return o.specs }
 
-// Steps is how many updates were made.
-func (o *Optimizer) Steps() int { return o.steps }
+// Updates is how many updates were made.
+func (o *Optimizer) Updates() int { return o.updated }
 
 // Micro is how many micro-batches were added since the last update.
 func (o *Optimizer) Micro() int { return o.added }
@@ -246,10 +246,10 @@ func (o *Optimizer) Step(lr float64) (updated bool, err error) {
 		}
 		o.added = 0
 	}
-	o.steps++
+	o.updated++
 	rates := make([]float32, 0, 4*len(o.each))
 	for _, r := range o.each {
-		t := float64(o.steps - r.since)
+		t := float64(o.updated - r.since)
 		rates = append(rates, float32(r.scale*lr), 1/float32(micro),
 			float32(1/(1-math.Pow(o.opt.Beta1, t))), float32(1/math.Sqrt(1-math.Pow(o.opt.Beta2, t))))
 	}
@@ -292,8 +292,8 @@ type Slot struct {
 	View backend.View
 }
 
-// Slots are the buffers that a run needs to go on, beside Steps. Between two
-// micro-batches of a step there is also the sum.
+// Slots are the buffers that a run needs to go on, beside Updates. Between two
+// micro-batches of an update there is also the sum.
 func (o *Optimizer) Slots() []Slot {
 	var all []Slot
 	for i, name := range rules[o.opt.Rule].slots {
@@ -307,4 +307,4 @@ func (o *Optimizer) Slots() []Slot {
 
 // Resume says that the slots hold what they had after a number of updates and,
 // of the next one, micro-batches.
-func (o *Optimizer) Resume(steps, microBatches int) { o.steps, o.added = steps, microBatches }
+func (o *Optimizer) Resume(updates, microBatches int) { o.updated, o.added = updates, microBatches }

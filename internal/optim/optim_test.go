@@ -13,7 +13,7 @@ import (
 // thousand steps of its defaults.
 func TestExponentialScheduleIsTheReferences(t *testing.T) {
 	const stepsPerEpoch = 625.0
-	s := Schedule{Kind: "exponential", Peak: .128, WarmupSteps: 5 * stepsPerEpoch, DecaySteps: 2.4 * stepsPerEpoch, DecayRate: .97}
+	s := Schedule{Kind: "exponential", Peak: .128, WarmupUpdates: 5 * stepsPerEpoch, DecayUpdates: 2.4 * stepsPerEpoch, DecayRate: .97}
 	for step := range 10000 {
 		want := .128 * float64(step) / (5 * stepsPerEpoch)
 		if float64(step) >= 5*stepsPerEpoch {
@@ -32,7 +32,7 @@ func TestExponentialScheduleIsTheReferences(t *testing.T) {
 }
 
 func TestCosineAndConstant(t *testing.T) {
-	s := Schedule{Kind: "cosine", Peak: 2, TotalSteps: 100, WarmupSteps: 10}
+	s := Schedule{Kind: "cosine", Peak: 2, TotalUpdates: 100, WarmupUpdates: 10}
 	for step, want := range map[int]float64{0: 0, 5: 1, 50: 1, 100: 0, 150: 0} {
 		if got := s.LR(step); math.Abs(got-want) > 1e-12 {
 			t.Errorf("cosine, step %d: %v, want %v", step, got, want)

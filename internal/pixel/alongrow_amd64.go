@@ -4,9 +4,9 @@ package pixel
 
 const laneCount = 16
 
-// planRowAVX512 lays t out in groups, or, where the pixels of one are too far
+// layRowAVX512 lays t out in groups, or, where the pixels of one are too far
 // apart, for AVX2.
-func planRowAVX512(t *Taps) {
+func layRowAVX512(t *Taps) {
 	t.groups, t.taps, t.reach = t.groups[:0], 0, 0
 	for _, n := range t.Count {
 		t.taps = max(t.taps, n)
@@ -22,7 +22,7 @@ func planRowAVX512(t *Taps) {
 			at := 3*t.Start[i] + (first+l)%3 - g.base
 			if at < 0 || at >= len(g.order) {
 				t.groups = t.groups[:0]
-				planRowAVX2(t)
+				layRowAVX2(t)
 				return
 			}
 			g.order[4*l] = uint8(at)

@@ -21,7 +21,7 @@ type Set struct {
 	Blend      func(dst []uint16, near, far []uint8)
 	Widen      func(dst []uint8, sums []uint16, even, odd uint16)
 	YCbCr      func(dst, y, cb, cr []uint8)
-	PlanRow    func(t *Taps)
+	LayRow     func(t *Taps)
 	AlongRow   func(dst, src []uint8, t *Taps)
 	AcrossRows func(dst, src []uint8, stride int, weights []int32)
 	Normalize  func(dst []float32, src []uint8, n *Norm)
@@ -33,7 +33,7 @@ var generic = Set{
 	Blend:      blendGeneric,
 	Widen:      widenGeneric,
 	YCbCr:      yCbCrGeneric,
-	PlanRow:    planRowGeneric,
+	LayRow:     layRowGeneric,
 	AlongRow:   alongRowGeneric,
 	AcrossRows: acrossRowsGeneric,
 	Normalize:  normalizeGeneric,

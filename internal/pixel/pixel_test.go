@@ -118,7 +118,7 @@ func testResample(t *testing.T, s *Set, rng *rand.Rand, width, out, extra int) {
 	}
 	src := random(rng, 3*width+extra)[:3*width]
 	got, want := guard(3*out, uint8(0xa5)), make([]uint8, 3*out)
-	s.PlanRow(taps)
+	s.LayRow(taps)
 	s.AlongRow(got.body, src, taps)
 	alongRowGeneric(want, src, taps)
 	what := fmt.Sprintf("AlongRow of %d pixels to %d with %d taps, %d bytes more", width, out, reach, extra)
@@ -225,7 +225,7 @@ func BenchmarkSets(b *testing.B) {
 			{"AcrossRows", 672, func() { s.AcrossRows(dst[:672], src, 1200, taps.Weight[:7]) }},
 			{"Normalize", 672, func() { s.Normalize(floats, src[:672], new(Norm)) }},
 		} {
-			s.PlanRow(taps)
+			s.LayRow(taps)
 			b.Run(s.Name+"/"+c.name, func(b *testing.B) {
 				b.SetBytes(int64(c.bytes)) // written
 				for b.Loop() {

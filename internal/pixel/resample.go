@@ -15,7 +15,7 @@ type Taps struct {
 	Weight       []int32 // [len(Start), Stride]
 	Stride       int
 
-	lanes // what PlanRow made of them for AlongRow
+	lanes // what LayRow made of them for AlongRow
 }
 
 // lanes is Taps laid out for vectors.
@@ -33,9 +33,9 @@ type laneGroup struct {
 	order [64]uint8
 }
 
-// planRowGeneric prepares t for alongRow, which wants it done again after every
+// layRowGeneric prepares t for alongRow, which wants it done again after every
 // change of t.
-func planRowGeneric(*Taps) {}
+func layRowGeneric(*Taps) {}
 
 // alongRowGeneric resamples one row: dst is [len(t.Start), 3], src [width, 3].
 func alongRowGeneric(dst, src []uint8, t *Taps) {

@@ -109,9 +109,9 @@ func acrossRowsAVX2(dst, src []uint8, stride int, weights []int32) {
 	acrossRowsGeneric(dst[i:], src[i:], stride, weights)
 }
 
-// planRowAVX2 lays t out for pairs of taps: the weights of each pixel are
+// layRowAVX2 lays t out for pairs of taps: the weights of each pixel are
 // [taps/2, 8], for red, green, blue and nothing of one and of the other.
-func planRowAVX2(t *Taps) {
+func layRowAVX2(t *Taps) {
 	t.taps, t.reach = 0, 0
 	for i, n := range t.Count {
 		t.taps = max(t.taps, (n+1)/2*2)

@@ -487,11 +487,11 @@ type broken struct {
 	err error
 }
 
-func (b *broken) Stage(dst backend.View, src []byte) error {
+func (b *broken) Send(dst backend.View, src []byte) error {
 	if b.err != nil {
 		return b.err
 	}
-	return b.Backend.Stage(dst, src)
+	return b.Backend.Send(dst, src)
 }
 
 func TestBrokenDevice(t *testing.T) {

@@ -26,7 +26,7 @@ func Memory(cfg config.Config, arch scale.Arch, images, evaluated int) (m train.
 	if images == 0 {
 		images, evaluated = cfg.BatchSize, cfg.BatchSize
 	}
-	return train.Plan(func() (train.Counter, error) { return d.Planner(cfg.Precision, cfg.Threads) }, o, images, evaluated)
+	return train.CountMemory(func() (train.Counter, error) { return d.Counter(cfg.Precision, cfg.Threads) }, o, images, evaluated)
 }
 
 // onDevice is the part of Memory that is the device's: on a Host, all of it.

@@ -30,7 +30,7 @@ func (r *run) trainEpoch(ctx context.Context) error {
 	for {
 		labels, err := r.stage(next, last)
 		if labels == nil || err != nil {
-			if failed := r.settle(last); failed != nil {
+			if failed := r.conclude(last); failed != nil {
 				return failed
 			}
 			return err
@@ -38,7 +38,7 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if err := r.training.Run(r.step); err != nil {
 			return err
 		}
-		if err := r.settle(last); err != nil {
+		if err := r.conclude(last); err != nil {
 			return err
 		}
 		if last, err = r.update(labels); err != nil {
@@ -47,7 +47,7 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if ctx.Err() == nil && !r.due() && !r.observes() && !r.results.ready() {
 			continue
 		}
-		if err := r.settle(last); err != nil {
+		if err := r.conclude(last); err != nil {
 			return err
 		}
 		last = nil
@@ -101,7 +101,7 @@ func (r *run) stage(next func() (*data.Batch, error, bool), last *pending) ([]in
 		return nil, err
 	}
 	r.fillTargets(batch)
-	if err := r.input.Stage(batch, r.targets); err != nil {
+	if err := r.input.Send(batch, r.targets); err != nil {
 		return nil, err
 	}
 	r.taken = r.step
@@ -111,7 +111,7 @@ func (r *run) stage(next func() (*data.Batch, error, bool), last *pending) ([]in
 // update gives the gradients to the optimizer, which leaves all as it is if the loss
 // turns out not to be finite.
 func (r *run) update(labels []int) (*pending, error) {
-	p := &pending{labels, r.schedule.LR(r.optimizer.Steps()), r.step}
+	p := &pending{labels, r.schedule.LR(r.optimizer.Updates()), r.step}
 	if err := r.results.loss.Begin(r.training.LossView()); err != nil {
 		return nil, err
 	}
@@ -120,16 +120,16 @@ func (r *run) update(labels []int) (*pending, error) {
 	}
 	updated, err := r.optimizer.Step(p.lr)
 	if err == nil && updated && r.average != nil {
-		err = r.average.ema.Update(r.optimizer.Steps() - 1)
+		err = r.average.ema.Update(r.optimizer.Updates() - 1)
 	}
 	r.step++
 	r.batch++
 	return p, err
 }
 
-// settle reads a step's loss, stops if it is not finite, and shows the step. nil is
-// one that was settled before.
-func (r *run) settle(p *pending) error {
+// conclude reads a step's loss, stops if it is not finite, and shows the step. nil is
+// one that was concluded before.
+func (r *run) conclude(p *pending) error {
 	if p == nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (r *run) status(lr float64, done int, spent time.Duration, wait float64) re
 // finishEpoch evaluates, reports and saves, and begins the next epoch.
 func (r *run) finishEpoch(ctx context.Context) error {
 	e := report.Epoch{
-		Epoch: r.epoch + 1, Step: int64(r.optimizer.Steps()), LR: r.schedule.LR(max(r.optimizer.Steps()-1, 0)),
+		Epoch: r.epoch + 1, Step: int64(r.optimizer.Updates()), LR: r.schedule.LR(max(r.optimizer.Updates()-1, 0)),
 		TrainLoss: r.sum.loss(), TrainTop1: r.sum.top1(), Seconds: r.seconds, DataWait: r.wait / r.seconds,
 		ImagesPerSec: float64(r.sum.Count) / r.seconds,
 	}
@@ -250,7 +250,7 @@ func (r *run) save(name string, net *model.Network, m Metrics, ema bool) error {
 	}
 	return checkpoint.Write(filepath.Join(r.Out, name), checkpoint.Meta{
 		Arch: r.Arch, Classes: r.classes, Preprocess: r.Preprocess,
-		Training: &checkpoint.Training{Epoch: len(r.result.Epochs), Step: int64(r.optimizer.Steps()), Top1: m.Top1, Top5: m.Top5, Loss: m.Loss, EMA: ema},
+		Training: &checkpoint.Training{Epoch: len(r.result.Epochs), Step: int64(r.optimizer.Updates()), Top1: m.Top1, Top5: m.Top5, Loss: m.Loss, EMA: ema},
 	}, tensors)
 }
 

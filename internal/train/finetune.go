@@ -101,7 +101,7 @@ func WithoutHead(tensors []named.Tensor) []named.Tensor {
 func (r *run) change(p phase) error {
 	if p.frozen != r.phase.frozen {
 		if r.epoch == r.FineTune.UnfreezeEpoch && r.batch == 0 {
-			r.unfrozen = r.optimizer.Steps()
+			r.unfrozen = r.optimizer.Updates()
 		}
 		if err := r.optimizer.Regroup(r.groups(p.frozen)); err != nil {
 			return err

@@ -13,8 +13,8 @@ import (
 	"effnet/internal/report"
 )
 
-// Plan says in advance what a run takes, whatever is trained, and how.
-func TestPlanIsARuns(t *testing.T) {
+// CountMemory says in advance what a run takes, whatever is trained, and how.
+func TestCountedMemoryIsARuns(t *testing.T) {
 	erase := augment.Erase{Prob: 0.5, Mode: augment.EraseConst, Count: 1, MinArea: 0.1, MaxArea: 0.2, MinAspect: 0.5}
 	stage := func(epoch, size int) Stage {
 		return Stage{Epoch: epoch, Resolution: size, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}}
@@ -33,15 +33,15 @@ func TestPlanIsARuns(t *testing.T) {
 		"growing images": func(o *Options) { o.Stages = []Stage{stage(0, 24), stage(1, 32)} },
 	} {
 		for device, counter := range map[string]func() (Counter, error){
-			"cpu":  func() (Counter, error) { return cpu.NewPlanner(2), nil },
-			"cuda": func() (Counter, error) { return cuda.NewPlanner("bf16"), nil },
+			"cpu":  func() (Counter, error) { return cpu.NewCounter(2), nil },
+			"cuda": func() (Counter, error) { return cuda.NewCounter("bf16"), nil },
 		} {
 			t.Run(name+"/"+device, func(t *testing.T) {
 				arch, reading := small(t)
 				opt := Options{Arch: arch, Epochs: 2, BatchSize: 3, Optimizer: optim.Options{Rule: "rmsprop"}, Schedule: "constant",
 					Out: t.TempDir(), TrainLoader: reading, EvalLoader: reading}
 				change(&opt)
-				planned, err := Plan(counter, opt, 8, 8)
+				planned, err := CountMemory(counter, opt, 8, 8)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -34,7 +34,7 @@ const worstShown = 12
 func (r *run) newObserver(evalSet *data.Set) (*observer, error) {
 	o := &observer{dir: r.Out, set: evalSet}
 	o.page = report.Page{Title: filepath.Base(r.Out) + ": " + r.Arch.Name, Classes: r.classes, Settings: r.Settings, Machine: r.Machine}
-	step := int64(r.optimizer.Steps())
+	step := int64(r.optimizer.Updates())
 	var err error
 	if o.lines, err = report.OpenLines(filepath.Join(r.Out, "metrics.jsonl"), step); err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (r *run) observeStep(s report.Step) error {
 	if !finite(norm) { // clipped to nothing; JSON has no infinity
 		norm = 0
 	}
-	at := int64(r.optimizer.Steps())
+	at := int64(r.optimizer.Updates())
 	scalars := map[string]float64{"train/loss": s.Loss, "train/top1": s.Top1, "train/lr": s.LR, "train/images_per_sec": s.ImagesPerSec, "train/data_wait": s.DataWait}
 	if norm > 0 {
 		scalars["train/gradient_norm"] = norm

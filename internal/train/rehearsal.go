@@ -111,9 +111,9 @@ type Memory struct {
 // Bytes is all of it.
 func (m Memory) Bytes() int64 { return m.Weights + m.Batch + m.Read }
 
-// Plan says what memory a run takes, at the most of all its epochs, by setting it up on
+// CountMemory says what memory a run takes, at the most of all its epochs, by setting it up on
 // counters.
-func Plan(counter func() (Counter, error), opt Options, images, evaluated int) (most Memory, err error) {
+func CountMemory(counter func() (Counter, error), opt Options, images, evaluated int) (most Memory, err error) {
 	for _, p := range opt.phases() {
 		b, err := counter()
 		if err != nil {
@@ -136,16 +136,16 @@ func Plan(counter func() (Counter, error), opt Options, images, evaluated int) (
 	if err != nil {
 		return most, err
 	}
-	features, err := planFeatures(b, opt, images)
+	features, err := countFeatures(b, opt, images)
 	if features.Bytes() > most.Bytes() {
 		most = features
 	}
 	return most, err
 }
 
-// planFeatures is the memory of a run while it computes what the classifier reads, before
+// countFeatures is the memory of a run while it computes what the classifier reads, before
 // there are an optimizer and an average.
-func planFeatures(b Counter, opt Options, images int) (m Memory, err error) {
+func countFeatures(b Counter, opt Options, images int) (m Memory, err error) {
 	r := &run{Options: opt, backend: b, rehearsal: counted}
 	if r.net, err = model.New(opt.Arch, b); err != nil {
 		return m, err

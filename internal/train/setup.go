@@ -50,8 +50,8 @@ func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set, phases []p
 	}
 	steps := float64(r.loader.Batches()) / float64(max(r.Optimizer.MicroBatches, 1))
 	r.schedule = optim.Schedule{
-		Kind: r.Schedule, Peak: r.PeakLR, Start: r.StartLR, Min: r.MinLR, TotalSteps: steps * float64(r.Epochs),
-		WarmupSteps: steps * r.WarmupEpochs, DecaySteps: steps * r.DecayEpochs, DecayRate: r.DecayRate,
+		Kind: r.Schedule, Peak: r.PeakLR, Start: r.StartLR, Min: r.MinLR, TotalUpdates: steps * float64(r.Epochs),
+		WarmupUpdates: steps * r.WarmupEpochs, DecayUpdates: steps * r.DecayEpochs, DecayRate: r.DecayRate,
 	}
 	r.targets = make([]float32, r.BatchSize*r.Arch.Classes)
 	r.logits = make([]float32, r.BatchSize*r.Arch.Classes)

@@ -97,7 +97,7 @@ type namedView struct {
 
 // saveState writes where the run stands, and removes all but the newest files.
 func (r *run) saveState(epoch, batch int) error {
-	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Steps(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
+	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
 	for _, k := range r.loader.Skipped() {
 		e := &data.Error{Reason: k.Err.Error()}

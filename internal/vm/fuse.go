@@ -10,8 +10,8 @@ import (
 // fuse replaces groups of steps by fused ones, whose Unfused is what each
 // pattern stands for, and drops the steps that nothing needs any more. What
 // remains is sorted anew.
-func (p *plan) fuse() error {
-	f := &fuser{plan: p, parts: map[*value]*value{}}
+func (p *listing) fuse() error {
+	f := &fuser{listing: p, parts: map[*value]*value{}}
 	for _, pattern := range []func(*step) bool{
 		f.squeezeExcite, f.linear, f.foldDepthwise, f.foldMatMul, f.foldConv,
 		f.normPool, f.normMatMul, f.normDepthwise,
@@ -31,9 +31,9 @@ func (p *plan) fuse() error {
 	return p.sort()
 }
 
-// fuser finds patterns among a plan's steps.
+// fuser finds patterns among a listing's steps.
 type fuser struct {
-	*plan
+	*listing
 	made  map[*value]*step   // the step that writes a value
 	users map[*value][]*step // the steps that read it, or a part of it
 	gone  map[*step]bool     // replaced
@@ -202,7 +202,7 @@ func (f *fuser) dropUnused() {
 }
 
 // sort puts every step after those that write what it reads.
-func (p *plan) sort() error {
+func (p *listing) sort() error {
 	made := map[*value]*step{}
 	for _, s := range p.steps {
 		for _, v := range s.out {

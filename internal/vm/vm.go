@@ -46,7 +46,7 @@ type feed struct {
 func New(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*Machine, error) {
 	m := &Machine{backend: b, views: map[*G.Node]backend.View{}}
 	m.whole, m.prepared = backend.NewSequence(b, func() { m.Prepare(); m.each() }), backend.NewSequence(b, m.each)
-	p, err := newPlan(g, outputs, b, bind)
+	p, err := newListing(g, outputs, b, bind)
 	if err != nil {
 		return nil, err
 	}

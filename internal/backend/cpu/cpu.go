@@ -106,8 +106,8 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	return nil
 }
 
-// Stage implements backend.Backend.
-func (b *Backend) Stage(dst backend.View, src []byte) error {
+// Send implements backend.Backend.
+func (b *Backend) Send(dst backend.View, src []byte) error {
 	if len(src) > 4*dst.Len {
 		return fmt.Errorf("cpu: %d bytes for a place of %d", len(src), 4*dst.Len)
 	}

@@ -70,7 +70,7 @@ func tapLists(workers, size int) [][]kernel.Tap {
 
 // normDepthwise is a depthwise convolution; in and stats are nil where there is
 // nothing to normalise or to gather.
-func (b *Backend) normDepthwise(s backend.ConvShape, in *reader, x, w, y, stats []float32) backend.Launch {
+func (b *Backend) normDepthwise(s backend.ConvShape, in *normInput, x, w, y, stats []float32) backend.Launch {
 	tasks := min(s.N, maxImageTasks)
 	var l layout
 	g := inputRing(&l, b.pool.threads, s)
@@ -112,7 +112,7 @@ func (b *Backend) normDepthwise(s backend.ConvShape, in *reader, x, w, y, stats 
 }
 
 // read writes rows of a map as they are to be seen.
-func (r *reader) read(b *Backend, dst, x []float32) {
+func (r *normInput) read(b *Backend, dst, x []float32) {
 	if r == nil {
 		copy(dst, x)
 		return
@@ -122,10 +122,10 @@ func (r *reader) read(b *Backend, dst, x []float32) {
 
 func (b *Backend) compileNormDepthwise(s backend.NormDepthwise, v [][]float32) backend.Launch {
 	x := next(&v)
-	var in *reader
+	var in *normInput
 	var stats []float32
 	if s.Read != backend.Raw {
-		in = nextReader(s.Norm, &v)
+		in = nextNormInput(s.Norm, &v)
 	}
 	w, y := next(&v), next(&v)
 	if s.Stats {

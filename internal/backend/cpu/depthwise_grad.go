@@ -10,7 +10,7 @@ import (
 // with the input rows it met, and then the input rows it completes are computed.
 type depthwiseGrad struct {
 	backend.ConvShape
-	in *reader // of x; nil if it is read as it is
+	in *normInput // of x; nil if it is read as it is
 
 	// gradRow makes row r, of N*OutH, of the convolution's gradient.
 	gradRow func(worker int, dst []float32, r int)
@@ -175,11 +175,11 @@ func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) back
 	var l layout
 	d := &depthwiseGrad{ConvShape: s.ConvShape, x: next(&v)}
 	if s.Read == backend.Normed {
-		d.in = nextReader(s.Norm, &v)
+		d.in = nextNormInput(s.Norm, &v)
 	}
 	d.w = next(&v)
 	c := next(&v)
-	out := nextReader(s.Out, &v)
+	out := nextNormInput(s.Out, &v)
 	dy, sums := next(&v), next(&v)
 	var gate, dpool []float32
 	if s.Gated {

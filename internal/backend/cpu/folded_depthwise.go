@@ -66,7 +66,7 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 	if s.Pool {
 		d.means = next(&v)
 	}
-	d.plan()
+	d.reserve()
 	tasks, task := s.N*d.parts*(len(d.w.cuts)-1), d.task
 	return backend.Program{
 		Prepare: func() { prepareBefore(); prepare() },
@@ -78,8 +78,8 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 	}
 }
 
-// plan reserves scratch memory.
-func (d *foldedDepthwise) plan() {
+// reserve takes scratch memory.
+func (d *foldedDepthwise) reserve() {
 	s, workers, cols := d.ConvShape, d.b.pool.threads, 0
 	for i := range len(d.w.cuts) - 1 {
 		cols = max(cols, d.w.cuts[i+1]-d.w.cuts[i])

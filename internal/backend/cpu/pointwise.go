@@ -48,9 +48,9 @@ func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
 const forwardTasks = 32
 
-// reader is how a fused launch reads a map: a normalisation of its own, folded
+// normInput is how a fused launch reads a map: a normalisation of its own, folded
 // before each launch.
-type reader struct {
+type normInput struct {
 	norm                *kernel.Norm
 	act                 kernel.Act
 	eps                 float32
@@ -58,14 +58,14 @@ type reader struct {
 	std, perStd         []float32 // sqrt(variance + eps), and 1 over it
 }
 
-// nextReader takes the three operands of a norm.
-func nextReader(n backend.Norm, v *[][]float32) *reader {
+// nextNormInput takes the three operands of a norm.
+func nextNormInput(n backend.Norm, v *[][]float32) *normInput {
 	stats, gamma, shift := next(v), next(v), next(v)
 	c := len(gamma)
-	return &reader{newNorm(c), kernelAct[n.Act], n.Eps, stats, gamma, shift, alloc(c), alloc(c)}
+	return &normInput{newNorm(c), kernelAct[n.Act], n.Eps, stats, gamma, shift, alloc(c), alloc(c)}
 }
 
-func (r *reader) fold() {
+func (r *normInput) fold() {
 	foldNorm(r.norm, r.stats, r.gamma, r.shift, r.eps)
 	for i := range r.std {
 		r.std[i] = float32(math.Sqrt(float64(r.stats[len(r.std)+i]) + float64(r.eps)))
@@ -84,10 +84,10 @@ func next(v *[][]float32) []float32 {
 // the moments of the result.
 func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch {
 	x := next(&v)
-	var in *reader
+	var in *normInput
 	var gate, stats []float32
 	if s.Read != backend.Raw {
-		in = nextReader(s.Norm, &v)
+		in = nextNormInput(s.Norm, &v)
 	}
 	if s.Read == backend.Gated {
 		gate = next(&v)
@@ -151,7 +151,7 @@ func blockSize(all []rowBlock, width int) int {
 // normPool sums an image block by block.
 func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	x := next(&v)
-	in := nextReader(s.Norm, &v)
+	in := nextNormInput(s.Norm, &v)
 	y := next(&v)
 	rows := max(1, blockValues/s.C)
 	var l layout

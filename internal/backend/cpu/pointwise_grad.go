@@ -50,7 +50,7 @@ func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, f
 // output in scratch, multiply it back to dx, and add it to a task's dw.
 func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch {
 	x, w, c := next(&v), next(&v), next(&v)
-	out := nextReader(s.Norm, &v)
+	out := nextNormInput(s.Norm, &v)
 	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
 
 	all, _ := rowBlocks(1, s.M, s.N+s.K)
@@ -83,19 +83,19 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 // normBack is the gradient of a normalisation's input, by the batch's
 // statistics, ready to apply.
 type normBack struct {
-	*reader
+	*normInput
 	sums   []float32
 	rows   int
 	k1, k0 []float32
 }
 
-func newNormBack(r *reader, sums []float32, rows int) *normBack {
+func newNormBack(r *normInput, sums []float32, rows int) *normBack {
 	c := len(r.gamma)
 	return &normBack{r, sums, rows, alloc(c), alloc(c)}
 }
 
 func (n *normBack) fold() {
-	n.reader.fold()
+	n.normInput.fold()
 	c := len(n.gamma)
 	for i := range c {
 		n.k0[i] = -n.norm.Scale[i] * n.sums[i] / float32(n.rows)
@@ -112,7 +112,7 @@ func (n *normBack) run(b *Backend, dx, x, dy []float32) {
 // to a task's dw.
 func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Launch {
 	x := next(&v)
-	in := nextReader(s.Norm, &v)
+	in := nextNormInput(s.Norm, &v)
 	images := s.M / s.Area
 	gate := ones(images * s.K)
 	if s.Read == backend.Gated {
@@ -168,7 +168,7 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 // kernel.GateGrad multiplies by a gate, so by ones into scratch.
 func (b *Backend) gateGrads(s backend.GateGrads, v [][]float32) backend.Launch {
 	x := next(&v)
-	in := nextReader(s.Norm, &v)
+	in := nextNormInput(s.Norm, &v)
 	da, parts := v[0], v[1]
 	size, gate := s.Area*s.C, ones(s.C)
 	var l layout
@@ -189,7 +189,7 @@ func (b *Backend) gateGrads(s backend.GateGrads, v [][]float32) backend.Launch {
 
 // gateSums adds an image's blocks of kernel.GateGrad's sums, which are of x-mean
 // where xhat is wanted, into parts [5,images,C].
-func (r *reader) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {
+func (r *normInput) gateSums(b *Backend, parts []float32, image, images int, blocks slot, from, to int) {
 	c := len(r.std)
 	for k := range 5 {
 		part := parts[(k*images+image)*c:][:c]

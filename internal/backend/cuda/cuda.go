@@ -25,7 +25,7 @@ type device interface {
 	Alloc(bytes int64) (driver.Pointer, error)
 	Free(p driver.Pointer) error
 	Upload(dst driver.Pointer, src []byte) error   // src may change when it returns
-	Stage(dst driver.Pointer, src []byte) error    // as Upload, but beside what is queued
+	Send(dst driver.Pointer, src []byte) error     // as Upload, but beside what is queued
 	Download(dst []byte, src driver.Pointer) error // waits for what was queued before
 	NewReader(bytes int) (driver.Reader, error)    // of what is queued before its Begin
 	Clear(dst driver.Pointer, bytes int64) error
@@ -62,7 +62,7 @@ type Backend struct {
 	failed     error          // the first launch that failed
 	careful    bool           // see CarefulEnv
 	opened     int64          // bytes of the device that were free when it was opened
-	plans      bool           // of NewPlanner: no buffer is freed
+	counts     bool           // of NewCounter: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -128,7 +128,7 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 		return nil, err
 	}
 	buf := &buffer{at, n}
-	if !b.plans {
+	if !b.counts {
 		runtime.AddCleanup(buf, b.unused.add, at)
 	}
 	return buf, nil
@@ -243,15 +243,15 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	return nil
 }
 
-// Stage implements backend.Backend.
-func (b *Backend) Stage(dst backend.View, src []byte) error {
+// Send implements backend.Backend.
+func (b *Backend) Send(dst backend.View, src []byte) error {
 	if most := 4 * dst.DType.Room(dst.Len); len(src) > most {
 		return fmt.Errorf("cuda: %d bytes for a place of %d", len(src), most)
 	}
 	if b.failed != nil || len(src) == 0 {
 		return b.failed
 	}
-	if err := b.device.Stage(address(dst), src); err != nil {
+	if err := b.device.Send(address(dst), src); err != nil {
 		return b.error("upload", err)
 	}
 	return nil

@@ -146,7 +146,7 @@ func (e *emulation) Upload(dst driver.Pointer, src []byte) error {
 	return err
 }
 
-func (e *emulation) Stage(dst driver.Pointer, src []byte) error { return e.Upload(dst, src) }
+func (e *emulation) Send(dst driver.Pointer, src []byte) error { return e.Upload(dst, src) }
 
 // slowReader is a driver.Reader that is never ready before it is asked for.
 type slowReader struct {

@@ -120,8 +120,8 @@ func TestGPUMemoryIsPlanned(t *testing.T) {
 			Schedule: "constant", TrainLoader: reading, EvalLoader: reading}
 		for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
 			t.Run(fmt.Sprintf("%s/%s", c.variant, precision), func(t *testing.T) {
-				b, planner := gpu(t, precision), NewPlanner(string(precision))
-				for _, b := range []*Backend{b, planner} {
+				b, counter := gpu(t, precision), NewCounter(string(precision))
+				for _, b := range []*Backend{b, counter} {
 					r, err := train.Rehearse(b, options, c.batch, c.batch)
 					if err != nil {
 						t.Fatal(err)
@@ -132,7 +132,7 @@ func TestGPUMemoryIsPlanned(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				planned, got := planner.Bytes(), b.Bytes()
+				planned, got := counter.Bytes(), b.Bytes()
 				t.Logf("batch %d: %.2f GiB planned, %.2f allocated, %.2f used of the GPU", c.batch, gib(planned), gib(got), gib(used))
 				if got != planned || used > planned+planned/20+own {
 					t.Errorf("not as planned: %d bytes planned, %d allocated, %d used", planned, got, used)

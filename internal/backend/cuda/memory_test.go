@@ -27,14 +27,14 @@ func made(t *testing.T, b backend.Backend) (*model.Training, *model.Inference) {
 	return training, inference
 }
 
-// A Planner says what the same things take, to the byte but for the products'
+// A Counter says what the same things take, to the byte but for the products'
 // workspace.
 func TestPlannerCountsWhatIsTaken(t *testing.T) {
 	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
 		b, e := onCPU(t)
 		b.precision = precision
 		training, inference := made(t, b)
-		p := NewPlanner(string(precision))
+		p := NewCounter(string(precision))
 		p.threads = emulatedThreads
 		plannedTraining, plannedInference := made(t, p)
 		var taken int64
@@ -52,7 +52,7 @@ func TestPlannerCountsWhatIsTaken(t *testing.T) {
 func TestArenas(t *testing.T) {
 	var bytes [2]int64
 	for i, precision := range []driver.Precision{driver.FP32, driver.BF16} {
-		p := NewPlanner(string(precision))
+		p := NewCounter(string(precision))
 		training, inference := made(t, p)
 		bytes[i] = training.ArenaBytes()
 		if p.shared.Len*4 != int(training.ArenaBytes()) || inference.ArenaBytes() >= training.ArenaBytes() {

@@ -47,8 +47,8 @@ func (Backend) Upload(dst backend.View, src []float32) error {
 	return nil
 }
 
-// Stage implements backend.Backend. No launch is ever under way.
-func (Backend) Stage(dst backend.View, src []byte) error {
+// Send implements backend.Backend. No launch is ever under way.
+func (Backend) Send(dst backend.View, src []byte) error {
 	if len(src) > len(backend.Bytes(values(dst))) {
 		return fmt.Errorf("plain: %d bytes for %d values", len(src), dst.Len)
 	}

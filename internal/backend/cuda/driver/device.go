@@ -23,7 +23,7 @@ const (
 )
 
 // Device is a GPU with one stream, on which all work is queued in order, and another
-// for Stage's copies. It is used by one goroutine at a time, which may move between
+// for Send's copies. It is used by one goroutine at a time, which may move between
 // threads.
 type Device struct {
 	cuda    *cuda
@@ -31,12 +31,12 @@ type Device struct {
 	context uintptr
 	number  int32
 	stream  uintptr
-	copies  uintptr // the stream of Stage
+	copies  uintptr // the stream of Send
 	name    string
 	arch    string
 	modules []uintptr
 	staging staging // of Upload and Download
-	arrival staging // of Stage, which must not wait for what the others copy
+	arrival staging // of Send, which must not wait for what the others copy
 
 	recording bool
 

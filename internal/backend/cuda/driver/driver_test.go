@@ -168,14 +168,14 @@ func TestStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	src, got := bytes.Repeat([]byte{1, 2, 3}, n/3+1)[:n], make([]byte, n)
-	if err := errors.Join(d.Stage(p, src), d.Copy(q, p, int64(n)), d.Download(got, q)); err != nil || !bytes.Equal(got, src) {
+	if err := errors.Join(d.Send(p, src), d.Copy(q, p, int64(n)), d.Download(got, q)); err != nil || !bytes.Equal(got, src) {
 		t.Errorf("another content, %v", err)
 	}
-	if err := d.Stage(p, nil); err != nil {
+	if err := d.Send(p, nil); err != nil {
 		t.Error(err)
 	}
 	d.recording = true
-	if err := d.Stage(p, src); err == nil {
+	if err := d.Send(p, src); err == nil {
 		t.Error("staged into a recording")
 	}
 	d.recording = false
@@ -192,10 +192,10 @@ func TestStreamsDoNotWaitForEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake.fail("cuEventSynchronize", 999, 0) // whoever waits
-	if err := d.Stage(q, src); err != nil {
+	if err := d.Send(q, src); err != nil {
 		t.Errorf("a staged batch waits for an upload: %v", err)
 	}
-	if err := d.Stage(q, src); err == nil {
+	if err := d.Send(q, src); err == nil {
 		t.Error("its own memory is used again at once")
 	}
 	fake.fail("", 0, 0)

@@ -25,9 +25,9 @@ func (d *Device) Upload(dst Pointer, src []byte) error {
 	return err
 }
 
-// Stage is Upload beside what is queued, which must not use what is at dst. What is
+// Send is Upload beside what is queued, which must not use what is at dst. What is
 // queued later comes after the copy.
-func (d *Device) Stage(dst Pointer, src []byte) error {
+func (d *Device) Send(dst Pointer, src []byte) error {
 	last, err := d.upload(dst, src, &d.arrival, d.copies)
 	if err != nil || last == 0 {
 		return err

@@ -9,8 +9,8 @@ import (
 	"effnet/internal/backend"
 )
 
-// plan is a graph lowered to steps, before memory is real.
-type plan struct {
+// listing is a graph lowered to steps, before memory is real.
+type listing struct {
 	values []*value
 	steps  []*step // inputs before users
 }
@@ -46,8 +46,8 @@ func (v *value) root() *value {
 // room is what the value takes of the arena.
 func (v *value) room() int { return v.dtype.Room(v.size) }
 
-func newPlan(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*plan, error) {
-	p := &plan{}
+func newListing(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Node]backend.View) (*listing, error) {
+	p := &listing{}
 	byNode := map[*G.Node]*value{}
 	for _, n := range reachable(g, outputs) {
 		memory, bound := bind[n]
@@ -100,7 +100,7 @@ func newPlan(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.Nod
 
 // types asks the backend of which type each value is. Those that are bound are what
 // they are.
-func (p *plan) types(b backend.Typer, bind map[*G.Node]backend.View) {
+func (p *listing) types(b backend.Typer, bind map[*G.Node]backend.View) {
 	for _, s := range p.steps {
 		operands := slices.Concat(s.in, s.out)
 		types := make([]backend.DType, len(operands))
@@ -117,7 +117,7 @@ func (p *plan) types(b backend.Typer, bind map[*G.Node]backend.View) {
 }
 
 // number says when each value is written and last read.
-func (p *plan) number() {
+func (p *listing) number() {
 	for i, s := range p.steps {
 		for _, v := range s.out {
 			v.born = i
@@ -131,7 +131,7 @@ func (p *plan) number() {
 // place gives every value of the arena its offset and returns the arena's size.
 // Steps are gone through in order; a value takes the smallest gap it fits in,
 // or the memory of an input that ends here when the Spec works in place.
-func (p *plan) place() int {
+func (p *listing) place() int {
 	var a arena
 	placed := map[*value]bool{}
 	for i, s := range p.steps {

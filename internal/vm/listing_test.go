@@ -12,10 +12,10 @@ import (
 	"effnet/internal/ops"
 )
 
-// randomPlan is steps that each read some of the values before them. Some
+// randomListing is steps that each read some of the values before them. Some
 // values are views of others, and some are kept out of the arena.
-func randomPlan(r *rand.Rand) *plan {
-	p := &plan{}
+func randomListing(r *rand.Rand) *listing {
+	p := &listing{}
 	add := func(v *value) *value { p.values = append(p.values, v); return v }
 	sizes := []int{1, 7, 16, 40, 64, 100}
 	for range 3 {
@@ -72,10 +72,10 @@ func randomPlan(r *rand.Rand) *plan {
 	return p
 }
 
-// checkPlaces runs a plan on memory that remembers whose value each cell holds:
+// checkPlaces runs a listing on memory that remembers whose value each cell holds:
 // every step must find its inputs whole, and may write over one only where the
 // Spec works in place.
-func checkPlaces(t *testing.T, p *plan, size int) {
+func checkPlaces(t *testing.T, p *listing, size int) {
 	t.Helper()
 	owner := make([]*value, size)
 	for i, s := range p.steps {
@@ -118,7 +118,7 @@ func checkPlaces(t *testing.T, p *plan, size int) {
 func TestPlaceNeverOverlaps(t *testing.T) {
 	inPlace, shared := 0, 0
 	for seed := range uint64(3000) {
-		p := randomPlan(rand.New(rand.NewPCG(seed, 1)))
+		p := randomListing(rand.New(rand.NewPCG(seed, 1)))
 		size := p.place()
 		checkPlaces(t, p, size)
 		if t.Failed() {
@@ -142,8 +142,8 @@ func TestPlaceNeverOverlaps(t *testing.T) {
 			t.Fatalf("seed %d: arena of %d for values of %d", seed, size, sum)
 		}
 	}
-	if inPlace < 1000 || shared < 2000 { // else the plans prove little
-		t.Errorf("%d outputs in place, %d plans that share memory", inPlace, shared)
+	if inPlace < 1000 || shared < 2000 { // else the listings prove little
+		t.Errorf("%d outputs in place, %d listings that share memory", inPlace, shared)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestArenaOfChains(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p, err := newPlan(g, G.Nodes{x}, nil, nil)
+		p, err := newListing(g, G.Nodes{x}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestArenaOfChains(t *testing.T) {
 // What no output needs is not computed.
 func TestDeadNodesAreDropped(t *testing.T) {
 	g, _, y, _ := line3(t)
-	p, err := newPlan(g, G.Nodes{y}, nil, nil)
+	p, err := newListing(g, G.Nodes{y}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
