@@ -174,7 +174,7 @@ func TestHelpNamesTheNetworks(t *testing.T) {
 		if !ok {
 			t.Fatal(unknown())
 		}
-		for _, name := range strings.Split(strings.TrimSuffix(have, ")"), ", ") {
+		for name := range strings.SplitSeq(strings.TrimSuffix(have, ")"), ", ") {
 			family := strings.TrimRight(strings.SplitN(name, "-", 2)[0], "0123456789")
 			if !strings.Contains(help[key], family) {
 				t.Errorf("%s: the help has no %s", key, name)
