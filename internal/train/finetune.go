@@ -41,7 +41,7 @@ const classifier = scale.Classifier + "."
 // that have nothing to do with the images (Kolesnikov et al. 2020, "Big Transfer",
 // begins so too).
 func (r *run) initialise(net *model.Network) error {
-	if r.rehearsal == counted {
+	if r.rehearsal == counting {
 		return nil
 	}
 	if err := net.Initialise(r.Seed); err != nil || r.Start == nil {

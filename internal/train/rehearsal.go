@@ -92,7 +92,7 @@ type rehearsal int
 const (
 	performed rehearsal = iota
 	rehearsed           // with weights, without images
-	counted             // with neither
+	counting            // with neither
 )
 
 // A Counter is a backend that computes nothing: Bytes is the memory of what was made on it.
@@ -119,7 +119,7 @@ func CountMemory(counter func() (Counter, error), opt Options, images, evaluated
 		if err != nil {
 			return most, err
 		}
-		r := &run{Options: opt, backend: b, rehearsal: counted}
+		r := &run{Options: opt, backend: b, rehearsal: counting}
 		if err := r.rehearse(images, evaluated, []phase{p}); err != nil {
 			return most, err
 		}
@@ -146,7 +146,7 @@ func CountMemory(counter func() (Counter, error), opt Options, images, evaluated
 // countFeatures is the memory of a run while it computes what the classifier reads, before
 // there are an optimizer and an average.
 func countFeatures(b Counter, opt Options, images int) (m Memory, err error) {
-	r := &run{Options: opt, backend: b, rehearsal: counted}
+	r := &run{Options: opt, backend: b, rehearsal: counting}
 	if r.net, err = model.New(opt.Arch, b); err != nil {
 		return m, err
 	}
