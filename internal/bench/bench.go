@@ -191,7 +191,7 @@ func (s *benchmark) train(arch scale.Arch) error {
 	return s.backend.Upload(t.Targets, randomTargets(s.batch, arch.Classes, float32(s.cfg.Smoothing)))
 }
 
-// rehearsal is a training as the settings say, of one batch a step, without evaluation and
+// rehearsal is a training by the settings with one batch an update, without evaluation and
 // averages.
 func (s *benchmark) rehearsal(arch scale.Arch) (*train.Rehearsal, error) {
 	cfg := s.cfg

@@ -59,8 +59,8 @@ func (s *Set) Select(keep []int) *Set {
 	return &t
 }
 
-// Blank is a Set of images that cannot be read, of classes in turn: for who asks what it
-// would take to train on as many.
+// Blank is a Set of images that cannot be read, with the classes assigned in turn. It
+// stands in for a real set where only the number of images matters.
 func Blank(images, classes int) *Set {
 	s := &Set{Dir: "no images", Classes: make([]string, classes), store: blank{}}
 	for i := range images {

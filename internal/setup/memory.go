@@ -11,9 +11,8 @@ import (
 	"effnet/internal/train"
 )
 
-// Memory is what a training takes at the most. The number of images matters where their
-// features are kept, and whether there are any to evaluate on; 0 images is an unknown
-// number, with evaluation.
+// Memory is the most that a training takes, with the given numbers of images to train and
+// to evaluate on. If images is 0, their number is unknown and there is evaluation.
 func Memory(cfg config.Config, arch scale.Arch, images, evaluated int) (m train.Memory, err error) {
 	d, err := device.Lookup(cfg.Device)
 	if err != nil {
@@ -65,9 +64,9 @@ func MustFit(cfg config.Config, arch scale.Arch, images, evaluated int, total in
 	return nil
 }
 
-// FitBatch is the batch size of the settings or, where that is 0, the most images, in steps
-// of 8 above 8, with which a training takes no more than --memory or, where that is 0 too,
-// three quarters of what there is.
+// FitBatch returns the settings' batch size. If that is 0, it returns the largest, in steps
+// of 8 above 8, with which a training fits in --memory, or in three quarters of the
+// device's memory if --memory is 0.
 func FitBatch(cfg config.Config, arch scale.Arch, images, evaluated int) (int, error) {
 	if cfg.BatchSize > 0 {
 		return cfg.BatchSize, nil

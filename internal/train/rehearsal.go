@@ -10,13 +10,13 @@ import (
 	"effnet/internal/optim"
 )
 
-// A Rehearsal is a run that is set up, by the same code, but has no images and is not
-// run: on a backend that only counts it says what memory a run takes, on a device how
-// long its steps do.
+// A Rehearsal is a run that is set up by the same code but has no images. On a backend
+// that only counts it shows how much memory a run takes, on a device how long its steps
+// take.
 type Rehearsal struct{ run *run }
 
-// Rehearse sets up a run on a number of images, and of images to evaluate on, as it is
-// in its first epoch. Of Options, Out may be empty.
+// Rehearse sets up a run in its first epoch, for the given numbers of images to train and
+// to evaluate on. Options.Out may be empty.
 func Rehearse(b backend.Backend, opt Options, images, evaluated int) (*Rehearsal, error) {
 	r := &run{Options: opt, backend: b, rehearsal: rehearsed}
 	return &Rehearsal{r}, r.rehearse(images, evaluated, r.opening())
@@ -41,8 +41,8 @@ func (r *Rehearsal) Training() *model.Training { return r.run.training }
 // Optimizer is the optimizer.
 func (r *Rehearsal) Optimizer() *optim.Optimizer { return r.run.optimizer }
 
-// Estimate measures how long all of a run's steps on a number of images take, without
-// reading those, without the optimizer's updates and without evaluation.
+// Estimate measures how long a run's steps on the given number of images take: forward
+// and backward passes, without reading images, updates and evaluation.
 func Estimate(b backend.Backend, opt Options, images int) (time.Duration, error) {
 	rehearsal, err := Rehearse(b, opt, images, 0)
 	if err != nil {
@@ -111,8 +111,8 @@ type Memory struct {
 // Bytes is all of it.
 func (m Memory) Bytes() int64 { return m.Weights + m.Batch + m.Read }
 
-// CountMemory says what memory a run takes, at the most of all its epochs, by setting it up on
-// counters.
+// CountMemory returns the most memory that a run takes in any of its epochs. It sets the run
+// up on counters, one for each phase.
 func CountMemory(counter func() (Counter, error), opt Options, images, evaluated int) (most Memory, err error) {
 	for _, p := range opt.phases() {
 		b, err := counter()
