@@ -104,7 +104,7 @@ func (s said) resume(dir string) (config.Merged, error) {
 	}
 	saved, err := readFile(filepath.Join(dir, configFile))
 	if err != nil {
-		return s.Merged, usageError{fmt.Errorf("--resume: no run to go on with in %s: %w", dir, err)}
+		return s.Merged, usageError{fmt.Errorf("--resume: no run to resume in %s: %w", dir, err)}
 	}
 	resumed, refused, err := config.Resume(saved, s.given...)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 type trainOptions struct {
 	ExistOK bool
-	Resume  string // folder of the run to go on with; resumeOut for --out's
+	Resume  string // folder of the run to resume; resumeOut for --out's
 	DryRun  bool
 	JSON    bool
 	Quiet   bool
@@ -30,7 +30,7 @@ type trainOptions struct {
 // AddFlags registers the options.
 func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
-	flags.StringVar(&o.Resume, "resume", "", "go on with the run in --out, or with --resume=DIR in that folder, by its own config.yaml")
+	flags.StringVar(&o.Resume, "resume", "", "resume the run in --out, or with --resume=DIR the one in DIR, by its own config.yaml")
 	flags.Lookup("resume").NoOptDefVal = resumeOut
 	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what the training will take, and stop there; DIR may be left out")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
@@ -110,7 +110,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	options.Settings = j.settingsTable(j.cfg)
 	options.Machine = machine(b)
 	if options.Resume && !train.HasState(options.Out) {
-		return usageError{fmt.Errorf("--resume: no run to go on with in %s (leave it out to start one)", options.Out)}
+		return usageError{fmt.Errorf("--resume: no run to resume in %s (leave it out to start one)", options.Out)}
 	}
 	unlock, err := openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
 	if err != nil {
