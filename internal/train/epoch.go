@@ -28,7 +28,7 @@ func (r *run) trainEpoch(ctx context.Context) error {
 	defer stop()
 	var last *pending // its loss is read when the device already computes the next step
 	for {
-		labels, err := r.stage(next, last)
+		labels, err := r.send(next, last)
 		if labels == nil || err != nil {
 			if failed := r.conclude(last); failed != nil {
 				return failed
@@ -89,9 +89,9 @@ func newResults(b backend.Backend, logits int) (res results, err error) {
 // ready says whether the last step's are there.
 func (res results) ready() bool { return res.loss.Ready() && res.logits.Ready() }
 
-// stage makes the next batch the training pass's, and returns its labels, nil after
+// send makes the next batch the training pass's, and returns its labels, nil after
 // the last. The device may still compute with the one before.
-func (r *run) stage(next func() (*data.Batch, error, bool), last *pending) ([]int, error) {
+func (r *run) send(next func() (*data.Batch, error, bool), last *pending) ([]int, error) {
 	asked := time.Now()
 	batch, err, ok := next()
 	if last == nil || r.results.ready() { // the device has waited too
