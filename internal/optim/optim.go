@@ -115,7 +115,7 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, groups [
 	for _, start := range r.initial {
 		slot, err := backend.NewView(b, weights.Len)
 		if err == nil {
-			err = b.Upload(slot, slices.Repeat([]float32{start}, weights.Len))
+			err = fill(b, slot, start)
 		}
 		if err != nil {
 			return nil, err
@@ -123,6 +123,20 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, groups [
 		opt.slots = append(opt.slots, slot)
 	}
 	return opt, opt.Regroup(groups)
+}
+
+// fill makes every value of v the same. It sends pieces, so that a plan for a large
+// network, on a backend that only counts, needs no memory of the network's size.
+func fill(b backend.Backend, v backend.View, value float32) error {
+	const piece = 1 << 16
+	values := slices.Repeat([]float32{value}, min(v.Len, piece))
+	for at := 0; at < v.Len; at += piece {
+		n := min(v.Len-at, piece)
+		if err := b.Upload(v.Slice(at, n), values[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Regroup changes which weights are updated and how, from the next step on.

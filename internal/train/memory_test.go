@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"io"
+	"runtime"
 	"testing"
 
 	"effnet/internal/augment"
@@ -11,6 +12,7 @@ import (
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/report"
+	"effnet/internal/scale"
 )
 
 // CountMemory says in advance what a run takes, to the byte, whatever is trained, and how.
@@ -111,6 +113,25 @@ func counters(t *testing.T, name string, test func(t *testing.T, counter func() 
 		"cuda": func() (Counter, error) { return cuda.NewCounter("bf16"), nil },
 	} {
 		t.Run(name+"/"+device, func(t *testing.T) { test(t, counter) })
+	}
+}
+
+// Counting a run takes no memory of the network's size: -b auto, summary and --dry-run
+// count those that a machine has no room for.
+func TestCountingTakesNoMemory(t *testing.T) {
+	arch, err := scale.Variant("l2") // 480 million parameters
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := smallRun(t)
+	opt.Arch, opt.EMA = arch, 0.9
+	opt.TrainLoader.Size, opt.EvalLoader.Size = arch.Resolution, arch.Resolution
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := CountMemory(func() (Counter, error) { return cpu.NewCounter(2), nil }, opt, 8, 8)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > 256<<20 || m.Weights < 5*4*480e6 {
+		t.Errorf("%d MiB were allocated to count %d of weights (%v)", took>>20, m.Weights>>20, err)
 	}
 }
 
