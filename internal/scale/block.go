@@ -2,7 +2,7 @@ package scale
 
 import (
 	"cmp"
-	"fmt"
+	"strconv"
 )
 
 // Block is one block of an Arch, as it stands in the network.
@@ -24,7 +24,9 @@ type Block struct {
 }
 
 // Name is timm's name of the block.
-func (b Block) Name() string { return fmt.Sprintf("blocks.%d.%d", b.Stage, b.Index) }
+func (b Block) Name() string {
+	return "blocks." + strconv.Itoa(b.Stage) + "." + strconv.Itoa(b.Index)
+}
 
 // Blocks lists every block in order. The block numbered i of N survives
 // training with probability 1 - StochasticDepth*i/N, so the first always does.

@@ -1,9 +1,6 @@
 package scale
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // blockKinds are the kinds of Stage.Block.
 var blockKinds = []blockKind{
@@ -39,23 +36,23 @@ func kindNames() (all []string) {
 // mbconv is a mobile inverted bottleneck: expand, filter, squeeze and excite, project.
 // timm numbers the normalisations of blocks without an expansion from the filter's on.
 func (l *lister) mbconv(b *Block) {
-	name, begin, project, norms := b.Name()+".", l.here(), "conv_pw", 0
+	begin, project, norms := l.here(), "conv_pw", []string{"bn1", "bn2", "bn3"}
 	normalise := func(act Activation) {
-		norms++
-		l.normalise(fmt.Sprintf("%sbn%d", name, norms), act)
+		l.normalise(norms[0], act)
+		norms = norms[1:]
 	}
 	if b.Expand {
 		l.role = ExpandRole
-		l.convolution(name+"conv_pw", 1, 1, b.Inner)
+		l.convolution("conv_pw", 1, 1, b.Inner)
 		normalise(b.Activation)
 		project = "conv_pwl"
 	}
 	l.role = FilterRole
-	l.depthwise(name+"conv_dw", b.Kernel, b.Stride)
+	l.depthwise("conv_dw", b.Kernel, b.Stride)
 	normalise(b.Activation)
-	l.squeezeExcite(name+"se", b)
+	l.squeezeExcite(b)
 	l.role = ProjectRole
-	l.convolution(name+project, 1, 1, b.Out)
+	l.convolution(project, 1, 1, b.Out)
 	normalise(Identity)
 	l.shortcut(b, begin)
 }
@@ -64,84 +61,84 @@ func (l *lister) mbconv(b *Block) {
 // the projection; or without an expansion that convolution alone, which is then the
 // projection. The names are timm's EdgeResidual's and ConvBnAct's.
 func (l *lister) fused(b *Block) {
-	name, begin := b.Name()+".", l.here()
+	begin := l.here()
 	if b.Expand {
 		l.role = ExpandRole
-		l.convolution(name+"conv_exp", b.Kernel, b.Stride, b.Inner)
-		l.normalise(name+"bn1", b.Activation)
+		l.convolution("conv_exp", b.Kernel, b.Stride, b.Inner)
+		l.normalise("bn1", b.Activation)
 		l.role = ProjectRole
-		l.convolution(name+"conv_pwl", 1, 1, b.Out)
-		l.normalise(name+"bn2", Identity)
+		l.convolution("conv_pwl", 1, 1, b.Out)
+		l.normalise("bn2", Identity)
 	} else {
 		l.role = ProjectRole
-		l.convolution(name+"conv", b.Kernel, b.Stride, b.Out)
-		l.normalise(name+"bn1", b.Activation)
+		l.convolution("conv", b.Kernel, b.Stride, b.Out)
+		l.normalise("bn1", b.Activation)
 	}
 	l.shortcut(b, begin)
 }
 
 // separable is MobileNetV1's block: filter and project, both activated.
 func (l *lister) separable(b *Block) {
-	name, begin := b.Name()+".", l.here()
+	begin := l.here()
 	l.role = FilterRole
-	l.depthwise(name+"conv_dw", b.Kernel, b.Stride)
-	l.normalise(name+"bn1", b.Activation)
+	l.depthwise("conv_dw", b.Kernel, b.Stride)
+	l.normalise("bn1", b.Activation)
 	l.role = ProjectRole
-	l.convolution(name+"conv_pw", 1, 1, b.Out)
-	l.normalise(name+"bn2", b.Activation)
+	l.convolution("conv_pw", 1, 1, b.Out)
+	l.normalise("bn2", b.Activation)
 	l.shortcut(b, begin)
 }
 
 // bottleneck is ResNet's block: reduce, filter, restore, add, activate. The names
 // within it are torchvision's.
 func (l *lister) bottleneck(b *Block) {
-	name, begin := b.Name()+".", l.here()
+	begin := l.here()
 	l.role = ExpandRole
-	l.convolution(name+"conv1", 1, 1, b.Inner)
-	l.normalise(name+"bn1", b.Activation)
+	l.convolution("conv1", 1, 1, b.Inner)
+	l.normalise("bn1", b.Activation)
 	l.role = FilterRole
-	l.convolution(name+"conv2", b.Kernel, b.Stride, b.Inner)
-	l.normalise(name+"bn2", b.Activation)
+	l.convolution("conv2", b.Kernel, b.Stride, b.Inner)
+	l.normalise("bn2", b.Activation)
 	l.role = ProjectRole
-	l.convolution(name+"conv3", 1, 1, b.Out)
-	l.normalise(name+"bn3", Identity)
+	l.convolution("conv3", 1, 1, b.Out)
+	l.normalise("bn3", Identity)
 	if b.Project {
 		branch := l.here()
 		l.to(begin)
 		l.role = ShortcutRole
-		l.convolution(name+"downsample.0", 1, b.Stride, b.Out)
-		l.normalise(name+"downsample.1", Identity)
+		l.convolution("downsample.0", 1, b.Stride, b.Out)
+		l.normalise("downsample.1", Identity)
 		begin = l.here()
 		l.to(branch)
 		l.role = ProjectRole
 	}
 	l.shortcut(b, begin)
-	l.activate(name+"act3", b.Activation)
+	l.activate("act3", b.Activation)
 }
 
 // squeezeExcite scales each channel by a gate computed from the channels' means (Hu et
 // al., 2018). Without a width it is nothing.
-func (l *lister) squeezeExcite(name string, b *Block) {
+func (l *lister) squeezeExcite(b *Block) {
 	if b.Squeeze == 0 {
 		return
 	}
 	x := l.here()
 	l.role = SqueezeRole
-	l.mean(name + ".mean")
-	l.add(Layer{Op: Pointwise, Name: name + ".conv_reduce", Out: b.Squeeze})
-	l.activate(name+".act1", b.SE.Activation)
+	l.mean("se.mean")
+	l.add(Layer{Op: Pointwise, Name: "se.conv_reduce", Out: b.Squeeze})
+	l.activate("se.act1", b.SE.Activation)
 	l.role = ExciteRole
-	l.add(Layer{Op: Pointwise, Name: name + ".conv_expand", Out: x.channels})
-	l.activate(name+".gate", b.SE.Gate)
+	l.add(Layer{Op: Pointwise, Name: "se.conv_expand", Out: x.channels})
+	l.activate("se.gate", b.SE.Gate)
 	gate := l.at
 	l.to(x)
-	l.add(Layer{Op: Gate, Name: name, Inputs: []int{x.at, gate}})
+	l.add(Layer{Op: Gate, Name: "se", Inputs: []int{x.at, gate}})
 }
 
 // shortcut adds what was there at the block's beginning, if the block has a shortcut.
 func (l *lister) shortcut(b *Block, begin place) {
 	if b.Residual {
-		l.add(Layer{Op: Add, Name: b.Name(), Inputs: []int{l.at, begin.at}})
+		l.add(Layer{Op: Add, Inputs: []int{l.at, begin.at}})
 	}
 }
 

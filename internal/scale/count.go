@@ -28,57 +28,57 @@ type Cost struct {
 
 // Count counts a valid architecture row by row: stem, stages, head.
 func Count(a Arch) Cost {
-	var c Cost
-	last := ""
-	for _, l := range a.Layers() {
-		label, channels, repeats := a.rowOf(l)
-		if row := l.row(); row != last {
+	c := Cost{Rows: make([]Row, 0, len(a.Stages)+2)}
+	last := -1
+	a.list(a.Blocks(), &lister{visit: func(l Layer) {
+		if row := a.rowOf(l); row != last {
 			last = row
-			c.Rows = append(c.Rows, Row{
-				Stage: len(c.Rows) + 1, Block: label, Resolution: l.From, Channels: channels, Repeats: repeats,
-			})
+			c.Rows = append(c.Rows, a.row(row, l.From))
 		}
+		params, macs := int64(l.Params()), int64(l.MACs())
 		row := &c.Rows[len(c.Rows)-1]
-		row.Params += int64(l.Params())
-		row.MACs += int64(l.MACs())
-		c.Params += int64(l.Params())
-		c.MACs += int64(l.MACs())
-	}
+		row.Params += params
+		row.MACs += macs
+		c.Params += params
+		c.MACs += macs
+	}})
 	return c
 }
 
-// row names the row of table 1 that a layer is in.
-func (l Layer) row() string {
+// rowOf is the row of table 1 that a layer is in: 0 for the stem, i+1 for Stages[i], and
+// the last for the head.
+func (a Arch) rowOf(l Layer) int {
 	switch {
 	case l.Block != nil:
-		return strconv.Itoa(l.Block.Row)
+		return l.Block.Row + 1
 	case l.Role == StemRole:
-		return "stem"
+		return 0
 	}
-	return "head"
+	return len(a.Stages) + 1
 }
 
-// rowOf is the row of table 1 that a layer is in: the papers' words for it, its output
-// channels and how often its block is repeated.
-func (a Arch) rowOf(l Layer) (label string, channels, repeats int) {
+// row is a row of table 1 in the papers' words, before anything is counted. Its input is
+// a map of side pixels.
+func (a Arch) row(n, side int) Row {
+	r := Row{Stage: n + 1, Resolution: side, Repeats: 1}
 	switch {
-	case l.Block != nil:
-		s := a.Stages[l.Block.Row]
-		return s.label(), s.Channels, s.Repeats
-	case l.Role == StemRole:
+	case n == 0:
 		k := a.StemSide()
-		label = fmt.Sprintf("Conv%dx%d", k, k)
+		r.Block, r.Channels = fmt.Sprintf("Conv%dx%d", k, k), a.Stem
 		if a.StemPool {
-			label += " & MaxPool3x3"
+			r.Block += " & MaxPool3x3"
 		}
-		return label, a.Stem, 1
-	case a.Head > 0:
-		if a.HeadPooled {
-			return "Pooling & Conv1x1 & FC", a.Head, 1
-		}
-		return "Conv1x1 & Pooling & FC", a.Head, 1
+	case n <= len(a.Stages):
+		s := a.Stages[n-1]
+		r.Block, r.Channels, r.Repeats = s.label(), s.Channels, s.Repeats
+	case a.Head == 0:
+		r.Block, r.Channels = "Pooling & FC", a.Features()
+	case a.HeadPooled:
+		r.Block, r.Channels = "Pooling & Conv1x1 & FC", a.Head
+	default:
+		r.Block, r.Channels = "Conv1x1 & Pooling & FC", a.Head
 	}
-	return "Pooling & FC", a.Features(), 1
+	return r
 }
 
 // label is the stage in the papers' words: MBConv6, k3x3.

@@ -63,18 +63,28 @@ type Layer struct {
 // this list: the graph, the counts, what is written for other programs, the names of
 // tensors there, what is frozen, how learning rates decay.
 func (a Arch) Layers() []Layer {
-	l := &lister{arch: a, at: Images, side: a.Resolution, channels: 3}
+	const ofBlock = 14 // about as many layers as a block has
+	blocks := a.Blocks()
+	layers := make([]Layer, 0, ofBlock*len(blocks)+8)
+	a.list(blocks, &lister{visit: func(layer Layer) { layers = append(layers, layer) }, named: true})
+	return layers
+}
+
+// list visits the layers of a network that has the blocks given.
+func (a Arch) list(blocks []Block, l *lister) {
+	l.at, l.side, l.channels = Images, a.Resolution, 3
 	l.role = StemRole
 	l.convolution("conv_stem", a.StemSide(), 2, a.Stem)
 	l.normalise("bn1", a.Activation)
 	if a.StemPool {
 		l.maxPool("stem_pool", 3, 2)
 	}
-	for _, b := range a.Blocks() {
-		l.block = &b
-		kindOf(b.Kind).add(l, &b)
+	for i := range blocks {
+		l.in(&blocks[i])
+		kindOf(l.block.Kind).add(l, l.block)
 	}
-	l.block, l.role = nil, HeadRole
+	l.in(nil)
+	l.role = HeadRole
 	if a.Head > 0 && !a.HeadPooled {
 		l.convolution("conv_head", 1, 1, a.Head)
 		l.normalise("bn2", a.Activation)
@@ -86,26 +96,52 @@ func (a Arch) Layers() []Layer {
 	}
 	l.role = ClassifierRole
 	l.add(Layer{Op: Dense, Name: Classifier, Out: a.Classes})
-	return l.layers
 }
 
-// lister makes the list. Layers that it adds read what the last one made, unless they
-// name other inputs.
+// lister lists layers. Those that it adds read what the last one made, unless they name
+// other inputs.
 type lister struct {
-	arch     Arch
-	layers   []Layer
+	visit  func(Layer)
+	named  bool  // whether layers have names and inputs, which take most of a list's time
+	number int   // of the layers so far
+	inputs []int // of the layers with one, in one piece of memory
+
 	at       int // the layer whose result is read next
 	side     int // of that result, pixels
 	channels int // of it
 	block    *Block
+	prefix   string // of names, the block's
 	role     Role
 }
 
-// add adds a layer and makes its result the next one's input.
+// in makes what follows a part of a block, or with nil of none.
+func (l *lister) in(b *Block) {
+	l.block, l.prefix = b, ""
+	if b != nil && l.named {
+		l.prefix = b.Name()
+	}
+}
+
+// name is timm's, or torchvision's, of a layer that the present block calls leaf; without
+// leaf that of the block.
+func (l *lister) name(leaf string) string {
+	if l.prefix == "" || leaf == "" {
+		return l.prefix + leaf
+	}
+	return l.prefix + "." + leaf
+}
+
+// add adds a layer, whose Name is that within its block, and makes its result the next
+// one's input.
 func (l *lister) add(layer Layer) {
 	layer.Role, layer.Block, layer.In, layer.From = l.role, l.block, l.channels, l.side
-	if layer.Inputs == nil {
-		layer.Inputs = []int{l.at}
+	if l.named {
+		layer.Name = l.name(layer.Name)
+		if layer.Inputs == nil {
+			n := len(l.inputs)
+			l.inputs = append(l.inputs, l.at)
+			layer.Inputs = l.inputs[n : n+1 : n+1]
+		}
 	}
 	if layer.Side == 0 {
 		layer.Side = l.side
@@ -113,8 +149,9 @@ func (l *lister) add(layer Layer) {
 	if layer.Out == 0 {
 		layer.Out = l.channels
 	}
-	l.at, l.side, l.channels = len(l.layers), layer.Side, layer.Out
-	l.layers = append(l.layers, layer)
+	l.at, l.side, l.channels = l.number, layer.Side, layer.Out
+	l.number++
+	l.visit(layer)
 }
 
 // strided is the side of what a window with a stride makes of the present map. Both
