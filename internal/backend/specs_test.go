@@ -87,9 +87,6 @@ func TestSpecsAreDescribed(t *testing.T) {
 // read, and none that is written depends on what was there.
 func TestRoles(t *testing.T) {
 	for i, spec := range backendtest.Specs() {
-		if _, many := spec.(backend.FoldedDepthwise); many && i%7 > 0 { // most of the suite's time
-			continue
-		}
 		before := backendtest.Operands(spec, uint64(i))
 		clean, dirty := clone(before), clone(before)
 		for k, o := range spec.Operands() {

@@ -164,20 +164,16 @@ func foldedSpecs() []backend.Spec {
 				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act, Gate: backend.Sigmoid},
 				backend.SqueezeExcite{N: s.images, C: s.k, Squeeze: s.n, Act: act, Gate: backend.HardSigmoid})
 		}
+		// One activation is tried on maps of every size, the others on one.
+		sizes, channels := [][2]int{{9, 13}}, []int{24}
+		if act == backend.Swish {
+			sizes, channels = [][2]int{{1, 1}, {2, 3}, {9, 13}, {40, 33}}, []int{24, 120}
+		}
 		for _, same := range []bool{true, false} {
 			for _, k := range []struct{ kernel, stride int }{{1, 1}, {3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
-				for _, size := range [][2]int{{1, 1}, {2, 3}, {9, 13}, {40, 33}} {
-					for _, c := range []int{24, 120} {
-						d := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, k.kernel, k.stride, same), Norm: norm, Pool: c == 24}
-						specs = append(specs, d)
-						d.Pool, d.BeforeNorm = !d.Pool, backend.Norm{Eps: 1e-2, Act: act}
-						d.Before = conv(2, size[0], size[1], 7, c, 1, 1, same)
-						specs = append(specs, d)
-						if c == 24 { // a stem: its results are the depthwise convolution's input
-							d.Pool, d.Before = true, conv(2, 2*size[0]+1, 2*size[1]-1, 3, c, 3, 2, same)
-							d.ConvShape = conv(2, d.Before.OutH, d.Before.OutW, c, c, k.kernel, k.stride, same)
-							specs = append(specs, d)
-						}
+				for _, size := range sizes {
+					for _, c := range channels {
+						specs = append(specs, foldedDepthwises(size, c, k.kernel, k.stride, same, norm)...)
 					}
 					specs = append(specs, backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 3, 20, k.kernel, k.stride, same), Norm: norm})
 				}
@@ -185,6 +181,22 @@ func foldedSpecs() []backend.Spec {
 		}
 	}
 	return specs
+}
+
+// foldedDepthwises are depthwise convolutions of c channels: alone, after the pointwise
+// convolution that expands, and, where c is a stem's, after the stem.
+func foldedDepthwises(size [2]int, c, kernel, stride int, same bool, norm backend.Norm) []backend.Spec {
+	alone := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, kernel, stride, same), Norm: norm, Pool: c == 24}
+	expanded := alone
+	expanded.Pool, expanded.BeforeNorm = !alone.Pool, backend.Norm{Eps: 1e-2, Act: norm.Act}
+	expanded.Before = conv(2, size[0], size[1], 7, c, 1, 1, same)
+	if c != 24 {
+		return []backend.Spec{alone, expanded}
+	}
+	stem := expanded
+	stem.Pool, stem.Before = true, conv(2, 2*size[0]+1, 2*size[1]-1, 3, c, 3, 2, same)
+	stem.ConvShape = conv(2, stem.Before.OutH, stem.Before.OutW, c, c, kernel, stride, same)
+	return []backend.Spec{alone, expanded, stem}
 }
 
 // Operands returns random operands of a Spec that satisfy its conditions: targets,

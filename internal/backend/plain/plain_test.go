@@ -23,9 +23,6 @@ func TestCompileUnfused(t *testing.T) {
 		if _, fused := spec.(backend.Fused); !fused {
 			continue
 		}
-		if _, many := spec.(backend.FoldedDepthwise); many && i%7 > 0 { // most of the suite's time
-			continue
-		}
 		want := backendtest.Operands(spec, uint64(i))
 		got, err := backendtest.Run(b, spec, want)
 		if err != nil {
