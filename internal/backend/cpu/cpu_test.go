@@ -21,12 +21,14 @@ func TestBackend(t *testing.T) {
 }
 
 func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
-	for _, set := range kernel.Available() {
-		for i, spec := range backendtest.Specs() {
+	sets := kernel.Available()
+	for i, spec := range backendtest.Specs() {
+		operands := backendtest.Operands(spec, uint64(i))
+		for _, set := range sets {
 			var first [][]float32
 			for _, threads := range []int{1, 2, 5} {
 				b := cpu.NewWith(set, threads)
-				got, err := backendtest.Run(b, spec, backendtest.Operands(spec, uint64(i)))
+				got, err := backendtest.Run(b, spec, operands)
 				if err != nil {
 					t.Fatal(err)
 				}

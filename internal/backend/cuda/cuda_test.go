@@ -51,13 +51,14 @@ func TestSameBits(t *testing.T) {
 			continue
 		}
 		var before [][]float32
+		operands := backendtest.Operands(spec, uint64(i))
 		for run := range 3 {
 			if run == 2 {
 				if _, err := backendtest.Run(b, other, backendtest.Operands(other, 1)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			got, err := backendtest.Run(b, spec, backendtest.Operands(spec, uint64(i)))
+			got, err := backendtest.Run(b, spec, operands)
 			if err != nil {
 				t.Fatal(err)
 			}

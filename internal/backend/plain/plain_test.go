@@ -13,24 +13,9 @@ import (
 	"effnet/internal/scale"
 )
 
-// The suite finds nothing wrong with the definition itself.
-func TestBackend(t *testing.T) { backendtest.Test(t, plain.Backend{}, 0) }
-
-// A fused Spec is what it stands for, whoever compiles that.
-func TestCompileUnfused(t *testing.T) {
-	b := unfused{}
-	for i, spec := range backendtest.Specs() {
-		if _, fused := spec.(backend.Fused); !fused {
-			continue
-		}
-		want := backendtest.Operands(spec, uint64(i))
-		got, err := backendtest.Run(b, spec, want)
-		if err != nil {
-			t.Fatalf("%T%+v: %v", spec, spec, err)
-		}
-		backendtest.Compare(t, spec, got, want, 0)
-	}
-}
+// The suite finds nothing wrong with the definition itself, and a fused Spec is what it
+// stands for, whoever compiles that.
+func TestBackend(t *testing.T) { backendtest.Test(t, unfused{}, 0) }
 
 // unfused is a backend without any fused Spec.
 type unfused struct{ plain.Backend }

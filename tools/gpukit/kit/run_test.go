@@ -89,7 +89,7 @@ func TestRunTimeout(t *testing.T) {
 	alive := filepath.Join(t.TempDir(), "alive")
 	start := time.Now()
 	ok, _, r, _ := runKit(t.Context(), t, time.Minute,
-		shell("slow", 2*time.Second, "echo working; (sleep 4; touch "+alive+") & sleep 30"), shell("after", time.Minute, "true"))
+		shell("slow", time.Second, "echo working; (sleep 2; touch "+alive+") & sleep 30"), shell("after", time.Minute, "true"))
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
@@ -99,7 +99,7 @@ func TestRunTimeout(t *testing.T) {
 	if !slices.Equal(r.Stages[0].Failure, []string{"working"}) {
 		t.Errorf("%+v", r.Stages[0])
 	}
-	time.Sleep(time.Until(start.Add(4500 * time.Millisecond)))
+	time.Sleep(time.Until(start.Add(2500 * time.Millisecond)))
 	if exists(alive) {
 		t.Error("a process of the stage went on")
 	}
