@@ -41,8 +41,7 @@ func Available() bool {
 // Kernels compiles CUDA C++ to a shared object for the processor, and returns its path
 // and the kernels' names by their numbers. It has three functions: find(NAME) is a
 // kernel's number or -1, parameters(NUMBER, &SIZES) how many parameters it has, and
-// launch(NUMBER, GRID, BLOCK, ARGUMENTS) runs it. What was compiled before is in the
-// temporary folder.
+// launch(NUMBER, GRID, BLOCK, ARGUMENTS) runs it.
 func Kernels(source string) (path string, names []string, err error) {
 	text := strings.ReplaceAll(source, "extern \"C\" __global__ void ", "extern \"C\" void kernel_") // names that C has too
 	var glue, table strings.Builder
@@ -70,21 +69,8 @@ extern "C" int find(const char* name) {
 extern "C" int parameters(int k, const int** sizes) { *sizes = table[k].sizes; return table[k].count; }
 extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void** args) { run(table[k].call, table[k].waits, grid, block, args); }
 `
-	sum := sha256.Sum256([]byte(all))
-	path = filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8])+".so")
-	if _, err := os.Stat(path); err == nil {
-		return path, names, nil
-	}
-	own, err := os.MkdirTemp("", "effnet-emulation-") // others may be at it too
-	if err != nil {
-		return "", nil, err
-	}
-	defer os.RemoveAll(own)
-	made := filepath.Join(own, "kernels.so")
-	if err := compile("g++", all, made, "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off"); err != nil {
-		return "", nil, err
-	}
-	return path, names, os.Rename(made, path)
+	path, err = compiled("g++", all, "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off")
+	return path, names, err
 }
 
 // GPU is a folder of libraries that run the kernels of CUDA C++ sources. What was made
@@ -125,19 +111,39 @@ func Libraries(dir string, objects []string, flags ...string) error {
 		flags = append(flags, fmt.Sprintf("-DKERNELS=%q", strings.Join(objects, ":")))
 	}
 	for name, define := range map[string]string{"libcuda.so.1": "DRIVER", "libcublasLt.so." + major: "CUBLASLT", "libnvrtc.so." + major: "NVRTC"} {
-		if err := compile("gcc", libraries, filepath.Join(dir, name), append(flags, "-x", "c", "-O3", "-D"+define)...); err != nil {
+		object, err := compiled("gcc", libraries, append(flags, "-x", "c", "-O3", "-D"+define)...)
+		if err != nil {
+			return err
+		}
+		library, err := os.ReadFile(object)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), library, 0o755)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// compile makes a shared object of a source.
-func compile(program, source, path string, flags ...string) error {
-	cmd := exec.CommandContext(context.Background(), program, append(flags, "-fPIC", "-shared", "-w", "-o", path, "-")...)
+// compiled is a shared object of a source. What was compiled before is in the temporary
+// folder.
+func compiled(program, source string, flags ...string) (path string, err error) {
+	sum := sha256.Sum256([]byte(program + strings.Join(flags, " ") + source))
+	path = filepath.Join(os.TempDir(), "effnet-emulation-"+hex.EncodeToString(sum[:8])+".so")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	own, err := os.MkdirTemp("", "effnet-emulation-") // others may be at it too
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(own)
+	made := filepath.Join(own, "made.so")
+	cmd := exec.CommandContext(context.Background(), program, append(flags, "-fPIC", "-shared", "-w", "-o", made, "-")...)
 	cmd.Stdin = strings.NewReader(source)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", program, err, out)
+		return "", fmt.Errorf("%s: %w\n%s", program, err, out)
 	}
-	return nil
+	return path, os.Rename(made, path)
 }
