@@ -60,11 +60,12 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":    "simd/archsimd unsafe",
 	"internal/backend":               "unsafe",
 
-	"internal/data/check": "data",
-	"internal/data":       "augment atomicfile jpeg golang.org/x/image",
-	"internal/augment":    "pixel",
-	"internal/jpeg":       "pixel",
-	"internal/pixel":      "simd/archsimd unsafe",
+	"internal/data/check":    "data",
+	"internal/data/datatest": "data",
+	"internal/data":          "augment atomicfile jpeg golang.org/x/image",
+	"internal/augment":       "pixel",
+	"internal/jpeg":          "pixel",
+	"internal/pixel":         "simd/archsimd unsafe",
 
 	"internal/weights/names":        "scale",
 	"internal/weights/keras":        "weights/hdf5 checkpoint named",

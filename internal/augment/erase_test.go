@@ -131,7 +131,7 @@ func FuzzErase(f *testing.F) {
 	f.Fuzz(func(t *testing.T, w, h uint8, area, aspect float64, seed uint64) {
 		e := Erase{Prob: 1, Mode: EraseConst, Count: 5, MinArea: area, MaxArea: 1, MinAspect: aspect}
 		if e.Validate() != nil {
-			t.Skip()
+			t.Skip("refused by Validate")
 		}
 		erased(e, int(w)+1, int(h)+1, rand.New(rand.NewPCG(seed, 0)))
 	})

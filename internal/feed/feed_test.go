@@ -2,52 +2,16 @@ package feed
 
 import (
 	"context"
-	"image"
-	"image/color"
-	"image/png"
 	"iter"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 
 	"effnet/internal/augment"
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/data"
+	"effnet/internal/data/datatest"
 )
-
-// coloured is a set of images of random pixels, of two classes.
-func coloured(t *testing.T, n, size int) *data.Set {
-	t.Helper()
-	dir, rng := t.TempDir(), rand.New(rand.NewPCG(1, 2))
-	for i := range n {
-		folder := filepath.Join(dir, "train", []string{"cat", "dog"}[i%2])
-		m := image.NewRGBA(image.Rect(0, 0, size, size))
-		for k := range size * size {
-			v := rng.Uint32()
-			m.Set(k%size, k/size, color.RGBA{uint8(v), uint8(v >> 8), uint8(v >> 16), 255})
-		}
-		err := os.MkdirAll(folder, 0o777)
-		if err == nil {
-			var f *os.File
-			if f, err = os.Create(filepath.Join(folder, strconv.Itoa(i)+".png")); err == nil {
-				err = png.Encode(f, m)
-				f.Close()
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	set, err := data.OpenTrain(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
 
 // What a pass reads is what a loader of float32 yields, to the bit, whether pixels or
 // float32 are brought to the device, and while the next batch arrives.
@@ -57,7 +21,7 @@ func TestInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	set := coloured(t, 11, 9)
+	set := datatest.Coloured(t, 11, 9)
 	opt := data.Options{
 		Pipeline:  data.Pipeline{Size: 9, Interpolation: augment.Bilinear, Transform: augment.Eval{Crop: augment.CropTimm, CropPct: 1}, Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57.5}},
 		BatchSize: 3, Workers: 2, Prefetch: 1, Shuffle: true, Mix: augment.Mix{Mixup: 1, CutMix: 1, Prob: 0.8, SwitchProb: 0.5},

@@ -15,6 +15,7 @@ import (
 	"effnet/internal/backend/cpu"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/data/datatest"
 	"effnet/internal/optim"
 	"effnet/internal/report"
 )
@@ -64,7 +65,7 @@ func TestLateLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	set := coloured(t, 21, 32)
+	set := datatest.Coloured(t, 21, 32)
 	for name, change := range map[string]func(*Options){
 		"trained":       func(*Options) {},
 		"micro-batches": func(o *Options) { o.Optimizer.MicroBatches = 2 },

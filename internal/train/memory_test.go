@@ -9,6 +9,7 @@ import (
 	"effnet/internal/augment"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cuda"
+	"effnet/internal/data/datatest"
 	"effnet/internal/model"
 	"effnet/internal/optim"
 	"effnet/internal/report"
@@ -146,7 +147,7 @@ func smallRun(t *testing.T) Options {
 // taken is what a run takes of a counter when it begins.
 func taken(t *testing.T, counter func() (Counter, error), opt Options) int64 {
 	t.Helper()
-	set := coloured(t, 8, 32)
+	set := datatest.Coloured(t, 8, 32)
 	b, err := counter()
 	if err != nil {
 		t.Fatal(err)
