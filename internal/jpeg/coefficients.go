@@ -24,9 +24,9 @@ func (d *Decoder) allScans(m image.Rectangle) error {
 	if err := d.prepareAll(); err != nil {
 		return err
 	}
-	for n := 0; ; n++ {
+	for n := 0; d.data != nil; n++ {
 		if n == maxScans {
-			return ErrUnsupported
+			return errScans
 		}
 		rest, err := d.startScan()
 		if err != nil {
@@ -35,21 +35,19 @@ func (d *Decoder) allScans(m image.Rectangle) error {
 		if err := d.addScan(); err != nil {
 			return err
 		}
-		if rest[1] == markEOI {
-			break
-		}
 		if err := d.nextScan(rest); err != nil {
 			return err
 		}
 	}
-	if !d.complete() {
-		return ErrUnsupported
-	}
+	smooth := d.smoothing()
 	d.prepare(m)
 	for y := m.Min.Y; y < m.Max.Y; y++ {
 		d.clearBlocks()
 		for i := range d.components {
 			d.components[i].dequantise(y, m)
+			if smooth {
+				d.smooth(&d.components[i], y, m)
+			}
 		}
 		d.transform(y - m.Min.Y)
 	}
@@ -60,14 +58,11 @@ func (d *Decoder) allScans(m image.Rectangle) error {
 // is too short for one bit of each block.
 func (d *Decoder) prepareAll() error {
 	blocks := 0
-	luma := &d.components[0]
 	for i := range d.components {
 		c := &d.components[i]
-		c.size.X = (d.header.Width*c.h + 8*luma.h - 1) / (8 * luma.h)
-		c.size.Y = (d.header.Height*c.v + 8*luma.v - 1) / (8 * luma.v)
 		blocks += c.size.X * c.size.Y
 	}
-	if blocks > 8*len(d.data) {
+	if blocks > 8*len(d.file) {
 		return errDamaged
 	}
 	for i := range d.components {
@@ -88,16 +83,6 @@ func (d *Decoder) release() {
 			c.coefficients, c.set = nil, nil
 		}
 	}
-}
-
-// complete says whether the scans had every bit of every coefficient.
-func (d *Decoder) complete() bool {
-	for i := range d.components {
-		if d.components[i].missing != [64]uint8{} {
-			return false
-		}
-	}
-	return true
 }
 
 // addScan decodes a scan. One of several components has them in MCUs, one of a
@@ -154,10 +139,12 @@ func (d *Decoder) addBlock(c *component, x, y int) error {
 	}
 	switch s.kind {
 	case wholeBlocks:
-		textured, err := b.block(block, &c.pred, &d.huffman[0][c.dc], &d.huffman[1][c.ac], &ones)
+		d.skip = [64]int16{}
+		textured, err := b.block(&d.skip, &c.pred, &d.huffman[0][c.dc], &d.huffman[1][c.ac], &ones)
 		if textured {
 			*set = 1<<64 - 1
 		}
+		merge(block, &d.skip)
 		return err
 	case firstDC:
 		return b.firstDC(block, &c.pred, s, &d.huffman[0][c.dc])
@@ -168,6 +155,17 @@ func (d *Decoder) addBlock(c *component, x, y int) error {
 		return b.firstAC(block, set, s, &d.huffman[1][c.ac])
 	default:
 		return b.refineAC(block, set, s, &d.huffman[1][c.ac])
+	}
+}
+
+// merge writes a block of a sequential scan over that of an earlier one of the same
+// component, if there was one: its zeros leave what was there.
+func merge(dst, src *[64]int16) {
+	dst[0] = src[0]
+	for i, v := range src[1:] {
+		if v != 0 {
+			dst[1+i] = v
+		}
 	}
 }
 

@@ -54,8 +54,8 @@ func (d *Decoder) oneScan(m image.Rectangle) error {
 	if err != nil {
 		return err
 	}
-	if rest[1] != markEOI {
-		return ErrUnsupported
+	if err := trailer(rest); err != nil {
+		return err
 	}
 	d.prepare(m)
 	for y := range m.Max.Y {
@@ -79,6 +79,23 @@ func (d *Decoder) oneScan(m image.Rectangle) error {
 		}
 	}
 	return nil
+}
+
+// trailer checks that nothing but the end, after segments that matter no longer,
+// follows the only scan.
+func trailer(rest []byte) error {
+	for {
+		mark, _, after, err := nextSegment(rest)
+		switch {
+		case err != nil:
+			return err
+		case mark == markEOI:
+			return nil
+		case !skipped(mark) && mark != markDHT && mark != markDQT && mark != markDRI:
+			return errDamaged // a scan of what is complete, or a second image
+		}
+		rest = after
+	}
 }
 
 // startScan loads the data of the scan whose header was read, and returns the
@@ -118,8 +135,7 @@ func (d *Decoder) clearBlocks() {
 // decodeMCU decodes one MCU, number x of n in the region if keep is set.
 func (d *Decoder) decodeMCU(x, n int, keep bool) error {
 	keep = keep && x >= 0 && x < n
-	for i := range d.components {
-		c := &d.components[i]
+	for _, c := range d.scan.of[:d.scan.n] {
 		dc, ac, quant := &d.huffman[0][c.dc], &d.huffman[1][c.ac], &c.table
 		for v := range c.v {
 			for h := range c.h {

@@ -1,55 +1,99 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Orientation returns the EXIF orientation of a JPEG file of any kind, 1 to 8; 1,
-// upright, where there is none.
+// upright, where there is none. EXIF data may be in several segments, of which the
+// later ones continue the first.
 func Orientation(file []byte) int {
-	if len(file) < 2 || file[0] != 0xff || file[1] != markSOI {
+	const header = "Exif\x00\x00"
+	if !Is(file) {
 		return 1
 	}
-	found := 1
+	var exif []byte
 	for rest := file[2:]; ; {
 		mark, segment, after, err := nextSegment(rest)
 		if err != nil || mark == markSOS {
-			return found
+			return ExifOrientation(exif)
 		}
-		if o := orientation(segment); mark == markAPP1 && o != 0 {
-			found = o
+		if mark == markAPP1 && bytes.HasPrefix(segment, []byte(header)) {
+			if exif == nil {
+				for bytes.HasPrefix(segment, []byte(header)) {
+					segment = segment[len(header):]
+				}
+				exif = segment[:len(segment):len(segment)] // appending copies
+			} else {
+				exif = append(exif, segment[len(header):]...)
+			}
 		}
 		rest = after
 	}
 }
 
-// orientation finds the orientation in an APP1 segment: 1 to 8, or 0 if there is
-// none (EXIF 2.32, section 4.6; the tag is 0x112 of the first directory).
-func orientation(s []byte) int {
-	const header = "Exif\x00\x00"
-	if len(s) < len(header)+8 || string(s[:len(header)]) != header {
-		return 0
+// ExifOrientation returns the orientation, 1 to 8, in EXIF data, which begin as a
+// TIFF file does; 1 where there is none (EXIF 2.32, section 4.6; the tag is 0x112
+// of the first directory).
+func ExifOrientation(exif []byte) int {
+	if len(exif) < 8 {
+		return 1
 	}
-	s = s[len(header):]
-	var order binary.ByteOrder = binary.LittleEndian
-	if string(s[:2]) == "MM" {
+	var order binary.ByteOrder
+	switch string(exif[:2]) {
+	case "II":
+		order = binary.LittleEndian
+	case "MM":
 		order = binary.BigEndian
+	default:
+		return 1
 	}
-	at := int64(order.Uint32(s[4:]))
-	if at+2 > int64(len(s)) {
-		return 0
+	at := int64(order.Uint32(exif[4:]))
+	if at+2 > int64(len(exif)) {
+		return 1
 	}
 	const size = 12 // of an entry: tag, type, count, value
-	entries := s[at+2:]
-	for range order.Uint16(s[at:]) {
+	found := 1
+	entries := exif[at+2:]
+	for range order.Uint16(exif[at:]) {
 		if len(entries) < size {
-			return 0
+			break
 		}
 		if order.Uint16(entries) == 0x112 {
-			if v := int(order.Uint16(entries[8:])); v >= 1 && v <= 8 {
-				return v
+			if v := firstValue(exif, entries, order); v >= 1 && v <= 8 {
+				found = int(v)
 			}
-			return 0
 		}
 		entries = entries[size:]
 	}
-	return 0
+	return found
+}
+
+// firstValue returns the first of an entry's integers; 0 if it has none. Those that
+// take more than four bytes lie elsewhere.
+func firstValue(exif, entry []byte, order binary.ByteOrder) uint32 {
+	kind, count, value := order.Uint16(entry[2:]), int64(order.Uint32(entry[4:])), entry[8:12]
+	size := int64(4)
+	switch kind {
+	case 3, 8: // SHORT, SSHORT
+		size = 2
+	case 4, 9, 13: // LONG, SLONG, IFD
+	default:
+		return 0
+	}
+	if total := size * count; total > 4 {
+		at := int64(order.Uint32(value))
+		if at+total > int64(len(exif)) {
+			return 0
+		}
+		value = exif[at:]
+	}
+	switch {
+	case count == 0:
+		return 0
+	case size == 2:
+		return uint32(order.Uint16(value))
+	}
+	return order.Uint32(value)
 }

@@ -15,19 +15,21 @@ const lookBits = 11
 //	bits  0 to  5  length of the code and of the extra bits together
 //	bits  6 to 10  length of the code
 //	bits 11 to 14  length of the extra bits
-//	bits 15 to 21  zeros, or endOfBlock
+//	bits 15 to 21  zeros, or endOfBlock and more
 //
 // Zero is no code.
 type code uint32
 
+// endOfBlock ends a block; in progressive files this one and others, by as many
+// bits more as are added to it.
 const endOfBlock = 64
 
 func newCode(length int, symbol byte, ac bool) code {
 	extra, zeros := int(symbol), 0
 	if ac {
 		extra, zeros = int(symbol&15), int(symbol>>4)
-		if symbol == 0 {
-			zeros = endOfBlock
+		if extra == 0 && zeros < 15 {
+			zeros += endOfBlock
 		}
 	}
 	return code(length + extra | length<<6 | extra<<11 | zeros<<15)
@@ -48,7 +50,8 @@ func (c code) value(acc uint64) int32 {
 
 // A table decodes one Huffman code.
 type table struct {
-	defined bool
+	defined bool // by a file, perhaps as no code
+	valid   bool // spec is a code
 	ac      bool
 	spec    []byte              // the DHT segment's part it was made from
 	look    [1 << lookBits]code // by the next lookBits bits; zero for longer codes
@@ -64,33 +67,35 @@ type table struct {
 // tables takes a DHT segment.
 func (d *Decoder) tables(s []byte) error {
 	for len(s) > 0 {
+		if len(s) < 17 {
+			return errHeader
+		}
 		class, id := s[0]>>4, s[0]&15
-		if class > 1 || id > 3 || len(s) < 17 {
-			return ErrUnsupported
+		if class > 1 || id > 3 {
+			return errHeader
 		}
 		n := 0
 		for _, count := range s[1:17] {
 			n += int(count)
 		}
 		if n > 256 || len(s) < 17+n {
-			return errDamaged
+			return errHeader
 		}
-		if err := d.huffman[class][id].set(s[1:17+n], class == 1); err != nil {
-			return err
-		}
+		d.huffman[class][id].set(s[1:17+n], class == 1)
 		s = s[17+n:]
 	}
 	return nil
 }
 
 // set makes the table of a code: spec is the number of codes of each length from
-// 1 to 16, then their symbols. Files mostly have the tables of the one before.
-func (t *table) set(spec []byte, ac bool) error {
+// 1 to 16, then their symbols. Files mostly have the tables of the one before; one
+// that is no code matters only to a scan that has it.
+func (t *table) set(spec []byte, ac bool) {
+	t.defined = true
 	if ac == t.ac && bytes.Equal(spec, t.spec) {
-		t.defined = true
-		return nil
+		return
 	}
-	t.defined, t.spec = false, t.spec[:0]
+	t.valid, t.ac, t.spec = false, ac, append(t.spec[:0], spec...)
 	clear(t.look[:])
 	copy(t.symbols[:], spec[16:])
 	next, k := int32(0), int32(0)
@@ -98,9 +103,8 @@ func (t *table) set(spec []byte, ac bool) error {
 		t.offset[n] = k - next
 		for range spec[n-1] {
 			symbol := t.symbols[k]
-			// Beyond these are no coefficients of 8-bit samples.
-			if next >= 1<<n || !ac && symbol > 11 || ac && symbol&15 > 10 {
-				return errDamaged
+			if next >= 1<<n || !ac && symbol > 15 {
+				return
 			}
 			if rest := lookBits - n; rest >= 0 {
 				c := newCode(n, symbol, ac)
@@ -115,8 +119,7 @@ func (t *table) set(spec []byte, ac bool) error {
 		next <<= 1
 	}
 	t.last[17] = 1 << 16 // ends the search
-	t.defined, t.ac, t.spec = true, ac, append(t.spec, spec...)
-	return nil
+	t.valid = true
 }
 
 // search finds the code, longer than lookBits, that acc begins with, or zero.
@@ -146,7 +149,7 @@ type bits struct {
 }
 
 // padding is more than the data of one block can take beyond the end.
-const padding = 64*4 + 16
+const padding = 64*4 + 32
 
 // load takes the data of a scan apart and returns the rest of the file, which
 // begins with the marker after that data.
@@ -155,7 +158,7 @@ func (b *bits) load(scan []byte) (rest []byte, err error) {
 	for {
 		i := bytes.IndexByte(scan, 0xff)
 		if i < 0 || i+1 >= len(scan) {
-			return nil, errDamaged // no end
+			return nil, ErrTruncated
 		}
 		b.data = append(b.data, scan[:i]...)
 		mark := scan[i+1]
@@ -191,7 +194,7 @@ func (b *bits) begin(interval int) {
 // past says whether more was taken than the interval has.
 func (b *bits) past() bool { return 8*b.pos-int(b.n) > 8*b.ends[b.interval] }
 
-// refill loads at least 56 bits; no code takes more than 26 with its extra bits.
+// refill loads at least 56 bits; no code takes more than 31 with its extra bits.
 func (b *bits) refill() {
 	b.acc |= binary.BigEndian.Uint64(b.data[b.pos:]) >> b.n
 	b.pos += int(63-b.n) >> 3
@@ -230,7 +233,7 @@ func (b *bits) block(dst *[64]int16, pred *int32, dc, ac *table, quant *[64]int1
 		n -= c.total()
 		k += c.zeros()
 		if k > 63 {
-			if c.zeros() != endOfBlock {
+			if c.extra() > 0 {
 				return false, errDamaged
 			}
 			break

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"effnet/internal/pixel"
@@ -69,7 +70,7 @@ func TestEqualsPillow(t *testing.T) {
 				t.Errorf("%s: %v", g.Name, err)
 				continue
 			}
-			if want := (Header{g.W, g.H}); h != want {
+			if want := (Header{g.W, g.H, len(d.components)}); h != want {
 				t.Errorf("%s: header %v, want %v", g.Name, h, want)
 			}
 			if got := Orientation(g.File); got != g.Orientation {
@@ -119,33 +120,43 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-func TestUnsupported(t *testing.T) {
+func TestRefused(t *testing.T) {
 	good := goldenFiles(t)[20].File
+	sof := bytes.Index(good, []byte{0xff, markSOF0})
+	changed := func(at int, to byte) []byte {
+		file := bytes.Clone(good)
+		file[sof+at] = to
+		return file
+	}
 	d := New()
 	for _, c := range []struct {
 		name string
 		file []byte
+		want error
 	}{
-		{"empty", nil},
-		{"PNG", []byte("\x89PNG\r\n\x1a\n0123456789")},
-		{"DC and AC in one progressive scan", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, markSOF2}, 1)},
-		{"without its last scan", withoutLastScan(largest(t, true).File)},
-		{"arithmetic", bytes.Replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc9}, 1)},
-		{"two images", append(bytes.Clone(good[:len(good)-2]), good...)},
+		{"empty", nil, errNotJPEG},
+		{"PNG", []byte("\x89PNG\r\n\x1a\n0123456789"), errNotJPEG},
+		{"tables only", []byte{0xff, markSOI, 0xff, markEOI}, errHeader},
+		{"DC and AC in one progressive scan", changed(1, markSOF2), errHeader},
+		{"lossless", changed(1, markSOF3), UnsupportedError("lossless JPEG")},
+		{"hierarchical", changed(1, 0xc5), UnsupportedError("hierarchical JPEG")},
+		{"arithmetic", changed(1, 0xc9), UnsupportedError("arithmetic-coded JPEG")},
+		{"arithmetic, progressive", changed(1, 0xca), UnsupportedError("arithmetic-coded JPEG")},
+		{"12 bits", changed(4, 12), UnsupportedError("12-bit JPEG")},
+		{"2 components", slices.Concat([]byte{0xff, markSOI, 0xff, markSOF0, 0, 14, 8, 0, 9, 0, 9, 2}, make([]byte, 6), []byte{0xff, markEOI}),
+			UnsupportedError("2-component JPEG")},
+		{"sampling factor 5", changed(11, 0x51), errHeader},
+		{"no height", changed(6, 0), nil},
+		{"two images", append(bytes.Clone(good[:len(good)-2]), good...), errDamaged},
 	} {
-		if _, _, err := d.decode(c.file, everything); !errors.Is(err, ErrUnsupported) {
-			t.Errorf("%s: %v, want ErrUnsupported", c.name, err)
+		_, _, err := d.decode(c.file, everything)
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
 	if _, _, err := d.decode(good, everything); err != nil {
 		t.Errorf("after those, a good one: %v", err)
 	}
-}
-
-// withoutLastScan is a progressive file that ends, in good order, too early.
-func withoutLastScan(file []byte) []byte {
-	at := bytes.LastIndex(file, []byte{0xff, markDHT}) // every AC scan has its table
-	return append(bytes.Clone(file[:at]), 0xff, markEOI)
 }
 
 func TestNoAllocation(t *testing.T) {
@@ -173,8 +184,14 @@ func FuzzDecode(f *testing.F) {
 	for _, g := range goldenFiles(f) {
 		f.Add(g.File, uint8(g.W/3), uint8(g.H/3))
 	}
+	for _, v := range variants(f) {
+		f.Add(v.File, uint8(v.W/2), uint8(v.H/2))
+	}
 	f.Fuzz(func(t *testing.T, file []byte, x, y uint8) {
 		d := New()
+		if o := Orientation(file); o < 1 || o > 8 {
+			t.Fatalf("orientation %d", o)
+		}
 		h, err := d.Open(file)
 		if err != nil || h.Width*h.Height > 1<<18 {
 			return

@@ -68,10 +68,10 @@ func (b *bits) firstAC(block *[64]int16, set *uint64, s *scan, ac *table) error 
 			}
 		}
 		k += c.zeros()
-		if k > s.last {
-			return errDamaged
-		}
 		if v != 0 {
+			if k > s.last {
+				return errDamaged
+			}
 			block[order[k&63]&63] = v
 			*set |= 1 << (k & 63)
 		}
@@ -113,7 +113,11 @@ func (b *bits) refineAC(block *[64]int16, set *uint64, s *scan, ac *table) error
 		}
 		k = mathbits.TrailingZeros64(free)
 		if k > s.last {
-			return errDamaged
+			if v != 0 {
+				return errDamaged
+			}
+			b.correct(block, known, bit)
+			return nil
 		}
 		free &= free - 1
 		b.correct(block, known&(1<<k-1), bit)
@@ -139,7 +143,9 @@ func (b *bits) correct(block *[64]int16, known uint64, bit int16) {
 		}
 		v := &block[order[mathbits.TrailingZeros64(known)&63]&63]
 		sign := *v >> 15
-		*v += (bit ^ sign - sign) & int16(int64(b.acc)>>63)
+		if *v&bit == 0 { // always, of scans in order
+			*v += (bit ^ sign - sign) & int16(int64(b.acc)>>63)
+		}
 		b.skip(1)
 	}
 }

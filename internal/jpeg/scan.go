@@ -1,8 +1,10 @@
 package jpeg
 
+import "slices"
+
 // A scan is what its header says of its data (T.81, B.2.3).
 type scan struct {
-	of          [3]*component // the first n
+	of          [4]*component // the first n
 	n           int
 	first, last int  // coefficients, in zigzag order
 	high, low   uint // bits missing before and after it; high is 0 before the first
@@ -30,26 +32,29 @@ func (d *Decoder) scanHeader(s []byte) error {
 		n = int(s[0])
 	}
 	if n < 1 || n > len(d.components) || len(s) != 4+2*n {
-		return ErrUnsupported
+		return errHeader
 	}
 	tail := s[1+2*n:]
 	d.scan = scan{n: n, first: int(tail[0]), last: int(tail[1]), high: uint(tail[2] >> 4), low: uint(tail[2] & 15)}
-	rest := d.components // the scan has them in this order
+	blocks := 0
 	for i := range n {
 		id, tables := s[1+2*i], s[2+2*i]
-		for len(rest) > 0 && rest[0].id != id {
-			rest = rest[1:]
+		c := d.find(id, i)
+		if c == nil {
+			return errHeader
 		}
-		if len(rest) == 0 || tables>>4 > 3 || tables&15 > 3 {
-			return ErrUnsupported
-		}
-		c := &rest[0]
 		c.dc, c.ac = int(tables>>4), int(tables&15)
 		d.scan.of[i] = c
-		rest = rest[1:]
+		blocks += c.h * c.v
+	}
+	if n > 1 && blocks > 10 {
+		return errBlocks // T.81, B.2.3
 	}
 	if !d.scan.classify(d.progressive) {
-		return ErrUnsupported
+		return errHeader
+	}
+	if !d.progressive {
+		d.standardTables()
 	}
 	for _, c := range d.scan.of[:n] {
 		if err := d.add(c); err != nil {
@@ -59,12 +64,26 @@ func (d *Decoder) scanHeader(s []byte) error {
 	return nil
 }
 
+// find finds component number i of a scan by its id, as libjpeg-turbo does (jdmarker.c,
+// get_sos): not before the frame's i-th, nor twice.
+func (d *Decoder) find(id byte, i int) *component {
+	for j := i; j < len(d.components); j++ {
+		if c := &d.components[j]; c.id == id {
+			if slices.Contains(d.scan.of[:i], c) {
+				return nil
+			}
+			return c
+		}
+	}
+	return nil
+}
+
 // classify finds the scan's kind and says whether there are such scans (T.81,
 // G.1.1.1 and table B.3).
 func (s *scan) classify(progressive bool) bool {
-	if !progressive {
-		s.kind = wholeBlocks
-		return s.first == 0 && s.last == 63 && s.high == 0 && s.low == 0
+	if !progressive { // whatever it says: some files have zeros there
+		s.kind, s.first, s.last, s.high, s.low = wholeBlocks, 0, 63, 0, 0
+		return true
 	}
 	s.kind = firstDC
 	if s.first > 0 {
@@ -79,32 +98,28 @@ func (s *scan) classify(progressive bool) bool {
 	return s.first <= s.last && s.last < 64 && s.low <= maxLow && (s.high == 0 || s.low == s.high-1)
 }
 
-// add checks that the scan may follow those before it and has its tables, and
-// notes what it adds to a component.
+// add checks that the scan has its tables and notes what it adds to a component.
+// As in libjpeg, it may follow any others: bits that come twice, or before those
+// above them, are an encoder's fault that decoding survives.
 func (d *Decoder) add(c *component) error {
 	s := &d.scan
-	before := uint8(s.high)
-	if s.high == 0 {
-		before = allBits
-	}
-	if s.first > 0 && c.missing[0] == allBits {
-		return errDamaged // DC coefficients come first
-	}
 	for k := s.first; k <= s.last; k++ {
-		if c.missing[k] != before {
-			return errDamaged
-		}
 		c.missing[k] = uint8(s.low)
 	}
-	needDC, needAC := s.kind == wholeBlocks || s.kind == firstDC, s.kind == wholeBlocks || s.first > 0
-	if needDC && !d.huffman[0][c.dc].defined || needAC && !d.huffman[1][c.ac].defined {
-		return errDamaged
-	}
-	if s.first == 0 && s.high == 0 { // its first scan, whose table counts
-		if !d.hasQuant[c.quant] {
-			return errDamaged
+	if !c.latched { // by its first scan, whose table counts
+		if c.quant > 3 || !d.hasQuant[c.quant] {
+			return errHeader
 		}
-		c.table = d.quant[c.quant]
+		c.table, c.latched = d.quant[c.quant], true
+	}
+	needDC, needAC := s.kind == wholeBlocks || s.kind == firstDC, s.kind == wholeBlocks || s.first > 0
+	if needDC && !d.hasTable(0, c.dc) || needAC && !d.hasTable(1, c.ac) {
+		return errHeader
 	}
 	return nil
+}
+
+// hasTable says whether there is such a Huffman table, of DC (0) or AC (1).
+func (d *Decoder) hasTable(class, id int) bool {
+	return id < len(d.huffman[class]) && d.huffman[class][id].defined && d.huffman[class][id].valid
 }
