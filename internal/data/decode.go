@@ -7,7 +7,6 @@ import (
 	"image"
 	"image/color"
 	_ "image/gif" // registers the format, as do those below
-	_ "image/jpeg"
 	_ "image/png"
 	"strings"
 
@@ -19,8 +18,8 @@ import (
 )
 
 // What a file may ask for before it is refused. A worker needs about 5 bytes a
-// pixel for most photographs and at most about 25, for a progressive CMYK JPEG,
-// whose coefficients are kept as 32-bit integers.
+// pixel for most photographs and at most about 16, for a progressive CMYK JPEG,
+// whose coefficients are kept.
 const (
 	MaxFileBytes = 256 << 20   // of one file
 	MaxPixels    = 100_000_000 // of one image
@@ -40,8 +39,9 @@ type decoder struct {
 	bare        record // what load has read, if it is pixels
 	encoded     []byte // the file that open was given; nil for pixels
 	path        string // of it, for errors
-	fast        *jpeg.Decoder
-	isFast      bool // fast has opened the file
+	jpeg        *jpeg.Decoder
+	isJPEG      bool // the file that open was given
+	isCMYK      bool // likewise
 	w, h        int  // what its header says
 	orientation int
 	turned      augment.Image // the image before it is turned
@@ -57,20 +57,12 @@ type decoder struct {
 func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 	defer d.rescue(&err)
 	d.encoded, d.path = file, path
-	if d.fast == nil {
-		d.fast = jpeg.New()
+	if err := d.header(file); err != nil {
+		return 0, 0, err
 	}
-	header, err := d.fast.Open(file)
-	d.isFast, d.w, d.h, d.orientation = err == nil, header.Width, header.Height, 1
+	d.orientation = 1
 	if d.upright {
-		d.orientation = jpeg.Orientation(file) // of those too that fast does not take
-	}
-	if !d.isFast {
-		cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
-		if err != nil {
-			return 0, 0, d.failed(format, err)
-		}
-		d.w, d.h = cfg.Width, cfg.Height
+		d.orientation = jpeg.Orientation(file)
 	}
 	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
 		return 0, 0, &Error{Path: path, Hint: replaceHint, Reason: fmt.Sprintf(
@@ -80,6 +72,28 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 		return d.h, d.w, nil
 	}
 	return d.w, d.h, nil
+}
+
+// header reads the size of the image in a file.
+func (d *decoder) header(file []byte) error {
+	d.isJPEG, d.isCMYK = jpeg.Is(file), false
+	if !d.isJPEG {
+		cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
+		if err != nil {
+			return d.failed(format, err)
+		}
+		d.w, d.h = cfg.Width, cfg.Height
+		return nil
+	}
+	if d.jpeg == nil {
+		d.jpeg = jpeg.New()
+	}
+	header, err := d.jpeg.Open(file)
+	if err != nil {
+		return d.failed("jpeg", err)
+	}
+	d.w, d.h, d.isCMYK = header.Width, header.Height, header.Components == 4
+	return nil
 }
 
 // pixels decodes the file that open was given into dst, which gets the image's
@@ -96,11 +110,13 @@ func (d *decoder) pixels(dst *augment.Image, region image.Rectangle) (err error)
 	return nil
 }
 
-// unturned is pixels of the image as it lies in the file. The decoders of image
-// have the last word on what is damaged, and how.
+// unturned is pixels of the image as it lies in the file.
 func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 	dst.Reset(d.w, d.h)
-	if d.isFast && d.fast.Decode(dst.Pix, region) == nil {
+	if d.isJPEG {
+		if err := d.jpeg.Decode(dst.Pix, region); err != nil {
+			return d.failed("jpeg", err)
+		}
 		return nil
 	}
 	m, format, err := image.Decode(bytes.NewReader(d.encoded))
@@ -122,7 +138,11 @@ func (d *decoder) rescue(err *error) {
 }
 
 func (d *decoder) failed(format string, err error) error {
-	return &Error{Path: d.path, Reason: reason(format, err), Hint: replaceHint, Err: err}
+	hint := replaceHint
+	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		hint = "convert the file to a baseline JPEG or a PNG, or remove it"
+	}
+	return &Error{Path: d.path, Reason: reason(format, err), Hint: hint, Err: err}
 }
 
 // reason words an error of parse for a person.
@@ -130,7 +150,13 @@ func reason(format string, err error) string {
 	if errors.Is(err, image.ErrFormat) {
 		return "not a JPEG, PNG, GIF, WebP or BMP image"
 	}
+	if e, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		return string(e) + " is not supported"
+	}
 	label, text := strings.ToUpper(format), err.Error()
+	if errors.Is(err, jpeg.ErrTruncated) {
+		return "truncated " + label
+	}
 	// How the decoders say that the file ended; they do not all wrap io.EOF.
 	for _, end := range []string{"EOF", "short Huffman data", "not enough pixel data", "not enough image data"} {
 		if strings.HasSuffix(text, end) {

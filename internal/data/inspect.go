@@ -62,6 +62,7 @@ func (n *Inspector) inspect(f *Facts, set *Set, i int) (err error) {
 		if err != nil {
 			return err
 		}
+		f.CMYK = n.decoder.isCMYK
 		if err := n.decoder.pixels(m, image.Rect(0, 0, w, h)); err != nil {
 			return err
 		}
@@ -77,18 +78,18 @@ func (f *Facts) header(file []byte) {
 			panic(p)
 		}
 	}()
+	if jpeg.Is(file) {
+		f.Format, f.Orientation = "jpeg", jpeg.Orientation(file)
+		return
+	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
 	f.Format = format
 	if err != nil {
 		return
 	}
-	f.CMYK = cfg.ColorModel == color.CMYKModel
 	f.Alpha = hasAlpha(cfg.ColorModel)
 	if len(file) > losslessAlpha && string(file[12:16]) == "VP8L" && format == "webp" {
 		f.Alpha = file[losslessAlpha]&0x10 != 0
-	}
-	if format == "jpeg" {
-		f.Orientation = jpeg.Orientation(file)
 	}
 }
 

@@ -31,7 +31,9 @@ func (d *decoder) chromaRow(buf, plane []uint8, m *image.YCbCr, y int, dst *augm
 	switch ratio := m.SubsampleRatio; {
 	case ratio == image.YCbCrSubsampleRatio444:
 		return near
-	case w <= 2: // too narrow for libjpeg to interpolate
+	case ratio == image.YCbCrSubsampleRatio440:
+		return widenDown(buf[:dst.W], near, plane[m.COffset(0, nextRow(y, dst.H)):], y%2)
+	case w <= 2: // too narrow for libjpeg to interpolate across
 	case ratio == image.YCbCrSubsampleRatio422:
 		for x := range d.sum {
 			d.sum[x] = 4 * int32(near[x])
@@ -39,8 +41,7 @@ func (d *decoder) chromaRow(buf, plane []uint8, m *image.YCbCr, y int, dst *augm
 		return widen(buf, d.sum, 4, 8)
 	case ratio == image.YCbCrSubsampleRatio420:
 		// Three parts of the nearer row to one of the next nearer.
-		next := min(max(y-1+y%2*2, 0), dst.H-1)
-		far := plane[m.COffset(0, next):]
+		far := plane[m.COffset(0, nextRow(y, dst.H)):]
 		for x := range d.sum {
 			d.sum[x] = 3*int32(near[x]) + int32(far[x])
 		}
@@ -50,6 +51,18 @@ func (d *decoder) chromaRow(buf, plane []uint8, m *image.YCbCr, y int, dst *augm
 		buf[x] = plane[m.COffset(x, y)]
 	}
 	return buf
+}
+
+// nextRow returns a row of the image whose chroma is the next nearest to row y's.
+func nextRow(y, h int) int { return min(max(y-1+y%2*2, 0), h-1) }
+
+// widenDown interpolates a row of chroma at full width between the nearest rows
+// (jdsample.c, h1v2_fancy_upsample).
+func widenDown(dst, near, far []uint8, odd int) []uint8 {
+	for x := range dst {
+		dst[x] = uint8((3*int(near[x]) + int(far[x]) + 1 + odd) >> 2)
+	}
+	return dst
 }
 
 // widen doubles a row, three parts of the nearer sample to one of the next
