@@ -162,14 +162,16 @@ func TestBadFiles(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"empty.jpg":   {nil, "empty file"},
-		"text.jpg":    {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP or BMP image"},
-		"short.jpg":   {[]byte{0xff, 0xd8, 0xff}, "truncated JPEG"},
-		"huge.png":    {huge, "its header claims 20000x20000 pixels"},
-		"flat.png":    {flat, "its header claims 65537x1 pixels"},
-		"no-rows.jpg": {jpegOfHeight(t, 0), "unusable JPEG: its header claims 16x0 pixels"},
-		"tall.jpg":    {jpegOfHeight(t, 0xffff), "unusable JPEG: damaged image data"},
-		"crc.png":     {flipByte(pngOfSize(t, 2, 2), 30), "unusable PNG: invalid format: invalid checksum"},
+		"empty.jpg":      {nil, "empty file"},
+		"text.jpg":       {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP or BMP image"},
+		"short.jpg":      {[]byte{0xff, 0xd8, 0xff}, "truncated JPEG"},
+		"huge.png":       {huge, "its header claims 20000x20000 pixels"},
+		"flat.png":       {flat, "its header claims 65537x1 pixels"},
+		"no-rows.jpg":    {jpegOfHeight(t, 0), "unusable JPEG: its header claims 16x0 pixels"},
+		"tall.jpg":       {jpegOfHeight(t, 0xffff), "unusable JPEG: damaged image data"},
+		"arithmetic.jpg": {jpegOfProcess(t, 0xc9), "arithmetic-coded JPEG is not supported (convert the file to a baseline JPEG or a PNG, or remove it)"},
+		"lossless.jpg":   {jpegOfProcess(t, 0xc3), "lossless JPEG is not supported (convert"},
+		"crc.png":        {flipByte(pngOfSize(t, 2, 2), 30), "unusable PNG: invalid format: invalid checksum"},
 	}
 	for name, f := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), f.content, 0o666); err != nil {
@@ -236,6 +238,14 @@ func jpegOfHeight(t *testing.T, h int) []byte {
 	b := file.Bytes()
 	sof := bytes.Index(b, []byte{0xff, 0xc0})
 	binary.BigEndian.PutUint16(b[sof+5:], uint16(h))
+	return b
+}
+
+// jpegOfProcess returns a JPEG whose frame is said to be of another process.
+func jpegOfProcess(t *testing.T, mark byte) []byte {
+	t.Helper()
+	b := jpegOfHeight(t, 16)
+	b[bytes.Index(b, []byte{0xff, 0xc0})+1] = mark
 	return b
 }
 

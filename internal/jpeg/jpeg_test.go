@@ -140,6 +140,8 @@ func TestRefused(t *testing.T) {
 		{"DC and AC in one progressive scan", changed(1, markSOF2), errHeader},
 		{"lossless", changed(1, markSOF3), UnsupportedError("lossless JPEG")},
 		{"hierarchical", changed(1, 0xc5), UnsupportedError("hierarchical JPEG")},
+		{"hierarchical, its header", changed(1, markDHP), UnsupportedError("hierarchical JPEG")},
+		{"JPEG-LS", changed(1, markJPG7), UnsupportedError("JPEG-LS")},
 		{"arithmetic", changed(1, 0xc9), UnsupportedError("arithmetic-coded JPEG")},
 		{"arithmetic, progressive", changed(1, 0xca), UnsupportedError("arithmetic-coded JPEG")},
 		{"12 bits", changed(4, 12), UnsupportedError("12-bit JPEG")},

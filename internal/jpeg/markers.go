@@ -21,10 +21,12 @@ const (
 	markDQT  = 0xdb
 	markDNL  = 0xdc
 	markDRI  = 0xdd
+	markDHP  = 0xde
 	markAPP0 = 0xe0
 	markAPP1 = 0xe1
 	markAPPE = 0xee
 	markAPPF = 0xef
+	markJPG7 = 0xf7
 	markCOM  = 0xfe
 )
 
@@ -90,6 +92,10 @@ func (d *Decoder) segment(mark byte, s []byte) error {
 		return nil
 	case mark >= markSOF3 && mark <= markSOFF && mark != markDAC && mark != markJPG:
 		return unsupportedFrame(mark)
+	case mark == markDHP:
+		return UnsupportedError("hierarchical JPEG")
+	case mark == markJPG7:
+		return UnsupportedError("JPEG-LS") // its SOF (ITU-T T.87)
 	case skipped(mark):
 		return nil
 	}
