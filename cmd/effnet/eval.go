@@ -146,6 +146,9 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err != nil {
 		return err
 	}
+	for _, note := range set.Notes() {
+		fmt.Fprintln(os.Stderr, "note: "+note)
+	}
 	sweep, err := n.Sweep(set, data.Options{BatchSize: opts.BatchSize, Workers: data.Workers(opts.Workers), Prefetch: prefetch,
 		OnCorrupt: data.OnCorrupt(opts.OnCorrupt)}, opts.TTA)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -40,61 +41,17 @@ func (f *folder) stamp(h hash.Hash) error {
 	return nil
 }
 
-// list reads a folder of class folders or of tar files.
+// list reads a folder of class folders or of tar files. What Survey finds there that
+// cannot be used is its error.
 func list(dir string) (*Set, error) {
-	dirEntries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, unreadable(dir, err)
-	}
-	var classes, tars []string
-	for _, e := range dirEntries {
-		if hidden(e.Name()) {
-			continue
-		}
-		isFolder, err := isFolder(dir, e)
-		switch {
-		case err != nil:
-			return nil, err
-		case isFolder:
-			classes = append(classes, e.Name())
-		case isTar(e.Name()):
-			tars = append(tars, e.Name())
+	s := surveyFolder(dir, "")
+	for _, stray := range s.Strays {
+		if stray.Kind.refused() {
+			return nil, stray.err()
 		}
 	}
-	switch {
-	case len(tars) > 0 && len(classes) > 0:
-		return nil, &Error{Path: dir, Reason: "tar files, such as " + tars[0] + ", beside class folders, such as " + classes[0],
-			Hint: "a split is one or the other: move either away"}
-	case len(tars) > 0:
-		return listShards(dir, tars)
-	case len(classes) > 0:
-		return listClasses(dir, classes)
-	}
-	return nil, &Error{Path: dir, Reason: "no class folders", Hint: "images are looked for in " + filepath.Join(dir, "CLASS")}
-}
-
-// listClasses reads class folders.
-func listClasses(dir string, classes []string) (*Set, error) {
-	f := &folder{dir: dir, classes: classes}
-	s := &Set{Dir: dir, Classes: classes, store: f}
-	for label, class := range classes {
-		path := filepath.Join(dir, class)
-		dirEntries, err := os.ReadDir(path)
-		if err != nil {
-			return nil, unreadable(path, err)
-		}
-		before := s.Len()
-		for _, e := range dirEntries {
-			if isImage(e) {
-				f.files = append(f.files, file{e.Name(), int32(label)})
-				s.add(label)
-			}
-		}
-		if s.Len() == before {
-			return nil, &Error{Path: path, Reason: "no images in this class folder", Hint: "add some, or remove the folder"}
-		}
-	}
-	return s, nil
+	s.Set.strays = s.Strays
+	return s.Set, nil
 }
 
 // isFolder tells whether e, in dir, is a folder or a symbolic link to one. A link
@@ -116,6 +73,12 @@ func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 func isTar(name string) bool { return strings.EqualFold(filepath.Ext(name), ".tar") }
 
+// isCompressedTar tells whether a file is a tar that must be unpacked first, by its name.
+func isCompressedTar(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"}, func(ext string) bool { return strings.HasSuffix(name, ext) })
+}
+
 // isImage tells whether a file in a class folder is taken for an image, by its
 // name. Where a link leads is found when it is read.
 func isImage(e fs.DirEntry) bool {
@@ -130,7 +93,7 @@ func isImageExt(ext string) bool { return formatOf(ext) != "" }
 // have whose name ends in ext, or "".
 func formatOf(ext string) string {
 	switch ext := strings.ToLower(ext); ext {
-	case ".jpg", ".jpeg":
+	case ".jpg", ".jpeg", ".jpe", ".jfif":
 		return "jpeg"
 	case ".png", ".gif", ".webp", ".bmp":
 		return ext[1:]

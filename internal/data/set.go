@@ -32,6 +32,8 @@ type Set struct {
 
 	store  store
 	images []entry
+	strays []Stray  // that are not refused
+	notes  []string // see Notes
 }
 
 // An entry is an image of a Set.
@@ -107,17 +109,21 @@ func (d splits) has(split string) bool {
 
 func (d splits) open(split string) (*Set, error) { return list(filepath.Join(string(d), split)) }
 
-// OpenTrain lists the training images of a folder, dir/train, or of a pack.
-// Images are not opened. It fails with an *Error if there are fewer than two
+// OpenTrain lists the training images of a folder or a pack: dir/train or, if dir has no
+// split at all, dir itself. Images are not opened. It fails with an *Error if there are fewer than two
 // classes or a class without images.
 func OpenTrain(dir string) (*Set, error) {
 	src, err := openSource(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := src.open(trainSplit)
+	split := trainSplit
+	if whole(src) {
+		split = ""
+	}
+	s, err := src.open(split)
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.Path == filepath.Join(dir, trainSplit) && errors.Is(err, fs.ErrNotExist) {
+		if e, ok := errors.AsType[*Error](err); ok && e.Path == filepath.Join(dir, split) && (split == "") != errors.Is(err, fs.ErrNotExist) {
 			e.Hint = "training wants DIR/train/CLASS/IMAGE"
 		}
 		return nil, err
@@ -129,10 +135,18 @@ func OpenTrain(dir string) (*Set, error) {
 	for _, e := range s.images {
 		count[e.label]++
 	}
+	if split == "" {
+		s.notes = append(s.notes, dir+": no folders train and val: all of it is trained on (--minival holds some images out for evaluation)")
+	}
 	if class := slices.Index(count, 0); class >= 0 {
 		return nil, &Error{Path: s.Dir, Reason: fmt.Sprintf("no images of class %d, %s", class, s.Classes[class]), Hint: "classes count from 0"}
 	}
 	return s, nil
+}
+
+// whole says whether a source has no splits.
+func whole(src source) bool {
+	return !slices.ContainsFunc(append(evalSplits(), trainSplit), src.has)
 }
 
 // OpenEval lists the evaluation split of dir, a folder or a pack: the first of
@@ -181,6 +195,12 @@ func OpenSome(dir, split string, classes []string) (*Set, error) {
 	if unknown := lack(s.Classes, classes); len(unknown) > 0 {
 		return nil, &Error{Path: s.Dir, Reason: "classes that the network does not have: " + some(unknown)}
 	}
+	s.relabel(classes)
+	return s, nil
+}
+
+// relabel gives the set classes that have the names of its own.
+func (s *Set) relabel(classes []string) {
 	place := map[string]int32{}
 	for i, name := range classes {
 		place[name] = int32(i)
@@ -189,7 +209,6 @@ func OpenSome(dir, split string, classes []string) (*Set, error) {
 		s.images[i].label = place[s.Classes[e.label]]
 	}
 	s.Classes = classes
-	return s, nil
 }
 
 // openLike lists a split whose classes must be those given, if any are.
@@ -198,17 +217,53 @@ func openLike(src source, split string, classes []string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := s.store.(*shards); ok && len(s.Classes) < len(classes) && numbered(s.Classes) && numbered(classes) {
+	if classes == nil {
+		return s, nil
+	}
+	if s.MayLack(classes) {
 		s.Classes = classes // the last of them have no image here
 	}
-	if classes != nil && !slices.Equal(s.Classes, classes) {
-		e := &Error{Path: s.Dir, Reason: "classes differ from the network's: " + difference(s.Classes, classes)}
+	if text := s.Difference(classes); text != "" {
+		e := &Error{Path: s.Dir, Reason: "classes differ from the network's: " + text}
 		if len(lack(s.Classes, classes)) == 0 && len(s.Classes) < len(classes) {
-			e.Hint = "eval --some-classes takes a folder that lacks some"
+			e.Hint = "every split needs the same class folders; eval --some-classes takes a folder that lacks some"
 		}
 		return nil, e
 	}
+	if !slices.Equal(s.Classes, classes) {
+		s.relabel(classes)
+		s.notes = append(s.notes, s.Dir+": its classes are in another order than the network's: they are matched by name")
+	}
 	return s, nil
+}
+
+// MayLack says whether the set may lack the last of classes: in tar files, classes that
+// no file names are counted from what is there.
+func (s *Set) MayLack(classes []string) bool {
+	_, tars := s.store.(*shards)
+	return tars && len(s.Classes) < len(classes) && numbered(s.Classes) && numbered(classes)
+}
+
+// Difference says how the names of the set's classes differ from others, whatever their
+// order: "" if they do not.
+func (s *Set) Difference(classes []string) string {
+	missing, unknown := lack(classes, s.Classes), lack(s.Classes, classes)
+	var parts []string
+	if len(missing) > 0 {
+		parts = append(parts, "missing "+some(missing))
+	}
+	if len(unknown) > 0 {
+		parts = append(parts, "unknown "+some(unknown))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Notes is what is worth knowing of how the split was read, a line each.
+func (s *Set) Notes() (notes []string) {
+	if text := s.Unused(); text != "" {
+		notes = append(notes, text)
+	}
+	return append(notes, s.notes...)
 }
 
 // evalSplit returns the name of the evaluation split of a source, "" for the
@@ -225,22 +280,6 @@ func evalSplit(src source, dir string) (string, error) {
 			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
 	}
 	return "", nil
-}
-
-// difference says how the classes found differ from those wanted.
-func difference(found, wanted []string) string {
-	missing, unknown := lack(wanted, found), lack(found, wanted)
-	var parts []string
-	if len(missing) > 0 {
-		parts = append(parts, "missing "+some(missing))
-	}
-	if len(unknown) > 0 {
-		parts = append(parts, "unknown "+some(unknown))
-	}
-	if parts == nil {
-		return "the same names in another order"
-	}
-	return strings.Join(parts, "; ")
 }
 
 // lack returns the names of a that b does not have.

@@ -22,9 +22,8 @@ import (
 const maxClasses = 1 << 20
 
 // A shards is the store of images in tar files, in WebDataset's layout: an image
-// KEY.jpg (or .png, ...) and its class, a decimal number, in KEY.cls. A key is a
-// path up to the first dot of its last element; files with other endings are
-// not looked at.
+// KEY.jpg (or .png, ...) and its class, a decimal number, in KEY.cls. A key may have
+// dots.
 type shards struct {
 	dir   string
 	tars  []tarFile
@@ -89,9 +88,14 @@ func listShards(dir string, tars []string) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		members, labels, err := indexTar(f, info.Size(), f.Name())
-		if err := errors.Join(err, f.Close()); err != nil {
+		x := tarIndex{path: f.Name(), samples: map[string]*sample{}}
+		members, labels, err := x.read(f, info.Size())
+		f.Close()
+		if err != nil {
 			return nil, err
+		}
+		for _, name := range x.unused {
+			s.strays = append(s.strays, Stray{Kind: NoImage, Path: f.Name() + "/" + name})
 		}
 		store.tars = append(store.tars, tarFile{name, info.Size(), info.ModTime()})
 		for k, m := range members {
@@ -109,33 +113,45 @@ func listShards(dir string, tars []string) (*Set, error) {
 	return s, err
 }
 
-// indexTar lists the images of a tar of size bytes in their order, and their
-// classes. Images are not read. Errors are *Error that name a file within path.
-func indexTar(f io.ReadSeeker, size int64, path string) ([]member, []int, error) {
-	x := tarIndex{path: path, samples: map[string]*sample{}}
+// read lists the images of a tar of size bytes in their order, and their classes.
+// Images are not read. Errors are *Error that name a file within x.path.
+func (x *tarIndex) read(f io.ReadSeeker, size int64) ([]member, []int, error) {
 	for t := tar.NewReader(f); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, nil, badTar(path, err)
+			if isGzip(f) {
+				return nil, nil, &Error{Path: x.path, Reason: "a gzip file named .tar", Hint: gunzipHint}
+			}
+			return nil, nil, badTar(x.path, err)
 		}
 		off, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
-			return nil, nil, unreadable(path, err)
+			return nil, nil, unreadable(x.path, err)
 		}
 		if h.Size < 0 || h.Size > size-off {
-			return nil, nil, badTar(path, io.ErrUnexpectedEOF)
+			return nil, nil, badTar(x.path, io.ErrUnexpectedEOF)
 		}
 		if err := x.add(h, t, off); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := checkEnd(f, path); err != nil {
+	if err := checkEnd(f, x.path); err != nil {
 		return nil, nil, err
 	}
 	return x.pair()
+}
+
+// isGzip says whether a file begins as gzip's do.
+func isGzip(f io.ReadSeeker) bool {
+	var magic [2]byte
+	_, err := f.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.ReadFull(f, magic[:])
+	}
+	return err == nil && magic == [2]byte{0x1f, 0x8b}
 }
 
 // A tarIndex collects what a tar holds.
@@ -144,6 +160,8 @@ type tarIndex struct {
 	samples map[string]*sample // by key
 	members []member
 	keys    []string // of members
+	others  []string // files that are neither image nor class
+	unused  []string // those of others, and images, that no sample has
 }
 
 // A sample is what a tar holds under one key.
@@ -157,7 +175,11 @@ type sample struct {
 func (x *tarIndex) add(h *tar.Header, r io.Reader, off int64) (err error) {
 	key, ext := splitKey(h.Name)
 	isClass := ext == ".cls"
-	if key == "" || h.Typeflag == tar.TypeDir || !isClass && !isImageExt(ext) {
+	if key == "" || h.Typeflag == tar.TypeDir {
+		return nil
+	}
+	if !isClass && !isImageExt(ext) {
+		x.others = append(x.others, h.Name)
 		return nil
 	}
 	s := x.samples[key]
@@ -181,14 +203,19 @@ func (x *tarIndex) add(h *tar.Header, r io.Reader, off int64) (err error) {
 	return nil
 }
 
-// pair returns the images and their classes.
+// pair returns the images and their classes. What else a sample has is not looked at:
+// files with its key, and images as KEY.FIELD.png beside KEY.jpg and KEY.cls.
 func (x *tarIndex) pair() (members []member, labels []int, err error) {
 	for i, key := range x.keys {
 		s := x.samples[key]
-		if !s.class {
-			return nil, nil, &Error{Path: x.path + "/" + x.members[i].name, Reason: "no class: " + key + ".cls is not in the tar"}
+		if !s.class && x.whole(sampleKey(key)) {
+			continue
 		}
-		labels = append(labels, s.label)
+		if !s.class {
+			return nil, nil, &Error{Path: x.path + "/" + x.members[i].name, Reason: "no class: " + key + ".cls is not in the tar",
+				Hint: "an image and its class are in one tar"}
+		}
+		members, labels = append(members, x.members[i]), append(labels, s.label)
 	}
 	var alone []string
 	for key, s := range x.samples {
@@ -197,20 +224,37 @@ func (x *tarIndex) pair() (members []member, labels []int, err error) {
 		}
 	}
 	if len(alone) > 0 {
-		return nil, nil, &Error{Path: x.path + "/" + slices.Min(alone) + ".cls", Reason: "no image of that key is in the tar"}
+		return nil, nil, &Error{Path: x.path + "/" + slices.Min(alone) + ".cls", Reason: "no image of that key is in the tar",
+			Hint: "an image and its class are in one tar"}
 	}
-	return x.members, labels, nil
+	for _, name := range x.others {
+		if key, _ := splitKey(name); !x.whole(key) && !x.whole(sampleKey(key)) {
+			x.unused = append(x.unused, name)
+		}
+	}
+	return members, labels, nil
 }
 
-// splitKey cuts a name at the first dot of its last element. Hidden files have
-// no key.
+// whole says whether there are an image and a class of a key.
+func (x *tarIndex) whole(key string) bool {
+	s := x.samples[key]
+	return s != nil && s.image && s.class
+}
+
+// splitKey cuts a name at the last dot. Hidden files have no key.
 func splitKey(name string) (key, ext string) {
-	dir, base := path.Split(name)
-	stem, ext, _ := strings.Cut(base, ".")
-	if stem == "" {
+	if hidden(path.Base(name)) {
 		return "", ""
 	}
-	return dir + stem, "." + strings.ToLower(ext)
+	ext = path.Ext(name)
+	return strings.TrimSuffix(name, ext), strings.ToLower(ext)
+}
+
+// sampleKey cuts a key at the first dot of its last element, as WebDataset does.
+func sampleKey(key string) string {
+	dir, base := path.Split(key)
+	stem, _, _ := strings.Cut(base, ".")
+	return dir + stem
 }
 
 // plain tells whether a file's bytes lie in the tar as they are.

@@ -78,15 +78,18 @@ func TestShardsEqualFolder(t *testing.T) {
 		entries[n] = append(entries[n], tarEntry{key + ".json", "{}", 0})
 		entries[n] = append(entries[n], pair...)
 	}
-	// What is neither an image nor a class is passed over.
+	// What is neither an image nor a class is skipped, and so is a sample's second image.
 	entries[0] = append(entries[0], tarEntry{"dir.png/", "", tar.TypeDir}, tarEntry{"._a.jpg", "x", 0},
-		tarEntry{"b.seg.png", "x", 0}, tarEntry{"README", "x", 0})
+		tarEntry{strings.TrimSuffix(entries[0][1].name, filepath.Ext(entries[0][1].name)) + ".seg.png", "x", 0}, tarEntry{"README", "x", 0})
 	dir := shardTree(t, map[string][]byte{
 		"train/00.tar": tarOf(t, entries[0]...), "train/01.tar": tarOf(t, entries[1]...), "train/.x.tar": nil})
 
 	got, err := OpenTrain(dir)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "train") + ": 1 file not used: 1 without extension"; got.Unused() != want {
+		t.Errorf("%q, want %q", got.Unused(), want)
 	}
 	if !slices.Equal(got.Classes, s.Classes) {
 		t.Errorf("classes %q, want %q", got.Classes, s.Classes)
@@ -231,7 +234,7 @@ func FuzzTar(f *testing.F) {
 				checksum(block)
 			}
 		}
-		members, labels, err := indexTar(bytes.NewReader(file), int64(len(file)), "x.tar")
+		members, labels, err := (&tarIndex{path: "x.tar", samples: map[string]*sample{}}).read(bytes.NewReader(file), int64(len(file)))
 		if err != nil {
 			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("%v is not an *Error", err)

@@ -119,7 +119,7 @@ func TestManyClasses(t *testing.T) {
 	for i := range names {
 		names[i] = strconv.Itoa(i)
 	}
-	if got := difference(names[1:], names); got != "missing 0" {
+	if got := (&Set{Classes: names[1:]}).Difference(names); got != "missing 0" {
 		t.Errorf("difference: %s", got)
 	}
 	dir := tree(t, "class/", "train/")

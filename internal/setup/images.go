@@ -14,9 +14,14 @@ func Images(dir string, cfg config.Config) (trainSet, evalSet *data.Set, err err
 	if trainSet, err = data.OpenTrain(dir); err != nil {
 		return nil, nil, err
 	}
-	evalSet, err = data.OpenEval(dir, trainSet.Classes)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
+	if cfg.Minival == 0 { // else some training images are held out
+		evalSet, err = data.OpenEval(dir, trainSet.Classes)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		if evalSet != nil && evalSet.Dir == trainSet.Dir { // no splits
+			evalSet = nil
+		}
 	}
 	if cfg.Exclude != "" {
 		sets, err := data.Exclude(cfg.Exclude, dir, trainSet, evalSet)

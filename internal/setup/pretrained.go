@@ -1,8 +1,6 @@
 package setup
 
 import (
-	"slices"
-
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/scale"
@@ -38,10 +36,11 @@ func Pretrained(cfg config.Config, a scale.Arch, classes int) (scale.Arch, error
 }
 
 // Start makes options begin with pretrained weights: with their classifier if its classes
-// are those that are trained on.
+// are those that are trained on, in whatever order.
 func Start(o *train.Options, w *weights.Imported, classes []string) {
-	o.Start = w.Tensors
-	if !slices.Equal(w.Meta.Classes, classes) {
-		o.Start = train.WithoutHead(w.Tensors)
+	var moved bool
+	o.Start, moved = train.HeadFor(w.Tensors, w.Meta.Classes, classes)
+	if moved {
+		o.Notes = append(o.Notes, "the weights' classes are in another order: the classifier was put in the images'")
 	}
 }

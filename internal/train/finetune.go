@@ -92,9 +92,31 @@ func (r *run) beginning() string {
 	return text
 }
 
-// WithoutHead is a network's tensors but the classifier's.
-func WithoutHead(tensors []named.Tensor) []named.Tensor {
-	return slices.DeleteFunc(slices.Clone(tensors), func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
+// HeadFor returns a network's tensors for other classes: with its classifier if the names
+// are the same, its rows moved to their places if the order is another, else without.
+func HeadFor(tensors []named.Tensor, from, to []string) (head []named.Tensor, moved bool) {
+	if slices.Equal(from, to) {
+		return tensors, false
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(from)), slices.Sorted(slices.Values(to))) {
+		return slices.DeleteFunc(slices.Clone(tensors), func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }), false
+	}
+	row := make(map[string]int, len(from))
+	for i, name := range from {
+		row[name] = i
+	}
+	head = slices.Clone(tensors)
+	for i, t := range head {
+		if !strings.HasPrefix(t.Name, classifier) {
+			continue
+		}
+		n := len(t.Data) / len(from)
+		head[i].Data = make([]float32, 0, len(t.Data))
+		for _, name := range to {
+			head[i].Data = append(head[i].Data, t.Data[row[name]*n:][:n]...)
+		}
+	}
+	return head, true
 }
 
 // change enters a phase and says so.

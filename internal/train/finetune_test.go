@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
 	"effnet/internal/model"
+	"effnet/internal/named"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
 )
@@ -95,6 +97,26 @@ func TestGroups(t *testing.T) {
 			if p.Offset == g.From && f.Frozen.Param(p) != (g.Since == 70) {
 				t.Errorf("%s counts its steps from %d", p.Name, g.Since)
 			}
+		}
+	}
+}
+
+// A classifier follows its classes' names.
+func TestHeadFor(t *testing.T) {
+	tensors := []named.Tensor{{Name: "conv_stem.weight", Shape: []int{1}, Data: []float32{9}},
+		{Name: "classifier.weight", Shape: []int{3, 2}, Data: []float32{1, 2, 3, 4, 5, 6}}, {Name: "classifier.bias", Shape: []int{3}, Data: []float32{7, 8, 9}}}
+	from := []string{"1", "2", "10"}
+	same, moved := HeadFor(tensors, from, from)
+	if moved || len(same) != 3 {
+		t.Errorf("the same classes: %d tensors, moved %v", len(same), moved)
+	}
+	head, moved := HeadFor(tensors, from, []string{"1", "10", "2"})
+	if !moved || !slices.Equal(head[1].Data, []float32{1, 2, 5, 6, 3, 4}) || !slices.Equal(head[2].Data, []float32{7, 9, 8}) || tensors[2].Data[1] != 8 {
+		t.Errorf("moved %v, to %v; there were %v", moved, head, tensors)
+	}
+	for _, other := range [][]string{{"1", "2"}, {"1", "2", "3"}, {"1", "2", "2"}} {
+		if head, moved := HeadFor(tensors, from, other); moved || len(head) != 1 {
+			t.Errorf("%q: %d tensors, moved %v", other, len(head), moved)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"effnet/internal/augment"
@@ -44,6 +45,7 @@ type Options struct {
 
 	Start    []named.Tensor // weights to begin with; nil for random ones
 	FineTune FineTune       // how they are trained
+	Notes    []string       // what else the log says at the beginning, a line each
 
 	Identity []Fact // what settings say of the run's numbers: a state of another run is not resumed
 
@@ -223,6 +225,13 @@ func (r *run) describe(trainSet, evalSet *data.Set) {
 		trainSet.Len(), len(r.classes), eval, r.Epochs, r.loader.Batches(), r.Out)
 	if r.Start != nil {
 		r.log.Printf("%s", r.beginning())
+	}
+	notes := append(slices.Clone(r.Notes), trainSet.Notes()...)
+	if evalSet != nil && evalSet.Dir != trainSet.Dir {
+		notes = append(notes, evalSet.Notes()...)
+	}
+	for _, note := range notes {
+		r.log.Printf("note: %s", note)
 	}
 	if r.WarmupEpochs >= float64(r.Epochs) {
 		r.log.Printf("note: the warm-up of %g epochs is as long as the training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR)

@@ -36,7 +36,7 @@ const (
 	Duplicate    Kind = "duplicate"     // the same file twice in a class
 	Misnamed     Kind = "misnamed"      // a name with another format's extension
 	Tiny         Kind = "tiny"          // an image of few pixels
-	Nested       Kind = "nested"        // a folder in a class folder, which is not read
+	Nested       Kind = "nested"        // a folder in a class folder, whose images are of that class
 	Outside      Kind = "outside"       // an image in no class folder, which is not read
 	NotImage     Kind = "not-image"     // a file of another kind in a class folder
 	ClassOrder   Kind = "class-order"   // classes whose order as names is not that as numbers

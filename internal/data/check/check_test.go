@@ -1,6 +1,7 @@
 package check
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
 	"context"
@@ -266,25 +267,41 @@ func TestQuarantineOfConflicts(t *testing.T) {
 	}
 }
 
-// Numbered classes: an evaluation split may lack the last of them.
+// The check's verdict is the training's: of tar files without names an evaluation split may
+// lack the last classes, of folders none.
 func TestNumberedClasses(t *testing.T) {
-	dir := t.TempDir()
-	for i, name := range []string{"train/0", "train/1", "train/2", "val/0", "val/1"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
+	dir, tars := t.TempDir(), t.TempDir()
+	for split, classes := range map[string]int{"train": 3, "val": 2} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for class := range classes {
+			name := strconv.Itoa(class)
+			photo := jpegOf(40, 36, uint64(10*len(split)+class))
+			for ext, content := range map[string][]byte{".jpg": photo, ".cls": []byte(name)} {
+				if err := w.WriteHeader(&tar.Header{Name: name + ext, Typeflag: tar.TypeReg, Size: int64(len(content)), Mode: 0o666}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.Write(content); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, split, name), 0o777), os.WriteFile(filepath.Join(dir, split, name, "x.jpg"), photo, 0o666)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(w.Close(), os.MkdirAll(filepath.Join(tars, split), 0o777), os.WriteFile(filepath.Join(tars, split, "0.tar"), b.Bytes(), 0o666)); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name, "x.jpg"), jpegOf(40, 36, uint64(i)), 0o666); err != nil {
+	}
+	for _, dir := range []string{dir, tars} {
+		r := run(t, dir, Options{})
+		train, err := data.OpenTrain(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if r := run(t, dir, Options{}); len(r.Problems) > 0 {
-		t.Errorf("%+v", r.Problems)
-	}
-	if err := os.Rename(filepath.Join(dir, "train/2"), filepath.Join(dir, "val/2")); err != nil {
-		t.Fatal(err)
-	}
-	if r := run(t, dir, Options{}); r.Usable {
-		t.Error("usable, with a class that training does not have")
+		if _, err := data.OpenEval(dir, train.Classes); (err == nil) != r.Usable || r.Usable != (dir == tars) {
+			t.Errorf("%s: usable %v, and training says %v", dir, r.Usable, err)
+		}
 	}
 }
 

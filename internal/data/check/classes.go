@@ -20,6 +20,9 @@ func (r *Report) strays(strays []data.Stray) {
 	kind := map[data.StrayKind]Kind{data.Broken: BadFolder, data.EmptyClass: EmptyClass, data.Outside: Outside,
 		data.Nested: Nested, data.NoImage: NotImage}
 	for _, s := range strays {
+		if s.Kind == data.EmptyClass { // its title says what is wrong
+			s.Reason = ""
+		}
 		r.add(kind[s.Kind], s.Path, s.Reason)
 	}
 }
@@ -44,10 +47,10 @@ func (r *Report) classes(splits []data.Split) {
 	}
 }
 
-// compare notes the classes that one split has and the other lacks. Classes that
-// are called by their numbers may be fewer in b, an evaluation split.
+// compare notes the classes that one split has and the other, an evaluation split, lacks,
+// where training refuses that.
 func (r *Report) compare(a, b *data.Set) {
-	if a.Numbered() && b.Numbered() && len(b.Classes) <= len(a.Classes) {
+	if b.MayLack(a.Classes) {
 		return
 	}
 	for _, pair := range [][2]*data.Set{{a, b}, {b, a}} {

@@ -1,0 +1,81 @@
+package data
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// otherFormats are kinds of images that are not read, by their extensions.
+var otherFormats = map[string]string{
+	".avif": "AVIF", ".heic": "HEIC", ".heif": "HEIC", ".jxl": "JPEG XL", ".jp2": "JPEG 2000", ".psd": "Photoshop",
+	".svg": "SVG", ".cr2": "raw", ".nef": "raw", ".arw": "raw", ".dng": "raw",
+}
+
+// Unused says in one line how many files of a split are not used, and why, and which
+// images are used that lie deeper than others: "" if there is nothing to say. Files
+// whose names begin with a dot are not counted.
+func (s *Set) Unused() string {
+	count, nested, outside := map[string]int{}, 0, 0
+	for _, stray := range s.strays {
+		switch stray.Kind {
+		case Nested:
+			nested += stray.images
+		case Outside:
+			outside++
+		case NoImage:
+			count[kindOfFile(stray.Path)]++
+		}
+	}
+	var parts []string
+	if outside > 0 {
+		parts = append(parts, plural(outside, "image")+" in no class folder")
+	}
+	total := outside
+	for _, kind := range slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(count[b]-count[a], strings.Compare(a, b))
+	}) {
+		total += count[kind]
+		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
+	}
+	text := ""
+	if total > 0 {
+		const most = 4
+		if len(parts) > most {
+			parts = append(parts[:most], "others")
+		}
+		text = fmt.Sprintf("%s: %s not used: %s", s.Dir, plural(total, "file"), strings.Join(parts, ", "))
+	}
+	if nested > 0 {
+		if text == "" {
+			text = s.Dir + ": "
+		} else {
+			text += "; "
+		}
+		text += plural(nested, "image") + " in folders within class folders used as of that class"
+	}
+	return text
+}
+
+// kindOfFile is what a file is that is not read, by its name.
+func kindOfFile(path string) string {
+	ext := strings.ToLower(filepath.Ext(path))
+	switch format := otherFormats[ext]; {
+	case format != "":
+		return format + " (convert to JPEG or PNG)"
+	case ext == "":
+		return "without extension"
+	}
+	return ext
+}
+
+// plural is a number and what is counted.
+func plural(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
