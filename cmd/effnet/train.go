@@ -46,8 +46,10 @@ func newTrainCommand() *cobra.Command {
 epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar, or
 on a pack (see effnet data pack). The run folder receives last.safetensors after each
 epoch, best.safetensors when top-1 improves, report.html, metrics.csv and
-metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the state of the run, from which --resume goes on: a run that was
-stopped or killed at any moment ends in the same bits as one that was not.`,
+metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the state
+of the run, which --resume resumes: a run that was stopped or killed at any moment ends
+in the same bits as one that was not. A DIR without folders train and val is trained on
+whole.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
 		Args: folderArgs(1, &opts.DryRun),
