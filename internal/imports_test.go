@@ -62,7 +62,7 @@ var mayImport = map[string]string{
 
 	"internal/data/check":    "data",
 	"internal/data/datatest": "data",
-	"internal/data":          "augment atomicfile jpeg golang.org/x/image",
+	"internal/data":          "augment atomicfile jpeg golang.org/x/image golang.org/x/text",
 	"internal/augment":       "pixel",
 	"internal/jpeg":          "pixel",
 	"internal/pixel":         "simd/archsimd unsafe",

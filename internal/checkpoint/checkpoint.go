@@ -27,7 +27,7 @@ const maxResolution = 1 << 14 // pixels; beyond all published variants (L2: 800)
 type Meta struct {
 	Version    int        `json:"version"` // set by Write
 	Arch       scale.Arch `json:"arch"`
-	Classes    []string   `json:"classes"`          // names by class index: those of the folders
+	Classes    Names      `json:"classes"`          // names by class index: those of the folders
 	Labels     []string   `json:"labels,omitempty"` // names for people, where those of Classes are not
 	Preprocess Preprocess `json:"preprocess"`
 	Training   *Training  `json:"training,omitempty"` // nil for imported weights

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // classesFile names the classes of tar files, one a line.
@@ -52,11 +54,15 @@ func readClasses(path string) ([]string, error) {
 	if info.Size() > maxClassesBytes {
 		return nil, &Error{Path: path, Reason: fmt.Sprintf("%d MB of class names", info.Size()>>20)}
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxClassesBytes))
+	content, err := io.ReadAll(io.LimitReader(f, maxClassesBytes))
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
-	names := strings.Split(strings.TrimRight(string(text), "\r\n"), "\n")
+	text, err := plainText(path, content)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
 	line := make(map[string]int, len(names))
 	for i, name := range names {
 		name = strings.TrimSuffix(name, "\r")
@@ -83,3 +89,17 @@ func numbered(classes []string) bool {
 	}
 	return true
 }
+
+// plainText is the content of a text file without the mark that some editors put before
+// UTF-8. UTF-16, which others write, is an *Error.
+func plainText(path string, content []byte) (string, error) {
+	text := string(content)
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || strings.Contains(text, "\x00") {
+		return "", &Error{Path: path, Reason: "a text in UTF-16, or no text", Hint: "save it as UTF-8"}
+	}
+	return strings.TrimPrefix(text, "\ufeff"), nil
+}
+
+// SameName is what the names of a class have in common that differ in their Unicode form
+// only: macOS writes é as two characters, other systems as one.
+func SameName(class string) string { return norm.NFC.String(class) }

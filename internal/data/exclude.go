@@ -13,11 +13,15 @@ import (
 // stays nil. A file that cannot be read, a line that is no image of dir, and a
 // class that is left without images are *Errors.
 func Exclude(list, dir string, sets ...*Set) ([]*Set, error) {
-	text, err := os.ReadFile(list)
+	content, err := os.ReadFile(list)
 	if err != nil {
 		return nil, unreadable(list, err)
 	}
-	paths := listed(string(text))
+	text, err := plainText(list, content)
+	if err != nil {
+		return nil, err
+	}
+	paths := listed(text)
 	found := make(map[string]bool, 2*len(paths))
 	for _, p := range paths {
 		found[filepath.Clean(p)], found[filepath.Join(dir, p)] = false, false

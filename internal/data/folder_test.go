@@ -101,6 +101,21 @@ func TestClassesInAnotherOrder(t *testing.T) {
 	}
 }
 
+// A name is the same in another Unicode form, which a file system may have made of it.
+func TestClassesInAnotherUnicodeForm(t *testing.T) {
+	dir := tree(t, "val/caf\u00e9/a.png", "val/zoo/b.png")
+	s, err := OpenEval(dir, []string{"cafe\u0301", "zoo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Classes[0] != "cafe\u0301" || s.Label(0) != 0 || len(s.Notes()) != 1 || !strings.Contains(s.Notes()[0], "Unicode form") {
+		t.Errorf("%q, %q", s.Classes, s.Notes())
+	}
+	if _, err := OpenEval(dir, []string{"cafe\u0301", "caf\u00e9", "zoo"}); err == nil {
+		t.Error("two classes are taken for one")
+	}
+}
+
 // A link within a class folder that leads to a folder above it has no end.
 func TestLinkToAFolderAbove(t *testing.T) {
 	dir := tree(t, "train/cat/a.png", "train/cat/more/b.png", "train/dog/c.png")

@@ -199,14 +199,27 @@ func OpenSome(dir, split string, classes []string) (*Set, error) {
 	return s, nil
 }
 
-// relabel gives the set classes that have the names of its own.
+// relabel gives the set classes that have the names of its own, and notes what that
+// changes.
 func (s *Set) relabel(classes []string) {
 	place := map[string]int32{}
 	for i, name := range classes {
-		place[name] = int32(i)
+		place[SameName(name)] = int32(i)
+	}
+	label, moved, respelt := make([]int32, len(s.Classes)), false, false
+	for i, name := range s.Classes {
+		label[i] = place[SameName(name)]
+		moved = moved || label[i] != int32(i)
+		respelt = respelt || classes[label[i]] != name
 	}
 	for i, e := range s.images {
-		s.images[i].label = place[s.Classes[e.label]]
+		s.images[i].label = label[e.label]
+	}
+	if moved && len(classes) == len(s.Classes) {
+		s.notes = append(s.notes, s.Dir+": its classes are in another order than the network's: they are matched by name")
+	}
+	if respelt {
+		s.notes = append(s.notes, s.Dir+": names of classes differ from the network's in their Unicode form alone: they are the same classes")
 	}
 	s.Classes = classes
 }
@@ -232,7 +245,6 @@ func openLike(src source, split string, classes []string) (*Set, error) {
 	}
 	if !slices.Equal(s.Classes, classes) {
 		s.relabel(classes)
-		s.notes = append(s.notes, s.Dir+": its classes are in another order than the network's: they are matched by name")
 	}
 	return s, nil
 }
@@ -254,6 +266,9 @@ func (s *Set) Difference(classes []string) string {
 	}
 	if len(unknown) > 0 {
 		parts = append(parts, "unknown "+some(unknown))
+	}
+	if parts == nil && len(s.Classes) != len(classes) {
+		parts = append(parts, fmt.Sprintf("%d names that are %d in another Unicode form", max(len(s.Classes), len(classes)), min(len(s.Classes), len(classes))))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -286,9 +301,9 @@ func evalSplit(src source, dir string) (string, error) {
 func lack(a, b []string) []string {
 	has := make(map[string]bool, len(b))
 	for _, name := range b {
-		has[name] = true
+		has[SameName(name)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return has[name] })
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return has[SameName(name)] })
 }
 
 // some lists the first few of names.

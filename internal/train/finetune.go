@@ -98,12 +98,18 @@ func HeadFor(tensors []named.Tensor, from, to []string) (head []named.Tensor, mo
 	if slices.Equal(from, to) {
 		return tensors, false
 	}
-	if !slices.Equal(slices.Sorted(slices.Values(from)), slices.Sorted(slices.Values(to))) {
-		return slices.DeleteFunc(slices.Clone(tensors), func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }), false
-	}
 	row := make(map[string]int, len(from))
 	for i, name := range from {
-		row[name] = i
+		row[data.SameName(name)] = i
+	}
+	rows, taken := make([]int, 0, len(to)), make([]bool, len(from))
+	for _, name := range to {
+		if i, ok := row[data.SameName(name)]; ok && !taken[i] {
+			rows, taken[i] = append(rows, i), true
+		}
+	}
+	if len(rows) != len(to) || len(to) != len(from) {
+		return slices.DeleteFunc(slices.Clone(tensors), func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) }), false
 	}
 	head = slices.Clone(tensors)
 	for i, t := range head {
@@ -112,11 +118,11 @@ func HeadFor(tensors []named.Tensor, from, to []string) (head []named.Tensor, mo
 		}
 		n := len(t.Data) / len(from)
 		head[i].Data = make([]float32, 0, len(t.Data))
-		for _, name := range to {
-			head[i].Data = append(head[i].Data, t.Data[row[name]*n:][:n]...)
+		for _, row := range rows {
+			head[i].Data = append(head[i].Data, t.Data[row*n:][:n]...)
 		}
 	}
-	return head, true
+	return head, !slices.IsSorted(rows)
 }
 
 // change enters a phase and says so.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"effnet/internal/checkpoint"
 )
@@ -38,7 +39,7 @@ const identityVersion = 1
 func (o Options) identify(images int, classes []string) (identity, error) {
 	facts := append(slices.Clone(o.Identity),
 		Fact{Key: "data.images", Value: strconv.Itoa(images)},
-		Fact{Key: "data.classes", Value: strings.Join(classes, ",")},
+		Fact{Key: "data.classes", Value: classList(classes)},
 		Fact{Key: "start", Value: o.startsWith()})
 	text, err := json.Marshal(o.Arch)
 	if err != nil {
@@ -56,6 +57,15 @@ func (o Options) identify(images int, classes []string) (identity, error) {
 		id.Lines = append(id.Lines, f.Key+"="+f.Value)
 	}
 	return id, nil
+}
+
+// classList is the names of classes, in text that JSON keeps.
+func classList(classes []string) string {
+	text := strings.Join(classes, ",")
+	if !utf8.ValidString(text) {
+		return strconv.QuoteToASCII(text)
+	}
+	return text
 }
 
 // startsWith is the kind of weights that a run begins with.

@@ -56,10 +56,10 @@ func (r *Report) compare(a, b *data.Set) {
 	for _, pair := range [][2]*data.Set{{a, b}, {b, a}} {
 		has := map[string]bool{}
 		for _, class := range pair[1].Classes {
-			has[class] = true
+			has[data.SameName(class)] = true
 		}
 		for _, class := range pair[0].Classes {
-			if !has[class] {
+			if !has[data.SameName(class)] {
 				r.add(ClassMissing, pair[1].Dir, "has no class "+strconv.Quote(class)+", which "+r.relative(pair[0].Dir)+" has")
 			}
 		}
@@ -84,7 +84,7 @@ func (r *Report) names(set *data.Set) {
 				return -1
 			}
 			return c
-		}, class))
+		}, data.SameName(class)))
 		if other, twice := first[key]; twice {
 			r.add(AlikeClasses, set.Dir, fmt.Sprintf("%q and %q", other, class))
 		} else {
