@@ -58,8 +58,9 @@ func (d *Decoder) colour(dst []uint8, region, m image.Rectangle) {
 	}
 }
 
-// convert makes RGB of a row of the components. CMYK is taken to be inverted, as
-// Pillow does, and converted by its rule (Convert.c, cmyk2rgb).
+// convert makes RGB of a row of the components. CMYK files are taken to hold 255
+// less each ink, as Pillow takes them, and converted by its rule (Convert.c,
+// cmyk2rgb). YCCK is that of the inks: the RGB it converts to is they themselves.
 func (d *Decoder) convert(q []uint8, rows *[4][]uint8) {
 	switch d.space {
 	case grey:
@@ -80,7 +81,7 @@ func (d *Decoder) convert(q []uint8, rows *[4][]uint8) {
 	}
 	for i, light := range rows[3] {
 		for c := range 3 {
-			ink := q[3*i+c] // CMYK's; YCCK's is converted to 255 less it
+			ink := q[3*i+c]
 			if d.space == cmyk {
 				ink = 255 - ink
 			}

@@ -4,7 +4,7 @@ import "image"
 
 // Of a progressive file whose scans stop early, libjpeg estimates a block's first
 // AC coefficients from the DC coefficients of the 5x5 blocks around it (jdcoefct.c,
-// decompress_smooth_data; its kernels are from libjpeg-turbo 3, as is their use).
+// decompress_smooth_data, with the kernels of libjpeg-turbo 2.1 and later).
 
 // estimated is how many coefficients are, in the order of the file, DC among them.
 const estimated = 10
