@@ -2,6 +2,7 @@ package hdf5
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -48,11 +49,11 @@ func (f *file) stringValue(kind, data []byte) (value string, ok bool, err error)
 	const fixed, variable = 3, 9
 	class, size := kind[0]&15, le.Uint32(kind[4:])
 	switch {
-	case class == fixed && size <= maxName && int(size) <= len(data):
+	case class == fixed && size <= maxText && int(size) <= len(data):
 		data = data[:size]
 	case class == variable && kind[1]&15 == 1 && len(data) >= 16:
 		n := le.Uint32(data)
-		if n == 0 || n > maxName {
+		if n == 0 || n > maxText {
 			return "", false, nil
 		}
 		if data, err = f.global(le.Uint64(data[4:]), le.Uint32(data[12:])); err != nil {
@@ -66,7 +67,7 @@ func (f *file) stringValue(kind, data []byte) (value string, ok bool, err error)
 	return string(data), true, nil
 }
 
-// global returns an object of a global heap, of at most maxName bytes (III.E).
+// global returns an object of a global heap, of at most maxText bytes (III.E).
 func (f *file) global(at uint64, index uint32) ([]byte, error) {
 	b, err := f.read(at, 16)
 	if err != nil {
@@ -77,7 +78,7 @@ func (f *file) global(at uint64, index uint32) ([]byte, error) {
 		return nil, fmt.Errorf("no global heap at byte %d", at)
 	}
 	c.skip(4)
-	end := at + min(c.uint(8), maxBlock)
+	end := at + min(c.uint(8), maxText+maxBlock)
 	for at += 16; at+16 <= end; {
 		if c.b, err = f.read(at, 16); err != nil {
 			return nil, err
@@ -85,13 +86,21 @@ func (f *file) global(at uint64, index uint32) ([]byte, error) {
 		found := c.uint(2)
 		c.skip(6)
 		n := c.uint(8)
-		if found == 0 || n > maxBlock {
+		if found == 0 || n > maxText {
 			break // the free space
 		}
 		if at += 16; found == uint64(index) {
-			return f.read(at, int(min(n, maxName)))
+			return f.readText(at, n)
 		}
 		at += (n + 7) &^ 7
 	}
 	return nil, fmt.Errorf("a global heap without its object %d", index)
+}
+
+// readText returns the bytes of a string, which may be longer than other structure.
+func (f *file) readText(at, n uint64) ([]byte, error) {
+	if f.meta -= int64(n); f.meta < 0 {
+		return nil, errors.New("its structure points in circles")
+	}
+	return f.readData(at, n)
 }

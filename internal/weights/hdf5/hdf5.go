@@ -20,15 +20,16 @@ import (
 // Limits that no EfficientNet reaches; every other allocation is bounded by the
 // file's size.
 const (
-	maxFloats   = 1 << 31 // of all datasets; L2 has 0.48e9
-	maxDepth    = 32      // groups inside each other
-	maxName     = 1 << 10 // bytes, of a link, an attribute and its string
-	maxRank     = 8       // of a dataset
-	maxBlock    = 1 << 20 // bytes, of an object's header and of a B-tree's node
-	maxMessages = 1 << 12 // of an object's header
-	maxRatio    = 16      // bytes of values, as float32, to the file's size
-	maxReads    = 4       // how often all of the file may be read for its structure
-	slack       = 1 << 20 // bytes that the two limits above leave to small files
+	maxFloats   = 1 << 31  // of all datasets; L2 has 0.48e9
+	maxDepth    = 32       // groups inside each other
+	maxName     = 1 << 10  // bytes, of a link and an attribute
+	maxText     = 16 << 20 // bytes, of an attribute's string: Keras' description of a model
+	maxRank     = 8        // of a dataset
+	maxBlock    = 1 << 20  // bytes, of an object's header and of a B-tree's node
+	maxMessages = 1 << 12  // of an object's header
+	maxRatio    = 16       // bytes of values, as float32, to the file's size
+	maxReads    = 4        // how often all of the file may be read for its structure
+	slack       = 1 << 20  // bytes that the two limits above leave to small files
 )
 
 // Magic is what a file begins with.
