@@ -148,7 +148,7 @@ func TestReadRefuses(t *testing.T) {
 		content []byte
 		want    string // in the reason
 	}{
-		"empty":             {nil, "not a safetensors"},
+		"empty":             {nil, "is empty"},
 		"text":              {[]byte("a text file of no format at all, longer than a header"), "not a safetensors"},
 		"zip":               {[]byte("PK\x03\x04 archive/data.pkl"), ".pth"},
 		"pickle":            {[]byte("\x80\x02\x8a\x0al\xfc\x9c"), "pickle"},

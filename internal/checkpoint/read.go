@@ -43,7 +43,6 @@ var foreign = []struct{ magic, what, hint string }{
 	{"PK\x03\x04", "a zip file, such as PyTorch's .pth", "effnet import reads those"},
 	{"\x80\x02", "a pickle, such as an old .pth of PyTorch", "effnet import reads those"},
 	{"\x89HDF", "an HDF5 file, such as Keras weights", "effnet import reads those"},
-	{"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch it with: git lfs pull"},
 }
 
 // Read loads a checkpoint of ours, or any safetensors file of floats: File.Meta
@@ -119,9 +118,12 @@ func IsSafetensors(head []byte) bool {
 
 // readHeader returns the header's JSON.
 func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
-	prefix := make([]byte, min(size, 32))
+	prefix := make([]byte, min(size, MistakenBytes))
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), prefix); err != nil {
 		return nil, &Error{Reason: "cannot be read", Err: err}
+	}
+	if e := Mistaken(prefix); e != nil {
+		return nil, e
 	}
 	for _, f := range foreign {
 		if bytes.HasPrefix(prefix, []byte(f.magic)) && !IsSafetensors(prefix) {
