@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,31 +35,66 @@ type conditions struct {
 	sure    bool
 	prepBy  string // why prep
 	prepOK  bool   // sure of prep
+	meanBy  string // why its mean and std, where that is for another reason
+	meanOK  bool
 }
 
 // describe makes the metadata of a network found in a file, and says why.
-func describe(m *Imported, f *file, c names.Convention, arch scale.Arch) {
-	k := conditionsOf(f, c, arch)
+func describe(m *Imported, f *file, s *source, found *match, o Overrides) error {
+	arch := found.arch
+	k := conditionsOf(f, s.Convention, arch)
+	if err := k.keras(f, o); err != nil {
+		return err
+	}
+	if k.meanBy == "" {
+		k.meanBy, k.meanOK = k.prepBy, k.prepOK
+	}
 	arch.Padding, arch.BNEps = k.padding, k.eps
 	arch.Resolution = k.prep.Resolution
 	m.Meta.Arch, m.Meta.Preprocess = arch, k.prep
-	var because string
-	m.Meta.Classes, m.Meta.Labels, because = classes(arch.Classes)
+	because, sure := m.classes(f, arch.Classes)
 	p := k.prep
 	m.Findings = []Finding{
 		{"format", f.format, "by its content", true},
-		{"names", c.Program, "by the name of its stem", true},
+		{"names", s.Program, s.because(), true},
 		{"variant", arch.Name, "by the names and shapes of its tensors", true},
-		{"classes", strconv.Itoa(arch.Classes), because, arch.Classes == len(imageNet)},
+		{"classes", strconv.Itoa(arch.Classes), because, sure},
 		{"padding", string(k.padding), k.because, k.sure},
 		{"bn-eps", fmt.Sprint(k.eps), k.because, k.sure},
 		{"img-size", strconv.Itoa(p.Resolution), k.prepBy, k.prepOK},
 		{"crop", p.Crop, k.prepBy, k.prepOK},
 		{"crop-pct", fmt.Sprintf("%.4g", p.CropPct), k.prepBy, k.prepOK},
 		{"interpolation", p.Interpolation, k.prepBy, k.prepOK},
-		{"mean", fmt.Sprint(p.Mean), k.prepBy, k.prepOK},
-		{"std", fmt.Sprint(p.Std), k.prepBy, k.prepOK},
+		{"mean", fmt.Sprint(p.Mean), k.meanBy, k.meanOK},
+		{"std", fmt.Sprint(p.Std), k.meanBy, k.meanOK},
 	}
+	if h := found.head; h.because != "" {
+		m.Findings = append(m.Findings, Finding{"classifier", strings.TrimLeft(h.weight, "\x00"), h.because, true})
+	}
+	if other := cmp.Or(s.other, f.other); other != "" {
+		averages := s.averages || f.averages
+		m.Findings = append(m.Findings, Finding{averagesSetting, strconv.FormatBool(averages),
+			fmt.Sprintf("the file also has %s, which --%s=%v takes", other, averagesSetting, !averages), true})
+	}
+	return nil
+}
+
+// averagesSetting is the flag that chooses between weights and their running averages.
+const averagesSetting = "use-ema"
+
+// classes names the classes of a network of n outputs: by the Hub's config.json where it
+// names as many.
+func (m *Imported) classes(f *file, n int) (because string, sure bool) {
+	if h, err := readHub(hubPath(f.path)); err == nil && !m.Headless {
+		if m.Meta.Classes, m.Meta.Labels = h.classes(); len(m.Meta.Classes) == n {
+			return "named by config.json beside it", true
+		}
+	}
+	m.Meta.Classes, m.Meta.Labels, because = classes(n)
+	if m.Headless {
+		return "the file has no classifier", true
+	}
+	return because, n == len(imageNet)
 }
 
 func conditionsOf(f *file, c names.Convention, arch scale.Arch) conditions {
@@ -80,6 +116,7 @@ func conditionsOf(f *file, c names.Convention, arch scale.Arch) conditions {
 		if lite {
 			k.prepBy = "as tensorflow/tpu evaluates it"
 		}
+		k.advProp(f)
 	}
 	if lite && c.Program != "timm" { // lite/efficientnet_lite_builder.py
 		k.prep.Mean, k.prep.Std, k.prep.Interpolation = [3]float64{127, 127, 127}, [3]float64{128, 128, 128}, "bilinear"
@@ -159,34 +196,45 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	if arch.Name == "lite3" || arch.Name == "lite4" {
 		k.prep.Interpolation = "bilinear"
 	}
-	full, err := filepath.Abs(f.path)
-	if err != nil {
-		full = f.path
+	name, where := strings.ToLower(filepath.Base(f.path)), "its name"
+	if full, err := filepath.Abs(f.path); err == nil && !strings.Contains(name, "efficientnet") && !strings.Contains(name, "mobilenet") {
+		name, where = strings.ToLower(full), "its folder's name"
 	}
-	name, where := strings.ToLower(full), "its path"
-	hub, err := readHub(filepath.Join(filepath.Dir(f.path), "config.json"))
+	hub, err := readHub(hubPath(f.path))
 	if err == nil && hub.Architecture != "" {
 		name, where = hub.Architecture, "config.json beside it"
 	}
-	k.sure = true
+	k.sure = where != "its folder's name"
 	switch {
 	case strings.HasPrefix(arch.Name, "mobilenetv3"):
 		k.mobileNetV3(strings.Contains(name, "tf_mobilenetv3"), where)
 	case native(arch):
 		k.padding, k.eps = scale.Symmetric, 1e-5
-		k.because = "as timm has it"
+		k.because, k.sure = "as timm has it", true
 	case strings.Contains(name, "tf_efficientnet"):
 		k.because = "a tf_ network, says " + where
-	case strings.Contains(name, "efficientnet") && (where != "its path" || own[arch.Name]):
+	case strings.Contains(name, "efficientnet") && (where == "config.json beside it" || own[arch.Name]):
 		k.padding, k.eps = scale.Symmetric, 1e-5
 		k.because = "not a tf_ network, says " + where
-		k.sure = where != "its path"
+		k.sure = where == "config.json beside it"
 	default:
 		k.because, k.sure = "as timm's tf_ networks; its others have symmetric and 1e-5", false
 	}
 	k.prepBy, k.prepOK = cmp.Or(k.prepBy, "as timm's tf_ networks; some of timm's weights differ"), false
+	k.advProp(f)
 	if err == nil && hub.apply(&k.prep) {
-		k.prepBy, k.prepOK = "by config.json beside it", true
+		k.prepBy, k.prepOK, k.meanBy = "by config.json beside it", true, ""
+	}
+}
+
+var advProp = regexp.MustCompile(`(^|[-_.])(ap|adv|advprop)([-_.]|$)`)
+
+// advProp is for the networks trained with AdvProp, which see pixels of -1 to 1:
+// tf_efficientnet_b0_ap of timm, adv-efficientnet-b0 of lukemelas.
+func (k *conditions) advProp(f *file) {
+	if word := advProp.FindStringSubmatch(strings.ToLower(filepath.Base(f.path))); word != nil {
+		k.prep.Mean, k.prep.Std = inceptionMean, inceptionMean
+		k.meanBy, k.meanOK = fmt.Sprintf("an AdvProp network, says %q in its name", word[2]), true
 	}
 }
 
@@ -198,13 +246,15 @@ func (k *conditions) mobileNetV3(converted bool, where string) {
 		return
 	}
 	k.padding, k.eps = scale.Symmetric, 1e-5
-	k.because, k.sure = "not a tf_ network, says "+where, where != "its path"
+	k.because, k.sure = "not a tf_ network, says "+where, where == "config.json beside it"
 	k.prepBy = "as timm's own networks; some of timm's weights differ"
 }
 
 // hub is what config.json of the Hugging Face Hub says of timm's weights.
 type hub struct {
-	Architecture string `json:"architecture"`
+	Architecture string          `json:"architecture"`
+	Names        json.RawMessage `json:"label_names"`        // by output: a list, or by numbers; or only the name of a list
+	Descriptions json.RawMessage `json:"label_descriptions"` // by name
 	Pretrained   struct {
 		InputSize     []int     `json:"input_size"` // channels, height, width
 		TestInputSize []int     `json:"test_input_size"`
@@ -214,6 +264,32 @@ type hub struct {
 		Mean          []float64 `json:"mean"` // of 0 to 1
 		Std           []float64 `json:"std"`
 	} `json:"pretrained_cfg"`
+}
+
+// hubPath is where a file of the Hub has its config.json.
+func hubPath(weights string) string { return filepath.Join(filepath.Dir(weights), "config.json") }
+
+// classes are the names of the classes and those for people, nil where there are none.
+func (h hub) classes() (names, labels []string) {
+	numbered := map[string]string{}
+	if json.Unmarshal(h.Names, &names) != nil {
+		names = nil
+		_ = json.Unmarshal(h.Names, &numbered) // of another kind: no names
+	}
+	for i := range len(numbered) {
+		names = append(names, numbered[strconv.Itoa(i)])
+	}
+	if slices.Contains(names, "") {
+		return nil, nil
+	}
+	described := map[string]string{}
+	if len(h.Descriptions) == 0 || json.Unmarshal(h.Descriptions, &described) != nil {
+		return names, nil
+	}
+	for _, name := range names {
+		labels = append(labels, cmp.Or(described[name], name))
+	}
+	return names, labels
 }
 
 func readHub(path string) (h hub, err error) {

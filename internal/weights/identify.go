@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"effnet/internal/named"
 	"effnet/internal/scale"
@@ -13,89 +12,46 @@ import (
 
 // identify finds the convention and the network of a file.
 func identify(f *file, o Overrides) (*Imported, error) {
-	c, tensors, err := recognise(f)
+	s, err := recognise(f, o.Plain)
 	if err != nil {
 		return nil, err
 	}
-	variants, err := candidates(c, tensors, o.Variant)
+	variants, err := candidates(s, o.Variant)
 	if err != nil {
 		return nil, err
 	}
 	var best *match
 	for _, arch := range variants {
-		m := fit(c, arch, tensors)
+		m := fit(s, arch, o.Headless)
 		// A damaged b0 holds all of lite0: what explains the most tensors wins.
-		if best == nil || m.found > best.found || m.found == best.found && m.problem == nil {
+		if best == nil || m.found > best.found || m.found == best.found && m.lacks < best.lacks {
 			best = m
 		}
+	}
+	if best.problem == nil && len(best.leftOver) > 0 {
+		best.problem = leftOver(best.arch.Name, best.leftOver)
 	}
 	if best.problem != nil {
 		return nil, best.problem
 	}
-	best.unused = append(best.unused, f.unused...)
-	imported := &Imported{Tensors: best.tensors, Unused: best.unused}
-	describe(imported, f, c, best.arch)
-	return imported, nil
-}
-
-// recognise finds whose names a file has, and returns its tensors by the names
-// that the convention gives them: without a TensorFlow scope, and averages of
-// weights instead of the weights.
-func recognise(f *file) (names.Convention, map[string]named.Tensor, error) {
-	tensors := map[string]named.Tensor{}
-	for _, t := range f.tensors {
-		tensors[t.Name] = t
-	}
-	for _, c := range names.All {
-		for _, t := range f.tensors {
-			scope, found := strings.CutSuffix(t.Name, c.Stem)
-			switch {
-			case !found:
-				continue
-			case c.Mark != "" && !has(tensors, c.Mark):
-				continue
-			case scope == "":
-				return c, tensors, nil
-			case c.Program == names.TPU.Program && strings.HasSuffix(scope, "/"):
-				return c, unscope(tensors, scope), nil
-			}
-		}
-	}
-	first := make([]string, 0, 3)
-	for _, t := range f.tensors[:min(3, len(f.tensors))] {
-		first = append(first, fmt.Sprintf("%.60q", t.Name))
-	}
-	return names.Convention{}, nil, hinted{fmt.Errorf("has no weights of an EfficientNet: of its %d tensors (%s ...) none is a stem", len(f.tensors), strings.Join(first, ", ")),
-		"names are read as timm, torchvision, lukemelas, Keras and tensorflow/tpu give them"}
+	imported := &Imported{Tensors: best.tensors, Unused: append(best.unused, f.unused...), Headless: best.head.weight == ""}
+	return imported, describe(imported, f, s, best, o)
 }
 
 func has(tensors map[string]named.Tensor, name string) bool { _, ok := tensors[name]; return ok }
 
-// unscope takes a scope off the names and prefers running averages.
-func unscope(tensors map[string]named.Tensor, scope string) map[string]named.Tensor {
-	const average = "/ExponentialMovingAverage"
-	short := map[string]named.Tensor{}
-	for name, t := range tensors {
-		_, averaged := tensors[name+average]
-		if !averaged { // also everything outside the scope
-			short[strings.TrimSuffix(strings.TrimPrefix(name, scope), average)] = t
-		}
-	}
-	return short
-}
-
 // candidates are the published networks whose stem has the file's channels, or
 // the one that was asked for; all, if none has.
-func candidates(c names.Convention, tensors map[string]named.Tensor, variant string) ([]scale.Arch, error) {
+func candidates(s *source, variant string) ([]scale.Arch, error) {
 	if variant != "" {
 		a, err := scale.Variant(variant)
 		return []scale.Arch{a}, err
 	}
-	shape := tensors[c.Stem].Shape
+	shape := s.tensors[s.Stem].Shape
 	channels := 0
 	if len(shape) == 4 {
 		channels = shape[3]
-		if c.Torch {
+		if s.Torch {
 			channels = shape[0]
 		}
 	}
@@ -117,29 +73,49 @@ func candidates(c names.Convention, tensors map[string]named.Tensor, variant str
 
 // A match is how a file's tensors fit a network.
 type match struct {
-	arch    scale.Arch
-	tensors []named.Tensor
-	unused  []string
-	found   int   // parts that are there
-	problem error // the first part that is missing or has another shape
+	arch     scale.Arch
+	tensors  []named.Tensor
+	head     head
+	unused   []string // what takes no part in the computation
+	leftOver []string // what may
+	found    int      // parts that are there
+	lacks    int      // parts that are not, or have another shape
+	problem  error    // the first part that is missing or has another shape
 }
 
 // fit looks for every tensor of a network among those of a file.
-func fit(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) *match {
+func fit(s *source, arch scale.Arch, headless bool) *match {
 	m := &match{arch: arch}
-	m.arch.Classes = outputs(c, arch, tensors)
+	problem := func(err error) {
+		m.problem = cmp.Or(m.problem, err)
+		m.lacks++
+	}
+	h, headProblem := s.head(arch)
+	if m.head = h; h.weight != "" {
+		m.arch.Classes = h.outputs
+	}
 	used := map[string]bool{}
-	problem := func(err error) { m.problem = cmp.Or(m.problem, err) }
 	for _, want := range m.arch.Tensors() {
-		called := c.Of(arch, want)
-		i := slices.IndexFunc(called, func(name string) bool { return has(tensors, name) })
+		called := s.Of(arch, want)
+		i := slices.IndexFunc(called, func(name string) bool { return has(s.tensors, name) })
+		if want.Layer.Role == scale.ClassifierRole {
+			if called, i = []string{h.name(want)}, 0; called[0] == "" {
+				if headProblem != nil {
+					problem(headProblem)
+				} else if h.weight == "" && !headless {
+					problem(missing(arch, want, s.Of(arch, want)))
+				}
+				m.tensors = append(m.tensors, zeros(want))
+				continue
+			}
+		}
 		if i < 0 {
 			problem(missing(arch, want, called))
 			continue
 		}
-		t := tensors[called[i]]
-		used[called[i]] = true
-		converted, ok := toTorch(c, want, t)
+		t := s.tensors[called[i]]
+		used[t.Name] = true
+		converted, ok := toTorch(s.Convention, want, t)
 		if !ok {
 			problem(hinted{fmt.Errorf("%s has the shape %v, where %s wants %v in PyTorch's order", t.Name, t.Shape, arch.Name, want.Shape),
 				"a network of this family in another size; only published ones are known"})
@@ -148,13 +124,33 @@ func fit(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) *
 		m.found++
 		m.tensors = append(m.tensors, converted)
 	}
-	for name, t := range tensors {
-		if !used[name] {
+	m.rest(s, used)
+	return m
+}
+
+// rest sorts what is no part of the network into what is spare and what is not.
+func (m *match) rest(s *source, used map[string]bool) {
+	for _, t := range s.tensors {
+		short, copied := s.copies[t.Name]
+		switch {
+		case used[t.Name], copied && used[s.tensors[short].Name]:
+		case !copied && s.spare(t) || spareBeside(t, used) || s.prepares(t):
 			m.unused = append(m.unused, t.Name)
+		default:
+			m.leftOver = append(m.leftOver, t.Name)
 		}
 	}
 	slices.Sort(m.unused)
-	return m
+	slices.Sort(m.leftOver)
+}
+
+// zeros is a tensor of a classifier that a file lacks.
+func zeros(t scale.Tensor) named.Tensor {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return named.Tensor{Name: t.Name(), Shape: t.Shape, Data: make([]float32, n)}
 }
 
 // missing says that a file lacks a tensor, which its program calls one of some names.
@@ -163,21 +159,9 @@ func missing(arch scale.Arch, t scale.Tensor, called []string) error {
 	case len(called) == 0:
 		return hinted{fmt.Errorf("is of a program that has no %s, which %s has", t.Name(), arch.Name), "it may be of another family of networks"}
 	case t.Layer.Role == scale.ClassifierRole:
-		return hinted{fmt.Errorf("has no classifier (%s)", called[0]), "weights without their top are not read; take the whole file"}
+		return hinted{fmt.Errorf("has no classifier (%s)", called[0]), "effnet finetune takes weights without one; for the other commands take the whole file"}
 	}
 	return hinted{fmt.Errorf("lacks %s, which %s has", called[0], arch.Name), "it may be cut short, or of another family of networks"}
-}
-
-// outputs is how many classes the classifier has; 1 if there is none.
-func outputs(c names.Convention, arch scale.Arch, tensors map[string]named.Tensor) int {
-	all := arch.Tensors()
-	bias := slices.IndexFunc(all, func(t scale.Tensor) bool { return t.Layer.Role == scale.ClassifierRole && t.Leaf == "bias" })
-	for _, name := range c.Of(arch, all[bias]) {
-		if t, ok := tensors[name]; ok && len(t.Data) > 0 {
-			return len(t.Data)
-		}
-	}
-	return 1
 }
 
 // toTorch returns a tensor by timm's name and in PyTorch's layout; ok is false if its

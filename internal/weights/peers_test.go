@@ -107,7 +107,7 @@ func roundTrip(t *testing.T, path string, m *Imported) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := read(path + ".weights")
+	source, err := read(path+".weights", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,12 @@ package weights
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"effnet/internal/checkpoint"
@@ -17,15 +20,18 @@ import (
 
 // A file is tensors by the names and in the layout of the program that wrote them.
 type file struct {
-	path    string
-	format  string // for people
-	tensors []named.Tensor
-	unused  []string
-	meta    *checkpoint.Meta // of a checkpoint of ours
+	path     string
+	format   string // for people
+	tensors  []named.Tensor
+	unused   []string
+	meta     *checkpoint.Meta // of a checkpoint of ours
+	keras    *keras.File      // of a file of Keras
+	averages bool             // the tensors are running averages of the weights
+	other    string           // where else the file has the weights, or the averages; "" if it has one of them
 }
 
 // read reads a file by what it holds, whatever its name is.
-func read(path string) (*file, error) {
+func read(path string, plain bool) (*file, error) {
 	head, err := firstBytes(path)
 	if err != nil {
 		return nil, err
@@ -37,13 +43,13 @@ func read(path string) (*file, error) {
 		f.tensors, err = tfcheckpoint.Read(path)
 	case bytes.HasPrefix(head, []byte("\x89HDF")):
 		f.format = "Keras HDF5 weights"
-		f.tensors, err = keras.Read(path)
+		err = f.readKeras()
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) && isKeras(path):
 		f.format = "Keras model"
-		f.tensors, err = keras.Read(path)
+		err = f.readKeras()
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80 && !checkpoint.IsSafetensors(head):
 		f.format = "PyTorch file"
-		err = f.readTorch()
+		err = f.readTorch(plain)
 	default:
 		f.format = "safetensors"
 		var c *checkpoint.File
@@ -54,17 +60,27 @@ func read(path string) (*file, error) {
 	return f, err
 }
 
-func (f *file) readTorch() error {
-	t, err := torchfile.Read(f.path)
+func (f *file) readTorch(plain bool) error {
+	t, err := torchfile.Read(f.path, plain)
 	if err != nil {
 		return err
 	}
 	f.tensors = t.Tensors
+	if f.averages = t.Averages; t.Other != "" {
+		f.other = "its " + t.Other
+	}
 	if t.Section != "" {
 		f.format += ", its " + t.Section
 	}
 	f.unused = append(f.unused, t.Others...)
 	return nil
+}
+
+func (f *file) readKeras() (err error) {
+	if f.keras, err = keras.Read(f.path); err == nil {
+		f.tensors = f.keras.Tensors
+	}
+	return err
 }
 
 // firstBytes returns how a file begins, nil for a folder or a TensorFlow
@@ -82,11 +98,43 @@ func firstBytes(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	head := make([]byte, 9)
-	if _, err := io.ReadFull(f, head); err != nil {
+	head := make([]byte, checkpoint.MistakenBytes)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, &checkpoint.Error{Path: path, Reason: "cannot be read", Err: err}
+	}
+	head = head[:n]
+	if e := checkpoint.Mistaken(head); e != nil {
+		e.Path = path
+		return nil, e
+	}
+	if n < 9 {
 		return nil, &checkpoint.Error{Path: path, Reason: "is too short to hold weights"}
 	}
 	return head, nil
+}
+
+// IsPart says whether a file is one that Open reads of a source, by whatever name or link.
+func IsPart(source, path string) bool {
+	file, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	folder, prefix := filepath.Split(strings.TrimSuffix(source, ".index"))
+	parts := []string{source, hubPath(source)}
+	if info, err := os.Stat(source); err == nil && info.IsDir() {
+		folder, prefix = source, ""
+	}
+	entries, _ := os.ReadDir(cmp.Or(folder, "."))
+	for _, e := range entries { // of a TensorFlow checkpoint
+		if rest, ok := strings.CutPrefix(e.Name(), prefix); ok && (strings.HasSuffix(rest, ".index") || strings.Contains(rest, ".data-")) {
+			parts = append(parts, filepath.Join(folder, e.Name()))
+		}
+	}
+	return slices.ContainsFunc(parts, func(part string) bool {
+		info, err := os.Stat(part)
+		return err == nil && os.SameFile(file, info)
+	})
 }
 
 // isKeras tells a Keras model from the other zip file, PyTorch's.

@@ -19,7 +19,7 @@ func TestHeaderThatBeginsLikeAPickle(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := read(path)
+		f, err := read(path, false)
 		if err != nil {
 			t.Errorf("a header of %d bytes: %v", length, err)
 			continue

@@ -23,7 +23,8 @@ type Imported struct {
 	Meta     checkpoint.Meta
 	Tensors  []named.Tensor // as a checkpoint has them
 	Findings []Finding      // none for a checkpoint of ours
-	Unused   []string       // tensors of the file that are no part of the network
+	Unused   []string       // what of the file is no part of the network
+	Headless bool           // the file has no classifier, and Tensors one of zeros
 }
 
 // Finding is something that was concluded about a file.
@@ -46,13 +47,15 @@ type Overrides struct {
 	Interpolation string
 	Mean, Std     *[3]float64
 	Classes       []string
+	Plain         bool // the weights themselves, where a file has running averages too
+	Headless      bool // weights without a classifier are taken
 }
 
 // Open reads a network from a checkpoint of ours, a safetensors file, a PyTorch
 // file (.pth), Keras weights (.h5, .weights.h5, .keras) or a TensorFlow
 // checkpoint. Every fault of the file is a *checkpoint.Error.
 func Open(path string, o Overrides) (*Imported, error) {
-	file, err := read(path)
+	file, err := read(path, o.Plain)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +179,16 @@ func (m *Imported) Describe(path string) string {
 			guesses = append(guesses, f.Setting+" "+f.Value)
 		}
 	}
-	text := fmt.Sprintf("%s: %s of %d classes at %d px", filepath.Base(path), network, m.Meta.Arch.Classes, m.Meta.Preprocess.Resolution)
+	classes := fmt.Sprintf("of %d classes", m.Meta.Arch.Classes)
+	if m.Headless {
+		classes = "without a classifier"
+	}
+	text := fmt.Sprintf("%s: %s %s at %d px", filepath.Base(path), network, classes, m.Meta.Preprocess.Resolution)
+	for _, f := range m.Findings {
+		if f.Setting == averagesSetting {
+			text += ", " + f.Setting + " " + f.Value
+		}
+	}
 	if guesses != nil {
 		text += ", guessing " + strings.Join(guesses, ", ") + " (effnet import shows why, and takes corrections)"
 	}

@@ -1,17 +1,21 @@
 """Writes small files with torch.save and what is in them, for the tests of
-internal/weights/torchfile. Two of them would run code in Python.
+internal/weights/torchfile. Some of them would run code in Python.
 
     python tools/golden/torchfile.py internal
 
-Needs torch.
+Needs torch and numpy.
 """
 import argparse
 import collections
+import datetime
+import enum
 import json
 import os
+import pathlib
 import sys
 import zipfile
 
+import numpy as np
 import torch
 
 
@@ -60,6 +64,26 @@ def training():
             "model_ema": averages.state_dict(), "best": 0.5, "notes": [None, True, "a", (1, 2, 3, 4), 1 << 70, torch.float32, torch.Size([1])]}
 
 
+class Phase(enum.Enum):
+    TRAIN = 1
+
+
+class Settings(dict):
+    """A dict with attributes, as several training programs have."""
+
+
+def clutter():
+    """What training programs save beside the weights."""
+    return {
+        "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/1"), nested=argparse.Namespace(a=[1])), "when": datetime.datetime(2024, 1, 2),
+        "took": datetime.timedelta(seconds=3), "best": np.float64(0.5), "step": np.int64(3), "curve": np.arange(3.0), "kind": np.dtype("f4"),
+        "seen": collections.Counter("abca"), "log": collections.defaultdict(list, {"a": [1]}), "recent": collections.deque([1, 2], maxlen=3),
+        "dtype": torch.float16, "device": torch.device("cpu"), "phase": Phase.TRAIN, "settings": Settings(a=1), "complex": 1j, "set": {1, 2},
+        "frozen": frozenset({1}), "range": range(3), "bytes": b"abc", "array": bytearray(b"abc"), "class": Phase, "function": os.path.join, "slice": slice(1, 2),
+        "generator": torch.Generator().get_state(), "rng": np.random.default_rng(0),
+    }
+
+
 class Call:
     """A value that is the result of a call, made when the file is loaded."""
 
@@ -67,8 +91,8 @@ class Call:
         return os.system, ("echo executed",)
 
 
-def prefixed(prefix):
-    return {prefix + name: value for name, value in network().items()}
+def prefixed(prefix, tensors=None):
+    return {prefix + name: value for name, value in (tensors or network()).items()}
 
 
 def files():
@@ -85,16 +109,34 @@ def files():
     yield "views.pth", views(), {}, views()
     yield "views_legacy.pth", views(), legacy, views()
     trained = training()
-    averages = {name.removeprefix("module."): value for name, value in trained["model_ema"].items()}
-    yield "training.pth", trained, {}, averages
-    yield "wrapped.pth", {"state_dict": prefixed("_orig_mod.module."), "model": net}, {}, net
-    yield "system.pth", {"w": ramp(2), "call": Call()}, {}, None
-    yield "system_legacy.pth", {"w": ramp(2), "call": Call()}, legacy, None
-    yield "namespace.pth", {"state_dict": net, "args": argparse.Namespace(lr=0.1)}, {}, None
-    yield "module.pth", torch.nn.Linear(2, 1), {}, None
+    yield "training.pth", trained, {}, trained["model_ema"]
+    wrapped = prefixed("_orig_mod.module.")
+    yield "wrapped.pth", {"state_dict": wrapped, "model": net}, {}, wrapped
+    yield "system.pth", {"w": ramp(2), "call": Call()}, {}, {"w": ramp(2)}
+    yield "system_legacy.pth", {"w": ramp(2), "call": Call()}, legacy, {"w": ramp(2)}
+    yield "call.pth", Call(), {}, None
+    yield "namespace.pth", {"state_dict": net, "args": argparse.Namespace(lr=0.1)}, {}, net
+    for name, options in ("clutter.pth", {}), ("clutter_legacy.pth", legacy), ("clutter_protocol4.pth", {"pickle_protocol": 4}):
+        yield name, {**clutter(), "state_dict": net}, options, net
+    yield "inside.pth", Settings({**net, "epoch": 3, "args": argparse.Namespace(lr=0.1)}), {}, net
+    yield "lightning.pth", {"epoch": 1, "state_dict": prefixed("model."), "hyper_parameters": Settings(lr=0.1), "loops": {}}, {}, prefixed("model.")
+    yield "parameter.pth", {"w": attributed()}, {}, {"w": ramp(2, 2)}
+    block = torch.nn.Sequential(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1, bias=False), torch.nn.BatchNorm2d(2)), torch.nn.Linear(2, 1))
+    yield "module.pth", block, {}, block.state_dict()
+    yield "module_inside.pth", {"model": torch.nn.DataParallel(block), "epoch": 1}, {}, prefixed("module.", block.state_dict())
 
 
-SECTIONS = {"training.pth": ("model_ema", ["epoch", "model", "optimizer", "best", "notes"]), "wrapped.pth": ("state_dict", ["model"])}
+def attributed():
+    """A parameter with an attribute of its own, which is saved in another way."""
+    w = torch.nn.Parameter(ramp(2, 2))
+    w.shared = True
+    return w
+
+
+SECTIONS = {"training.pth": ("model_ema", ["epoch", "model", "optimizer", "best", "notes"]), "wrapped.pth": ("state_dict", ["model"]),
+            "system.pth": ("", ["call"]), "system_legacy.pth": ("", ["call"]), "namespace.pth": ("state_dict", ["args"]), "inside.pth": ("", ["epoch", "args"]),
+            "lightning.pth": ("state_dict", ["epoch", "hyper_parameters", "loops"]), "module_inside.pth": ("model", ["epoch"]),
+            **{name: ("state_dict", list(clutter())) for name in ("clutter.pth", "clutter_legacy.pth", "clutter_protocol4.pth")}}
 
 
 def expected(name, tensors):

@@ -21,42 +21,43 @@ const (
 	slack     = 1 << 20  // bytes that this leaves to small files
 )
 
-// openArchive finds the variables of a .keras file.
-func openArchive(r io.ReaderAt, size int64) ([]variable, error) {
+// openArchive finds the variables of a .keras file, and what it says of the model.
+func openArchive(r io.ReaderAt, size int64) ([]variable, *config, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, &checkpoint.Error{Reason: "is a damaged or truncated zip", Hint: again, Err: err}
+		return nil, nil, &checkpoint.Error{Reason: "is a damaged or truncated zip", Hint: again, Err: err}
 	}
 	files := map[string]*zip.File{}
 	for _, f := range z.File {
 		if files[f.Name] != nil {
-			return nil, faultf("", "is a zip with %.80q twice", f.Name)
+			return nil, nil, faultf("", "is a zip with %.80q twice", f.Name)
 		}
 		files[f.Name] = f
 	}
 	if files[configName] == nil || files[weightsName] == nil {
-		return nil, faultf(resave, "is a zip without %s and %s, not a Keras file", configName, weightsName)
+		return nil, nil, faultf(resave, "is a zip without %s and %s, not a Keras file", configName, weightsName)
 	}
 	doc, err := unpack(files[configName], min(maxConfig, maxRatio*size+slack))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var model config
 	if err := json.Unmarshal(doc, &model); err != nil {
-		return nil, &checkpoint.Error{Reason: "has a malformed " + configName, Hint: again, Err: err}
+		return nil, nil, &checkpoint.Error{Reason: "has a malformed " + configName, Hint: again, Err: err}
 	}
 	b, err := unpack(files[weightsName], maxRatio*size+slack)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	root, err := hdf5.Read(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
-		return nil, damaged(err)
+		return nil, nil, damaged(err)
 	}
 	if root.Find("layers") == nil {
-		return nil, faultf(resave, "has no layers in its %s", weightsName)
+		return nil, nil, faultf(resave, "has no layers in its %s", weightsName)
 	}
-	return numbered(root, &model)
+	found, err := numbered(root, &model)
+	return found, &model, err
 }
 
 // unpack returns the bytes of a file of at most limit bytes.

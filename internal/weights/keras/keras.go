@@ -13,6 +13,7 @@ package keras
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +28,11 @@ const (
 	again  = "copy or download it again"
 )
 
-// foreign are files that are mistaken for Keras', by how they begin.
-var foreign = []struct{ magic, what, hint string }{
-	{"version https://git-lfs", "is a Git LFS pointer, not the file itself", "fetch it with: git lfs pull"},
+// File is what a Keras file holds of a model.
+type File struct {
+	Tensors []named.Tensor // in Keras' layouts and the file's order
+	Listed  bool           // the file says which layers the model has
+	Before  []Layer        // those before its first convolution, where they are listed
 }
 
 // Read loads a model's weights as float32, in Keras' layouts and in the file's
@@ -39,45 +42,53 @@ var foreign = []struct{ magic, what, hint string }{
 //
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
-func Read(path string) ([]named.Tensor, error) {
+func Read(path string) (*File, error) {
 	f, size, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	tensors, err := decode(f, size)
+	file, err := decode(f, size)
 	if e := (*checkpoint.Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}
-	return tensors, err
+	return file, err
 }
 
 // decode reads a file of size bytes. Its errors are *checkpoint.Error without a
 // path.
-func decode(r io.ReaderAt, size int64) ([]named.Tensor, error) {
-	head := make([]byte, min(size, 32))
+func decode(r io.ReaderAt, size int64) (*File, error) {
+	head := make([]byte, min(size, checkpoint.MistakenBytes))
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
 		return nil, &checkpoint.Error{Reason: "cannot be read", Err: err}
 	}
-	for _, f := range foreign {
-		if bytes.HasPrefix(head, []byte(f.magic)) {
-			return nil, &checkpoint.Error{Reason: f.what, Hint: f.hint}
-		}
+	if e := checkpoint.Mistaken(head); e != nil {
+		return nil, e
 	}
 	var found []variable
+	var model *config
 	var err error
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		found, err = openArchive(r, size)
+		found, model, err = openArchive(r, size)
 	case bytes.HasPrefix(head, []byte(hdf5.Magic)):
-		found, err = openHDF5(r, size)
+		found, model, err = openHDF5(r, size)
 	default:
 		err = faultf(resave, "is not a Keras file")
 	}
 	if err != nil {
 		return nil, err
 	}
-	return load(found)
+	tensors, err := load(found)
+	if err != nil {
+		return nil, err
+	}
+	file := &File{Tensors: tensors}
+	if model != nil && len(model.Config.Layers) > 0 {
+		file.Listed = true
+		file.Before, _ = model.before(nil, 0)
+	}
+	return file, nil
 }
 
 // A variable is a tensor that has not been read.
@@ -86,19 +97,26 @@ type variable struct {
 	dataset     *hdf5.Dataset
 }
 
-// openHDF5 finds the variables of an HDF5 file.
-func openHDF5(r io.ReaderAt, size int64) ([]variable, error) {
+// openHDF5 finds the variables of an HDF5 file, and what it says of the model.
+func openHDF5(r io.ReaderAt, size int64) (found []variable, model *config, err error) {
 	root, err := hdf5.Read(r, size)
 	if err != nil {
-		return nil, damaged(err)
+		return nil, nil, damaged(err)
 	}
 	if whole := root.Find("model_weights"); whole != nil {
-		return legacy(whole)
+		model = &config{}
+		if json.Unmarshal([]byte(root.Attributes["model_config"]), model) != nil {
+			model = nil // of a format before Keras 2.2, or none
+		}
+		found, err = legacy(whole)
+		return found, model, err
 	}
 	if root.Find("layers") != nil {
-		return numbered(root, nil)
+		found, err = numbered(root, nil)
+		return found, nil, err
 	}
-	return legacy(root)
+	found, err = legacy(root)
+	return found, nil, err
 }
 
 // load reads the values of all variables.

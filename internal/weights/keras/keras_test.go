@@ -56,7 +56,11 @@ func files(t testing.TB) (contents map[string][]byte, golden map[string]map[stri
 }
 
 func decodeBytes(b []byte) ([]named.Tensor, error) {
-	return decode(bytes.NewReader(b), int64(len(b)))
+	f, err := decode(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	return f.Tensors, nil
 }
 
 func write(t *testing.T, content []byte) string {
@@ -71,15 +75,15 @@ func write(t *testing.T, content []byte) string {
 func TestReadAsKeras(t *testing.T) {
 	contents, golden := files(t)
 	for name, want := range golden {
-		got, err := Read(write(t, contents[name]))
+		file, err := Read(write(t, contents[name]))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if len(got) != len(want) {
-			t.Errorf("%s: %d tensors, want %d", name, len(got), len(want))
+		if len(file.Tensors) != len(want) {
+			t.Errorf("%s: %d tensors, want %d", name, len(file.Tensors), len(want))
 		}
-		for _, g := range got {
+		for _, g := range file.Tensors {
 			key := g.Name
 			if _, ok := want[key]; !ok { // Keras 2's name of what Keras 3 numbers
 				key = strings.Replace(key, "dwconv/kernel", "dwconv/depthwise_kernel", 1)
@@ -129,7 +133,7 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		"nameless":      {contents["nameless.weights.h5"], "does not say what its layers are called", "weights.keras"},
 		"no container":  {contents["other.weights.h5"], "does not say what its layers are called", "weights.keras"},
-		"empty":         {nil, "is not a Keras file", "model.save"},
+		"empty":         {nil, "is empty", "again"},
 		"text":          {[]byte("version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer", "git lfs pull"},
 		"other zip":     {zipOf("archive/data.pkl", "x"), "is a zip without config.json", "model.save"},
 		"no weights":    {zipOf("config.json", "{}"), "is a zip without", "model.save"},
@@ -200,4 +204,42 @@ func FuzzRead(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// Files of whole models say what comes before the first convolution, those of weights
+// alone do not.
+func TestBefore(t *testing.T) {
+	contents, _ := files(t)
+	for name, listed := range map[string]bool{
+		"keras2_model.h5": true, "keras3_model.h5": true, "keras3.keras": true, "keras2_finetuned.h5": true, "keras3_finetuned.h5": true, "keras3_finetuned.keras": true,
+		"keras2_weights.h5": false, "keras3.weights.h5": false,
+	} {
+		b := contents[name]
+		f, err := decode(bytes.NewReader(b), int64(len(b)))
+		if err != nil || f.Listed != listed {
+			t.Errorf("%s: listed %v, %v", name, f != nil && f.Listed, err)
+			continue
+		}
+		if !listed {
+			continue
+		}
+		i := slices.IndexFunc(f.Before, func(l Layer) bool { return l.Class == "Rescaling" })
+		if i < 0 || len(f.Before) < i+3 || !slices.Equal(f.Before[i].Scale, []float64{1. / 255}) || f.Before[i+1].Name != "normalization" ||
+			f.Before[len(f.Before)-1].Class != "ZeroPadding2D" {
+			t.Errorf("%s: %+v", name, f.Before)
+		}
+	}
+}
+
+// Numbers in the settings of layers, as versions of Keras write them.
+func TestValues(t *testing.T) {
+	for doc, want := range map[string][]float64{
+		"0.5": {0.5}, "[1, 2, 3]": {1, 2, 3}, "[[[[1, 2]]]]": {1, 2}, `{"class_name": "__numpy__", "config": {"value": [1, 2], "dtype": "f4"}}`: {1, 2},
+		"null": nil, `"a"`: nil, "{}": nil, strings.Repeat("[", 9) + "1" + strings.Repeat("]", 9): nil,
+	} {
+		var v values
+		if err := json.Unmarshal([]byte(doc), &v); err != nil || !slices.Equal(v, want) {
+			t.Errorf("%s: %v, %v", doc, v, err)
+		}
+	}
 }

@@ -100,6 +100,7 @@ type config struct {
 	Config struct {
 		Name   string    `json:"name"`
 		Layers []*config `json:"layers"` // of a model
+		numbers
 	} `json:"config"`
 	byKey map[string]*config
 }

@@ -96,6 +96,9 @@ func (a *archive) find(files []*zip.File) error {
 			return faultf("unzip it and use that file", "is a zip around %.200q, not a PyTorch file", f.Name)
 		}
 	}
+	if n == 0 && len(files) > 0 && path.Ext(files[0].Name) == ".npy" {
+		return faultf("weights of numpy are not read; import what they were made of", "is numpy's .npz, not a PyTorch file")
+	}
 	if n != 1 {
 		return faultf(resave, "is a zip with %d files FOLDER/data.pkl, not a PyTorch file", n)
 	}

@@ -5,21 +5,29 @@ import (
 	"fmt"
 )
 
-// global is a Python object that a pickle may refer to by name.
+// global is a Python object that a pickle refers to by name.
 type global struct {
 	name  string
 	dtype *dtype                        // of a storage's class
-	call  func(args tuple) (any, error) // nil for what is not called
+	call  func(args tuple) (any, error) // nil for what is not called: its results are inert objects
 }
 
-// globals are all that a pickle may refer to.
+// globals are those that mean something here. Everything else, argparse.Namespace or
+// os.system, is a name and nothing more.
 var globals = map[string]global{
-	"collections.OrderedDict": {call: orderedDict},
+	"collections.OrderedDict": {call: newDict},
+	"collections.Counter":     {call: newDict},
+	"collections.defaultdict": {call: defaultDict},
+	"builtins.dict":           {call: newDict},
+	"__builtin__.dict":        {call: newDict},
 	"torch.Size":              {call: size},
 
 	"torch._utils._rebuild_tensor":    {call: rebuildTensor},
 	"torch._utils._rebuild_tensor_v2": {call: rebuildTensor},
 	"torch._utils._rebuild_parameter": {call: rebuildParameter},
+
+	"torch._utils._rebuild_parameter_with_state": {call: rebuildParameter},
+	"torch._tensor._rebuild_from_type_v2":        {call: rebuildFromType},
 
 	"torch.DoubleStorage":          {dtype: &float64s},
 	"torch.FloatStorage":           {dtype: &float32s},
@@ -33,26 +41,61 @@ var globals = map[string]global{
 	"torch.BoolStorage":            {dtype: &bools},
 	"torch.UntypedStorage":         {dtype: &uint8s},
 	"torch.storage.UntypedStorage": {dtype: &uint8s},
-
-	// As values, beside the weights.
-	"torch.float64":  {},
-	"torch.float32":  {},
-	"torch.float16":  {},
-	"torch.bfloat16": {},
-	"torch.int64":    {},
-	"torch.int32":    {},
-	"torch.int16":    {},
-	"torch.int8":     {},
-	"torch.uint8":    {},
-	"torch.bool":     {},
 }
 
-// orderedDict makes an empty dict; its items follow.
-func orderedDict(args tuple) (any, error) {
-	if len(args) > 0 {
-		return nil, errors.New("has arguments")
+// newDict makes an empty dict, whose items follow, or takes over those of another or of a
+// list of pairs, which is how Python 2 wrote it. Nothing is copied, so that no file makes
+// more of a few items.
+func newDict(args tuple) (any, error) {
+	if len(args) == 0 {
+		return &dict{}, nil
+	}
+	switch from := args[0].(type) {
+	case *dict:
+		return from, nil
+	case *list:
+		pairs := from.items
+		from.items = nil
+		return fromPairs(pairs)
 	}
 	return &dict{}, nil
+}
+
+func fromPairs(pairs []any) (*dict, error) {
+	made := &dict{}
+	for _, entry := range pairs {
+		var two []any
+		switch e := entry.(type) {
+		case tuple:
+			two = e
+		case *list:
+			two = e.items
+		}
+		if len(two) != 2 {
+			return nil, errors.New("not a list of pairs")
+		}
+		made.items = append(made.items, item{two[0], two[1]})
+	}
+	return made, nil
+}
+
+// defaultDict makes an empty dict; its argument is what would make missing values.
+func defaultDict(tuple) (any, error) { return &dict{}, nil }
+
+// rebuildFromType gets a function, a class, the function's arguments and attributes.
+func rebuildFromType(args tuple) (any, error) {
+	if len(args) < 3 {
+		return nil, fmt.Errorf("%d arguments", len(args))
+	}
+	function, ok := args[0].(global)
+	inner, okArgs := args[2].(tuple)
+	if !ok || !okArgs {
+		return nil, errors.New("not a function and its arguments")
+	}
+	if function.name == "torch._tensor._rebuild_from_type_v2" {
+		return nil, errors.New("calls itself")
+	}
+	return function.result(inner)
 }
 
 // size is a tuple by another name.
@@ -94,6 +137,18 @@ func rebuildParameter(args tuple) (any, error) {
 		return nil, errors.New("not a tensor")
 	}
 	return v, nil
+}
+
+// result is what a call of g gives: of a function that isn't known, an object that holds
+// nothing.
+func (g global) result(args tuple) (any, error) {
+	switch {
+	case g.call != nil:
+		return g.call(args)
+	case g.dtype != nil:
+		return nil, errors.New("a call of what is no function")
+	}
+	return &object{class: g.name}, nil
 }
 
 // ints returns a tuple of at most maxRank integers.

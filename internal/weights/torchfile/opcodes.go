@@ -6,8 +6,8 @@ import (
 )
 
 // opcodes are those of pickle's protocols 2 to 5 that data takes. Python's
-// pickletools describes them. Those that call Python objects are left out, except
-// for REDUCE with what globals has.
+// pickletools describes them. Those that call Python objects call only what globals
+// has, and otherwise make an object that holds nothing.
 var opcodes = [256]func(m *machine){
 	0x80: func(m *machine) { // PROTO
 		if v := m.uint(1); v < 2 || v > 5 {
@@ -86,12 +86,26 @@ var opcodes = [256]func(m *machine){
 		}
 		m.global(module, name)
 	},
-	'i': func(m *machine) { // INST, which makes an object; only to name it
+	'i': func(m *machine) { // INST
+		args := tuple(m.popMark())
 		module := m.line()
 		m.global(module, m.line())
-		m.failf("opcode INST")
+		m.call(m.pop(), args)
 	},
-	'R': (*machine).reduce,
+	'o': func(m *machine) { // OBJ
+		values := m.popMark()
+		if len(values) == 0 {
+			m.failf("an object without a class")
+			return
+		}
+		m.call(values[0], values[1:])
+	},
+	'R':  func(m *machine) { m.reduce(m.popN(2)) },
+	0x81: func(m *machine) { m.reduce(m.popN(2)) }, // NEWOBJ
+	0x92: func(m *machine) { // NEWOBJ_EX
+		m.pop() // the named arguments
+		m.reduce(m.popN(2))
+	},
 	'b': (*machine).build,
 	'Q': func(m *machine) { m.push(m.persistent(m.pop())) }, // BINPERSID
 }
@@ -105,20 +119,22 @@ func (m *machine) recall(i int64) {
 	m.push(v)
 }
 
-// extend appends values to the list on top.
+// extend appends values to the list on top. A list of a class that isn't known stays
+// empty.
 func (m *machine) extend(values []any) {
-	l, ok := m.top().(*list)
-	if !ok {
+	switch l := m.top().(type) {
+	case *list:
+		l.items = append(l.items, values...)
+	case *object:
+	default:
 		m.failf("a value is appended to what is no list")
-		return
 	}
-	l.items = append(l.items, values...)
 }
 
 // update adds keys and values, alternating, to the dict on top.
 func (m *machine) update(values []any) {
-	d, ok := m.top().(*dict)
-	if !ok || len(values)%2 != 0 {
+	d := asDict(m.top())
+	if d == nil || len(values)%2 != 0 {
 		m.failf("a key is set in what is no dict, or has no value")
 		return
 	}
@@ -127,26 +143,47 @@ func (m *machine) update(values []any) {
 	}
 }
 
-// reduce calls one of globals with a tuple of arguments.
-func (m *machine) reduce() {
-	g, args, ok := pair[global, tuple](m.popN(2))
-	if !ok || g.call == nil {
+// reduce calls a function or a class with a tuple of arguments.
+func (m *machine) reduce(values []any) {
+	if len(values) != 2 {
+		return // m.err says so
+	}
+	args, ok := values[1].(tuple)
+	if !ok {
 		m.failf("a call of what is no function")
 		return
 	}
-	v, err := g.call(args)
+	m.call(values[0], args)
+}
+
+// call pushes the result of a function or a class.
+func (m *machine) call(function any, args tuple) {
+	g, ok := function.(global)
+	if !ok {
+		if _, ok := function.(*object); !ok {
+			m.failf("a call of what is no function")
+			return
+		}
+		g.name = "an object"
+	}
+	v, err := g.result(args)
 	if err != nil {
 		m.failf("%s: %w", g.name, err)
 	}
 	m.push(v)
 }
 
-// build would set an object's attributes. PyTorch gives a state_dict one,
-// _metadata, with the versions of its modules.
+// build sets an object's attributes. PyTorch gives a state_dict one, _metadata, with the
+// versions of its modules, which does not matter; those of an object may be the parts of a
+// module.
 func (m *machine) build() {
-	m.pop()
-	if _, ok := m.top().(*dict); !ok {
-		m.failf("attributes are set in what is no dict")
+	state := m.pop()
+	switch o := m.top().(type) {
+	case *object:
+		o.state = state
+	case *dict, *view:
+	default:
+		m.failf("attributes are set in what is no object")
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-
-	"effnet/internal/checkpoint"
 )
 
 // Values of a pickle are nil, bool, int64, float64, string and these. Dicts and
@@ -17,6 +15,14 @@ type (
 	dict struct{ items []item } // in order, duplicates too
 	item struct{ key, value any }
 	list struct{ items []any } // sets too
+	// object is of a class that isn't known, or the result of a function that isn't: it
+	// holds what a dict would be given, and its attributes as the pickle has them.
+	object struct {
+		dict
+		class string
+		state any
+		parts *dict // what stateDict found, nil before it looked
+	}
 	// tuple is never changed once made.
 	tuple []any
 	// wide is an integer of more than 8 bytes, little-endian two's complement.
@@ -211,17 +217,12 @@ func (m *machine) popMark() []any {
 	return values
 }
 
-// global pushes what a module's name stands for, if it is one of globals.
+// global pushes what a module's name stands for: one of globals, or the name alone.
 func (m *machine) global(module, name string) {
 	if m.err != nil {
 		return
 	}
-	full := module + "." + name
-	g, ok := globals[full]
-	if !ok {
-		m.fail(&checkpoint.Error{Reason: fmt.Sprintf("refers to %.200q, which is code and is never run", full), Hint: resave})
-		return
-	}
-	g.name = full
+	g := globals[module+"."+name]
+	g.name = module + "." + name
 	m.push(g)
 }

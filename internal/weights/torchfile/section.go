@@ -8,15 +8,11 @@ import (
 	"effnet/internal/named"
 )
 
-// sections are the keys under which training programs save a state_dict, those of
-// running averages first; Read's comment lists them too.
-var sections = []string{
-	"state_dict_ema", "model_ema", "ema_state_dict", "ema",
-	"state_dict", "model_state_dict", "model", "net", "network", "weights",
-}
-
-// wrappers are the prefixes that DataParallel and torch.compile put on names.
-var wrappers = []string{"module.", "_orig_mod."}
+// Keys under which training programs save a state_dict; Read's comment lists them too.
+var (
+	averages = []string{"state_dict_ema", "model_ema", "ema_state_dict", "ema"}
+	weights  = []string{"state_dict", "model_state_dict", "model", "net", "network", "weights"}
+)
 
 // counters end the names of tensors that count steps: batch normalisation's and
 // that of torch.optim.swa_utils.AveragedModel.
@@ -24,58 +20,137 @@ var counters = []string{"num_batches_tracked", "n_averaged"}
 
 // choose finds the state_dict in a file's object. The tensors have no data yet;
 // views is parallel to them.
-func choose(object any) (file *File, views []*view, err error) {
-	top, ok := object.(*dict)
-	if !ok {
-		return nil, nil, faultf(resave, "holds %s, not a dict of tensors", kind(object))
+func choose(value any, plain bool) (file *File, views []*view, err error) {
+	top := asDict(value)
+	if _, isObject := value.(*object); top == nil || isObject && len(top.items) == 0 {
+		return nil, nil, faultf(resave, "holds %s, not a dict of tensors", kind(value))
 	}
-	section, found := "", top
+	first, second := averages, weights
+	if plain {
+		first, second = weights, averages
+	}
+	file = &File{}
+	found := top
 	if !top.isState() {
-		if section, found = top.section(); found == nil {
-			return nil, nil, faultf(resave, "has no dict of tensors; %s", top.keys())
+		file.Section, found = top.section(slices.Concat(first, second), 0)
+		if found == nil {
+			file.Section, found = top.only()
 		}
 	}
-	file = &File{Section: section}
+	if found == nil && slices.ContainsFunc(top.items, item.isTensor) {
+		found = top // with a counter or settings among the tensors
+	}
+	if found == nil {
+		return nil, nil, faultf(resave, "has no dict of tensors; %s", top.keys())
+	}
+	file.Averages = slices.ContainsFunc(strings.Split(file.Section, "."), func(key string) bool { return slices.Contains(averages, key) })
+	if file.Section != "" && file.Averages != plain {
+		file.Other, _ = top.section(second, 0)
+	}
 	if file.Tensors, views, err = found.tensors(); err != nil {
 		return nil, nil, err
 	}
-	for _, it := range top.items {
-		if key, ok := it.key.(string); ok && found != top && key != section {
-			file.Others = append(file.Others, key)
-		}
-	}
+	file.note(top, found)
 	return file, views, nil
 }
 
-// isState says whether a dict has tensors under names and nothing else.
-func (d *dict) isState() bool {
-	for _, it := range d.items {
-		if _, _, ok := pair[string, *view]([]any{it.key, it.value}); !ok {
-			return false
+// note lists what was not read.
+func (f *File) note(top, found *dict) {
+	for _, it := range found.items {
+		if key, ok := it.key.(string); ok && !it.isTensor() && it.value != nil {
+			f.Others = append(f.Others, key)
 		}
 	}
-	return len(d.items) > 0
+	taken, _, _ := strings.Cut(f.Section, ".")
+	for _, it := range top.items {
+		if key, ok := it.key.(string); ok && found != top && key != taken {
+			f.Others = append(f.Others, key)
+		}
+	}
 }
 
-// section returns the first of sections that leads to a dict of tensors, or nil.
-func (d *dict) section() (string, *dict) {
-	for _, name := range sections {
+// asDict returns a dict, one of a class that isn't known too, the state_dict of a module,
+// or nil.
+func asDict(v any) *dict {
+	switch v := v.(type) {
+	case *dict:
+		return v
+	case *object:
+		if len(v.items) == 0 {
+			if d := v.stateDict(); len(d.items) > 0 {
+				return d
+			}
+		}
+		return &v.dict
+	}
+	return nil
+}
+
+func (it item) isTensor() bool {
+	_, _, ok := pair[string, *view]([]any{it.key, it.value})
+	return ok
+}
+
+// isState says whether a dict is of tensors under names: most of its values are.
+func (d *dict) isState() bool {
+	tensors := 0
+	for _, it := range d.items {
+		if it.isTensor() {
+			tensors++
+		}
+	}
+	return tensors > 0 && 2*tensors >= len(d.items)
+}
+
+// section returns the dict of tensors that the first of some keys leads to, perhaps by
+// another of them, and these keys; nil if there is none.
+func (d *dict) section(keys []string, depth int) (string, *dict) {
+	if depth == maxSections {
+		return "", nil
+	}
+	for _, name := range keys {
 		i := slices.IndexFunc(d.items, func(it item) bool { return it.key == any(name) })
 		if i < 0 {
 			continue
 		}
-		if inner, ok := d.items[i].value.(*dict); ok && inner.isState() {
+		inner := asDict(d.items[i].value)
+		switch {
+		case inner == nil:
+		case inner.isState():
 			return name, inner
+		default:
+			if below, found := inner.section(keys, depth+1); found != nil {
+				return name + "." + below, found
+			}
 		}
 	}
 	return "", nil
+}
+
+// only returns the dict of tensors and its key where there is one and no other.
+func (d *dict) only() (key string, found *dict) {
+	for _, it := range d.items {
+		inner, ok := it.value.(*dict)
+		name, named := it.key.(string)
+		switch {
+		case !ok || !named || !inner.isState():
+		case found != nil:
+			return "", nil
+		default:
+			key, found = name, inner
+		}
+	}
+	return key, found
 }
 
 // tensors lists what is in a state_dict, but for counters.
 func (d *dict) tensors() (tensors []named.Tensor, views []*view, err error) {
 	seen := map[string]bool{}
 	for _, it := range d.items {
-		name, v, _ := pair[string, *view]([]any{it.key, it.value})
+		name, v, ok := pair[string, *view]([]any{it.key, it.value})
+		if !ok {
+			continue
+		}
 		if seen[name] {
 			return nil, nil, faultf("", "has %.80q twice", name)
 		}
@@ -86,22 +161,7 @@ func (d *dict) tensors() (tensors []named.Tensor, views []*view, err error) {
 		tensors = append(tensors, named.Tensor{Name: name, Shape: v.shapeOf()})
 		views = append(views, v)
 	}
-	unwrap(tensors)
 	return tensors, views, nil
-}
-
-// unwrap removes the wrappers that all names begin with.
-func unwrap(tensors []named.Tensor) {
-	for i := 0; i < len(wrappers); i++ {
-		lacks := func(t named.Tensor) bool { return !strings.HasPrefix(t.Name, wrappers[i]) }
-		if len(tensors) == 0 || slices.ContainsFunc(tensors, lacks) {
-			continue
-		}
-		for k := range tensors {
-			tensors[k].Name = strings.TrimPrefix(tensors[k].Name, wrappers[i])
-		}
-		i = -1 // from the first again: they come in any order
-	}
 }
 
 // keys says which keys a dict has, for a message.
@@ -131,7 +191,7 @@ func (d *dict) keys() string {
 
 // kind names a value's type as Python does.
 func kind(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "None"
 	case bool:
@@ -152,6 +212,10 @@ func kind(v any) string {
 		return "a dict"
 	case *view:
 		return "a tensor"
+	case global:
+		return "a name"
+	case *object:
+		return fmt.Sprintf("an object of %.100q", v.class)
 	}
 	return "an object"
 }

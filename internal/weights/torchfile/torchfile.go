@@ -1,8 +1,9 @@
 // Package torchfile reads the tensors of a file that PyTorch's torch.save wrote:
-// a state_dict, or a dict that holds one. Such files are pickles, which are
+// a state_dict, a dict that holds one, or a module. Such files are pickles, which are
 // programs that can call any function of Python. Here a small machine of our own
-// runs them, which knows dicts, tensors and the like and refuses everything else,
-// so that nothing of a file is ever executed.
+// runs them, which knows dicts, tensors and the like. A class or a function that it
+// does not know is a name, and what is made by it an object that holds nothing, so that
+// nothing of a file is ever executed.
 //
 // Two containers are read: the zip archive that torch.save has written since
 // PyTorch 1.6 (archive/data.pkl and archive/data/KEY, a file a storage), and the
@@ -32,8 +33,13 @@ const (
 	maxString = 1 << 20  // bytes
 	maxGlobal = 1 << 8   // bytes of a module's or a class's name
 	maxRatio  = 16       // a zip's bytes unpacked to its size; of trained weights it is about 1
-	maxReuse  = 2        // how often tensors may show the values of their storage
-	slack     = 1 << 20  // bytes or values that the two limits above leave to small files
+	maxModule = 1 << 15  // tensors and modules of a module
+	maxDepth  = 32       // modules inside each other
+
+	maxSections = 3 // dicts inside each other in which a state_dict is looked for
+
+	maxReuse = 2       // how often tensors may show the values of their storage
+	slack    = 1 << 20 // bytes or values that the two limits above leave to small files
 )
 
 const (
@@ -43,9 +49,11 @@ const (
 
 // File is what a PyTorch file holds of tensors.
 type File struct {
-	Tensors []named.Tensor // in the file's order; names as in the state_dict
-	Section string         // the key under which the state_dict lay, "" for the whole file
-	Others  []string       // the keys beside it, which were not read
+	Tensors  []named.Tensor // in the file's order; names as in the state_dict
+	Section  string         // the key under which the state_dict lay, "" for the whole file; "a.b" is b in a
+	Averages bool           // Section has running averages of the weights
+	Other    string         // the section that has the weights where this has averages, or the averages; "" if there is none
+	Others   []string       // the keys that were not read
 }
 
 // foreign are files that are mistaken for PyTorch's: a magic at a place.
@@ -55,26 +63,26 @@ var foreign = []struct {
 }{
 	{257, "ustar", "is a tar file, as PyTorch wrote before 2017", "load it with an old PyTorch and " + resave},
 	{0, "\x89HDF", "is an HDF5 file, such as Keras weights", ""},
-	{0, "version https://git-lfs", "is a Git LFS pointer, not the file itself", "fetch it with: git lfs pull"},
 }
 
 // Read loads the tensors of the file's state_dict as float32 in C order. The
-// state_dict is the file's own dict if all its values are tensors, and otherwise
+// state_dict is the file's own dict if its values are tensors, and otherwise
 // the first of these keys that leads to such a dict: state_dict_ema, model_ema,
 // ema_state_dict, ema (running averages of the weights), state_dict,
-// model_state_dict, model, net, network, weights. A prefix "module." or
-// "_orig_mod." that all names share is removed; num_batches_tracked and
+// model_state_dict, model, net, network, weights. With plain the averages come last.
+// One of these may lie in another, and a module stands for its state_dict; a dict under
+// any other key is taken if it is the only one. num_batches_tracked and
 // n_averaged, which count steps, are left out.
 //
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
-func Read(path string) (*File, error) {
+func Read(path string, plain bool) (*File, error) {
 	f, size, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	file, err := decode(f, size)
+	file, err := decode(f, size, plain)
 	if e := (*checkpoint.Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}
@@ -89,10 +97,13 @@ type container interface {
 
 // decode reads a file of size bytes. Its errors are *checkpoint.Error without a
 // path.
-func decode(r io.ReaderAt, size int64) (*File, error) {
+func decode(r io.ReaderAt, size int64, plain bool) (*File, error) {
 	head := make([]byte, min(size, 512))
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
 		return nil, &checkpoint.Error{Reason: "cannot be read", Err: err}
+	}
+	if e := checkpoint.Mistaken(head); e != nil {
+		return nil, e
 	}
 	for _, f := range foreign {
 		if len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.magic)) {
@@ -113,12 +124,12 @@ func decode(r io.ReaderAt, size int64) (*File, error) {
 	if err != nil {
 		return nil, fault(err, "cannot be read")
 	}
-	return extract(object, c)
+	return extract(object, c, plain)
 }
 
 // extract reads the tensors of the state_dict in a file's object.
-func extract(object any, c container) (*File, error) {
-	file, views, err := choose(object)
+func extract(object any, c container, plain bool) (*File, error) {
+	file, views, err := choose(object, plain)
 	if err != nil {
 		return nil, err
 	}

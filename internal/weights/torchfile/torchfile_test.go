@@ -44,7 +44,7 @@ func readGolden(t *testing.T) map[string]golden {
 
 func TestReadAsPyTorch(t *testing.T) {
 	for name, want := range readGolden(t) {
-		got, err := Read(filepath.Join("testdata", name))
+		got, err := Read(filepath.Join("testdata", name), false)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -74,15 +74,12 @@ func same(got []float32, want []float64) bool {
 
 func TestReadRefusesFiles(t *testing.T) {
 	for name, c := range map[string]struct{ want, hint string }{
-		"system.pth":        {`system", which is code and is never run`, "torch.save(model.state_dict()"},
-		"system_legacy.pth": {`system", which is code and is never run`, "torch.save(model.state_dict()"},
-		"namespace.pth":     {`refers to "argparse.Namespace"`, "torch.save(model.state_dict()"},
-		"module.pth":        {`refers to "torch.nn.modules.linear.Linear"`, "torch.save(model.state_dict()"},
-		"script.pt":         {"is TorchScript", "torch.jit.load"},
-		"golden.json":       {"is not a PyTorch file", "torch.save"},
+		"call.pth":    {`holds an object of "posix.system", not a dict`, "torch.save(model.state_dict()"},
+		"script.pt":   {"is TorchScript", "torch.jit.load"},
+		"golden.json": {"is JSON", "download"},
 	} {
 		path := filepath.Join("testdata", name)
-		_, err := Read(path)
+		_, err := Read(path, false)
 		var e *checkpoint.Error
 		if !errors.As(err, &e) || e.Path != path || !strings.Contains(e.Error(), c.want) || !strings.Contains(e.Hint, c.hint) {
 			t.Errorf("%s: %v; want %q and the hint %q", name, err, c.want, c.hint)
@@ -93,10 +90,10 @@ func TestReadRefusesFiles(t *testing.T) {
 func TestReadOtherFaults(t *testing.T) {
 	dir := t.TempDir()
 	var e *checkpoint.Error
-	if _, err := Read(filepath.Join(dir, "absent")); !errors.As(err, &e) || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Read(filepath.Join(dir, "absent"), false); !errors.As(err, &e) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an absent file: %v", err)
 	}
-	if _, err := Read(dir); !errors.As(err, &e) {
+	if _, err := Read(dir, false); !errors.As(err, &e) {
 		t.Errorf("a folder: %v", err)
 	}
 }
@@ -108,7 +105,7 @@ func TestReadForeign(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"empty": {nil, "is not a PyTorch file"},
+		"empty": {nil, "is empty"},
 		"tar":   {tar, "is a tar file"},
 		"hdf5":  {[]byte("\x89HDF\r\n\x1a\n"), "HDF5"},
 		"lfs":   {[]byte("version https://git-lfs.github.com/spec/v1\noid"), "Git LFS"},
@@ -123,7 +120,7 @@ func TestReadForeign(t *testing.T) {
 // expect decodes a file that must give a *checkpoint.Error about want.
 func expect(t *testing.T, name string, content []byte, want string) {
 	t.Helper()
-	_, err := decode(bytes.NewReader(content), int64(len(content)))
+	_, err := decode(bytes.NewReader(content), int64(len(content)), false)
 	var e *checkpoint.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Error(), want) {
 		t.Errorf("%s: %v; want a *checkpoint.Error about %q", name, err, want)
@@ -154,7 +151,7 @@ func TestReadFlipped(t *testing.T) {
 		for i := range content {
 			for _, flip := range []byte{1, 0x80, 0xff} {
 				content[i] ^= flip
-				_, err := decode(bytes.NewReader(content), int64(len(content)))
+				_, err := decode(bytes.NewReader(content), int64(len(content)), false)
 				if e := (*checkpoint.Error)(nil); err != nil && !errors.As(err, &e) {
 					t.Fatalf("%s, byte %d: %T %v", name, i, err, err)
 				}

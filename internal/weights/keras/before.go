@@ -1,0 +1,75 @@
+package keras
+
+import "encoding/json"
+
+// Layer is a layer of a model that comes before its first convolution.
+type Layer struct {
+	Class, Name string
+
+	Scale, Offset  []float64 // of a Rescaling: one number, or one a channel
+	Mean, Variance []float64 // of a Normalization that does not learn them; nil where it does
+}
+
+// numbers are what the settings of layers say of them, as Keras 2 or 3 writes them.
+type numbers struct {
+	Scale    values `json:"scale"`
+	Offset   values `json:"offset"`
+	Mean     values `json:"mean"`
+	Variance values `json:"variance"`
+}
+
+// values are a number, numbers in lists of any depth, or such an array of numpy as
+// {"config": {"value": [...]}}.
+type values []float64
+
+const maxLists = 4 // inside each other
+
+// UnmarshalJSON never fails: what is of no such kind has no values.
+func (v *values) UnmarshalJSON(b []byte) error {
+	var any any
+	if err := json.Unmarshal(b, &any); err != nil {
+		return err
+	}
+	*v = flat(nil, any, 0)
+	return nil
+}
+
+func flat(found []float64, v any, depth int) []float64 {
+	switch v := v.(type) {
+	case float64:
+		return append(found, v)
+	case []any:
+		for _, x := range v {
+			if depth < maxLists {
+				found = flat(found, x, depth+1)
+			}
+		}
+	case map[string]any:
+		if inner, ok := v["config"].(map[string]any); ok && depth < maxLists {
+			return flat(found, inner["value"], depth+1)
+		}
+	}
+	return found
+}
+
+const maxModels = 32 // inside each other
+
+// before appends the layers up to the first convolution, those of models inside the model
+// too. done says that it was reached.
+func (c *config) before(found []Layer, depth int) (layers []Layer, done bool) {
+	for _, l := range c.Config.Layers {
+		switch {
+		case l == nil || depth == maxModels:
+		case len(l.Config.Layers) > 0:
+			if found, done = l.before(found, depth+1); done {
+				return found, true
+			}
+		case l.Class == "Conv2D":
+			return found, true
+		default:
+			n := l.Config.numbers
+			found = append(found, Layer{l.Class, l.Config.Name, n.Scale, n.Offset, n.Mean, n.Variance})
+		}
+	}
+	return found, false
+}
