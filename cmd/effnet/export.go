@@ -57,6 +57,9 @@ func runExport(w io.Writer, path, out string, opts exportOptions) error {
 	if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
 		return usageError{fmt.Errorf("export: %s: there is no folder %s (make it first)", out, filepath.Dir(out))}
 	}
+	if err := notTheSource("export", path, out); err != nil {
+		return err
+	}
 	n, err := weights.Open(path, weights.Overrides{})
 	if err != nil {
 		return err

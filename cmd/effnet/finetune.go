@@ -53,7 +53,7 @@ func (j *job) pretrained(path string) error {
 			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", s.Key, from)}
 		}
 	}
-	w, err := weights.Open(path, weights.Overrides{})
+	w, err := weights.Open(path, weights.Overrides{Headless: true})
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,7 @@ import (
 )
 
 func newImportCommand() *cobra.Command {
-	var classes string
-	var asJSON bool
+	var opts importOptions
 	cmd := &cobra.Command{
 		Use:   "import SOURCE OUT",
 		Short: "Turn another program's weights into a checkpoint",
@@ -28,18 +27,19 @@ lukemelas, Keras weights (.h5, .weights.h5 or .keras), or a TensorFlow checkpoin
 prefix). No code in a file is run.
 
 Which network it is shows in the tensors. What does not is taken from the source's
-conventions and printed, with how sure that is; the flags correct it. The other
-commands take such files too, as they are.`,
+conventions and printed, with how sure that is; the flags correct it. A file with
+tensors that the network has no place for is an error, as is one without a classifier,
+which only finetune takes. The other commands take such files too, as they are.`,
 		Example: `  effnet import tf_efficientnet_b0.safetensors b0.safetensors
   effnet import efficientnet_b3_rwightman.pth b3.safetensors
   effnet import dogs.pth dogs.safetensors --classes dogs.txt --padding symmetric --bn-eps 1e-5`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := importOverrides(cmd.Flags(), classes)
+			o, err := importOverrides(cmd.Flags(), opts)
 			if err != nil {
 				return err
 			}
-			return runImport(cmd.OutOrStdout(), args[0], args[1], o, asJSON)
+			return runImport(cmd.OutOrStdout(), args[0], args[1], o, opts.json)
 		},
 	}
 	for _, s := range config.Settings() { // those that correct what import finds
@@ -47,13 +47,31 @@ commands take such files too, as they are.`,
 			addSetting(cmd.Flags(), s, "")
 		}
 	}
-	cmd.Flags().StringVar(&classes, "classes", "", "text `file` with the names of the classes, one a line in the order of the outputs")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
+type importOptions struct {
+	classes      string
+	useEMA, json bool
+}
+
+func (o *importOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.classes, "classes", "", "text `file` with the names of the classes, one a line in the order of the outputs")
+	flags.BoolVar(&o.useEMA, "use-ema", true, "of a file with weights and their running averages take the averages")
+	flags.BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// notTheSource reports an output that would take the place of what it is made of.
+func notTheSource(command, source, out string) error {
+	if weights.IsPart(source, out) {
+		return usageError{fmt.Errorf("%s: %s is the source itself, which would be overwritten (name another file)", command, out)}
+	}
+	return nil
+}
+
 // importOverrides are the settings that flags give.
-func importOverrides(flags *pflag.FlagSet, classes string) (o weights.Overrides, err error) {
+func importOverrides(flags *pflag.FlagSet, opts importOptions) (o weights.Overrides, err error) {
 	given := readFlags(flags).Values
 	c, err := config.Decode(given)
 	if err == nil {
@@ -62,7 +80,7 @@ func importOverrides(flags *pflag.FlagSet, classes string) (o weights.Overrides,
 	if err != nil {
 		return o, err
 	}
-	o = weights.Overrides{Variant: c.Variant, Resolution: c.ImgSize}
+	o = weights.Overrides{Variant: c.Variant, Resolution: c.ImgSize, Plain: !opts.useEMA}
 	for key, set := range map[string]func(){
 		"padding": func() { o.Padding = c.Padding }, "bn-eps": func() { o.BNEps = c.BNEps }, "crop": func() { o.Crop = c.Crop },
 		"crop-pct": func() { o.CropPct = c.CropPct }, "interpolation": func() { o.Interpolation = c.Interpolation },
@@ -72,8 +90,8 @@ func importOverrides(flags *pflag.FlagSet, classes string) (o weights.Overrides,
 			set()
 		}
 	}
-	if classes != "" {
-		o.Classes, err = readLines(classes)
+	if opts.classes != "" {
+		o.Classes, err = readLines(opts.classes)
 	}
 	return o, err
 }
@@ -98,6 +116,9 @@ func readLines(path string) (lines []string, err error) {
 }
 
 func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool) error {
+	if err := notTheSource("import", source, out); err != nil {
+		return err
+	}
 	m, err := weights.Open(source, o)
 	if err != nil {
 		return err
@@ -127,7 +148,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 		return err
 	}
 	if len(m.Unused) > 0 {
-		fmt.Fprintf(w, "not part of the network: %d tensors%s\n", len(m.Unused), listed(m.Unused))
+		fmt.Fprintf(w, "not part of the network: %d%s\n", len(m.Unused), listed(m.Unused))
 	}
 	_, err = fmt.Fprintf(w, "wrote %s: %d tensors\n", out, len(m.Tensors))
 	return err

@@ -38,8 +38,12 @@ func Pretrained(cfg config.Config, a scale.Arch, classes int) (scale.Arch, error
 // Start makes options begin with pretrained weights: with their classifier if its classes
 // are those that are trained on, in whatever order.
 func Start(o *train.Options, w *weights.Imported, classes []string) {
+	have := w.Meta.Classes
+	if w.Headless {
+		have = nil
+	}
 	var moved bool
-	o.Start, moved = train.HeadFor(w.Tensors, w.Meta.Classes, classes)
+	o.Start, moved = train.HeadFor(w.Tensors, have, classes)
 	if moved {
 		o.Notes = append(o.Notes, "the weights' classes are in another order: the classifier was put in the images'")
 	}
