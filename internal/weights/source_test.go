@@ -152,7 +152,7 @@ func TestAverages(t *testing.T) {
 		if e := finding(m, "use-ema"); e.Value != map[bool]string{false: "true", true: "false"}[plain] {
 			t.Errorf("plain %v: %+v", plain, e)
 		}
-		if text := m.Describe("x"); !strings.Contains(text, ", use-ema ") {
+		if text := m.Describe("x"); !strings.Contains(text, "running averages") {
 			t.Errorf("not said: %s", text)
 		}
 	}

@@ -186,7 +186,7 @@ func (m *Imported) Describe(path string) string {
 	text := fmt.Sprintf("%s: %s %s at %d px", filepath.Base(path), network, classes, m.Meta.Preprocess.Resolution)
 	for _, f := range m.Findings {
 		if f.Setting == averagesSetting {
-			text += ", " + f.Setting + " " + f.Value
+			text += map[string]string{"true": ", by its running averages and not its weights", "false": ", by its weights and not their running averages"}[f.Value]
 		}
 	}
 	if guesses != nil {
