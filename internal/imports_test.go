@@ -29,8 +29,8 @@ var mayImport = map[string]string{
 		"bench device doctor" + commands,
 
 	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
-	"internal/setup":   "train predict optim weights model data augment device checkpoint config scale backend",
-	"internal/train":   "predict feed report metrics optim model data augment checkpoint named scale backend",
+	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",
+	"internal/train":   "words predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/metrics": "",
 	"internal/optim":   "backend",
@@ -60,9 +60,9 @@ var mayImport = map[string]string{
 	"internal/backend/cpu/kernel":    "simd/archsimd unsafe",
 	"internal/backend":               "unsafe",
 
-	"internal/data/check":    "data",
+	"internal/data/check":    "data words",
 	"internal/data/datatest": "data",
-	"internal/data":          "augment atomicfile jpeg golang.org/x/image golang.org/x/text",
+	"internal/data":          "augment atomicfile jpeg words golang.org/x/image golang.org/x/text",
 	"internal/augment":       "pixel",
 	"internal/jpeg":          "pixel",
 	"internal/pixel":         "simd/archsimd unsafe",
@@ -78,6 +78,7 @@ var mayImport = map[string]string{
 	"internal/named":      "",
 	"internal/scale":      "",
 	"internal/atomicfile": "",
+	"internal/words":      "",
 	"internal/float16":    "",
 
 	"configs": "",

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"effnet/internal/words"
 	"errors"
 	"io/fs"
 	"os"
@@ -195,7 +196,7 @@ func (s *Split) walkClass(f *folder, label int32, within string, above []fs.File
 		}
 	}
 	if n := s.Set.Len() - before; n > 0 && within != "" {
-		s.Strays = append(s.Strays, Stray{Kind: Nested, Path: path, Reason: plural(n, "image") + " in it", images: n})
+		s.Strays = append(s.Strays, Stray{Kind: Nested, Path: path, Reason: words.Count(n, "image") + " in it", images: n})
 	}
 	for _, name := range folders {
 		s.walkClass(f, label, name, above)

@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"effnet/internal/words"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -32,7 +33,7 @@ func (s *Set) Unused() string {
 	}
 	var parts []string
 	if outside > 0 {
-		parts = append(parts, plural(outside, "image")+" in no class folder")
+		parts = append(parts, words.Count(outside, "image")+" in no class folder")
 	}
 	total := outside
 	for _, kind := range slices.SortedFunc(maps.Keys(count), func(a, b string) int {
@@ -47,7 +48,7 @@ func (s *Set) Unused() string {
 		if len(parts) > most {
 			parts = append(parts[:most], "others")
 		}
-		text = fmt.Sprintf("%s: %s not used: %s", s.Dir, plural(total, "file"), strings.Join(parts, ", "))
+		text = fmt.Sprintf("%s: %s not used: %s", s.Dir, words.Count(total, "file"), strings.Join(parts, ", "))
 	}
 	if nested > 0 {
 		if text == "" {
@@ -55,7 +56,7 @@ func (s *Set) Unused() string {
 		} else {
 			text += "; "
 		}
-		text += plural(nested, "image") + " in folders within class folders used as of that class"
+		text += words.Count(nested, "image") + " in folders within class folders used as of that class"
 	}
 	return text
 }
@@ -70,12 +71,4 @@ func kindOfFile(path string) string {
 		return "without extension"
 	}
 	return ext
-}
-
-// plural is a number and what is counted.
-func plural(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
 }

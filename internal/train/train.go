@@ -5,8 +5,6 @@ package train
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"effnet/internal/augment"
@@ -19,6 +17,7 @@ import (
 	"effnet/internal/optim"
 	"effnet/internal/report"
 	"effnet/internal/scale"
+	"effnet/internal/words"
 )
 
 // Options says how a network is trained. Schedule lengths are in epochs here.
@@ -154,6 +153,9 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 			return nil, err
 		}
 	}
+	if text := r.lateStatistics(); text != "" {
+		r.log.Printf("note: %s", text)
+	}
 	return &r.result, nil
 }
 
@@ -217,23 +219,16 @@ func (r *run) describe(trainSet, evalSet *data.Set) {
 	cost := scale.Count(r.Arch)
 	eval := "no evaluation images"
 	if evalSet != nil {
-		eval = fmt.Sprintf("%d evaluation images", evalSet.Len())
+		eval = words.Count(evalSet.Len(), "evaluation image")
 	}
 	r.log.Printf("%s at %d px on %s: %.2fM parameters, %.1fM multiply-adds an image, %d MiB for a batch of %d",
 		r.Arch.Name, r.Arch.Resolution, r.backend.Name(), float64(cost.Params)/1e6, float64(cost.MACs)/1e6, r.training.ArenaBytes()>>20, r.BatchSize)
-	r.log.Printf("%d training images of %d classes, %s, %d epochs of %d steps, in %s",
-		trainSet.Len(), len(r.classes), eval, r.Epochs, r.loader.Batches(), r.Out)
+	r.log.Printf("%s of %s, %s, %s of %s, in %s", words.Count(trainSet.Len(), "training image"), words.Count(len(r.classes), "class", "classes"), eval,
+		words.Count(r.Epochs, "epoch"), words.Count(r.loader.Batches(), "step"), r.Out)
 	if r.Start != nil {
 		r.log.Printf("%s", r.beginning())
 	}
-	notes := append(slices.Clone(r.Notes), trainSet.Notes()...)
-	if evalSet != nil && evalSet.Dir != trainSet.Dir {
-		notes = append(notes, evalSet.Notes()...)
-	}
-	for _, note := range notes {
+	for _, note := range r.notes(trainSet, evalSet) {
 		r.log.Printf("note: %s", note)
-	}
-	if r.WarmupEpochs >= float64(r.Epochs) {
-		r.log.Printf("note: the warm-up of %g epochs is as long as the training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR)
 	}
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"effnet/internal/words"
 	"fmt"
 	"io"
 	"maps"
@@ -115,18 +116,11 @@ func (r *Report) Verdict() string {
 	}
 	switch {
 	case fatal > 0:
-		return fmt.Sprintf("not usable as it is: %s to repair, %d to look at", plural(fatal, "problem"), other)
+		return fmt.Sprintf("not usable as it is: %s to repair, %d to look at", words.Count(fatal, "problem"), other)
 	case other > 0:
-		return fmt.Sprintf("usable; %s to look at", plural(other, "thing"))
+		return fmt.Sprintf("usable; %s to look at", words.Count(other, "thing"))
 	}
 	return "nothing wrong"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func sizeText(w, h int) string { return fmt.Sprintf("%dx%d pixels", w, h) }
