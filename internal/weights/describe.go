@@ -292,13 +292,15 @@ func (h hub) classes() (names, labels []string) {
 	return names, labels
 }
 
+const maxHub = 16 << 20 // bytes; 21,000 classes with descriptions take about 2 MB
+
 func readHub(path string) (h hub, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return h, err
 	}
 	defer func() { _ = f.Close() }()
-	return h, json.NewDecoder(io.LimitReader(f, 1<<20)).Decode(&h)
+	return h, json.NewDecoder(io.LimitReader(f, maxHub)).Decode(&h)
 }
 
 // apply reports whether the file says how images are prepared.

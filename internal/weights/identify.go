@@ -31,6 +31,7 @@ func identify(f *file, o Overrides) (*Imported, error) {
 	if best.problem == nil && len(best.leftOver) > 0 {
 		best.problem = leftOver(best.arch.Name, best.leftOver)
 	}
+	best.problem = cmp.Or(best.problem, checkLayers(f))
 	if best.problem != nil {
 		return nil, best.problem
 	}

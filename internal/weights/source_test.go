@@ -288,3 +288,14 @@ func TestIsPart(t *testing.T) {
 		}
 	}
 }
+
+// A layer without tensors shows in Keras' list.
+func TestKerasLayers(t *testing.T) {
+	for class, refused := range map[string]bool{"GlobalMaxPooling2D": true, "Lambda": true, "GlobalAveragePooling2D": false, "Dropout": false} {
+		f := lite0(t)
+		f.keras = &keras.File{Listed: true, After: []keras.Layer{{Class: "Conv2D"}, {Class: class, Name: "pool"}}}
+		if _, err := identify(f, Overrides{}); (err != nil) != refused || refused && !strings.Contains(err.Error(), "pool ("+class+")") {
+			t.Errorf("%s: %v", class, err)
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"effnet/internal/checkpoint"
 	"effnet/internal/named"
@@ -33,6 +34,7 @@ type File struct {
 	Tensors []named.Tensor // in Keras' layouts and the file's order
 	Listed  bool           // the file says which layers the model has
 	Before  []Layer        // those before its first convolution, where they are listed
+	After   []Layer        // the first convolution, and those after it
 }
 
 // Read loads a model's weights as float32, in Keras' layouts and in the file's
@@ -86,7 +88,12 @@ func decode(r io.ReaderAt, size int64) (*File, error) {
 	file := &File{Tensors: tensors}
 	if model != nil && len(model.Config.Layers) > 0 {
 		file.Listed = true
-		file.Before, _ = model.before(nil, 0)
+		all := model.layers(nil, 0)
+		stem := slices.IndexFunc(all, func(l Layer) bool { return l.Class == "Conv2D" })
+		if stem < 0 {
+			stem = len(all)
+		}
+		file.Before, file.After = all[:stem], all[stem:]
 	}
 	return file, nil
 }

@@ -116,6 +116,9 @@ func rebuildTensor(args tuple) (any, error) {
 	if len(args) < 4 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
+	if unknown, ok := args[0].(*object); ok {
+		return unknown, nil // of numbers that are no weights: complex, quantised
+	}
 	s, ok := args[0].(*storage)
 	offset, okOffset := args[1].(int64)
 	shape, okShape := ints(args[2])
@@ -132,11 +135,11 @@ func rebuildParameter(args tuple) (any, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no arguments")
 	}
-	v, ok := args[0].(*view)
-	if !ok {
-		return nil, errors.New("not a tensor")
+	switch args[0].(type) {
+	case *view, *object:
+		return args[0], nil
 	}
-	return v, nil
+	return nil, errors.New("not a tensor")
 }
 
 // result is what a call of g gives: of a function that isn't known, an object that holds
@@ -177,7 +180,10 @@ func (m *machine) persistent(id any) any {
 	}
 	kind, class, ok := pair[string, global](t[:2])
 	key, n, okKey := pair[string, int64]([]any{t[2], t[4]})
-	if !ok || !okKey || kind != "storage" || class.dtype == nil {
+	if ok && okKey && kind == "storage" && class.dtype == nil {
+		return &object{class: class.name}
+	}
+	if !ok || !okKey || kind != "storage" {
 		m.failf("an object outside the pickle that is not a storage")
 		return nil
 	}

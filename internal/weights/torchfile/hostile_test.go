@@ -94,6 +94,7 @@ func TestReadPickles(t *testing.T) {
 		"dict of a class":  {"cm\nAttributeDict\n)\x81(" + str("w") + float4() + "u.", "", "w"},
 		"list of a class":  {dictOf(str("w"), float4(), str("x"), "cm\nL\n)\x81Na(NNe") + ".", "", "w"},
 		"OrderedDict of 2": {"ccollections\nOrderedDict\n](](" + str("w") + float4() + "ee\x85R.", "", "w"},
+		"unknown storage":  {dictOf(str("w"), float4(), str("x"), tensorOf(storageOf("ComplexFloatStorage", "1", 4), 0, nums(4), nums(1))) + ".", "", "w"},
 		"Counter":          {dictOf(str("w"), float4(), str("x"), "ccollections\nCounter\n"+dictOf(str("a"), "K\x01")+"\x85R") + ".", "", "w"},
 		"defaultdict":      {"ccollections\ndefaultdict\nc__builtin__\nlist\n\x85R(" + str("w") + float4() + "u.", "", "w"},
 		"module of itself": {"cm\nM\n)\x81q\x00" + dictOf(str("_parameters"), dictOf(str("w"), float4()), str("_modules"), "}") + "b.", "", "w"},

@@ -2,7 +2,7 @@ package keras
 
 import "encoding/json"
 
-// Layer is a layer of a model that comes before its first convolution.
+// Layer is a layer of a model.
 type Layer struct {
 	Class, Name string
 
@@ -54,22 +54,17 @@ func flat(found []float64, v any, depth int) []float64 {
 
 const maxModels = 32 // inside each other
 
-// before appends the layers up to the first convolution, those of models inside the model
-// too. done says that it was reached.
-func (c *config) before(found []Layer, depth int) (layers []Layer, done bool) {
+// layers appends the layers of a model in its order, with those of models inside it.
+func (c *config) layers(found []Layer, depth int) []Layer {
 	for _, l := range c.Config.Layers {
 		switch {
 		case l == nil || depth == maxModels:
 		case len(l.Config.Layers) > 0:
-			if found, done = l.before(found, depth+1); done {
-				return found, true
-			}
-		case l.Class == "Conv2D":
-			return found, true
+			found = l.layers(found, depth+1)
 		default:
 			n := l.Config.numbers
 			found = append(found, Layer{l.Class, l.Config.Name, n.Scale, n.Offset, n.Mean, n.Variance})
 		}
 	}
-	return found, false
+	return found
 }

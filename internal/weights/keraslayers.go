@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"effnet/internal/named"
+	"effnet/internal/weights/keras"
 	"effnet/internal/weights/names"
 )
 
@@ -28,6 +29,24 @@ func (s *source) prepares(t named.Tensor) bool {
 		layer, leaf = t.Name[:at], t.Name[at+1:]
 	}
 	return s.Program == names.Keras.Program && slices.Contains([]string{"mean", "variance", "count"}, leaf) && has(s.tensors, layer+"/variance")
+}
+
+// foreign are layers without weights of which the networks have none.
+var foreign = []string{"GlobalMaxPooling2D", "GlobalMaxPool2D", "MaxPooling2D", "AveragePooling2D", "UpSampling2D", "Lambda", "TFOpLambda", "UnitNormalization",
+	"Concatenate", "Average", "Maximum", "Minimum", "Subtract", "Dot", "Permute", "Rescaling", "Normalization"}
+
+// checkLayers refuses a Keras network with a layer that tensors do not show.
+func checkLayers(f *file) error {
+	if f.keras == nil {
+		return nil
+	}
+	i := slices.IndexFunc(f.keras.After, func(l keras.Layer) bool { return slices.Contains(foreign, l.Class) })
+	if i < 0 {
+		return nil
+	}
+	l := f.keras.After[i]
+	return hinted{fmt.Errorf("has a layer %s (%s), which the published network does not have: without it it would compute something else", l.Name, l.Class),
+		"only the published networks with one dense layer after global average pooling are known"}
 }
 
 // keras sets the mean and the standard deviation of a Keras network by the layers that
