@@ -19,8 +19,8 @@ func newFinetuneCommand() *cobra.Command {
 		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does one from
 scratch. WEIGHTS is a checkpoint, or what effnet import takes: weights of timm,
 torchvision, Keras or TensorFlow. Its classifier is kept if its classes are those of
-the folder, and begins with zeros otherwise. How images are prepared is WEIGHTS' too,
-but for the resolution, which --img-size sets.
+the folder, and begins with zeros otherwise, also where WEIGHTS has none. How images
+are prepared is WEIGHTS' too, but for the resolution, which --img-size sets.
 
 The settings are those of --recipe finetune, unless a file, the environment or flags
 say otherwise. --freeze head-only --cache-features trains the classifier alone, on what

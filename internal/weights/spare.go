@@ -47,10 +47,22 @@ func spareBeside(t named.Tensor, used map[string]bool) bool {
 // no place in the network.
 func leftOver(arch string, names []string) error {
 	const few = 4
-	rest := ""
-	if len(names) > few {
-		rest = fmt.Sprintf(" and %d more", len(names)-few)
+	var list []string
+	for _, name := range names[:min(few, len(names))] {
+		list = append(list, printable(name))
 	}
-	return hinted{fmt.Errorf("has tensors that %s has no place for, without which it would compute something else: %s%s", arch, strings.Join(names[:min(few, len(names))], ", "), rest),
+	text := strings.Join(list, ", ")
+	if len(names) > few {
+		text += fmt.Sprintf(" and %d more", len(names)-few)
+	}
+	return hinted{fmt.Errorf("has tensors that %s has no place for, without which it would compute something else: %s", arch, text),
 		"only the published networks with one dense layer after the pooling are known; delete from the file what the network does not compute with"}
+}
+
+// printable is a name out of a file, quoted where it would not do as it is.
+func printable(name string) string {
+	if quoted := fmt.Sprintf("%.100q", name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }
