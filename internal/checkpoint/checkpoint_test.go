@@ -214,6 +214,9 @@ func TestReadDTypes(t *testing.T) {
 		"BF16": {0x80, 0x3f, 0, 0xc0},
 		"F32":  {0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0},
 		"F64":  {0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0xc0},
+		"I32":  {1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff},
+		"I16":  {1, 0, 0xfe, 0xff},
+		"I8":   {1, 0xfe},
 		"I64":  {1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 	} {
 		content := file(fmt.Sprintf(`{"a":{"dtype":%q,"shape":[2,1],"data_offsets":[0,%d]}}  `, dtype, len(data)), data...)

@@ -31,7 +31,7 @@ var mistaken = []struct{ magic, what, hint string }{
 }
 
 // MistakenBytes is how much of a file Mistaken needs.
-const MistakenBytes = 64
+const MistakenBytes = 512
 
 // Mistaken returns the error of a file that begins with head and is none of any program's
 // weights: a web page, a pointer, an archive. It is nil for every other.
@@ -52,6 +52,10 @@ func Mistaken(head []byte) *Error {
 		if bytes.HasPrefix(text, []byte(m.magic)) {
 			return &Error{Reason: fmt.Sprintf("is %s, not a file of weights", m.what), Hint: m.hint}
 		}
+	}
+	const at, tar = 257, "ustar"
+	if len(head) > at && bytes.HasPrefix(head[at:], []byte(tar)) {
+		return &Error{Reason: "is a tar archive, not a file of weights", Hint: unpack + "; what PyTorch itself wrote as tar, before 2017, has to be saved anew"}
 	}
 	return nil
 }

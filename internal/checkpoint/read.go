@@ -36,6 +36,11 @@ var dtypes = map[string]struct {
 	"F16":  {2, func(b []byte) float32 { return float16.Float32(binary.LittleEndian.Uint16(b)) }},
 	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
 	"I64":  {8, func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) }},
+	"I32":  {4, func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) }},
+	"I16":  {2, func(b []byte) float32 { return float32(int16(binary.LittleEndian.Uint16(b))) }},
+	"I8":   {1, func(b []byte) float32 { return float32(int8(b[0])) }},
+	"U8":   {1, func(b []byte) float32 { return float32(b[0]) }},
+	"BOOL": {1, func(b []byte) float32 { return float32(min(b[0], 1)) }},
 }
 
 // foreign are the first bytes of files that are mistaken for checkpoints.

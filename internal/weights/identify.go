@@ -135,7 +135,7 @@ func (m *match) rest(s *source, used map[string]bool) {
 		short, copied := s.copies[t.Name]
 		switch {
 		case used[t.Name], copied && used[s.tensors[short].Name]:
-		case !copied && s.spare(t) || spareBeside(t, used) || s.prepares(t):
+		case !copied && s.spare(t) || s.besides(t, used) || s.prepares(t):
 			m.unused = append(m.unused, t.Name)
 		default:
 			m.leftOver = append(m.leftOver, t.Name)

@@ -50,6 +50,9 @@ func read(path string, plain bool) (*file, error) {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80 && !checkpoint.IsSafetensors(head):
 		f.format = "PyTorch file"
 		err = f.readTorch(plain)
+	case head[8] != '{':
+		return nil, &checkpoint.Error{Path: path, Reason: "is no file of weights that is known",
+			Hint: "safetensors, PyTorch's .pth, Keras' .h5 and .keras, and TensorFlow checkpoints are read"}
 	default:
 		f.format = "safetensors"
 		var c *checkpoint.File

@@ -220,6 +220,7 @@ func TestFileNames(t *testing.T) {
 		{"tf_efficientnet_b0.ap_in1k.pth", "same", true, 127.5},
 		{"tf_efficientnet_b0_aa.pth", "same", true, 123.675},
 		{"tf_efficientnet_b0_map.pth", "same", true, 123.675},
+		{"adv-tf_efficientnet_b0-b64d5a18.pth", "same", true, 127.5},
 		{"tf_efficientnet_b0/model.pth", "same", false, 123.675},
 		{"efficientnet_b0/tf_efficientnet_b0.pth", "same", true, 123.675},
 		{"tf_efficientnet/efficientnet_b0.pth", "symmetric", false, 123.675},

@@ -32,11 +32,12 @@ func (s *source) spare(t named.Tensor) bool {
 		last == "_checkpointable_object_graph"
 }
 
-// spareBeside says the same of a tensor whose name is that of a variable and one more:
-// TensorFlow calls the slots of its optimizers so.
-func spareBeside(t named.Tensor, used map[string]bool) bool {
+// besides says whether a tensor's name is that of a variable and one more: TensorFlow calls
+// the slots of its optimizers so.
+func (s *source) besides(t named.Tensor, used map[string]bool) bool {
 	for at := strings.LastIndexByte(t.Name, '/'); at > 0; at = strings.LastIndexByte(t.Name[:at], '/') {
-		if used[t.Name[:at]] {
+		short, copied := s.copies[t.Name[:at]]
+		if used[t.Name[:at]] || copied && used[s.tensors[short].Name] {
 			return true
 		}
 	}

@@ -223,7 +223,8 @@ func TestTensorFlowNames(t *testing.T) {
 		x.Data = slices.Repeat([]float32{x.Data[0] + 1000}, len(x.Data))
 		f.tensors = append(f.tensors, x)
 	}
-	f.tensors = append(f.tensors, named.Tensor{Name: "global_step", Shape: []int{}, Data: []float32{1}})
+	slot := theirs[3] + "/RMSProp_1" // of an optimizer
+	f.tensors = append(f.tensors, named.Tensor{Name: "global_step", Shape: []int{}, Data: []float32{1}}, named.Tensor{Name: slot, Shape: []int{1}, Data: []float32{1}})
 	m, err := identify(f, Overrides{})
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +234,7 @@ func TestTensorFlowNames(t *testing.T) {
 			t.Errorf("%s is %v, want the average %v", x.Name, x.Data[0], want)
 		}
 	}
-	if !slices.Equal(m.Unused, []string{"global_step"}) {
+	if !slices.Equal(m.Unused, []string{slot, "global_step"}) {
 		t.Errorf("unused: %v", m.Unused)
 	}
 }

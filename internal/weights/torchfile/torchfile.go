@@ -56,15 +56,6 @@ type File struct {
 	Others   []string       // the keys that were not read
 }
 
-// foreign are files that are mistaken for PyTorch's: a magic at a place.
-var foreign = []struct {
-	at                int
-	magic, what, hint string
-}{
-	{257, "ustar", "is a tar file, as PyTorch wrote before 2017", "load it with an old PyTorch and " + resave},
-	{0, "\x89HDF", "is an HDF5 file, such as Keras weights", ""},
-}
-
 // Read loads the tensors of the file's state_dict as float32 in C order. The
 // state_dict is the file's own dict if its values are tensors, and otherwise
 // the first of these keys that leads to such a dict: state_dict_ema, model_ema,
@@ -98,17 +89,12 @@ type container interface {
 // decode reads a file of size bytes. Its errors are *checkpoint.Error without a
 // path.
 func decode(r io.ReaderAt, size int64, plain bool) (*File, error) {
-	head := make([]byte, min(size, 512))
+	head := make([]byte, min(size, checkpoint.MistakenBytes))
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head); err != nil {
 		return nil, &checkpoint.Error{Reason: "cannot be read", Err: err}
 	}
 	if e := checkpoint.Mistaken(head); e != nil {
 		return nil, e
-	}
-	for _, f := range foreign {
-		if len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.magic)) {
-			return nil, &checkpoint.Error{Reason: f.what, Hint: f.hint}
-		}
 	}
 	var object any
 	var c container

@@ -106,8 +106,8 @@ func TestReadForeign(t *testing.T) {
 		want    string
 	}{
 		"empty": {nil, "is empty"},
-		"tar":   {tar, "is a tar file"},
-		"hdf5":  {[]byte("\x89HDF\r\n\x1a\n"), "HDF5"},
+		"tar":   {tar, "is a tar archive"},
+		"hdf5":  {[]byte("\x89HDF\r\n\x1a\n"), "is not a PyTorch file"},
 		"lfs":   {[]byte("version https://git-lfs.github.com/spec/v1\noid"), "Git LFS"},
 		"wheel": {zipOf(map[string]string{"pkg/__init__.py": "", "pkg/models/b0.pth": "x"}), `is a zip around "pkg/models/b0.pth"`},
 		"zip":   {zipOf(map[string]string{"a/b/data.pkl": "", "data.pkl": ""}), "0 files FOLDER/data.pkl"},
