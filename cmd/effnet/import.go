@@ -148,7 +148,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 		return err
 	}
 	if len(m.Unused) > 0 {
-		fmt.Fprintf(w, "not part of the network: %d%s\n", len(m.Unused), listed(m.Unused))
+		fmt.Fprintf(w, "not part of the network (%d)%s\n", len(m.Unused), listed(m.Unused))
 	}
 	_, err = fmt.Fprintf(w, "wrote %s: %d tensors\n", out, len(m.Tensors))
 	return err
