@@ -26,9 +26,9 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs search setup train predict report weights export data data/check atomicfile config scale " +
-		"bench device doctor" + commands,
+		"bench device doctor words" + commands,
 
-	"internal/search":  "report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
+	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",
 	"internal/train":   "words predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "metrics atomicfile golang.org/x/image google.golang.org/protobuf",

@@ -11,6 +11,7 @@ import (
 
 	"effnet/internal/config"
 	"effnet/internal/weights"
+	"effnet/internal/words"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -150,7 +151,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 	if len(m.Unused) > 0 {
 		fmt.Fprintf(w, "not part of the network (%d)%s\n", len(m.Unused), listed(m.Unused))
 	}
-	_, err = fmt.Fprintf(w, "wrote %s: %d tensors\n", out, len(m.Tensors))
+	_, err = fmt.Fprintf(w, "wrote %s: %s\n", out, words.Count(len(m.Tensors), "tensor"))
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"effnet/internal/scale"
 	"effnet/internal/setup"
 	"effnet/internal/train"
+	"effnet/internal/words"
 )
 
 // machine says what a run runs on.
@@ -72,7 +73,7 @@ func (j *job) writePlan(w io.Writer, arch scale.Arch, images, evaluated int) err
 	fmt.Fprintf(w, "memory: %.1f MiB for a batch of %d, %.1f MiB for weights, gradients, averages and the optimizer's values, %.1f MiB for images that are read ahead\n",
 		mib(m.Batch), j.cfg.BatchSize, mib(m.Weights), mib(m.Read))
 	if images > 0 {
-		fmt.Fprintf(w, "%d images: %d epochs of %d batches, %d an update\n", images, j.cfg.Epochs, images/j.cfg.BatchSize, j.cfg.GradAccum)
+		fmt.Fprintf(w, "%s: %s of %s, %d an update\n", words.Count(images, "image"), words.Count(j.cfg.Epochs, "epoch"), words.Count(images/j.cfg.BatchSize, "batch", "batches"), j.cfg.GradAccum)
 	}
 	return nil
 }

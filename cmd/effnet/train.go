@@ -14,6 +14,7 @@ import (
 	"effnet/internal/setup"
 	"effnet/internal/train"
 	"effnet/internal/weights"
+	"effnet/internal/words"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -132,7 +133,7 @@ func (j *job) print(w io.Writer, options train.Options, result *train.Result) er
 		return json.NewEncoder(w).Encode(result)
 	}
 	if j.evalSet == nil {
-		_, err := fmt.Fprintf(w, "trained %d epochs: %s\n", j.cfg.Epochs, filepath.Join(options.Out, "last.safetensors"))
+		_, err := fmt.Fprintf(w, "trained %s: %s\n", words.Count(j.cfg.Epochs, "epoch"), filepath.Join(options.Out, "last.safetensors"))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "best: %s\n%s\n", result.Best, filepath.Join(options.Out, "best.safetensors"))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"effnet/internal/scale"
+	"effnet/internal/words"
 )
 
 // Candidate is a network that may win.
@@ -104,7 +105,7 @@ func (p Plan) Describe(r Rung) string {
 	for _, c := range p.Candidates {
 		most = max(most, c.EpochsAfter(r))
 	}
-	return fmt.Sprintf("rung %d of %d: %d networks, %d seeds each, up to epoch %d", r.Number, len(p.Rungs()), r.Candidates, len(p.Seeds), most)
+	return fmt.Sprintf("rung %d of %d: %s, %s each, up to epoch %d", r.Number, len(p.Rungs()), words.Count(r.Candidates, "network"), words.Count(len(p.Seeds), "seed"), most)
 }
 
 // work is what a number of a candidate's epochs takes, in multiply-adds of one image.

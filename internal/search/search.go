@@ -33,6 +33,7 @@ import (
 
 	"effnet/internal/report"
 	"effnet/internal/scale"
+	"effnet/internal/words"
 )
 
 // A Question is what a search is to answer.
@@ -243,7 +244,7 @@ func (s *Search) results() *Results {
 
 // logRecord says what a trial came to.
 func (s *Search) logRecord(c Candidate, r Record, finished, all int) {
-	outcome := fmt.Sprintf("top-1 %s after %d epochs", report.Percent(r.Objective), r.Epochs)
+	outcome := fmt.Sprintf("top-1 %s after %s", report.Percent(r.Objective), words.Count(r.Epochs, "epoch"))
 	if r.Failed != "" {
 		outcome = "failed: " + r.Failed
 	}

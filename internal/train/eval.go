@@ -9,6 +9,7 @@ import (
 	"effnet/internal/metrics"
 	"effnet/internal/model"
 	"effnet/internal/predict"
+	"effnet/internal/words"
 )
 
 // Metrics is how a network does on a set of images.
@@ -28,7 +29,7 @@ func (m Metrics) String() string {
 	if m.LeftOut > 0 {
 		leftOut = fmt.Sprintf(", %d left out", m.LeftOut)
 	}
-	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%d images%s)", 100*m.Top1, 100*m.Top5, m.Loss, m.Images, leftOut)
+	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%s%s)", 100*m.Top1, 100*m.Top5, m.Loss, words.Count(m.Images, "image"), leftOut)
 }
 
 // Evaluator evaluates a network's present weights on a set.

@@ -13,6 +13,7 @@ import (
 	"effnet/internal/optim"
 	"effnet/internal/predict"
 	"effnet/internal/scale"
+	"effnet/internal/words"
 )
 
 // FineTune is how pretrained weights are trained. The zero value is as any others.
@@ -87,7 +88,7 @@ func (r *run) beginning() string {
 		text += "; normalisations stay as they are"
 	}
 	if f.UnfreezeEpoch > 0 {
-		text += fmt.Sprintf(", for %d epochs", f.UnfreezeEpoch)
+		text += fmt.Sprintf(", for %s", words.Count(f.UnfreezeEpoch, "epoch"))
 	}
 	return text
 }
@@ -215,7 +216,7 @@ func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []da
 	if err != nil {
 		return nil, nil, err
 	}
-	r.log.Printf("computed the features of %d images", set.Len())
+	r.log.Printf("computed the features of %s", words.Count(set.Len(), "image"))
 	return m, sweep.Skipped(), nil
 }
 

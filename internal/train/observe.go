@@ -13,6 +13,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/metrics"
 	"effnet/internal/report"
+	"effnet/internal/words"
 )
 
 // observer writes what a run shows of itself to its folder: metrics.csv,
@@ -156,9 +157,9 @@ func (r *run) writePage() error {
 	o := r.observer
 	p := o.page
 	p.Epochs, p.Evaluation = r.result.Epochs, o.best
-	p.Verdict = fmt.Sprintf("%d of %d epochs; not evaluated.", len(p.Epochs), r.Epochs)
+	p.Verdict = fmt.Sprintf("%d of %s; not evaluated.", len(p.Epochs), words.Count(r.Epochs, "epoch"))
 	if o.best != nil {
-		p.Verdict = fmt.Sprintf("%d of %d epochs; best top-1 %.2f%% on %d images.", len(p.Epochs), r.Epochs, 100*r.result.Best.Top1, r.result.Best.Images)
+		p.Verdict = fmt.Sprintf("%d of %s; best top-1 %.2f%% on %s.", len(p.Epochs), words.Count(r.Epochs, "epoch"), 100*r.result.Best.Top1, words.Count(r.result.Best.Images, "image"))
 		for _, m := range o.best.Worst[:min(worstShown, len(o.best.Worst))] {
 			if t, err := r.thumbnail(m); err == nil { // a file that is gone by now is not shown
 				p.Worst = append(p.Worst, t)

@@ -81,7 +81,7 @@ func (r *Report) writeNumbers(b *strings.Builder) {
 		if name == "" {
 			name = "images"
 		}
-		fmt.Fprintf(b, "%-12s%d images of %d classes", name, s.Images, len(s.Classes))
+		fmt.Fprintf(b, "%-12s%s of %s", name, words.Count(s.Images, "image"), words.Count(len(s.Classes), "class", "classes"))
 		if len(s.Classes) > 0 {
 			sorted := slices.SortedFunc(slices.Values(s.Classes), func(a, b Class) int { return a.Images - b.Images })
 			small, large := sorted[0], sorted[len(sorted)-1]
