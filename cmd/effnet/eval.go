@@ -126,6 +126,9 @@ last.safetensors; best.safetensors is the better of the two at its time.`,
   effnet eval runs/first/best.safetensors photos/test --json --fail-under 0.9`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := swapped(cmd, args[0], args[1]); err != nil {
+				return err
+			}
 			return runEval(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
 		},
 	}

@@ -30,7 +30,11 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
   effnet finetune b0.safetensors photos --freeze stages:3 --unfreeze-epoch 2 --layer-decay 0.8`,
 		Args: folderArgs(2, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			j, err := newJob(cmd.Flags(), strings.Join(args[1:], ""), opts)
+			dir := strings.Join(args[1:], "")
+			if err := swapped(cmd, args[0], dir); err != nil {
+				return err
+			}
+			j, err := newJob(cmd.Flags(), dir, opts)
 			if err == nil {
 				err = j.pretrained(args[0])
 			}

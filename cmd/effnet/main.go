@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"effnet/internal/atomicfile"
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
@@ -20,7 +21,9 @@ import (
 
 func main() {
 	ctx, stop := withSignals(context.Background())
-	err := newRootCommand().ExecuteContext(ctx)
+	cmd := newRootCommand()
+	cmd.SetArgs(resumeFolder(os.Args[1:]))
+	err := cmd.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}
@@ -46,7 +49,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, new(usageError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)):
+	case errors.As(err, new(usageError)), errors.As(err, new(*atomicfile.FolderError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)):
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3
@@ -70,7 +73,12 @@ func (e usageError) Unwrap() error { return e.error }
 // interrupted is why a context ends when the user or the system stops effnet.
 type interrupted struct{ signal syscall.Signal }
 
-func (i interrupted) Error() string { return "interrupted: " + i.signal.String() }
+func (i interrupted) Error() string {
+	if i.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "stopped by a signal: " + i.signal.String()
+}
 
 // withSignals ends the context at the first SIGINT or SIGTERM, with interrupted
 // as the cause. A second signal kills the process.

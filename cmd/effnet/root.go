@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"effnet/internal/config"
+	"effnet/internal/data"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +23,7 @@ EFFNET_IMG_SIZE and the line "img-size:" of a --config file are the same. A flag
 wins over the environment, which wins over the file.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       versionName(),
 		Args:          cobra.ArbitraryArgs,
 		RunE:          runGroup,
 	}
@@ -80,6 +83,20 @@ func folderArgs(n int, dryRun *bool) cobra.PositionalArgs {
 		}
 		return usageArgs(cobra.ExactArgs(n))(cmd, args)
 	}
+}
+
+// swapped is an error where weights and a folder of images were given in each other's
+// place.
+func swapped(cmd *cobra.Command, weights, dir string) error {
+	first, err := os.Stat(weights)
+	if err != nil || !first.IsDir() {
+		return nil //nolint:nilerr // opening it will tell
+	}
+	second, err := os.Stat(dir)
+	if err != nil || !second.Mode().IsRegular() || data.IsPack(dir) {
+		return nil //nolint:nilerr // likewise
+	}
+	return usage(cmd, fmt.Errorf("%s is a folder and %s a file: weights come first, then images: %s %s %s", weights, dir, cmd.CommandPath(), dir, weights))
 }
 
 // flagError adds the flag that an unknown one may have been meant for.

@@ -119,3 +119,16 @@ func (s said) resume(dir string) (config.Merged, error) {
 	}
 	return resumed.With(config.Layer{Source: source, Values: map[string]any{"out": dir}})
 }
+
+// resumeFolder makes --resume=DIR of --resume DIR, where DIR is a run's folder: alone
+// --resume has a meaning too, so that package pflag would take DIR for the images.
+func resumeFolder(args []string) []string {
+	i := slices.Index(args, "--resume")
+	if i < 0 || i+1 == len(args) {
+		return args
+	}
+	if _, err := os.Stat(filepath.Join(args[i+1], configFile)); err != nil {
+		return args
+	}
+	return slices.Concat(args[:i], []string{"--resume=" + args[i+1]}, args[i+2:])
+}

@@ -3,6 +3,8 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,7 +19,7 @@ func Write(path string, write func(*os.File) error) (err error) {
 	dir = filepath.Clean(dir)
 	f, err := os.CreateTemp(dir, "."+name+".tmp*")
 	if err != nil {
-		return err
+		return folderError(dir, err)
 	}
 	defer func() {
 		if err != nil {
@@ -41,6 +43,34 @@ func Write(path string, write func(*os.File) error) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// FolderError is a folder in which no file can be made.
+type FolderError struct {
+	Dir string
+	Err error // what the system says
+}
+
+func (e *FolderError) Error() string {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return "there is no folder " + e.Dir + " (make it first)"
+	}
+	return "no file can be written in the folder " + e.Dir + ": " + e.Err.Error()
+}
+
+func (e *FolderError) Unwrap() error { return e.Err }
+
+// folderError is what making a temporary file in dir failed with, without its name, of
+// which nobody knows.
+func folderError(dir string, err error) error {
+	cause := err
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		cause = pe.Err
+	}
+	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EMFILE) { // no fault of the folder
+		return fmt.Errorf("%s: %w", dir, cause)
+	}
+	return &FolderError{dir, cause}
 }
 
 // syncDir makes a rename in dir outlast a power failure, where the file system can.

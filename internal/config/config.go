@@ -50,8 +50,8 @@ type Config struct {
 	LatencyBudget string   `yaml:"latency-budget,omitempty" of:"budget" effect:"chooses phi" help:"instead of phi: the largest whose forward pass of one image takes at most this long, such as 20ms, as measured here and now"`
 
 	_             struct{}   `group:"Images"`
-	Mean          [3]float64 `yaml:"mean,flow" default:"123.675,116.28,103.53" want:"three numbers of 0 to 255" of:"scratch, import" help:"subtracted from red, green, blue of 0 to 255"`
-	Std           [3]float64 `yaml:"std,flow" default:"58.395,57.12,57.375" want:"three numbers of 0.001 to 255" of:"scratch, import" help:"red, green and blue are divided by these after that"`
+	Mean          [3]float64 `yaml:"mean,flow" default:"123.675,116.28,103.53" want:"three numbers of 0 to 255" of:"scratch, import" help:"subtracted from red, green, blue of 0 to 255; one number is for all three"`
+	Std           [3]float64 `yaml:"std,flow" default:"58.395,57.12,57.375" want:"three numbers of 0.001 to 255" of:"scratch, import" help:"red, green and blue are divided by these after that; one number is for all three"`
 	Interpolation string     `yaml:"interpolation" default:"bicubic" want:"bicubic or bilinear" of:"scratch, import" help:"of the resize to img-size: bicubic or bilinear"`
 	Crop          string     `yaml:"crop" default:"tf" want:"tf or timm or torchvision" of:"scratch, import" help:"rule of the evaluation's centre crop: tf, timm or torchvision"`
 	CropPct       float64    `yaml:"crop-pct" default:"0.875" want:"0.1 to 1" of:"scratch, import" help:"share of the resized image that the crops of timm and torchvision keep"`

@@ -209,7 +209,7 @@ func TestProblems(t *testing.T) {
 		{"lr: -1", "lr: -1 is not allowed (want 0 to 100)"},
 		{"name: 5", "name: 5 is not text"},
 		{"name: ../up", "name: ../up is not allowed"},
-		{"mean: 5", "mean: 5 is not a list"},
+		{"mean: {}", "mean: map[] is not a list"},
 		{"mean: [1, 2]", "mean: has 2 numbers (want 3)"},
 		{"mean: [1, 2, x]", `mean[2]: "x" is not a number`},
 		{"std: [1, 2, 0]", "std: [1 2 0] is not allowed"},

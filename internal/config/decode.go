@@ -133,12 +133,19 @@ func (d *decoder) list(path string, v any, out reflect.Value) {
 			items, ok = append(items, strings.TrimSpace(item)), true
 		}
 	}
+	if isNumber(v) {
+		items, ok = []any{v}, true
+	}
+	single := len(items) == 1 // stands for all
 	if !ok {
 		d.fail(path, "%v is not a list", v)
 		return
 	}
 	if out.Kind() == reflect.Slice {
 		out.Set(reflect.MakeSlice(out.Type(), len(items), len(items)))
+	}
+	for out.Kind() == reflect.Array && len(items) > 0 && len(items) < out.Len() && single {
+		items = append(items, items[0])
 	}
 	if len(items) != out.Len() {
 		d.fail(path, "has %d numbers (want %d)", len(items), out.Len())
@@ -186,4 +193,12 @@ func quoted(v any) any {
 		return strconv.Quote(text)
 	}
 	return v
+}
+
+func isNumber(v any) bool {
+	switch reflect.ValueOf(v).Kind() {
+	case reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
+		return true
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -55,6 +56,21 @@ func (h packHeader) encode() []byte {
 	}
 	b = binary.LittleEndian.AppendUint32(b, h.headCRC)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// IsPack says whether a file begins as packs do.
+func IsPack(path string) bool {
+	f, _, err := openRegular(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var b [headerBytes]byte
+	if _, err := io.ReadFull(f, b[:]); err != nil {
+		return false
+	}
+	_, ok := parseHeader(b[:])
+	return ok
 }
 
 // parseHeader is the inverse of encode; it checks the magic only.

@@ -75,7 +75,7 @@ type Log struct {
 	quiet    bool
 	drawn    time.Time
 	dirty    bool // a live line stands on the terminal
-	rows     int  // of the table of epochs under its header; 0 if other lines came since
+	rows     int  // of the table of epochs under its header; 0 if a message came since
 }
 
 // NewLog returns a Log to w. On a terminal, whose width in characters width
@@ -103,7 +103,6 @@ func (l *Log) Step(s Step) {
 		}
 	case last || s.Step%l.interval == 0:
 		fmt.Fprintln(l.w, s)
-		l.rows = 0
 	}
 }
 
@@ -111,7 +110,7 @@ func (l *Log) Step(s Step) {
 const headerEvery = 20
 
 // Epoch prints an epoch as a row of a table, in place of the live line. The
-// header comes every headerEvery rows, and again after other lines.
+// header comes every headerEvery rows, and again after lines that are not of steps.
 func (l *Log) Epoch(e Epoch, epochs int, evaluated, averaged bool) {
 	if l.quiet {
 		return

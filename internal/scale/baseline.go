@@ -155,7 +155,8 @@ func (b Baseline) deepen(rows []Stage, depth float64) {
 	for _, s := range rows {
 		sum += s.Repeats
 	}
-	scaled := int(math.Ceil(depth * float64(sum)))
+	const rounding = 1e-9 // of powers: 2.0000000000000004 is 2
+	scaled := int(math.Ceil(depth*float64(sum) - rounding))
 	if b.RoundRepeats {
 		scaled = max(1, int(math.RoundToEven(float64(sum)*depth)))
 	}

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"effnet/internal/augment"
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/scale"
@@ -14,6 +15,9 @@ func Prepared(cfg config.Config, m checkpoint.Meta) map[string]any {
 	values := map[string]any{
 		"padding": string(m.Arch.Padding), "bn-eps": m.Arch.BNEps, "mean": p.Mean, "std": p.Std,
 		"interpolation": p.Interpolation, "crop": p.Crop, "crop-pct": p.CropPct, "exif-orientation": p.Orientation,
+	}
+	if p.Crop == string(augment.CropTF) { // which has no use for it
+		delete(values, "crop-pct")
 	}
 	if cfg.ImgSize == 0 {
 		values["img-size"] = p.Resolution

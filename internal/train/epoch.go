@@ -176,10 +176,10 @@ func (r *run) finishEpoch(ctx context.Context) error {
 		return err
 	}
 	best := m
-	if averaged.Top1 > m.Top1 {
+	if averaged.better(m) {
 		best = averaged
 	}
-	improved := r.evaluator != nil && (len(r.result.Epochs) == 0 || best.Top1 > r.result.Best.Top1)
+	improved := r.evaluator != nil && (len(r.result.Epochs) == 0 || best.better(r.result.Best))
 	r.result.Epochs = append(r.result.Epochs, e)
 	if err := r.saveWeights(improved, m, averaged); err != nil {
 		return err
@@ -236,10 +236,16 @@ func (r *run) saveWeights(improved bool, m, averaged Metrics) error {
 	switch {
 	case !improved:
 		return nil
-	case averaged.Top1 > m.Top1:
+	case averaged.better(m):
 		return r.save("best.safetensors", r.average.net, averaged, true)
 	}
 	return r.save("best.safetensors", r.net, m, false)
+}
+
+// better says whether m is the better evaluation: a larger top-1 or, with the same, a
+// smaller loss.
+func (m Metrics) better(than Metrics) bool {
+	return m.Images > 0 && (m.Top1 > than.Top1 || m.Top1 == than.Top1 && m.Loss < than.Loss)
 }
 
 // save writes a network as a checkpoint.

@@ -141,6 +141,9 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 	}
 	defer func() { err = errors.Join(err, r.observer.close()) }()
 	r.describe(trainSet, evalSet)
+	if r.Resume && r.epoch >= r.Epochs {
+		r.log.Printf("the run is complete: nothing is left to train")
+	}
 	for r.epoch < r.until() && !r.stalled() {
 		err := r.trainEpoch(ctx)
 		if err == nil {
