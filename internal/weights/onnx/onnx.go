@@ -1,4 +1,4 @@
-// Package onnx writes a network as an ONNX model, which ONNX Runtime and other
+// Package onnx writes a network as an ONNX model, which ONNX Runtime, OpenVINO and other
 // programs run: the forward pass of internal/model's graph, normalised by the
 // running statistics.
 //
@@ -83,7 +83,7 @@ func Write(w io.Writer, meta *checkpoint.Meta, tensors []named.Tensor, opt Optio
 	if err != nil {
 		return fmt.Errorf("onnx: %w", err)
 	}
-	return b.write(w, append(props, b.head()...))
+	return b.write(w, props)
 }
 
 // properties are the metadata_props of a ModelProto.
@@ -104,39 +104,32 @@ func properties(meta *checkpoint.Meta) (m message, err error) {
 	return m, nil
 }
 
-// head is a ModelProto's other fields but the graph.
-func (b *builder) head() (m message) {
-	m.number(modelIRVersion, irVersion)
-	m.text(modelProducer, "effnet")
-	m.text(modelProducerVersion, b.opt.Version)
-	var opset message
-	opset.number(opsetVersion, Opset)
-	m.embed(modelOpset, opset)
-	return m
-}
-
-// graph is a GraphProto but for the initializers.
-func (b *builder) graph() (m message) {
+// write writes the model. Every message has its fields in the order of their numbers,
+// which Protocol Buffers recommend and by which OpenVINO recognises a file.
+func (b *builder) write(w io.Writer, props message) error {
 	name, kind, shape := b.opt.input(b.arch.Resolution)
-	m = append(m, b.nodes...)
-	m.text(graphName, b.arch.Name)
-	m.embed(graphInput, valueInfo(name, elementTypes[kind], shape))
-	m.embed(graphOutput, valueInfo(output, elementTypes["float32"], []any{batch, b.arch.Classes}))
-	return m
-}
-
-// write writes the model: the fields given, and the graph.
-func (b *builder) write(w io.Writer, model message) error {
-	graph := b.graph()
-	size := int64(len(graph))
+	before := b.nodes // in the graph, of the initializers
+	before.text(graphName, b.arch.Name)
+	var after message
+	after.embed(graphInput, valueInfo(name, elementTypes[kind], shape))
+	after.embed(graphOutput, valueInfo(output, elementTypes["float32"], []any{batch, b.arch.Classes}))
+	size := int64(len(before) + len(after))
 	for _, i := range b.initializers {
 		size += i.size()
 	}
+
+	var model, opset message
+	model.number(modelIRVersion, irVersion)
+	model.text(modelProducer, "effnet")
+	model.text(modelProducerVersion, b.opt.Version)
 	model.open(modelGraph, size)
-	if total := int64(len(model)) + size; total > maxBytes {
+	opset.number(opsetVersion, Opset)
+	after.embed(modelOpset, opset)
+	after = append(after, props...)
+	if total := int64(len(model)) + size + int64(len(after)); total > maxBytes {
 		return fmt.Errorf("onnx: %s takes %d bytes: an ONNX file with its weights inside can have %d", b.arch.Name, total, maxBytes)
 	}
-	if _, err := w.Write(append(model, graph...)); err != nil {
+	if _, err := w.Write(append(model, before...)); err != nil {
 		return err
 	}
 	buf := make([]byte, 0, chunk)
@@ -145,5 +138,6 @@ func (b *builder) write(w io.Writer, model message) error {
 			return err
 		}
 	}
-	return nil
+	_, err := w.Write(after)
+	return err
 }

@@ -14,19 +14,23 @@ import (
 	"effnet/internal/scale"
 )
 
-// runtime is what ONNX Runtime is asked: tools/onnx_check.py's arguments.
+// runtime is what another program is asked: tools/onnx_check.py's arguments.
 type runtime struct {
-	python, dir string
-	args        []string
+	name, python, dir string
+	args              []string
 }
 
-func newRuntime(t *testing.T) *runtime {
+// newRuntime skips the test where there is no Python with the runtime, a module.
+func newRuntime(t *testing.T, name string) *runtime {
 	t.Helper()
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with onnx and onnxruntime")
+		t.Skip("EFFNET_PYTHON is not set: no Python with onnx and " + name)
 	}
-	return &runtime{python: python, dir: t.TempDir()}
+	if out, err := exec.CommandContext(t.Context(), python, "-c", "import onnx, "+name).CombinedOutput(); err != nil {
+		t.Skipf("%s has no onnx or no %s (pip install onnx %s): %s", python, name, name, out)
+	}
+	return &runtime{name: name, python: python, dir: t.TempDir()}
 }
 
 // add exports a network and writes what it computes for a batch.
@@ -54,7 +58,7 @@ func (r *runtime) add(t *testing.T, n *network, how string, batch int) {
 // check runs all and returns a line for each.
 func (r *runtime) check(ctx context.Context, t *testing.T, tolerance float64) []string {
 	t.Helper()
-	args := append([]string{"../../../tools/onnx_check.py", fmt.Sprintf("--tolerance=%g", tolerance)}, r.args...)
+	args := append([]string{"../../../tools/onnx_check.py", "--runtime=" + r.name, fmt.Sprintf("--tolerance=%g", tolerance)}, r.args...)
 	out, err := exec.CommandContext(ctx, r.python, args...).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
@@ -62,9 +66,14 @@ func (r *runtime) check(ctx context.Context, t *testing.T, tolerance float64) []
 	return strings.Split(strings.TrimSpace(strings.ReplaceAll(string(out), r.dir+"/", "")), "\n")
 }
 
-// ONNX Runtime computes our own logits.
-func TestONNXRuntime(t *testing.T) {
-	r := newRuntime(t)
+// ONNX Runtime and OpenVINO compute our own logits.
+func TestRuntimes(t *testing.T) {
+	for _, name := range []string{"onnxruntime", "openvino"} {
+		t.Run(name, func(t *testing.T) { testRuntime(t, newRuntime(t, name)) })
+	}
+}
+
+func testRuntime(t *testing.T, r *runtime) {
 	for _, c := range []struct {
 		variant    string
 		resolution int
@@ -73,7 +82,7 @@ func TestONNXRuntime(t *testing.T) {
 	}{
 		{"b0", 65, scale.Same, []int{1, 3}}, {"b0", 96, scale.Same, []int{1}}, {"b0", 224, scale.Same, []int{1}},
 		{"b0", 64, scale.Symmetric, []int{3}}, {"b0", 65, scale.Symmetric, []int{1}},
-		{"lite0", 64, scale.Same, []int{1, 3}}, {"lite0", 65, scale.Symmetric, []int{1}},
+		{"lite0", 64, scale.Same, []int{1, 3, 8}}, {"lite0", 65, scale.Symmetric, []int{1}},
 		{"mobilenetv1", 65, scale.Symmetric, []int{3}}, {"resnet50", 65, scale.Same, []int{1}}, {"resnet50", 64, scale.Symmetric, []int{3}},
 		{"mobilenetv3-large", 65, scale.Symmetric, []int{1, 3}}, {"mobilenetv3-small", 64, scale.Same, []int{1}},
 	} {
@@ -97,7 +106,7 @@ func TestVariantsInONNXRuntime(t *testing.T) {
 	}
 	for name := range strings.FieldsSeq("b0 b1 b2 b3 b4 b5 b6 b7 lite0 lite1 lite2 lite3 lite4 v2-s") {
 		t.Run(name, func(t *testing.T) { // each returns its memory before the next
-			r := newRuntime(t)
+			r := newRuntime(t, "onnxruntime")
 			n := newNetwork(t, variant(t, name))
 			r.add(t, n, "folded", 1)
 			r.add(t, n, "kept", 1)
