@@ -62,8 +62,9 @@ var mayImport = map[string]string{
 
 	"internal/data/check":    "data words",
 	"internal/data/datatest": "data",
-	"internal/data":          "augment atomicfile jpeg words golang.org/x/image golang.org/x/text",
+	"internal/data":          "augment atomicfile bmp jpeg words golang.org/x/image golang.org/x/text",
 	"internal/augment":       "pixel",
+	"internal/bmp":           "",
 	"internal/jpeg":          "pixel",
 	"internal/pixel":         "simd/archsimd unsafe",
 

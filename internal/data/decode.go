@@ -10,10 +10,10 @@ import (
 	_ "image/png"
 	"strings"
 
-	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/webp"
 
 	"effnet/internal/augment"
+	_ "effnet/internal/bmp"
 	"effnet/internal/jpeg"
 )
 
