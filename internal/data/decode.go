@@ -10,6 +10,7 @@ import (
 	_ "image/png"
 	"strings"
 
+	"golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
 
 	"effnet/internal/augment"
@@ -26,7 +27,10 @@ const (
 	MaxSide      = 1 << 16     // pixels
 )
 
-const replaceHint = "remove the file or replace it with a good copy"
+const (
+	replaceHint = "remove the file or replace it with a good copy"
+	convertHint = "convert the file to a baseline JPEG or a PNG, or remove it"
+)
 
 // A decoder turns image files into packed RGB, in two steps, so that what is not
 // looked at need not be decoded. It keeps its scratch memory from one image to
@@ -61,8 +65,8 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 		return 0, 0, err
 	}
 	d.orientation = 1
-	if d.upright {
-		d.orientation = jpeg.Orientation(file)
+	if d.upright || isTIFF(file) { // as Pillow, which always turns TIFF
+		d.orientation = orientation(file)
 	}
 	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
 		return 0, 0, &Error{Path: path, Hint: replaceHint, Reason: fmt.Sprintf(
@@ -140,20 +144,29 @@ func (d *decoder) rescue(err *error) {
 func (d *decoder) failed(format string, err error) error {
 	hint := replaceHint
 	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
-		hint = "convert the file to a baseline JPEG or a PNG, or remove it"
+		hint = convertHint
 	}
-	return &Error{Path: d.path, Reason: reason(format, err), Hint: hint, Err: err}
+	if _, ok := errors.AsType[tiff.UnsupportedError](err); ok || errors.Is(err, image.ErrFormat) && foreign(d.encoded) != "" {
+		hint = convertHint
+	}
+	return &Error{Path: d.path, Reason: reason(d.encoded, format, err), Hint: hint, Err: err}
 }
 
 // reason words an error of parse for a person.
-func reason(format string, err error) string {
+func reason(file []byte, format string, err error) string {
 	if errors.Is(err, image.ErrFormat) {
-		return "not a JPEG, PNG, GIF, WebP or BMP image"
+		if name := foreign(file); name != "" {
+			return name + " images are not supported"
+		}
+		return "not a JPEG, PNG, GIF, WebP, BMP or TIFF image"
 	}
 	if e, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
 		return string(e) + " is not supported"
 	}
 	label, text := strings.ToUpper(format), err.Error()
+	if e, ok := errors.AsType[tiff.UnsupportedError](err); ok {
+		return "a TIFF file with a feature that is not supported: " + tiffFeature(string(e))
+	}
 	if errors.Is(err, jpeg.ErrTruncated) {
 		return "truncated " + label
 	}

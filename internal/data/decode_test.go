@@ -163,7 +163,7 @@ func TestBadFiles(t *testing.T) {
 		want    string
 	}{
 		"empty.jpg":      {nil, "empty file"},
-		"text.jpg":       {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP or BMP image"},
+		"text.jpg":       {[]byte("this is not an image\n"), "not a JPEG, PNG, GIF, WebP, BMP or TIFF image"},
 		"short.jpg":      {[]byte{0xff, 0xd8, 0xff}, "truncated JPEG"},
 		"huge.png":       {huge, "its header claims 20000x20000 pixels"},
 		"flat.png":       {flat, "its header claims 65537x1 pixels"},

@@ -97,6 +97,8 @@ func formatOf(ext string) string {
 		return "jpeg"
 	case ".png", ".gif", ".webp", ".bmp":
 		return ext[1:]
+	case ".tif", ".tiff":
+		return "tiff"
 	}
 	return ""
 }

@@ -19,8 +19,8 @@ type Facts struct {
 	SHA256      [sha256.Size]byte // of its bytes as they are stored; of no meaning if Bytes is 0
 	Bytes       int               // 0 if they cannot be read
 	W, H        int               // pixels, as they lie in the file
-	Format      string            // jpeg, png, gif, webp, bmp, raw for a pack's pixels, "" if none of them
-	Orientation int               // EXIF's, of a JPEG; 1, upright, of others
+	Format      string            // jpeg, png, gif, webp, bmp, tiff, raw for a pack's pixels, "" if none of them
+	Orientation int               // EXIF's; 1, upright, where there is none and of TIFF, which is always turned
 	Grey        bool              // every pixel's red, green and blue are equal
 	Alpha       bool              // it has an opacity a pixel or a transparent colour
 	CMYK        bool
@@ -78,8 +78,11 @@ func (f *Facts) header(file []byte) {
 			panic(p)
 		}
 	}()
+	if !isTIFF(file) {
+		f.Orientation = orientation(file)
+	}
 	if jpeg.Is(file) {
-		f.Format, f.Orientation = "jpeg", jpeg.Orientation(file)
+		f.Format = "jpeg"
 		return
 	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(file))

@@ -129,7 +129,7 @@ var damage = []struct {
 	{"empty file", func(_ string, put func(string, []byte)) { put("train/cat/x.jpg", nil) },
 		Problem{Unreadable, "train/cat/x.jpg", "empty file", nil}},
 	{"text", func(_ string, put func(string, []byte)) { put("train/cat/x.jpg", []byte("<html>404</html>")) },
-		Problem{Unreadable, "train/cat/x.jpg", "not a JPEG, PNG, GIF, WebP or BMP image", nil}},
+		Problem{Unreadable, "train/cat/x.jpg", "not a JPEG, PNG, GIF, WebP, BMP or TIFF image", nil}},
 	{"huge claim", func(_ string, put func(string, []byte)) { put("train/cat/x.png", claims(60000, 60000)) },
 		Problem{Unreadable, "train/cat/x.png", "its header claims 60000x60000 pixels, outside 1x1 to 100 megapixels or 65536 a side", nil}},
 	{"symlink loop", func(dir string, _ func(string, []byte)) { symlink("x.jpg", filepath.Join(dir, "train/cat/x.jpg")) },
@@ -178,7 +178,7 @@ var damage = []struct {
 		}
 	}, Problem{Imbalance, "train", "33 images of dog, 3 of cat", nil}},
 	{"a name that is not UTF-8", func(_ string, put func(string, []byte)) { put("train/cat/\xff.jpg", []byte("x")) },
-		Problem{Unreadable, "train/cat/\xff.jpg", "not a JPEG, PNG, GIF, WebP or BMP image", nil}},
+		Problem{Unreadable, "train/cat/\xff.jpg", "not a JPEG, PNG, GIF, WebP, BMP or TIFF image", nil}},
 }
 
 func symlink(to, path string) {

@@ -1,0 +1,68 @@
+package data
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/png"
+	"testing"
+
+	"golang.org/x/image/tiff"
+
+	"effnet/internal/augment"
+)
+
+// Other formats' images are named by what is in the file.
+func TestForeignFormats(t *testing.T) {
+	for want, file := range map[string]string{
+		"AVIF":    "\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1miaf",
+		"HEIC":    "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic",
+		"JPEG XL": "\xff\x0a\x00\x00",
+	} {
+		var d decoder
+		_, _, err := d.open([]byte(file), "x.jpg")
+		if err == nil || err.(*Error).Reason != want+" images are not supported" {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// Of 16 bits the high byte is kept, in PNG and TIFF.
+func TestGrey16(t *testing.T) {
+	m := image.NewGray16(image.Rect(0, 0, 256, 1))
+	for x := range 256 {
+		m.SetGray16(x, 0, color.Gray16{Y: uint16(x<<8 | 255 - x)})
+	}
+	var asPNG, asTIFF bytes.Buffer
+	if err := png.Encode(&asPNG, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := tiff.Encode(&asTIFF, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range [][]byte{asPNG.Bytes(), asTIFF.Bytes()} {
+		var d decoder
+		var got augment.Image
+		if err := d.decode(&got, file, "x"); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got.Pix {
+			if int(v) != i/3 {
+				t.Fatalf("value %d of pixel %d", v, i/3)
+			}
+		}
+	}
+}
+
+func TestOrientationOfContainers(t *testing.T) {
+	exif := []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00")
+	chunk := binary.BigEndian.AppendUint32([]byte(pngMagic), uint32(len(exif)))
+	asPNG := append(append(append(chunk, "eXIf"...), exif...), 0, 0, 0, 0)
+	asWebP := append(binary.LittleEndian.AppendUint32([]byte("RIFF....WEBPEXIF"), uint32(len(exif))), exif...)
+	for name, file := range map[string][]byte{"png": asPNG, "webp": asWebP, "tiff": exif} {
+		if got := orientation(file); got != 6 {
+			t.Errorf("%s: orientation %d, want 6", name, got)
+		}
+	}
+}
