@@ -6,7 +6,7 @@
 
 NAME is a network of keras.applications, such as EfficientNetB0; WEIGHTS is what
 effnet export wrote. IMAGES and LOGITS are raw little-endian float32 files:
-normalised [batch,R,R,3], and [batch,classes]. Every array must have the name of the
+pixels of 0 to 255, [batch,R,R,3], and [batch,classes]. Every array must have the name of the
 weight that it becomes. Prints the largest difference over the largest logit, and
 exits with 1 if that is over 1e-5, with 3 without Keras.
 """
@@ -32,11 +32,12 @@ def main():
     side = math.isqrt(len(x) // len(want) // 3)
     network = getattr(keras.applications, name)
     model = network(weights=None, input_shape=(side, side, 3), classes=classes, classifier_activation=None)
-    for key, weight in zip(z.files, model.weights[3:], strict=True):
+    for key, weight in zip(z.files, model.weights, strict=True):
         if key != weight.path:
             sys.exit(f"array {key} is where Keras has {weight.path}")
-    model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
-    got = np.asarray(model.predict(255 * x.reshape(-1, side, side, 3), verbose=0), np.float64)
+    model.set_weights([z[k] for k in z.files])
+    model.get_layer("normalization").finalize_state()
+    got = np.asarray(model.predict(x.reshape(-1, side, side, 3), verbose=0), np.float64)
     error = np.abs(got - want).max() / np.abs(want).max()
     print(f"{name}: differs by {error:.2g}")
     sys.exit(not error <= 1e-5)

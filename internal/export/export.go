@@ -80,8 +80,10 @@ func writeSafetensors(path string, n *weights.Imported, _ Options) (string, erro
 }
 
 func writeNPZ(path string, n *weights.Imported, _ Options) (string, error) {
-	err := atomicfile.Write(path, func(file *os.File) error { return npz.Write(file, n.Meta.Arch, n.Tensors) })
-	what := fmt.Sprintf("npz, %d arrays in Keras' order", len(n.Tensors))
+	err := atomicfile.Write(path, func(file *os.File) error {
+		return npz.Write(file, n.Meta.Arch, n.Meta.Preprocess.Mean, n.Meta.Preprocess.Std, n.Tensors)
+	})
+	what := fmt.Sprintf("npz, %d arrays in Keras' order", len(n.Tensors)+3)
 	if a := n.Meta.Arch; !npz.Exact(a) {
 		what += fmt.Sprintf("; Keras computes something else: it pads by the rule %q, not %q, at a batch norm eps of %g, not %g",
 			scale.Same, a.Padding, npz.BNEps, a.BNEps)

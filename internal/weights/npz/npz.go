@@ -5,13 +5,14 @@
 //	model = keras.applications.EfficientNetB0(
 //	    weights=None, input_shape=(R, R, 3), classes=N, classifier_activation=None)
 //	z = numpy.load("b0.npz")
-//	model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
-//	logits = model(255 * images)
+//	model.set_weights([z[k] for k in z.files])
+//	model.get_layer("normalization").finalize_state()
+//	logits = model(pixels)
 //
-// The first three weights are of Keras' own normalization layer, which with
-// weights=None does nothing; the 255 undoes the layer before it. images is
-// [N,R,R,3], normalised as the checkpoint's preprocessing says. The model takes
-// pixels instead if that layer is given the same mean and standard deviation.
+// The first three arrays are of Keras' own normalization layer, which takes what its
+// rescaling made of pixels, [N,R,R,3] of 0 to 255, and has no effect before
+// finalize_state. weights=None matters: with weights="imagenet" the model has a second
+// rescaling.
 //
 // A network that is not Exact computes something else there.
 package npz
@@ -44,7 +45,8 @@ func Exact(a scale.Arch) bool { return a.Padding == scale.Same && a.BNEps == BNE
 // Beside the file's list of arrays, memory is a constant. Tensors that are not the
 // network's are a *named.Mismatch; EfficientNetV2's fused blocks, which Keras'
 // networks of this family do not have, are an error too.
-func Write(w io.Writer, arch scale.Arch, tensors []named.Tensor) error {
+// mean and std are of pixels of 0 to 255.
+func Write(w io.Writer, arch scale.Arch, mean, std [3]float64, tensors []named.Tensor) error {
 	if err := arch.Validate(); err != nil {
 		return fmt.Errorf("npz: %w", err)
 	}
@@ -53,6 +55,7 @@ func Write(w io.Writer, arch scale.Arch, tensors []named.Tensor) error {
 		return err
 	}
 	l := &list{lookup: lookup}
+	l.normalization(mean, std)
 	if err := l.network(arch); err != nil {
 		return err
 	}

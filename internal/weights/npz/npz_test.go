@@ -51,6 +51,9 @@ func newNetwork(t *testing.T, arch scale.Arch) (*model.Network, *cpu.Backend, []
 	return net, b, tensors
 }
 
+// Another program's than ImageNet's, to see them used.
+var mean, std = [3]float64{127.5, 110, 90}, [3]float64{60, 127.5, 50}
+
 func tiny() scale.Arch {
 	return scale.Arch{
 		Name: "tiny", Resolution: 32, Stem: 8, Head: 24, Classes: 5,
@@ -72,7 +75,7 @@ top_conv top_bn predictions`
 
 func TestOrder(t *testing.T) {
 	_, _, tensors := newNetwork(t, tiny())
-	var want []string
+	want := []string{"normalization/mean.npy", "normalization/variance.npy", "normalization/count.npy"}
 	for layer := range strings.FieldsSeq(kerasOrder) {
 		parts := []string{"kernel"}
 		switch {
@@ -131,7 +134,7 @@ func TestLayouts(t *testing.T) {
 func export(t *testing.T, arch scale.Arch, tensors []named.Tensor) *zip.Reader {
 	t.Helper()
 	var file bytes.Buffer
-	if err := Write(&file, arch, tensors); err != nil {
+	if err := Write(&file, arch, mean, std, tensors); err != nil {
 		t.Fatal(err)
 	}
 	z, err := zip.NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
@@ -173,15 +176,21 @@ func TestErrors(t *testing.T) {
 		"tensor conv_stem.weight is missing":          nil,
 		"tensor other does not belong to the network": append(slices.Clone(tensors), named.Tensor{Name: "other"}),
 	} {
-		err := Write(io.Discard, tiny(), tensors)
+		err := Write(io.Discard, tiny(), mean, std, tensors)
 		if e := (*named.Mismatch)(nil); !errors.As(err, &e) || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	arch := tiny()
 	arch.Stages[1].Block = "fused"
-	err := Write(io.Discard, arch, tensors)
+	err := Write(io.Discard, arch, mean, std, tensors)
 	if want := `npz: tiny has a block of the kind "fused": Keras' EfficientNetB0 to B7 have "mbconv" only`; err == nil || err.Error() != want {
+		t.Error(err)
+	}
+	arch = tiny()
+	arch.Activation = scale.ReLU6
+	err = Write(io.Discard, arch, mean, std, tensors)
+	if want := `npz: tiny has the activation relu6, as lite networks do: Keras' EfficientNetB0 to B7 have swish`; err == nil || err.Error() != want {
 		t.Error(err)
 	}
 	for _, change := range []func(*scale.Arch){
@@ -189,7 +198,7 @@ func TestErrors(t *testing.T) {
 	} {
 		arch := tiny()
 		change(&arch)
-		err := Write(io.Discard, arch, tensors)
+		err := Write(io.Discard, arch, mean, std, tensors)
 		if want := "npz: tiny has another stem or head than Keras' EfficientNetB0 to B7"; err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -212,8 +221,10 @@ func TestKeras(t *testing.T) {
 		net, b, tensors := newNetwork(t, arch)
 		images, logits := make([]float32, batch*resolution*resolution*3), make([]float32, batch*arch.Classes)
 		r := rand.New(rand.NewPCG(3, 4))
+		pixels := make([]float32, len(images))
 		for i := range images {
-			images[i] = r.Float32()*4 - 2
+			pixels[i] = float32(r.IntN(256))
+			images[i] = (pixels[i] - float32(mean[i%3])) / float32(std[i%3])
 		}
 		pass, err := net.Inference(batch)
 		if err != nil {
@@ -223,11 +234,11 @@ func TestKeras(t *testing.T) {
 			t.Fatal(err)
 		}
 		var file bytes.Buffer
-		if err := Write(&file, arch, tensors); err != nil {
+		if err := Write(&file, arch, mean, std, tensors); err != nil {
 			t.Fatal(err)
 		}
 		dir, args := t.TempDir(), []string{"../../../tools/keras_check.py", fmt.Sprintf("EfficientNetB%d", i)}
-		for name, content := range map[string]any{"1.npz": file.Bytes(), "2.images": images, "3.logits": logits} {
+		for name, content := range map[string]any{"1.npz": file.Bytes(), "2.images": pixels, "3.logits": logits} {
 			var raw bytes.Buffer
 			if err := binary.Write(&raw, binary.LittleEndian, content); err != nil {
 				t.Fatal(err)
