@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -82,7 +81,7 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 func (d *decoder) header(file []byte) error {
 	d.isJPEG, d.isCMYK = jpeg.Is(file), false
 	if !d.isJPEG {
-		cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
+		cfg, format, err := configOther(file)
 		if err != nil {
 			return d.failed(format, err)
 		}
@@ -123,7 +122,7 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 		}
 		return nil
 	}
-	m, format, err := image.Decode(bytes.NewReader(d.encoded))
+	m, format, err := decodeOther(d.encoded)
 	if err != nil {
 		return d.failed(format, err)
 	}

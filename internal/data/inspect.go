@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -85,7 +84,7 @@ func (f *Facts) header(file []byte) {
 		f.Format = "jpeg"
 		return
 	}
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(file))
+	cfg, format, err := configOther(file)
 	f.Format = format
 	if err != nil {
 		return

@@ -1,0 +1,65 @@
+package data
+
+import (
+	"bytes"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"effnet/internal/augment"
+)
+
+// Files that went wrong elsewhere decode to the pixels of NAME.pillow.png beside
+// them: to the bit, lossy WebP within 3.
+func TestCasesEqualPillow(t *testing.T) {
+	shared := os.Getenv("EFFNET_SHARED")
+	wants, _ := filepath.Glob(filepath.Join(shared, "cases/images/*.pillow.png"))
+	if shared == "" || len(wants) == 0 {
+		t.Skip("EFFNET_SHARED has no cases/images")
+	}
+	for _, path := range wants {
+		name := strings.TrimSuffix(path, ".pillow.png")
+		switch filepath.Base(name) {
+		case "png_p8_trns.png", "png_rgba.png": // transparent pixels show the mean here
+			continue
+		case "png_idat_extra_row.png": // refused
+			continue
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			file, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := png.Decode(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var d decoder
+			var got augment.Image
+			if err := d.decode(&got, file, name); err != nil {
+				t.Fatal(err)
+			}
+			if want.Bounds().Dx() != got.W || want.Bounds().Dy() != got.H {
+				t.Fatalf("%dx%d, want %v", got.W, got.H, want.Bounds())
+			}
+			allowed := 0
+			if strings.HasSuffix(name, ".webp") {
+				allowed = 3
+			}
+			for i := range got.W * got.H {
+				r, g, b, _ := want.At(i%got.W, i/got.W).RGBA()
+				for c, v := range [3]uint32{r, g, b} {
+					if e := int(v>>8) - int(got.Pix[3*i+c]); e > allowed || -e > allowed {
+						t.Fatalf("pixel %d,%d channel %d: %d, want %d", i%got.W, i/got.W, c, got.Pix[3*i+c], v>>8)
+					}
+				}
+			}
+		})
+	}
+}
