@@ -85,6 +85,9 @@ func (d *decoder) header(file []byte) error {
 		if err != nil {
 			return d.failed(format, err)
 		}
+		if isTIFF(file) && isInvertedFax(file) {
+			return d.failed(format, tiff.UnsupportedError("fax compression with 0 for black"))
+		}
 		d.w, d.h = cfg.Width, cfg.Height
 		return nil
 	}

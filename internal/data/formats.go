@@ -108,3 +108,35 @@ func tiffFeature(text string) string {
 	}
 	return text
 }
+
+// isInvertedFax tells whether a TIFF file has CCITT compression (3 or 4) and 0 for
+// black, which the reader would turn into its negative.
+func isInvertedFax(file []byte) bool {
+	var order binary.ByteOrder = binary.LittleEndian
+	if file[0] == 'M' {
+		order = binary.BigEndian
+	}
+	if len(file) < 8 {
+		return false
+	}
+	at := int64(order.Uint32(file[4:]))
+	if at+2 > int64(len(file)) {
+		return false
+	}
+	fax, black := false, false
+	entries := file[at+2:]
+	for range order.Uint16(file[at:]) {
+		if len(entries) < 12 {
+			break
+		}
+		value := order.Uint16(entries[8:])
+		switch order.Uint16(entries) {
+		case 259:
+			fax = value == 3 || value == 4
+		case 262:
+			black = value == 1
+		}
+		entries = entries[12:]
+	}
+	return fax && black
+}

@@ -55,6 +55,18 @@ func TestGrey16(t *testing.T) {
 	}
 }
 
+// A fax of 0 for black is refused, not read as its negative.
+func TestInvertedFax(t *testing.T) {
+	entries := "\x03\x01\x03\x00\x01\x00\x00\x00\x04\x00\x00\x00" + "\x06\x01\x03\x00\x01\x00\x00\x00"
+	head := "II*\x00\x08\x00\x00\x00\x02\x00" + entries
+	if !isInvertedFax([]byte(head+"\x01\x00\x00\x00")) || isInvertedFax([]byte(head+"\x00\x00\x00\x00")) {
+		t.Error("wrong verdict")
+	}
+	for n := 4; n < len(head); n++ {
+		isInvertedFax([]byte(head[:n]))
+	}
+}
+
 func TestOrientationOfContainers(t *testing.T) {
 	exif := []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00")
 	chunk := binary.BigEndian.AppendUint32([]byte(pngMagic), uint32(len(exif)))

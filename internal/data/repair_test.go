@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"image"
 	"image/png"
-	"strings"
 	"testing"
 
 	"effnet/internal/augment"
@@ -28,7 +27,7 @@ func TestRepairedPNG(t *testing.T) {
 		"bad text":      {string(file[:end]) + text + string(file[end:]), true},
 		"bad pixels":    {string(file[:end-1]) + "\x99" + string(file[end:]), false},
 		"cut pixels":    {string(file[:end-6]), false},
-		"stray PLTE":    {strings.Replace(string(file), "\x00\x00\x00\x11IDAT", "\x00\x00\x00\x03PLTEabc\x00\x00\x00\x00\x00\x00\x00\x11IDAT", 1), true},
+		"stray PLTE":    {string(file[:33]) + "\x00\x00\x00\x03PLTEabc\x00\x00\x00\x00" + string(file[33:]), true},
 		"only a header": {pngMagic, false},
 	} {
 		var d decoder
