@@ -1,7 +1,12 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"maps"
+	"os"
 	"strings"
 
 	"effnet/internal/config"
@@ -52,16 +57,40 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
 // pretrained reads the weights to begin with. What they say of themselves becomes
 // settings.
 func (j *job) pretrained(path string) error {
-	for _, s := range config.Settings() {
-		if from, given := j.from[s.Key]; given && s.OfWeights() && j.opts.Resume == "" {
-			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", s.Key, from)}
-		}
-	}
 	w, err := weights.Open(path, weights.Overrides{Headless: true})
 	if err != nil {
 		return err
 	}
 	announce(path, w)
 	j.start = w
-	return j.lay("checkpoint", setup.Prepared(j.cfg, w.Meta))
+	given, from := j.cfg, maps.Clone(j.from)
+	prepared := setup.Prepared(j.cfg, w.Meta)
+	if err := j.lay("checkpoint", prepared); err != nil {
+		return err
+	}
+	for _, s := range config.Settings() {
+		decided := config.Default()
+		if _, ok := prepared[s.Key]; ok {
+			decided = j.cfg
+		}
+		source, said := from[s.Key]
+		if said && s.OfWeights() && j.opts.Resume == "" && !s.Same(given, decided) { // config.yaml of a fine-tuning says what they say
+			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", s.Key, source)}
+		}
+	}
+	return j.lay("command line", map[string]any{"weights": path, "weights-sha256": checksum(path)})
+}
+
+// checksum is a file's SHA-256 in hexadecimal, "" of a folder.
+func checksum(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

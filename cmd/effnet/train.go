@@ -59,6 +59,9 @@ whole.`,
 			if err != nil {
 				return err
 			}
+			if from, ok := j.from["weights"]; ok && opts.Resume == "" {
+				return usage(cmd, fmt.Errorf("%s is the configuration of a fine-tuning: effnet finetune %s DIR --config %s", from, j.cfg.Weights, from))
+			}
 			return j.do(cmd.Context(), cmd.OutOrStdout())
 		},
 	}

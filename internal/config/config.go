@@ -117,6 +117,8 @@ type Config struct {
 	HeadLR        float64  `yaml:"head-lr" default:"1" want:"0.001 to 1000" help:"learning rate of the classifier as a multiple of the others'"`
 	CacheFeatures bool     `yaml:"cache-features" default:"false" help:"with head-only: compute once what the classifier reads of each image, without augmentation"`
 	Shots         int      `yaml:"shots" default:"0" want:"0 to 1000000" help:"train on N images of each class; 0 for all"`
+	Weights       string   `yaml:"weights,omitempty" of:"record" effect:"free" help:"written by finetune into config.yaml: what the training began with"`
+	WeightsSHA256 string   `yaml:"weights-sha256,omitempty" of:"record" effect:"free" help:"written by finetune into config.yaml: that file's checksum, in hexadecimal"`
 
 	_           struct{} `group:"Machine"`
 	Device      string   `yaml:"device" default:"cpu" want:"cpu or cuda" effect:"free" help:"cpu or cuda"`

@@ -33,7 +33,8 @@ func Reference() []byte {
 	for _, word := range slices.Sorted(maps.Keys(families)) {
 		fmt.Fprintf(&words, "- *%s* stands for %s;\n", word, strings.Join(families[word], ", "))
 	}
-	fmt.Fprintf(&words, "- *%s* stands for a file of `--coefficients`.\n", coefficientsFile)
+	fmt.Fprintf(&words, "- *%s* stands for a file of `--coefficients`;\n", coefficientsFile)
+	fmt.Fprintf(&words, "- *%s* stands for a run's `config.yaml`.\n", record)
 	fmt.Fprintf(&b, preamble, &words)
 	group := ""
 	for _, s := range table {

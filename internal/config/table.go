@@ -51,6 +51,9 @@ var families = map[string][]string{
 // coefficientsFile is the word of the tag "of" for what --coefficients reads.
 const coefficientsFile = "coefficients"
 
+// record is the word of the tag "of" for what only a run's config.yaml has.
+const record = "record"
+
 var table = readTable(reflect.TypeFor[Config]())
 
 // Settings lists every setting, in the order of Config.
@@ -99,7 +102,7 @@ func readTable(t reflect.Type) (all []Setting) {
 			switch commands, ok := families[word]; {
 			case ok:
 				s.Commands = append(s.Commands, commands...)
-			case word == coefficientsFile:
+			case word == coefficientsFile || word == record:
 				s.Coefficient = true
 			default:
 				s.Commands = append(s.Commands, word)
