@@ -85,8 +85,8 @@ func (d *decoder) header(file []byte) error {
 		if err != nil {
 			return d.failed(format, err)
 		}
-		if isTIFF(file) && isInvertedFax(file) {
-			return d.failed(format, tiff.UnsupportedError("fax compression with 0 for black"))
+		if feature := misreadTIFF(file); feature != "" {
+			return d.failed(format, tiff.UnsupportedError(feature))
 		}
 		d.w, d.h = cfg.Width, cfg.Height
 		return nil

@@ -109,34 +109,36 @@ func tiffFeature(text string) string {
 	return text
 }
 
-// isInvertedFax tells whether a TIFF file has CCITT compression (3 or 4) and 0 for
-// black, which the reader would turn into its negative.
-func isInvertedFax(file []byte) bool {
+// misreadTIFF names a feature of a TIFF file that its reader would take for
+// another, or returns "": CCITT compression (3 or 4) with 0 for black becomes a
+// negative, and planes of colour, one after the other, are read as pixels.
+func misreadTIFF(file []byte) string {
+	if !isTIFF(file) || len(file) < 8 {
+		return ""
+	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if file[0] == 'M' {
 		order = binary.BigEndian
 	}
-	if len(file) < 8 {
-		return false
-	}
 	at := int64(order.Uint32(file[4:]))
 	if at+2 > int64(len(file)) {
-		return false
+		return ""
 	}
-	fax, black := false, false
+	tags := map[uint16]uint16{}
 	entries := file[at+2:]
 	for range order.Uint16(file[at:]) {
 		if len(entries) < 12 {
 			break
 		}
-		value := order.Uint16(entries[8:])
-		switch order.Uint16(entries) {
-		case 259:
-			fax = value == 3 || value == 4
-		case 262:
-			black = value == 1
-		}
+		tags[order.Uint16(entries)] = order.Uint16(entries[8:])
 		entries = entries[12:]
 	}
-	return fax && black
+	const compression, photometric, samples, planar = 259, 262, 277, 284
+	switch {
+	case (tags[compression] == 3 || tags[compression] == 4) && tags[photometric] == 1:
+		return "fax compression with 0 for black"
+	case tags[planar] == 2 && tags[samples] > 1:
+		return "colours in separate planes"
+	}
+	return ""
 }

@@ -55,15 +55,26 @@ func TestGrey16(t *testing.T) {
 	}
 }
 
-// A fax of 0 for black is refused, not read as its negative.
-func TestInvertedFax(t *testing.T) {
-	entries := "\x03\x01\x03\x00\x01\x00\x00\x00\x04\x00\x00\x00" + "\x06\x01\x03\x00\x01\x00\x00\x00"
-	head := "II*\x00\x08\x00\x00\x00\x02\x00" + entries
-	if !isInvertedFax([]byte(head+"\x01\x00\x00\x00")) || isInvertedFax([]byte(head+"\x00\x00\x00\x00")) {
-		t.Error("wrong verdict")
+// What would be read as something else is refused.
+func TestMisreadTIFF(t *testing.T) {
+	entry := func(tag, value uint16) string {
+		b := binary.LittleEndian.AppendUint16(nil, tag)
+		b = append(b, 3, 0, 1, 0, 0, 0)
+		return string(append(binary.LittleEndian.AppendUint16(b, value), 0, 0))
 	}
-	for n := 4; n < len(head); n++ {
-		isInvertedFax([]byte(head[:n]))
+	const head = "II*\x00\x08\x00\x00\x00\x02\x00"
+	for file, want := range map[string]string{
+		head + entry(259, 4) + entry(262, 1): "fax compression with 0 for black",
+		head + entry(259, 4) + entry(262, 0): "",
+		head + entry(277, 3) + entry(284, 2): "colours in separate planes",
+		head + entry(277, 1) + entry(284, 2): "",
+	} {
+		if got := misreadTIFF([]byte(file)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		for n := range len(file) {
+			misreadTIFF([]byte(file[:n]))
+		}
 	}
 }
 
