@@ -57,6 +57,9 @@ the network makes of each image, computed once: an epoch then takes a moment.`,
 // pretrained reads the weights to begin with. What they say of themselves becomes
 // settings.
 func (j *job) pretrained(path string) error {
+	if err := j.mustLeaveToWeights(config.Default(), j.from, func(key string) bool { return !setup.Prepares(key) }); err != nil {
+		return err
+	}
 	w, err := weights.Open(path, weights.Overrides{Headless: true})
 	if err != nil {
 		return err
@@ -64,21 +67,25 @@ func (j *job) pretrained(path string) error {
 	announce(path, w)
 	j.start = w
 	given, from := j.cfg, maps.Clone(j.from)
-	prepared := setup.Prepared(j.cfg, w.Meta)
-	if err := j.lay("checkpoint", prepared); err != nil {
+	if err := j.lay("checkpoint", setup.Prepared(j.cfg, w.Meta)); err != nil {
 		return err
 	}
+	if err := j.mustLeaveToWeights(given, from, setup.Prepares); err != nil {
+		return err
+	}
+	return j.lay("command line", map[string]any{"weights": path, "weights-sha256": checksum(path)})
+}
+
+// mustLeaveToWeights refuses settings that the weights decide, among those of keys, if
+// something said another value: config.yaml of a fine-tuning says what they say.
+func (j *job) mustLeaveToWeights(other config.Config, from config.Sources, of func(key string) bool) error {
 	for _, s := range config.Settings() {
-		decided := config.Default()
-		if _, ok := prepared[s.Key]; ok {
-			decided = j.cfg
-		}
 		source, said := from[s.Key]
-		if said && s.OfWeights() && j.opts.Resume == "" && !s.Same(given, decided) { // config.yaml of a fine-tuning says what they say
+		if said && s.OfWeights() && of(s.Key) && j.opts.Resume == "" && !s.Same(other, j.cfg) {
 			return usageError{fmt.Errorf("%s (from %s): the weights decide this (effnet import writes weights with another value)", s.Key, source)}
 		}
 	}
-	return j.lay("command line", map[string]any{"weights": path, "weights-sha256": checksum(path)})
+	return nil
 }
 
 // checksum is a file's SHA-256 in hexadecimal, "" of a folder.

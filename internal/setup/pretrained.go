@@ -25,6 +25,12 @@ func Prepared(cfg config.Config, m checkpoint.Meta) map[string]any {
 	return values
 }
 
+// Prepares says whether Prepared may lay a setting.
+func Prepares(key string) bool {
+	_, ok := Prepared(config.Default(), checkpoint.Meta{})[key]
+	return ok
+}
+
 // Pretrained is the network of pretrained weights, for another number of classes and with
 // the settings' resolution and regularisation.
 func Pretrained(cfg config.Config, a scale.Arch, classes int) (scale.Arch, error) {

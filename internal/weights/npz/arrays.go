@@ -33,11 +33,11 @@ func (l *list) network(a scale.Arch) error {
 	if v, err := scale.LookupVariant(a.Name); err == nil && v.Baseline.Name != "efficientnet-b0" && v.Baseline.Name != "efficientnet-lite0" {
 		return fmt.Errorf("npz: %s has no network in Keras that this file could be for: EfficientNetB0 to B7 have one", a.Name)
 	}
-	if a.Activation != scale.Swish {
-		return fmt.Errorf("npz: %s has the activation %s, as lite networks do: Keras' EfficientNetB0 to B7 have %s", a.Name, a.Activation, scale.Swish)
-	}
 	if a.StemSide() != 3 || a.StemPool || a.Head == 0 || a.HeadPooled {
 		return fmt.Errorf("npz: %s has another stem or head than Keras' EfficientNetB0 to B7", a.Name)
+	}
+	if a.Activation != scale.Swish {
+		return fmt.Errorf("npz: %s has the activation %s, as lite networks do: Keras' EfficientNetB0 to B7 have %s", a.Name, a.Activation, scale.Swish)
 	}
 	for _, layer := range a.Layers() {
 		if b := layer.Block; b != nil && b.Kind != scale.MBConv {
