@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -22,7 +23,11 @@ func TestForeignFormats(t *testing.T) {
 	} {
 		var d decoder
 		_, _, err := d.open([]byte(file), "x.jpg")
-		if err == nil || err.(*Error).Reason != want+" images are not supported" {
+		if err == nil || func() *Error {
+			target := &Error{}
+			_ = errors.As(err, &target)
+			return target
+		}().Reason != want+" images are not supported" {
 			t.Errorf("%s: %v", want, err)
 		}
 	}

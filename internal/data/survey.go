@@ -1,13 +1,14 @@
 package data
 
 import (
-	"effnet/internal/words"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"effnet/internal/words"
 )
 
 // A Split is one split of a data set as it lies, whatever is wrong with it.

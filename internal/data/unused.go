@@ -2,12 +2,13 @@ package data
 
 import (
 	"cmp"
-	"effnet/internal/words"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"effnet/internal/words"
 )
 
 // otherFormats are kinds of images that are not read, by their extensions.

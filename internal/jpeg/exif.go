@@ -3,6 +3,7 @@ package jpeg
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // Orientation returns the EXIF orientation of a JPEG file of any kind, 1 to 8; 1,
@@ -24,7 +25,7 @@ func Orientation(file []byte) int {
 				for bytes.HasPrefix(segment, []byte(header)) {
 					segment = segment[len(header):]
 				}
-				exif = segment[:len(segment):len(segment)] // appending copies
+				exif = slices.Clip(segment) // appending copies
 			} else {
 				exif = append(exif, segment[len(header):]...)
 			}

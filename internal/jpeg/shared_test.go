@@ -83,7 +83,7 @@ func TestPhotographs(t *testing.T) {
 		t.Skip("EFFNET_PYTHON is not set: no Python with Pillow")
 	}
 	var paths []string
-	err := filepath.WalkDir(shared(t, "data"), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(shared(t, "data"), func(path string, _ fs.DirEntry, err error) error {
 		if ext := strings.ToLower(filepath.Ext(path)); err == nil && (ext == ".jpeg" || ext == ".jpg") {
 			paths = append(paths, path)
 		}
@@ -92,7 +92,7 @@ func TestPhotographs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(python, "-c", hashes)
+	command := exec.CommandContext(t.Context(), python, "-c", hashes)
 	command.Stdin, command.Stderr = strings.NewReader(strings.Join(paths, "\n")), os.Stderr
 	out, err := command.Output()
 	if err != nil {

@@ -48,7 +48,7 @@ func (s *source) besides(t named.Tensor, used map[string]bool) bool {
 // no place in the network.
 func leftOver(arch string, names []string) error {
 	const few = 4
-	var list []string
+	list := make([]string, 0, few)
 	for _, name := range names[:min(few, len(names))] {
 		list = append(list, printable(name))
 	}

@@ -123,7 +123,7 @@ func (s *source) because() string {
 func (s *source) take(f *file, places []string, other string, both bool) {
 	s.tensors, s.copies = make(map[string]named.Tensor, len(f.tensors)), map[string]string{}
 	below := func(i int) bool {
-		return strings.HasPrefix(places[i], s.prefix) && !(both && len(other) > len(s.prefix) && strings.HasPrefix(places[i], other))
+		return strings.HasPrefix(places[i], s.prefix) && (!both || len(other) <= len(s.prefix) || !strings.HasPrefix(places[i], other))
 	}
 	for i, t := range f.tensors {
 		if below(i) {

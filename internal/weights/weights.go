@@ -184,11 +184,13 @@ func (m *Imported) Describe(path string) string {
 		classes = "without a classifier"
 	}
 	text := fmt.Sprintf("%s: %s %s at %d px", filepath.Base(path), network, classes, m.Meta.Preprocess.Resolution)
+	var textSb187 strings.Builder
 	for _, f := range m.Findings {
 		if f.Setting == averagesSetting {
-			text += map[string]string{"true": ", by its running averages and not its weights", "false": ", by its weights and not their running averages"}[f.Value]
+			textSb187.WriteString(map[string]string{"true": ", by its running averages and not its weights", "false": ", by its weights and not their running averages"}[f.Value])
 		}
 	}
+	text += textSb187.String()
 	if guesses != nil {
 		text += ", guessing " + strings.Join(guesses, ", ") + " (effnet import shows why, and takes corrections)"
 	}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"effnet/internal/words"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"effnet/internal/words"
 )
 
 // about is what a kind of problem is called and what to do about it.

@@ -26,11 +26,11 @@ const maxLists = 4 // inside each other
 
 // UnmarshalJSON never fails: what is of no such kind has no values.
 func (v *values) UnmarshalJSON(b []byte) error {
-	var any any
-	if err := json.Unmarshal(b, &any); err != nil {
+	var found any
+	if err := json.Unmarshal(b, &found); err != nil {
 		return err
 	}
-	*v = flat(nil, any, 0)
+	*v = flat(nil, found, 0)
 	return nil
 }
 

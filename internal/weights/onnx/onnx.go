@@ -110,7 +110,7 @@ func (b *builder) write(w io.Writer, props message) error {
 	name, kind, shape := b.opt.input(b.arch.Resolution)
 	before := b.nodes // in the graph, of the initializers
 	before.text(graphName, b.arch.Name)
-	var after message
+	after := make(message, 0, len(props)+1<<10)
 	after.embed(graphInput, valueInfo(name, elementTypes[kind], shape))
 	after.embed(graphOutput, valueInfo(output, elementTypes["float32"], []any{batch, b.arch.Classes}))
 	size := int64(len(before) + len(after))
