@@ -112,7 +112,7 @@ func TestClassesInAnotherUnicodeForm(t *testing.T) {
 		t.Errorf("%q, %q", s.Classes, s.Notes())
 	}
 	if _, err := OpenEval(dir, []string{"cafe\u0301", "caf\u00e9", "zoo"}); err == nil {
-		t.Error("two classes are taken for one")
+		t.Error("two classes are counted as one")
 	}
 }
 

@@ -3,8 +3,8 @@
 //
 // Images lie in folders, DIR/train/CLASS/IMAGE for training and, for evaluation,
 // DIR/val/CLASS/IMAGE; in tar files, DIR/train/*.tar and DIR/val/*.tar; or in one
-// file, a pack, that Pack makes of either. An image is a JPEG, PNG, GIF, WebP or
-// BMP file by the extension of its name; what it really holds is found when it
+// file, a pack, that Pack makes of either. An image is a JPEG, PNG, GIF, WebP,
+// BMP or TIFF file by the extension of its name; what it really holds is found when it
 // is decoded.
 package data
 
