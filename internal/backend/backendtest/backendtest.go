@@ -334,18 +334,30 @@ func Run(b backend.Backend, spec backend.Spec, operands [][]float32) ([][]float3
 	return got, nil
 }
 
-// Test runs the suite, a subtest for each type of Spec: every operand after the launch,
-// inputs included, within a relative error (norm of the difference over norm) of tol.
-func Test(t *testing.T, b backend.Backend, tol float64) {
-	Each(t, b, Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
-		want := Operands(spec, uint64(i))
-		got, err := Run(b, spec, want)
-		if err != nil {
-			t.Errorf("%T%+v: %v", spec, spec, err)
-			return 0
+// Test runs the suite on backends, a subtest for each type of Spec: every operand after
+// the launch, inputs included, within a relative error (norm of the difference over norm)
+// of tol. The reference, which takes longest, is computed once for all of them.
+func Test(t *testing.T, tol float64, backends ...backend.Backend) {
+	Each(t, backends[0], Specs(), func(t *testing.T, i int, spec backend.Spec) (worst float64) {
+		operands := Operands(spec, uint64(i))
+		want := reference(t, spec, operands)
+		for _, b := range backends {
+			got, err := Run(b, spec, operands)
+			if err != nil {
+				t.Errorf("%s: %T%+v: %v", b.Name(), spec, spec, err)
+				continue
+			}
+			worst = max(worst, compare(t, b.Name()+": ", spec, got, want, tol))
 		}
-		return Compare(t, spec, got, want, tol)
+		return worst
 	})
+	for _, b := range backends {
+		testRefusals(t, b)
+	}
+}
+
+// testRefusals checks Guard, and that what cannot be is not compiled.
+func testRefusals(t *testing.T, b backend.Backend) {
 	t.Run("guard", func(t *testing.T) { testGuard(t, b) })
 	t.Run("operands", func(t *testing.T) {
 		if _, err := b.Compile(backend.Add{N: 3}); err == nil {
@@ -391,18 +403,33 @@ func Each(t *testing.T, b backend.Backend, specs []backend.Spec, check func(t *t
 	}
 }
 
-// Compare computes the operands of a Spec by the reference, in place, and reports each
-// operand of got that is farther than tol from it, with the first values that differ.
-// It returns the largest relative error.
-func Compare(t *testing.T, spec backend.Spec, got, want [][]float32, tol float64) (worst float64) {
+// Compare computes the operands of a Spec by the reference and reports each operand of
+// got that is farther than tol from it, with the first values that differ. It returns the
+// largest relative error.
+func Compare(t *testing.T, spec backend.Spec, got, operands [][]float32, tol float64) (worst float64) {
 	t.Helper()
+	return compare(t, "", spec, got, reference(t, spec, operands), tol)
+}
+
+// reference is the operands after the Spec, by its definition.
+func reference(t *testing.T, spec backend.Spec, operands [][]float32) [][]float32 {
+	t.Helper()
+	want := make([][]float32, len(operands))
+	for o, x := range operands {
+		want[o] = slices.Clone(x)
+	}
 	if err := backend.Reference(spec, want); err != nil {
 		t.Fatal(err)
 	}
+	return want
+}
+
+func compare(t *testing.T, prefix string, spec backend.Spec, got, want [][]float32, tol float64) (worst float64) {
+	t.Helper()
 	for o := range want {
 		e := RelError(got[o], want[o])
 		if !(e <= tol) {
-			t.Errorf("%T%+v: operand %d of %d: relative error %.2g, at most %.2g is allowed; %s", spec, spec, o, len(want), e, tol, differences(got[o], want[o], tol))
+			t.Errorf("%s%T%+v: operand %d of %d: relative error %.2g, at most %.2g is allowed; %s", prefix, spec, spec, o, len(want), e, tol, differences(got[o], want[o], tol))
 		}
 		if e > worst || e != e {
 			worst = e

@@ -14,7 +14,7 @@ import (
 
 func TestBackend(t *testing.T) {
 	b, _ := onCPU(t)
-	backendtest.Test(t, b, 2e-5)
+	backendtest.Test(t, 2e-5, b)
 }
 
 // Kernels do not depend on how many threads a block has.

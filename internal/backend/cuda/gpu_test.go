@@ -52,7 +52,7 @@ func gpu(t *testing.T, precision driver.Precision) *Backend {
 }
 
 func TestGPU(t *testing.T) {
-	backendtest.Test(t, gpu(t, driver.FP32), 2e-5)
+	backendtest.Test(t, 2e-5, gpu(t, driver.FP32))
 }
 
 // The suite with bf16 maps.
