@@ -21,11 +21,11 @@ import (
 func addSettings(flags *pflag.FlagSet, command, recipe string) {
 	flags.StringP("config", "c", "", "YAML `file` of settings")
 	flags.String("recipe", recipe, "settings under all others: a YAML file, or one that the program has: "+strings.Join(configs.Names(), ", "))
-	layer, err := readRecipe(flags)
+	layers, err := readRecipes(flags)
 	if err != nil {
 		panic(err) // one that the program has; a test reads them all
 	}
-	defaults, err := config.Merge(layer)
+	defaults, err := config.Merge(layers...)
 	if err != nil {
 		panic(err)
 	}
@@ -63,13 +63,13 @@ func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 // said is what a command was told.
 type said struct {
 	config.Merged
-	given []config.Layer // all but the recipe, which is part of what the command is
+	given []config.Layer // all but the recipes, which are part of what the command is
 }
 
-// readSettings reads the recipe, the files, the environment and the flags, each once.
+// readSettings reads the recipes, the files, the environment and the flags, each once.
 // config.Merge says which wins.
 func readSettings(flags *pflag.FlagSet) (s said, err error) {
-	recipe, err := readRecipe(flags)
+	recipes, err := readRecipes(flags)
 	if err != nil {
 		return s, err
 	}
@@ -89,7 +89,7 @@ func readSettings(flags *pflag.FlagSet) (s said, err error) {
 		return s, err
 	}
 	s.given = append(append(append(s.given, found), environment...), readFlags(flags))
-	if s.Merged, err = config.Merge(append([]config.Layer{recipe}, s.given...)...); err != nil {
+	if s.Merged, err = config.Merge(append(recipes, s.given...)...); err != nil {
 		return s, err
 	}
 	return s, s.Validate()
@@ -104,15 +104,29 @@ func readFile(path string) (config.Layer, error) {
 	return config.Layer{Source: path, Values: v.AllSettings()}, err
 }
 
-// readRecipe is the recipe that --recipe names, if it names one.
-func readRecipe(flags *pflag.FlagSet) (layer config.Layer, err error) {
-	name := flags.Lookup("recipe").Value.String()
-	switch {
-	case name == "":
-		return layer, nil
-	case filepath.Ext(name) != "":
+// readRecipes reads the recipe that --recipe names, if it names one. One that says only
+// what the network is, as mini does, is laid over the command's own.
+func readRecipes(flags *pflag.FlagSet) ([]config.Layer, error) {
+	flag := flags.Lookup("recipe")
+	if flag.Value.String() == "" {
+		return nil, nil
+	}
+	named, err := readRecipe(flag.Value.String())
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := named.Values["baseline"]; !ok || len(named.Values) > 1 || flag.DefValue == "" {
+		return []config.Layer{named}, nil
+	}
+	own, err := readRecipe(flag.DefValue)
+	return []config.Layer{own, named}, err
+}
+
+// readRecipe is a file, or one that the program has.
+func readRecipe(name string) (layer config.Layer, err error) {
+	if filepath.Ext(name) != "" {
 		layer, err = readFile(name)
-	default:
+	} else {
 		var text []byte
 		if text, err = configs.Read(name); err == nil {
 			v := viper.New()

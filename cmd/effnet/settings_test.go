@@ -58,11 +58,11 @@ func defaultOf(t *testing.T, cmd *cobra.Command, s config.Setting) string {
 	if cmd.Name() == "import" {
 		return ""
 	}
-	recipe, err := readRecipe(cmd.Flags())
+	recipes, err := readRecipes(cmd.Flags())
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := config.Merge(recipe)
+	m, err := config.Merge(recipes...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ const preamble = `# Settings
 
 Written by ` + "`go generate ./internal/config`" + ` from the tags of ` + "`config.Config`" + `; do not edit.
 
-A setting has one spelling: ` + "`--lr 0.1`, `EFFNET_LR=0.1` and `lr: 0.1`" + ` in a YAML file are the same. A flag wins over the environment, which wins over ` + "`--coefficients`, then `--config`, then `--recipe`" + `, then the default. ` + "`finetune`, `search-coefficients` and `scale-study`" + ` have a recipe of their own, and so other defaults: ` + "`--help`" + ` shows them. ` + "`--dry-run`" + ` shows every value and where it is from.
+A setting has one spelling: ` + "`--lr 0.1`, `EFFNET_LR=0.1` and `lr: 0.1`" + ` in a YAML file are the same. A flag wins over the environment, which wins over ` + "`--coefficients`, then `--config`, then `--recipe`" + `, then the default. ` + "`finetune`, `search-coefficients` and `scale-study`" + ` have a recipe of their own, and so other defaults: ` + "`--help`" + ` shows them. A recipe that is only a network, as ` + "`mini`" + ` is, leaves them theirs. ` + "`--dry-run`" + ` shows every value and where it is from.
 
 Commands are named one by one, or by a word:
 
