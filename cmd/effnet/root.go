@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"effnet/internal/config"
 	"effnet/internal/data"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 )
 
 func newRootCommand() *cobra.Command {
@@ -28,6 +30,7 @@ wins over the environment, which wins over the file.`,
 		RunE:          runGroup,
 	}
 	cmd.SetFlagErrorFunc(flagError)
+	cmd.SetUsageTemplate(wrapFlags(cmd.UsageTemplate()))
 	cmd.AddCommand(
 		newTrainCommand(),
 		newFinetuneCommand(),
@@ -44,6 +47,22 @@ wins over the environment, which wins over the file.`,
 		newVersionCommand(),
 	)
 	return cmd
+}
+
+// helpWidth is the most columns that a line of help has.
+const helpWidth = 100
+
+// wrapFlags is a usage template whose lists of flags are wrapped: to the terminal's width,
+// and never to more than helpWidth.
+func wrapFlags(template string) string {
+	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string {
+		width := helpWidth
+		if columns, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && columns > 0 {
+			width = min(width, columns)
+		}
+		return flags.FlagUsagesWrapped(width)
+	})
+	return strings.NewReplacer(".LocalFlags.FlagUsages", "wrapped .LocalFlags", ".InheritedFlags.FlagUsages", "wrapped .InheritedFlags").Replace(template)
 }
 
 // runGroup is what a command does that has others under it: its help, or an
