@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"runtime"
+	"strings"
 
 	"effnet/internal/device"
 	"effnet/internal/doctor"
@@ -21,8 +22,8 @@ func newDoctorCommand() *cobra.Command {
 	var opts doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine has to compute with, and what to repair",
-		Long: `Say what this machine has to compute with: the processor's features and the kernels
+		Short: "Say what this machine can compute with, and what to fix",
+		Long: `Say what this machine can compute with: the processor's features and the kernels
 that use them, memory, the CUDA libraries and graphics cards that are found; time a
 matrix product and a copy on each device, and compare a small network's logits and
 gradients between them. With --device cuda it is an error if CUDA cannot be used.`,
@@ -77,8 +78,8 @@ func printDiagnosis(w io.Writer, d *doctor.Diagnosis) error {
 			p.line("%s: %s", v.Name, line)
 		}
 	}
-	for _, r := range d.Repair {
-		p.line("to repair: %s", r)
+	for _, problem := range d.Problems {
+		p.line("problem: %s", strings.ReplaceAll(problem, "\n", "\n  "))
 	}
 	return p.err
 }

@@ -1,4 +1,4 @@
-// Package doctor finds out what a machine has to compute with, how fast that is and
+// Package doctor finds out what a machine can compute with, how fast that is and
 // whether its devices agree.
 package doctor
 
@@ -12,11 +12,11 @@ import (
 
 // Diagnosis is what a machine has. Its JSON keys are an interface.
 type Diagnosis struct {
-	Version string   `json:"version"` // of the program; the caller's to fill in
-	Memory  int64    `json:"memory"`  // bytes; 0 if the system does not say
-	Devices []Device `json:"devices"` // those that can be used
-	Found   []string `json:"found"`   // of devices that are not the host, usable or not
-	Repair  []string `json:"repair"`  // what is wrong, and what to do
+	Version  string   `json:"version"` // of the program; the caller's to fill in
+	Memory   int64    `json:"memory"`  // bytes; 0 if the system does not say
+	Devices  []Device `json:"devices"` // those that can be used
+	Found    []string `json:"found"`   // of devices that are not the host, usable or not
+	Problems []string `json:"repair"`  // what is wrong, and what to do
 
 	Unusable []Device `json:"-"` // those that cannot be used, and have Err
 }
@@ -46,7 +46,7 @@ func (d *Diagnosis) Usable(name string) error {
 
 // Examine looks at every device. Only the host's failing is an error.
 func Examine(ctx context.Context) (*Diagnosis, error) {
-	d := &Diagnosis{Memory: device.HostMemory(), Found: []string{}, Repair: []string{}}
+	d := &Diagnosis{Memory: device.HostMemory(), Found: []string{}, Problems: []string{}}
 	host := d.add(ctx, device.Host(), nil)
 	if host.Err != nil {
 		return nil, host.Err
@@ -59,8 +59,7 @@ func Examine(ctx context.Context) (*Diagnosis, error) {
 	return d, ctx.Err()
 }
 
-// add examines a device. What is missing, or else why it cannot be used, is to be
-// repaired.
+// add examines a device. What is missing, or else why it cannot be used, is a problem.
 func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []float32) Device {
 	v := Device{Name: dev.Name, Host: dev.Host}
 	var missing []string
@@ -68,14 +67,14 @@ func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []flo
 	if !v.Host {
 		d.Found = append(d.Found, v.Has...)
 	}
-	d.Repair = append(d.Repair, missing...)
+	d.Problems = append(d.Problems, missing...)
 	if v.Err = v.open(ctx, dev, reference); v.Err == nil {
 		d.Devices = append(d.Devices, v)
 		return v
 	}
 	d.Unusable = append(d.Unusable, v)
 	if len(missing) == 0 { // what is missing is said already
-		d.Repair = append(d.Repair, v.Err.Error())
+		d.Problems = append(d.Problems, v.Err.Error())
 	}
 	return v
 }

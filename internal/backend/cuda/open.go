@@ -64,12 +64,16 @@ func Memory() (int64, error) {
 }
 
 // Found says what was found of CUDA, libraries and GPUs, and what is missing and what to
-// do about it: lines for people.
+// do about it: texts for people. Lines of a text after the first are details.
 func Found() (found, missing []string) {
 	all := driver.Find()
 	for _, l := range []*driver.Library{&all.Driver, &all.NVRTC, &all.CublasLt} {
 		if err := l.Err(); err != nil {
-			missing = append(missing, err.Error())
+			text := err.Error()
+			if driver.Compiled() == nil {
+				text += "\n" + l.Where()
+			}
+			missing = append(missing, text)
 			if l == &all.Driver {
 				break // without it, the others are of no use
 			}

@@ -26,8 +26,8 @@ type diagnosis struct {
 		Copy   float64  `json:"copy_bytes_sec"`
 		Parity float64  `json:"parity"`
 	} `json:"devices"`
-	Found  []string `json:"found"`
-	Repair []string `json:"repair"`
+	Found    []string `json:"found"`
+	Problems []string `json:"repair"`
 }
 
 // mostParity is how far a small network's values may be from the CPU's.
@@ -42,7 +42,7 @@ func doctor(t *task, r *result) error {
 	}
 	t.report.Card.add(d)
 	if err != nil {
-		r.Failure = slices.Concat(d.Repair, lastLines(both, 3))
+		r.Failure = slices.Concat(d.Problems, lastLines(both, 3))
 		return err
 	}
 	for _, v := range d.Devices {

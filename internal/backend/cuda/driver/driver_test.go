@@ -617,10 +617,13 @@ func TestNoLibraries(t *testing.T) {
 	}
 	l := find([]string{dir, filepath.Join(dir, "none")})
 	_, err := Open(l)
-	for _, want := range []string{"libcuda.so.1 not found (looked in " + dir, "could not open " + filepath.Join(dir, "libcuda.so.1"), "install NVIDIA's driver", LibrariesEnv} {
+	for _, want := range []string{"libcuda.so.1 not found (could not open " + filepath.Join(dir, "libcuda.so.1"), "install NVIDIA's driver", LibrariesEnv} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	if where, want := l.Driver.Where(), "looked in "+dir+", "+filepath.Join(dir, "none"); where != want {
+		t.Errorf("%s, want %s", where, want)
 	}
 }
 

@@ -152,8 +152,7 @@ func loadedFile(name string) string {
 	return name
 }
 
-// Err is nil if the library was found; else it says where it was looked for and
-// what to install.
+// Err is nil if the library was found; else it says what to install.
 func (l *Library) Err() error {
 	if err := Compiled(); err != nil {
 		return err
@@ -161,12 +160,15 @@ func (l *Library) Err() error {
 	if l.Path != "" {
 		return nil
 	}
-	s := fmt.Sprintf("%s not found (looked in %s", strings.Join(l.Files, " or "), strings.Join(l.Searched, ", "))
+	s := strings.Join(l.Files, " or ") + " not found"
 	if len(l.Refused) > 0 {
-		s += "; could not open " + strings.Join(l.Refused, ", ")
+		s += " (could not open " + strings.Join(l.Refused, ", ") + ")"
 	}
-	return errors.New(s + "): install " + l.Install + ", or name its folder in " + LibrariesEnv)
+	return errors.New(s + ": install " + l.Install + ", or set " + LibrariesEnv + " to its folder")
 }
+
+// Where says where the library was looked for.
+func (l *Library) Where() string { return "looked in " + strings.Join(l.Searched, ", ") }
 
 // binding is a C function's name, and where its address goes.
 type binding struct {
