@@ -109,7 +109,7 @@ def main():
     want = timm_log_probabilities(net, images[:, keep, keep], preprocess)
     got = effnet_log_probabilities(args.effnet, args.checkpoint, images, classes)
     if np.isnan(got).any():
-        sys.exit("FAILED: effnet left out classes or images, or gave NaN")
+        sys.exit("FAILED: effnet skipped classes or images, or gave NaN")
     difference = np.maximum(got, FLOOR) - np.maximum(want, FLOOR)
     relative = np.linalg.norm(difference) / np.linalg.norm(np.maximum(want, FLOOR))
     same = int((got.argmax(1) == want.argmax(1)).sum())

@@ -31,7 +31,7 @@ type checkOptions struct {
 func (o *checkOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that decode images; 0 for one a core")
 	flags.IntVar(&o.Tiny, "tiny", 32, "report images whose shorter side has fewer pixels")
-	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one a line")
 	flags.StringVar(&o.Quarantine, "quarantine", "", "write the images that cannot be used to this `file`, for train --exclude")
 	flags.BoolVar(&o.Duplicates, "duplicates", false, "put duplicates in the quarantine too")
 	flags.BoolVar(&o.All, "all", false, "print every problem, not only the first of each kind")
@@ -108,7 +108,7 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 	return nil
 }
 
-// listBegins is how a list of images to leave out begins.
+// listBegins is how a list of images to skip begins.
 const listBegins = "# Images of "
 
 // mayReplace tells whether there is no file at path, an empty one, or a list that
@@ -128,7 +128,7 @@ func mayReplace(path string) bool {
 // has no place in it but as a comment.
 func writeQuarantine(path, dir string, images []string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, listBegins+"%s to leave out, from effnet data check.\n", strings.NewReplacer("\n", " ", "\r", " ").Replace(dir))
+	fmt.Fprintf(&b, listBegins+"%s to skip, from effnet data check.\n", strings.NewReplacer("\n", " ", "\r", " ").Replace(dir))
 	for _, image := range images {
 		switch {
 		case strings.ContainsAny(image, "\r\n"):

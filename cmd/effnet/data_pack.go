@@ -87,7 +87,7 @@ func runDataPack(ctx context.Context, w io.Writer, dir, out string, opts packOpt
 		o.Background[c] = uint8(math.Round(mean))
 	}
 	if opts.OnCorrupt == "skip" {
-		o.LeftOut = func(err error) { log.Printf("left out: %v", err) }
+		o.Skipped = func(err error) { log.Printf("skipped: %v", err) }
 	}
 	if err := o.Validate(); err != nil {
 		return usageError{fmt.Errorf("data pack: %w", err)}
@@ -105,14 +105,14 @@ func runDataPack(ctx context.Context, w io.Writer, dir, out string, opts packOpt
 
 // packText is a pack as one line for people.
 func packText(info *data.PackInfo) string {
-	parts, leftOut := make([]string, 0, len(info.Splits)), 0
+	parts, skipped := make([]string, 0, len(info.Splits)), 0
 	for _, s := range info.Splits {
 		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%d %s", s.Images, s.Name))+" images")
-		leftOut += s.LeftOut
+		skipped += s.Skipped
 	}
 	text := fmt.Sprintf("%s: %s of %d classes, %.1f MiB", info.Path, strings.Join(parts, " and "), info.Classes, float64(info.Bytes)/(1<<20))
-	if leftOut > 0 {
-		text += fmt.Sprintf("; left out %d that cannot be decoded", leftOut)
+	if skipped > 0 {
+		text += fmt.Sprintf("; skipped %d that cannot be decoded", skipped)
 	}
 	return text
 }

@@ -78,7 +78,7 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Split, "split", "", "folder of DIR to evaluate on (default: val, valid, validation or test)")
 	flags.BoolVar(&o.SomeClasses, "some-classes", false, "DIR may lack classes that the network has")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
-	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to leave out, one a line")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one a line")
 	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: "+predict.ViewsNames)
 	flags.IntVar(&o.TopK, "topk", 5, "print the share of images whose class is among so many")
 	flags.BoolVar(&o.PerClass, "per-class", false, "print precision, recall and F1 of each class")
@@ -161,7 +161,7 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err != nil {
 		return err
 	}
-	if text := sweep.LeftOut(); text != "" {
+	if text := sweep.DescribeSkipped(); text != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
 	if err := opts.write(w, m, n.Meta.Classes); err != nil {

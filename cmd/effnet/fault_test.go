@@ -29,7 +29,7 @@ func effnetCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 }
 
 // faultData writes a small data set and a configuration that draws, averages,
-// accumulates and leaves out, and returns their folder.
+// accumulates and skips, and returns their folder.
 func faultData(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -226,7 +226,7 @@ func TestInterruptedTwice(t *testing.T) {
 	t.Logf("%d stops", stops-1)
 }
 
-// A full disk stops a training with a sentence; with room again it goes on and
+// A full disk stops a training with a sentence; with room again it resumes and
 // ends in the same bits.
 func TestFullDisk(t *testing.T) {
 	dir := faultData(t)

@@ -152,7 +152,7 @@ func (o *predictOptions) predict(ctx context.Context, n *predict.Network, set *d
 	if err != nil {
 		return nil, err
 	}
-	if text := sweep.LeftOut(); text != "" {
+	if text := sweep.DescribeSkipped(); text != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
 	return all, nil

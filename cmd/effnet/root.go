@@ -94,7 +94,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 // folderArgs asks for n positional arguments; in a dry run the last, the folder of
-// images, may be left out.
+// images, may be omitted.
 func folderArgs(n int, dryRun *bool) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if *dryRun {

@@ -21,8 +21,8 @@ const (
 )
 
 // openRunFolder creates a run's folder with its configuration and class names, or
-// opens that of a run that goes on. No other process may have it open. unlock
-// lets go of it.
+// opens that of a run that is resumed. No other process may have it open. unlock
+// releases it.
 func openRunFolder(dir string, cfg config.Config, classes []string, opts trainOptions) (unlock func(), err error) {
 	resume := opts.Resume != ""
 	if !resume && !opts.ExistOK {
@@ -56,7 +56,7 @@ func mustBeNew(dir string) error {
 		if !slices.Contains([]string{configFile, classesFile, lockFile}, e.Name()) { // those alone are a run that never began
 			hint := "choose another --out, or --exist-ok to write into it"
 			if _, err := os.Stat(filepath.Join(dir, planFile)); err == nil || train.HasState(dir) {
-				hint = "--resume goes on with its run; otherwise " + hint
+				hint = "--resume continues its run; otherwise " + hint
 			}
 			return usageError{fmt.Errorf("run folder %s exists and is not empty (%s)", dir, hint)}
 		}
@@ -65,7 +65,7 @@ func mustBeNew(dir string) error {
 }
 
 // startRunFolder writes what a run begins with, and removes an older run's states,
-// from which nothing may go on any more, and its events.
+// from which nothing may resume any more, and its events.
 func startRunFolder(dir string, cfg config.Config, classes []string) error {
 	if err := train.RemoveStates(dir); err != nil {
 		return err

@@ -196,7 +196,7 @@ func (s *searchJob) classes() int {
 // where they change its image size.
 func (s *searchJob) baseline() (config.Baseline, scale.Baseline, error) {
 	if s.cfg.Variant != "" || s.cfg.HasBudget() {
-		return config.Baseline{}, scale.Baseline{}, usageError{errors.New("a baseline is scaled here: leave variant and the budgets out of the settings")}
+		return config.Baseline{}, scale.Baseline{}, usageError{errors.New("a baseline is scaled here: remove variant and the budgets from the settings")}
 	}
 	named := s.cfg.Baseline
 	table, err := named.Table()

@@ -33,7 +33,7 @@ func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
 	flags.StringVar(&o.Resume, "resume", "", "resume the run in --out, or with --resume=DIR the one in DIR, by its own config.yaml")
 	flags.Lookup("resume").NoOptDefVal = resumeOut
-	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what the training will take, and stop there; DIR may be left out")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what the training will take, and stop there; DIR may be omitted")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
 	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
 }
@@ -116,7 +116,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	options.Settings = j.settingsTable(j.cfg)
 	options.Machine = machine(b)
 	if options.Resume && !train.HasState(options.Out) {
-		return usageError{fmt.Errorf("--resume: no run to resume in %s (leave it out to start one)", options.Out)}
+		return usageError{fmt.Errorf("--resume: no run to resume in %s (start one without --resume)", options.Out)}
 	}
 	unlock, err := openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
 	if err != nil {

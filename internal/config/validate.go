@@ -41,7 +41,7 @@ func (c Config) network() Error {
 		problems = append(problems, "variant and baseline: both are set (a variant has its own baseline: choose one)")
 	}
 	if c.Crop == "tf" && c.CropPct != Default().CropPct {
-		problems = append(problems, "crop-pct: does nothing with crop: tf, which keeps its own share (choose crop: timm or torchvision, or leave crop-pct out)")
+		problems = append(problems, "crop-pct: does nothing with crop: tf, which keeps its own share (choose crop: timm or torchvision, or remove crop-pct)")
 	}
 	if c.CacheFeatures && (c.Freeze != "head-only" || c.UnfreezeEpoch > 0) {
 		problems = append(problems, "cache-features: wants freeze: head-only, and unfreeze-epoch: 0")

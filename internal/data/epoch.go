@@ -21,7 +21,7 @@ import (
 // image from the start. An epoch of no batch is an *Error.
 //
 // One epoch of a Loader runs at a time, and they run in rising order: what a
-// later one leaves out depends on what the earlier ones found.
+// later one skips depends on what the earlier ones found.
 func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		if from < 0 || from > l.Batches() {
@@ -48,7 +48,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, e
 type pass struct {
 	*Loader
 	epoch int
-	order []draw // the images to read, in order; what is left out shortens it
+	order []draw // the images to read, in order; what is skipped shortens it
 	tasks chan task
 }
 
@@ -184,7 +184,7 @@ func (p *pass) drop(at int) {
 	p.order = p.order[:last]
 }
 
-// replay leaves out what the batches before batch number from left out.
+// replay skips what the batches before batch number from skipped.
 func (p *pass) replay(from int) {
 	for at := 0; at < min(from*p.opt.BatchSize, len(p.order)); {
 		if p.known(int(p.order[at].image)) {

@@ -84,7 +84,7 @@ func TestOpenTrainLists(t *testing.T) {
 		t.Errorf("images %q\nwant   %q", got, want)
 	}
 	unused := filepath.Join(dir, "train") + ": 3 files not used: 1 .txt, 1 HEIC (convert to JPEG or PNG), 1 without extension; " +
-		"2 images in folders within class folders used as of that class"
+		"2 images in folders within class folders used as that class"
 	if s.Unused() != unused {
 		t.Errorf("%q, want %q", s.Unused(), unused)
 	}

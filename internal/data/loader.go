@@ -19,13 +19,13 @@ type Options struct {
 	Prefetch  int    // batches prepared while one is in use
 	Seed      uint64 // of the order and of the transform's randomness
 	Shuffle   bool   // a new order each epoch; else the Set's
-	DropLast  bool   // leave out a last batch that is not full
+	DropLast  bool   // drop a last batch that is not full
 
 	Sampler   Sampler     // of an epoch's images; "" is Uniform, all that it may be without Shuffle
 	Repeats   int         // how often an image comes, one after the other; 0 is once
 	Mix       augment.Mix // of each batch's images
 	OnCorrupt OnCorrupt   // "" is Stop
-	Skipped   []Skipped   // what Loader.Skipped returned, for going on with a run
+	Skipped   []Skipped   // what Loader.Skipped returned, to resume a run
 	Memory    *Memory     // yielded instead of images; nil for images
 	Pixels    bool        // batches are 8-bit pixels, to be normalised and mixed by who takes them
 }
@@ -135,9 +135,9 @@ func NewLoader(set *Set, opt Options) (*Loader, error) {
 	}
 	for _, s := range opt.Skipped {
 		if s.Index < 0 || s.Index >= set.Len() {
-			return nil, fmt.Errorf("data: %s: image %d was left out before, but there are only %d images now", set.Dir, s.Index, set.Len())
+			return nil, fmt.Errorf("data: %s: image %d was skipped before, but there are only %d images now", set.Dir, s.Index, set.Len())
 		}
-		l.leaveOut(s)
+		l.skip(s)
 	}
 	for range opt.Workers + 1 {
 		r, err := opt.newRenderer()
@@ -182,7 +182,7 @@ func (o Options) BatchBytes() int64 {
 func (l *Loader) Options() Options { return l.opt }
 
 // Batches returns the number of batches in an epoch; unusable images that are
-// left out may make it fewer.
+// skipped may make it fewer.
 func (l *Loader) Batches() int { return l.batches(l.set.Len()) }
 
 // batches returns the number of batches that a number of images make.

@@ -208,7 +208,7 @@ func TestEpochStopsAtFirstBadImage(t *testing.T) {
 			var failure error
 			for _, err := range l.Epoch(context.Background(), 0, 0) {
 				if failure != nil {
-					t.Fatal("the epoch goes on after its error")
+					t.Fatal("the epoch continues after its error")
 				}
 				if failure = err; err == nil {
 					good++

@@ -125,7 +125,7 @@ type packMeta struct {
 type packSplit struct {
 	Name        string `json:"name"` // of the folder; "" for the source itself
 	Images      int    `json:"images"`
-	LeftOut     int    `json:"left_out"`    // unusable images of the source
+	Skipped     int    `json:"left_out"`    // unusable images of the source
 	Fingerprint string `json:"fingerprint"` // of the source; see fingerprint
 }
 

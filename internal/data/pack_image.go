@@ -18,9 +18,9 @@ type PackOptions struct {
 	Background [3]uint8 `json:"background"` // RGB, behind transparent pixels of images that are not kept as they are
 	Workers    int      `json:"-"`          // goroutines that decode and encode, at least 1
 
-	// LeftOut is called with the *Error of each image that cannot be decoded,
-	// which is then left out. If it is nil, such an image is an error.
-	LeftOut func(error) `json:"-"`
+	// Skipped is called with the *Error of each image that cannot be decoded,
+	// which is then skipped. If it is nil, such an image is an error.
+	Skipped func(error) `json:"-"`
 	// Progress is called after each image, unless it is nil.
 	Progress func(done, total int) `json:"-"`
 }

@@ -137,7 +137,7 @@ func (p *pack) check(h packHeader) error {
 	for i, s := range p.meta.Splits {
 		k := slices.Index(known, s.Name)
 		if k < 0 {
-			return fmt.Errorf("split %q is unknown or there twice", s.Name)
+			return fmt.Errorf("split %q is unknown or appears twice", s.Name)
 		}
 		known = slices.Delete(known, k, k+1)
 		if s.Images != count[i] || count[i] == 0 {

@@ -304,13 +304,13 @@ func TestPackRefuses(t *testing.T) {
 
 	var bad []string
 	opt := packOptions()
-	opt.LeftOut = func(err error) { bad = append(bad, err.Error()) }
+	opt.Skipped = func(err error) { bad = append(bad, err.Error()) }
 	info, err := Pack(t.Context(), dir, out, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s := info.Splits; s[0] != (SplitInfo{"train", 2, 1}) || s[1] != (SplitInfo{"val", 1, 1}) || len(bad) != 2 || !strings.Contains(bad[1], "5.gif: empty file") {
-		t.Errorf("left out %+v: %q", s, bad)
+		t.Errorf("skipped %+v: %q", s, bad)
 	}
 	if s, err := OpenTrain(out); err != nil || s.Len() != 2 {
 		t.Errorf("%v, %v; want 2 images", s, err)
@@ -432,7 +432,7 @@ func TestPackCancelled(t *testing.T) {
 			cancel()
 		}
 		if done > 40 {
-			t.Error("goes on to the end")
+			t.Error("continues to the end")
 		}
 	}
 	out := filepath.Join(t.TempDir(), "x.pack")

@@ -27,7 +27,7 @@ type PackInfo struct {
 type SplitInfo struct {
 	Name    string `json:"name"` // "" where the source has no splits
 	Images  int    `json:"images"`
-	LeftOut int    `json:"left_out"`
+	Skipped int    `json:"left_out"`
 }
 
 // Pack writes the training and the evaluation images of the folder dir, or those
@@ -55,7 +55,7 @@ func Pack(ctx context.Context, dir, path string, opt PackOptions) (*PackInfo, er
 	}
 	info := &PackInfo{Path: path, Bytes: w.end, Classes: len(w.meta.Classes)}
 	for _, s := range w.meta.Splits {
-		info.Splits = append(info.Splits, SplitInfo{s.Name, s.Images, s.LeftOut})
+		info.Splits = append(info.Splits, SplitInfo{s.Name, s.Images, s.Skipped})
 	}
 	return info, nil
 }
@@ -68,7 +68,7 @@ type packWriter struct {
 	total   int    // images of all sets
 	data    int64  // where the data begins
 	end     int64  // of the data so far
-	done    int    // images so far, those left out too
+	done    int    // images so far, those skipped too
 	entries []packEntry
 	names   []byte
 }
@@ -268,9 +268,9 @@ func (w *packWriter) put(out io.Writer, job *packJob) error {
 	if w.opt.Progress != nil {
 		defer w.opt.Progress(w.done, w.total)
 	}
-	if bad, ok := errors.AsType[*Error](job.err); ok && w.opt.LeftOut != nil {
-		w.opt.LeftOut(bad)
-		split.LeftOut++
+	if bad, ok := errors.AsType[*Error](job.err); ok && w.opt.Skipped != nil {
+		w.opt.Skipped(bad)
+		split.Skipped++
 		return nil
 	}
 	if job.err != nil {

@@ -191,7 +191,7 @@ func (x *tarIndex) add(h *tar.Header, r io.Reader, off int64) (err error) {
 	case !plain(h):
 		return &Error{Path: path, Reason: "not stored as a plain file: a link, a device or sparse", Hint: "write the tar again"}
 	case isClass && s.class || !isClass && s.image:
-		return &Error{Path: path, Reason: "the key " + key + " is there twice", Hint: "a key has one image and one class"}
+		return &Error{Path: path, Reason: "the key " + key + " appears twice", Hint: "a key has one image and one class"}
 	case isClass:
 		s.class = true
 		s.label, err = readClass(r, path)

@@ -13,24 +13,24 @@ type OnCorrupt string
 // The choices for images that cannot be decoded.
 const (
 	Stop OnCorrupt = "error" // the epoch ends with the image's *Error
-	Skip OnCorrupt = "skip"  // the image is left out, as Loader.Epoch says
+	Skip OnCorrupt = "skip"  // the image is skipped, as Loader.Epoch says
 )
 
-// Skipped is an image that was left out.
+// Skipped is an image that a Loader did not use.
 type Skipped struct {
 	Index int   // in the Set
 	Epoch int   // in which it was found to be unusable; later ones do without it from the start
 	Err   error // what is wrong with it
 }
 
-// Skipped returns the images that were left out, in the order in which they were
+// Skipped returns the images that were skipped, in the order in which they were
 // found: those of the batches yielded so far, not of those read ahead, and when
 // an epoch has ended also those of a last batch that came to nothing. With them
 // in Options.Skipped, another Loader yields what this one has still to yield.
 func (l *Loader) Skipped() []Skipped { return slices.Clone(l.skipped) }
 
-// leaveOut notes an unusable image.
-func (l *Loader) leaveOut(s Skipped) {
+// skip notes an unusable image.
+func (l *Loader) skip(s Skipped) {
 	at, ok := l.found[s.Index]
 	if !ok {
 		l.found[s.Index] = len(l.skipped)
@@ -58,10 +58,10 @@ func (p *pass) usable(d draw, err error) (bool, error) {
 		return false, err
 	case p.opt.OnCorrupt != Skip:
 		stop := *bad
-		stop.Hint = strings.TrimPrefix(bad.Hint+", or leave such files out with --on-corrupt=skip", ", or ")
+		stop.Hint = strings.TrimPrefix(bad.Hint+", or skip such files with --on-corrupt=skip", ", or ")
 		return false, &stop
 	}
-	p.leaveOut(Skipped{int(d.image), p.epoch, err})
+	p.skip(Skipped{int(d.image), p.epoch, err})
 	return false, nil
 }
 
@@ -72,14 +72,14 @@ func (l *Loader) unusable(images int) error {
 		e.Reason = fmt.Sprintf("too few images can be used for a batch of %d", l.opt.BatchSize)
 	}
 	if len(l.skipped) > 0 {
-		e.Reason += ": " + LeftOut(l.skipped)
+		e.Reason += ": " + DescribeSkipped(l.skipped)
 		e.Err = l.skipped[0].Err
 	}
 	return e
 }
 
-// LeftOut says which images were left out, and of the first few why.
-func LeftOut(skipped []Skipped) string {
+// DescribeSkipped says which images were skipped, and of the first few why.
+func DescribeSkipped(skipped []Skipped) string {
 	const few = 3
 	var names []string
 	for _, s := range skipped[:min(few, len(skipped))] {
@@ -96,5 +96,5 @@ func LeftOut(skipped []Skipped) string {
 	if len(skipped) == 1 {
 		plural = ""
 	}
-	return fmt.Sprintf("left out %d unusable image%s: %s", len(skipped), plural, strings.Join(names, "; "))
+	return fmt.Sprintf("skipped %d unusable image%s: %s", len(skipped), plural, strings.Join(names, "; "))
 }

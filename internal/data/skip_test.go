@@ -111,7 +111,7 @@ func skipCases() []skipCase {
 	return cases
 }
 
-// What is left out, and what takes its place, is as Epoch says, whatever the
+// What is skipped, and what takes its place, is as Epoch says, whatever the
 // number of workers, and wherever another loader takes over.
 func TestSkip(t *testing.T) {
 	for _, c := range skipCases() {
@@ -139,7 +139,7 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// An expectation is what two epochs yield and leave out.
+// An expectation is what two epochs yield and skip.
 type expectation struct {
 	batches [2][]yielded
 	skipped [2][]Skipped // by the end of each
@@ -150,7 +150,7 @@ func expected(t *testing.T, s *Set, opt Options, bad map[int]bool) (e expectatio
 	t.Helper()
 	zero := batchSum(make([]float32, opt.Size*opt.Size*3))
 	for epoch := range e.batches {
-		l := loader(t, s, opt) // which knows what is left out, and reads nothing
+		l := loader(t, s, opt) // which knows what is skipped, and reads nothing
 		good, found := left(l.order(epoch), bad, opt.BatchSize, opt.DropLast)
 		for part := range slices.Chunk(good, opt.BatchSize) {
 			y := yielded{labels: make([]int, opt.BatchSize)}
@@ -185,7 +185,7 @@ func testTakeover(t *testing.T, s *Set, opt Options, want expectation) {
 			t.Errorf("%s: epoch %d: other batches", what, epoch)
 		}
 		if got := unmixed(l.Skipped()); !slices.Equal(got, want.skipped[epoch]) {
-			t.Errorf("%s: epoch %d: left out %v, want %v", what, epoch, got, want.skipped[epoch])
+			t.Errorf("%s: epoch %d: skipped %v, want %v", what, epoch, got, want.skipped[epoch])
 		}
 	}
 	l := loader(t, s, opt)
@@ -211,7 +211,7 @@ func unmixed(skipped []Skipped) []Skipped {
 	return p
 }
 
-// What is read ahead is not yet left out.
+// What is read ahead is not yet skipped.
 func TestSkippedIsOfYieldedBatches(t *testing.T) {
 	s := greys(t, 20)
 	spoil(t, s, 5, 14)
@@ -223,17 +223,17 @@ func TestSkippedIsOfYieldedBatches(t *testing.T) {
 		got = append(got, len(l.Skipped()))
 	}
 	if want := []int{0, 1, 1, 2, 2}; !slices.Equal(got, want) {
-		t.Errorf("left out %v by each batch, want %v", got, want)
+		t.Errorf("skipped %v by each batch, want %v", got, want)
 	}
 	e, ok := errors.AsType[*Error](l.Skipped()[0].Err)
 	if !ok || e.Path != s.Path(5) {
 		t.Errorf("the first is %v", l.Skipped()[0])
 	}
-	text := LeftOut(l.Skipped())
-	if !strings.HasPrefix(text, "left out 2 unusable images: "+s.Path(5)+": ") || !strings.Contains(text, "; "+s.Path(14)+": ") {
+	text := DescribeSkipped(l.Skipped())
+	if !strings.HasPrefix(text, "skipped 2 unusable images: "+s.Path(5)+": ") || !strings.Contains(text, "; "+s.Path(14)+": ") {
 		t.Error(text)
 	}
-	if text := LeftOut(slices.Repeat(l.Skipped()[:1], 5)); strings.Count(text, "005.png") != 3 || !strings.HasSuffix(text, "; and 2 more") {
+	if text := DescribeSkipped(slices.Repeat(l.Skipped()[:1], 5)); strings.Count(text, "005.png") != 3 || !strings.HasSuffix(text, "; and 2 more") {
 		t.Error(text)
 	}
 }
@@ -246,7 +246,7 @@ func TestSkipNeedsSomethingToUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, want := range []string{"no image can be used: left out 10 unusable images: " + s.Path(0), "too few images can be used for a batch of 4", "", ""} {
+	for n, want := range []string{"no image can be used: skipped 10 unusable images: " + s.Path(0), "too few images can be used for a batch of 4", "", ""} {
 		if n > 0 {
 			if err := os.WriteFile(s.Path(n), good, 0o666); err != nil {
 				t.Fatal(err)

@@ -57,7 +57,7 @@ func (s *Set) Unused() string {
 		} else {
 			text += "; "
 		}
-		text += words.Count(nested, "image") + " in folders within class folders used as of that class"
+		text += words.Count(nested, "image") + " in folders within class folders used as that class"
 	}
 	return text
 }

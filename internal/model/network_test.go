@@ -253,7 +253,7 @@ func TestLoadErrors(t *testing.T) {
 		{"extra", "blocks.9.9.conv_dw.weight does not belong", func(all []named.Tensor) []named.Tensor {
 			return append(all, named.Tensor{Name: "blocks.9.9.conv_dw.weight", Shape: []int{1}, Data: []float32{1}})
 		}},
-		{"twice", "bn1.weight is there twice", func(all []named.Tensor) []named.Tensor { return append(all, all[at(all, "bn1.weight")]) }},
+		{"twice", "bn1.weight appears twice", func(all []named.Tensor) []named.Tensor { return append(all, all[at(all, "bn1.weight")]) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := n.Load(c.change(counting(tensorsOf(t, n))))
@@ -288,7 +288,7 @@ func TestNamesOfB0(t *testing.T) {
 			t.Errorf("%s has shape %v, want %v", x.Name, x.Shape, shape)
 		}
 		if seen[x.Name] {
-			t.Errorf("%s is there twice", x.Name)
+			t.Errorf("%s appears twice", x.Name)
 		}
 		seen[x.Name] = true
 	}

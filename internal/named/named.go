@@ -35,7 +35,7 @@ func NewLookup(tensors []Tensor) (*Lookup, error) {
 	l := &Lookup{tensors, make(map[string]Tensor, len(tensors))}
 	for _, t := range tensors {
 		if _, twice := l.left[t.Name]; twice {
-			return nil, mismatch("tensor %s is there twice", t.Name)
+			return nil, mismatch("tensor %s appears twice", t.Name)
 		}
 		l.left[t.Name] = t
 	}

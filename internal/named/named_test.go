@@ -33,7 +33,7 @@ func TestLookup(t *testing.T) {
 	if err := l.Rest(); err == nil || err.Error() != "tensor d does not belong to the network" {
 		t.Error(err)
 	}
-	if _, err := NewLookup([]Tensor{a, a}); err == nil || err.Error() != "tensor a is there twice" {
+	if _, err := NewLookup([]Tensor{a, a}); err == nil || err.Error() != "tensor a appears twice" {
 		t.Error(err)
 	}
 }

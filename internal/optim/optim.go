@@ -306,7 +306,7 @@ type Slot struct {
 	View backend.View
 }
 
-// Slots are the buffers that a run needs to go on, beside Updates. Between two
+// Slots are the buffers that a run needs to resume, besides Updates. Between two
 // micro-batches of an update there is also the sum.
 func (o *Optimizer) Slots() []Slot {
 	var all []Slot

@@ -198,7 +198,7 @@ func TestAnswersAreASweeps(t *testing.T) {
 	}
 }
 
-// Several views are averaged; an image that cannot be read is left out.
+// Several views are averaged; an image that cannot be read is skipped.
 func TestSweepViews(t *testing.T) {
 	n := network(t, 2)
 	defer n.Close()
@@ -224,8 +224,8 @@ func TestSweepViews(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(seen) != 4 || seen[1] || len(sweep.Skipped()) != 1 || sweep.LeftOut() == "" {
-		t.Errorf("saw %v, left out %v", seen, sweep.Skipped())
+	if len(seen) != 4 || seen[1] || len(sweep.Skipped()) != 1 || sweep.DescribeSkipped() == "" {
+		t.Errorf("saw %v, skipped %v", seen, sweep.Skipped())
 	}
 	if _, err := n.Sweep(set, data.Options{BatchSize: 2, Workers: 2}, "3crop"); err == nil {
 		t.Error("unknown views are no error")

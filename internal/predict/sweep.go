@@ -62,10 +62,10 @@ func (s *Sweep) Options() data.Options { return s.loaders[0].Options() }
 // Skipped is the images that could not be used.
 func (s *Sweep) Skipped() []data.Skipped { return s.loaders[0].Skipped() }
 
-// LeftOut says which they are; it is empty if there were none.
-func (s *Sweep) LeftOut() string {
+// DescribeSkipped says which they are; it is empty if there were none.
+func (s *Sweep) DescribeSkipped() string {
 	if skipped := s.Skipped(); len(skipped) > 0 {
-		return data.LeftOut(skipped)
+		return data.DescribeSkipped(skipped)
 	}
 	return ""
 }

@@ -40,7 +40,7 @@ func TestEventsEqualTensorBoards(t *testing.T) {
 	}
 }
 
-// writeEvents is a run that is killed after step 299, goes on from step 200 and
+// writeEvents is a run that is killed after step 299, resumes from step 200 and
 // ends after step 249.
 func writeEvents(t *testing.T, dir string) {
 	t.Helper()

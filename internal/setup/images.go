@@ -9,7 +9,7 @@ import (
 )
 
 // Images lists the training images of a folder or a pack and, if there are any, those of
-// evaluation, without those that the settings leave out. evalSet is nil if there are none.
+// evaluation, without those that the settings exclude. evalSet is nil if there are none.
 func Images(dir string, cfg config.Config) (trainSet, evalSet *data.Set, err error) {
 	if trainSet, err = data.OpenTrain(dir); err != nil {
 		return nil, nil, err

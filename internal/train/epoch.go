@@ -76,7 +76,7 @@ type pending struct {
 	step   uint64
 }
 
-// results are brought from the device while that goes on.
+// results are brought from the device meanwhile.
 type results struct{ loss, logits backend.Reader }
 
 func newResults(b backend.Backend, logits int) (res results, err error) {
@@ -260,14 +260,14 @@ func (r *run) save(name string, net *model.Network, m Metrics, ema bool) error {
 	}, tensors)
 }
 
-// reportEpoch prints an epoch, and what was left out in it.
+// reportEpoch prints an epoch, and what was skipped in it.
 func (r *run) reportEpoch(e report.Epoch) {
-	if skipped := r.loader.Skipped(); len(skipped) > r.leftOut {
-		r.log.Printf("%s", data.LeftOut(skipped[r.leftOut:]))
-		r.leftOut = len(skipped)
+	if skipped := r.loader.Skipped(); len(skipped) > r.skipped {
+		r.log.Printf("%s", data.DescribeSkipped(skipped[r.skipped:]))
+		r.skipped = len(skipped)
 	}
 	if r.evaluator != nil && e.Epoch == 1 {
-		if text := r.evaluator.LeftOut(); text != "" {
+		if text := r.evaluator.DescribeSkipped(); text != "" {
 			r.log.Printf("evaluation: %s", text)
 		}
 	}
@@ -286,7 +286,7 @@ func (r *run) saveInterrupted(cause error) error {
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	r.log.Printf("stopped after step %d; the weights are in %s, and --resume goes on", r.step, filepath.Join(r.Out, "last.safetensors"))
+	r.log.Printf("stopped after step %d; the weights are in %s; continue with --resume", r.step, filepath.Join(r.Out, "last.safetensors"))
 	return cause
 }
 

@@ -19,17 +19,17 @@ type Metrics struct {
 	Loss   float64 `json:"loss"` // mean cross-entropy
 	Images int     `json:"images"`
 
-	LeftOut int `json:"left_out,omitempty"` // unusable images, not among Images
+	Skipped int `json:"left_out,omitempty"` // unusable images, not among Images
 
 	Details *metrics.Evaluation `json:"-"`
 }
 
 func (m Metrics) String() string {
-	leftOut := ""
-	if m.LeftOut > 0 {
-		leftOut = fmt.Sprintf(", %d left out", m.LeftOut)
+	skipped := ""
+	if m.Skipped > 0 {
+		skipped = fmt.Sprintf(", %d skipped", m.Skipped)
 	}
-	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%s%s)", 100*m.Top1, 100*m.Top5, m.Loss, words.Count(m.Images, "image"), leftOut)
+	return fmt.Sprintf("top-1 %.2f%%  top-5 %.2f%%  loss %.4f  (%s%s)", 100*m.Top1, 100*m.Top5, m.Loss, words.Count(m.Images, "image"), skipped)
 }
 
 // Evaluator evaluates a network's present weights on a set.
@@ -53,8 +53,8 @@ func EvaluatorOf(n *predict.Network, sweep *predict.Sweep) *Evaluator {
 	return &Evaluator{classes: n.Meta.Arch.Classes, sweep: sweep}
 }
 
-// LeftOut says which images Run could not use; it is empty if there were none.
-func (e *Evaluator) LeftOut() string { return e.sweep.LeftOut() }
+// DescribeSkipped says which images Run could not use; it is empty if there were none.
+func (e *Evaluator) DescribeSkipped() string { return e.sweep.DescribeSkipped() }
 
 // Run evaluates every image once, with the present weights. The result does not
 // depend on the batch size.
@@ -71,7 +71,7 @@ func (e *Evaluator) Run(ctx context.Context) (Metrics, error) {
 		return Metrics{}, err
 	}
 	r := collector.Result()
-	return Metrics{Top1: r.Top1, Top5: r.Top5, Loss: r.Loss, Images: r.Images, LeftOut: len(e.sweep.Skipped()), Details: r}, nil
+	return Metrics{Top1: r.Top1, Top5: r.Top5, Loss: r.Loss, Images: r.Images, Skipped: len(e.sweep.Skipped()), Details: r}, nil
 }
 
 // rank is how many classes come before label: those with a higher logit, and of

@@ -30,7 +30,7 @@ type observer struct {
 // worstShown is how many badly classified images a report has.
 const worstShown = 12
 
-// newObserver opens the files. Those of a run that goes on keep what was before
+// newObserver opens the files. Those of a resumed run keep what was before
 // its step.
 func (r *run) newObserver(evalSet *data.Set) (*observer, error) {
 	o := &observer{dir: r.Out, set: evalSet}

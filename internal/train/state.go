@@ -138,7 +138,7 @@ func (r *run) saveState(epoch, batch int) error {
 func (r *run) readState() (*state, []named.Tensor, error) {
 	files, err := stateFiles(r.Out)
 	if err != nil || len(files) == 0 {
-		return nil, nil, &checkpoint.Error{Path: r.Out, Reason: "has no state to go on from", Err: err}
+		return nil, nil, &checkpoint.Error{Path: r.Out, Reason: "has no state to resume from", Err: err}
 	}
 	var first error
 	for _, path := range files {
@@ -156,7 +156,7 @@ func (r *run) readState() (*state, []named.Tensor, error) {
 			if err := r.identity.resumes(path, s.Identity); err != nil {
 				return nil, nil, err
 			}
-			r.log.Printf("going on from %s: epoch %d, step %d", path, s.Epoch+1, s.Batch)
+			r.log.Printf("resuming from %s: epoch %d, step %d", path, s.Epoch+1, s.Batch)
 			return &s, file.Tensors, nil
 		}
 		r.log.Printf("note: %v", err)
@@ -187,7 +187,7 @@ func (r *run) restore(s *state, tensors []named.Tensor) error {
 	r.step, r.sum, r.seconds, r.wait = s.Step, s.Sum, s.Seconds, s.Wait
 	r.result.Epochs, r.result.Best = s.Epochs, s.Best
 	r.epoch, r.batch = s.Epoch, s.Batch
-	r.leftOut = len(s.Skipped)
+	r.skipped = len(s.Skipped)
 	r.savedStep = s.Step
 	return nil
 }

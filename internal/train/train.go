@@ -116,7 +116,7 @@ type run struct {
 	sum          meter   // of the epoch so far
 	seconds      float64 // of the epoch so far, in earlier processes
 	wait         float64 // of these, for images
-	leftOut      int     // unusable training images reported so far
+	skipped      int     // unusable training images reported so far
 	saved        time.Time
 	savedStep    uint64
 }
@@ -131,7 +131,7 @@ type average struct {
 // Run trains a network from scratch, or from where the state in its folder says,
 // on one set and evaluates it on another, which may be nil, after each epoch. It
 // writes last.safetensors after each epoch, best.safetensors when top-1 improves,
-// and its state as Every says; a run that goes on from it ends in the same bits
+// and its state as Every says; a run that resumes from it ends in the same bits
 // as one that was never stopped. When ctx ends, the step under way is finished,
 // the state and last.safetensors are written and ctx's error is returned.
 func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (result *Result, err error) {

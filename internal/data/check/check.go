@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Workers  int                   // goroutines that decode, at least 1
 	Tiny     int                   // pixels: shorter sides below this are reported
-	Exclude  string                // text file of images to leave out; may be empty
+	Exclude  string                // text file of images to skip; may be empty
 	Progress func(done, total int) // called now and then, one call at a time; may be nil
 }
 

@@ -15,19 +15,19 @@ import (
 
 // about is what a kind of problem is called and what to do about it.
 var about = map[Kind]struct{ one, many, todo string }{
-	Unreadable:   {"image cannot be used", "images cannot be used", "replace, or leave out: --quarantine LIST here, then train --exclude LIST"},
-	BadFolder:    {"folder or link cannot be used", "folders or links cannot be used", "repair or remove"},
+	Unreadable:   {"image cannot be used", "images cannot be used", "replace, or skip: --quarantine LIST here, then train --exclude LIST"},
+	BadFolder:    {"folder or link cannot be used", "folders or links cannot be used", "fix or remove"},
 	EmptyClass:   {"class has no images", "classes have no images", "add some, or remove the folder from every split"},
 	ClassMissing: {"class is in one split only", "classes are in one split only", "every split needs the same class folders"},
-	Leak:         {"file is in more than one split", "files are in more than one split", "evaluation is too good by them: --quarantine LIST --duplicates takes them out of training"},
+	Leak:         {"file is in more than one split", "files are in more than one split", "evaluation looks better than it is: --quarantine LIST --duplicates excludes them from training"},
 	Conflict:     {"file is in more than one class", "files are in more than one class", "decide which class is right; --quarantine LIST --duplicates lists all copies in training"},
 	Duplicate:    {"file is more than once in its class", "files are more than once in their class", "harmless if few; --quarantine LIST --duplicates lists all but the first"},
 	Misnamed:     {"file has another format's extension", "files have another format's extension", "read all the same"},
-	Tiny:         {"image is tiny", "images are tiny", "look whether they show anything"},
-	Nested:       {"folder is inside a class folder", "folders are inside class folders", "their images are read as of that class"},
+	Tiny:         {"image is tiny", "images are tiny", "check that they show anything"},
+	Nested:       {"folder is inside a class folder", "folders are inside class folders", "their images are read as that class"},
 	Outside:      {"image is in no class folder", "images are in no class folder", "not read: move into a class folder"},
 	NotImage:     {"other file is in a class folder", "other files are in class folders", "not read"},
-	ClassOrder:   {"split has numbered classes in another order", "splits have numbered classes in another order", "a checkpoint from elsewhere may count them otherwise: pad the names with zeros"},
+	ClassOrder:   {"split has numbered classes in another order", "splits have numbered classes in another order", "a checkpoint from elsewhere may number them differently: pad the names with zeros"},
 	AlikeClasses: {"pair of classes has names almost alike", "pairs of classes have names almost alike", "are they one class?"},
 	Imbalance:    {"split has classes of very different sizes", "splits have classes of very different sizes", "see --sampler balanced and --class-weights balanced"},
 }
@@ -101,7 +101,7 @@ func (r *Report) writeNumbers(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "%-12s%s; %d grey, %d with alpha, %d CMYK; %.1f MiB\n", "files", strings.Join(formats, ", "), r.Grey, r.Alpha, r.CMYK, float64(r.Bytes)/(1<<20))
 	if r.Turned > 0 {
-		fmt.Fprintf(b, "%-12s%d photographs lie on their side or head (--exif-orientation turns them)\n", "EXIF", r.Turned)
+		fmt.Fprintf(b, "%-12s%d photographs are stored sideways or upside down (--exif-orientation turns them)\n", "EXIF", r.Turned)
 	}
 }
 
@@ -117,9 +117,9 @@ func (r *Report) Verdict() string {
 	}
 	switch {
 	case fatal > 0:
-		return fmt.Sprintf("not usable as it is: %s to repair, %d to look at", words.Count(fatal, "problem"), other)
+		return fmt.Sprintf("not usable as it is: %s, %s", words.Count(fatal, "error"), words.Count(other, "warning"))
 	case other > 0:
-		return fmt.Sprintf("usable; %s to look at", words.Count(other, "thing"))
+		return fmt.Sprintf("usable; %s", words.Count(other, "warning"))
 	}
 	return "nothing wrong"
 }

@@ -171,7 +171,7 @@ func TestErrors(t *testing.T) {
 		"tensor other does not belong to the network": func(all []named.Tensor) []named.Tensor {
 			return append(all, named.Tensor{Name: "other"})
 		},
-		"tensor bn1.bias is there twice": func(all []named.Tensor) []named.Tensor {
+		"tensor bn1.bias appears twice": func(all []named.Tensor) []named.Tensor {
 			return append(all, all[find("bn1.bias")])
 		},
 		"tensor classifier.bias has shape [3], want [5]": func(all []named.Tensor) []named.Tensor {

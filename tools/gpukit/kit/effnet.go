@@ -276,7 +276,7 @@ func compareAccuracy(top1 float64) error {
 	return nil
 }
 
-// soak trains until it is interrupted, and then goes on for as long again from the state
+// soak trains until it is interrupted, and then trains for as long again from the state
 // that was saved.
 func soak(t *task, r *result) error {
 	out := filepath.Join(t.tmp, "soak")

@@ -101,7 +101,7 @@ func TestRunTimeout(t *testing.T) {
 	}
 	time.Sleep(time.Until(start.Add(2500 * time.Millisecond)))
 	if exists(alive) {
-		t.Error("a process of the stage went on")
+		t.Error("a process of the stage kept running")
 	}
 }
 

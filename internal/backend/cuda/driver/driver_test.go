@@ -237,7 +237,7 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// A Reader has the bytes that were there when it began, while later work goes on.
+// A Reader has the bytes that were there when it began, while later work continues.
 func TestReader(t *testing.T) {
 	d := newFake(t).open(t)
 	r, err := d.NewReader(5)
@@ -270,7 +270,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// A context is current on a thread, and a goroutine that waits goes on on another.
+// A context is current on a thread, and a goroutine that waits may continue on another.
 func TestThreads(t *testing.T) {
 	fake := newFake(t)
 	d := fake.open(t)
