@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// A Confusion counts images by their class and the class they were taken for.
+// A Confusion counts images by their class and the class they were predicted as.
 // Only pairs that occur take memory.
 type Confusion struct {
 	classes int
@@ -28,7 +28,7 @@ func (m *Confusion) clone() *Confusion {
 // Classes is the number of classes.
 func (m *Confusion) Classes() int { return m.classes }
 
-// At is how many images of a class were taken for another, or for itself.
+// At is how many images of the class label were predicted as the class predicted.
 func (m *Confusion) At(label, predicted int) int {
 	return m.counts[[2]int32{int32(label), int32(predicted)}]
 }
@@ -92,7 +92,7 @@ type Scores struct {
 type Class struct {
 	Scores
 	Support   int `json:"support"`   // images of the class
-	Predicted int `json:"predicted"` // images taken for it
+	Predicted int `json:"predicted"` // images predicted as it
 }
 
 // scores returns every class's, and the mean over those with images or

@@ -22,14 +22,14 @@ type Collector struct {
 	keep      int
 	losses    float64
 	broken    int
-	ranks     []int // [classes]: images whose class came after so many others
+	ranks     []int // [classes]: images whose class came after that many others
 	confusion *Confusion
 	bins      [Bins]Bin // sums, until Result divides
 	worst     []Miss    // by worse, at most keep
 }
 
-// NewCollector returns a Collector for rows of so many logits that keeps the
-// worst images, so many of them.
+// NewCollector returns a Collector for rows of classes logits. It keeps the worst images,
+// at most worst of them.
 func NewCollector(classes, worst int) *Collector {
 	return &Collector{classes: classes, keep: worst, ranks: make([]int, classes), confusion: newConfusion(classes)}
 }

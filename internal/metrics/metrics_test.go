@@ -159,7 +159,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// An image's entry says what it was and what it was taken for.
+// An image's entry says what it was and what it was predicted as.
 func TestWorst(t *testing.T) {
 	c := NewCollector(3, 2)
 	c.Add([]float32{0, 2, 0}, 1, 10)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// WriteActivationPNG draws an image beside itself under a map of activations,
+// WriteActivationPNG draws an image next to itself under a map of activations,
 // [side,side]: blue where they are least, red where they are greatest.
 func WriteActivationPNG(path string, m image.Image, activation []float32, side int) error {
 	least, most := activation[0], activation[0]

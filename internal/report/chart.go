@@ -12,7 +12,7 @@ const (
 	chartLeft, chartRight           = 52, 412
 	chartTop, chartBottom           = 8, 196
 	chartMostDots                   = 400 // epochs with a value to hover over
-	chartTicks                      = 5   // about so many
+	chartTicks                      = 5   // about that many
 	lossOverTraining        float64 = 3   // a chart of losses goes so far above the highest of training
 )
 

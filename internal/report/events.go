@@ -83,7 +83,7 @@ func (e *Events) Text(tag, markdown string) error {
 func (e *Events) write(what []byte, step int64) error {
 	event := protowire.AppendTag(nil, 1, protowire.Fixed64Type) // wall_time
 	event = protowire.AppendFixed64(event, math.Float64bits(float64(e.now().UnixMicro())/1e6))
-	if step != 0 { // a zero is left out
+	if step != 0 { // a zero is omitted
 		event = number(event, 2, uint64(step))
 	}
 	event = append(event, what...)

@@ -136,7 +136,7 @@ func (p *Page) Matrix() []MatrixRow {
 type Row struct {
 	Name string
 	metrics.Class
-	TakenFor string // the class that it is most often taken for; empty if none
+	MistakenFor string // the class that it is most often mistaken for; empty if none
 }
 
 // Rows are the classes that have images or predictions, the worst F1 first.
@@ -157,7 +157,7 @@ func (p *Page) Rows() []Row {
 		}
 		row := Row{Name: p.Classes[c], Class: class}
 		if pair := takenFor[c]; pair.Images > 0 {
-			row.TakenFor = fmt.Sprintf("%s (%d)", p.Classes[pair.Predicted], pair.Images)
+			row.MistakenFor = fmt.Sprintf("%s (%d)", p.Classes[pair.Predicted], pair.Images)
 		}
 		rows = append(rows, row)
 	}
@@ -172,7 +172,7 @@ type Confusion struct {
 	Share            float64 // of the label's images
 }
 
-// Confused are the pairs of classes that are most often taken for each other.
+// Confused are the pairs of classes that are most often mistaken for each other.
 func (p *Page) Confused() []Confusion {
 	if p.Evaluation == nil {
 		return nil

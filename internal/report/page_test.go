@@ -14,7 +14,7 @@ import (
 	"effnet/internal/metrics"
 )
 
-// page is a run of 30 epochs on so many classes, of which some are confused.
+// page is a run of 30 epochs on classes classes, of which some are confused.
 func page(classes int) *Page {
 	p := &Page{
 		Title: "run <b>1</b>", Verdict: "30 of 30 epochs & done.",
@@ -107,7 +107,7 @@ func TestPageOfLittle(t *testing.T) {
 	}
 }
 
-// Pictures beyond a few MiB are left out.
+// Pictures beyond a few MiB are omitted.
 func TestPageLeavesOutThumbnails(t *testing.T) {
 	p := page(2)
 	p.Worst = slices.Repeat([]Thumbnail{{JPEG: make([]byte, 1<<20)}}, 9)

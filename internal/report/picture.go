@@ -44,7 +44,7 @@ func WriteConfusionCSV(path string, classes []string, m *metrics.Confusion) erro
 const mostCells = 1000
 
 // WriteConfusionPNG draws the matrix: shares of each row, from white to dark.
-// Rows are the classes, columns, in the same order, what they were taken for.
+// Rows are the classes, columns, in the same order, the classes they were predicted as.
 func WriteConfusionPNG(path string, classes []string, e *metrics.Evaluation) error {
 	share := (len(classes) + mostCells - 1) / mostCells // classes a cell
 	n := (len(classes) + share - 1) / share
@@ -80,7 +80,7 @@ func WriteConfusionPNG(path string, classes []string, e *metrics.Evaluation) err
 	return write(path, func(f *os.File) error { return png.Encode(f, m) })
 }
 
-// cells sums the matrix into n x n cells of so many classes a side.
+// cells sums the matrix into n x n cells of share classes a side.
 func cells(m *metrics.Confusion, n, share int) [][]int {
 	counts := make([][]int, n)
 	for i := range counts {
@@ -118,7 +118,7 @@ func short(name string) string {
 	return name
 }
 
-// WriteReliabilityPNG draws accuracy over confidence, a bar a bin, beside the
+// WriteReliabilityPNG draws accuracy over confidence, a bar a bin, and the
 // diagonal that a calibrated network is on.
 func WriteReliabilityPNG(path string, e *metrics.Evaluation) error {
 	const side, left, bottom = 450, 40, 40

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Step is where a training stands.
+// Step is the progress of a training run.
 type Step struct {
 	Epoch, Epochs  int // from 1
 	Step, Steps    int // from 1, within the epoch
@@ -25,12 +25,12 @@ type Step struct {
 
 func (s Step) String() string { return s.fit(math.MaxInt) }
 
-// fit is the step in at most so many characters: what matters least at a glance
-// is left out first.
+// fit is the step in at most width characters: what matters least at a glance
+// is dropped first.
 func (s Step) fit(width int) string {
 	parts := []struct {
 		text string
-		rank int // in the order of leaving out, 0 last
+		rank int // in the order of dropping, 0 last
 	}{
 		{fmt.Sprintf("epoch %d/%d", s.Epoch, s.Epochs), 0},
 		{fmt.Sprintf("step %d/%d", s.Step, s.Steps), 1},
