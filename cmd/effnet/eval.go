@@ -48,7 +48,7 @@ func (o *deviceOptions) Validate() error {
 }
 
 // open loads a checkpoint, or another program's weights, on the device, and says on
-// stderr what it took those for.
+// stderr what it took them to be.
 func (o *deviceOptions) open(path string) (*predict.Network, error) {
 	b, err := openBackend(o.Device, o.Precision, o.Threads)
 	if err != nil {
@@ -119,7 +119,7 @@ func newEvalCommand() *cobra.Command {
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
 splits. The classes must be the checkpoint's; it also says how images are
-preprocessed. A run with --model-ema-decay has last-ema.safetensors beside
+preprocessed. A run with --model-ema-decay has last-ema.safetensors next to
 last.safetensors; best.safetensors is the better of the two at its time.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
   effnet eval runs/first/best.safetensors photos --per-class --confusion confusion.png

@@ -155,7 +155,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 	return err
 }
 
-// announce says on stderr what another program's file was taken for.
+// announce says on stderr what another program's file was recognised as.
 func announce(path string, w *weights.Imported) {
 	if w.Findings != nil {
 		fmt.Fprintln(os.Stderr, w.Describe(path))

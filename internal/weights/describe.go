@@ -84,7 +84,7 @@ const averagesSetting = "use-ema"
 func (m *Imported) classes(f *file, n int) (because string, sure bool) {
 	if h, err := readHub(hubPath(f.path)); err == nil && !m.Headless {
 		if m.Meta.Classes, m.Meta.Labels = h.classes(); len(m.Meta.Classes) == n {
-			return "named by config.json beside it", true
+			return "named by config.json next to it", true
 		}
 	}
 	m.Meta.Classes, m.Meta.Labels, because = classes(n)
@@ -181,7 +181,7 @@ func native(arch scale.Arch) bool {
 
 // timm's networks come in two kinds with the same tensors: those converted from
 // TensorFlow, called tf_, and its own. A config.json of the Hugging Face Hub
-// beside the file tells; the path may.
+// next to the file tells; the path may.
 func (k *conditions) timm(f *file, arch scale.Arch) {
 	k.prep.Crop, k.prep.CropPct, k.prepBy = "timm", cropPct[arch.Name], ""
 	if size := liteSizes[arch.Name]; size != 0 {
@@ -199,7 +199,7 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 	}
 	hub, err := readHub(hubPath(f.path))
 	if err == nil && hub.Architecture != "" {
-		name, where = hub.Architecture, "config.json beside it"
+		name, where = hub.Architecture, "config.json next to it"
 	}
 	k.sure = where != "its folder's name"
 	switch {
@@ -210,17 +210,17 @@ func (k *conditions) timm(f *file, arch scale.Arch) {
 		k.because, k.sure = "as timm has it", true
 	case strings.Contains(name, "tf_efficientnet"):
 		k.because = "a tf_ network, says " + where
-	case strings.Contains(name, "efficientnet") && (where == "config.json beside it" || own[arch.Name]):
+	case strings.Contains(name, "efficientnet") && (where == "config.json next to it" || own[arch.Name]):
 		k.padding, k.eps = scale.Symmetric, 1e-5
 		k.because = "not a tf_ network, says " + where
-		k.sure = where == "config.json beside it"
+		k.sure = where == "config.json next to it"
 	default:
 		k.because, k.sure = "as timm's tf_ networks; its others have symmetric and 1e-5", false
 	}
 	k.prepBy, k.prepOK = cmp.Or(k.prepBy, "as timm's tf_ networks; some of timm's weights differ"), false
 	k.advProp(f)
 	if err == nil && hub.apply(&k.prep) {
-		k.prepBy, k.prepOK, k.meanBy = "by config.json beside it", true, ""
+		k.prepBy, k.prepOK, k.meanBy = "by config.json next to it", true, ""
 	}
 }
 
@@ -243,7 +243,7 @@ func (k *conditions) mobileNetV3(converted bool, where string) {
 		return
 	}
 	k.padding, k.eps = scale.Symmetric, 1e-5
-	k.because, k.sure = "not a tf_ network, says "+where, where == "config.json beside it"
+	k.because, k.sure = "not a tf_ network, says "+where, where == "config.json next to it"
 	k.prepBy = "as timm's own networks; some of timm's weights differ"
 }
 

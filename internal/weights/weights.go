@@ -156,7 +156,7 @@ func classes(n int) (names, labels []string, because string) {
 		for _, c := range imageNet {
 			names, labels = append(names, c.synset), append(labels, c.label)
 		}
-		return names, labels, "1000 outputs, taken for ImageNet's"
+		return names, labels, "1000 outputs, assumed to be ImageNet's"
 	}
 	for i := range n {
 		names = append(names, fmt.Sprintf("class %0*d", int(math.Log10(float64(max(n-1, 1))))+1, i))

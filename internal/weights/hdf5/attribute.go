@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// attribute adds an attribute that is one string (IV.A.2.m), and leaves out others.
+// attribute adds an attribute that is one string (IV.A.2.m), and skips others.
 func (f *file) attribute(o *Object, m message) error {
 	c := cursor{b: m.data}
 	version := c.uint(1)

@@ -40,7 +40,7 @@ type File struct {
 // Read loads a model's weights as float32, in Keras' layouts and in the file's
 // order. They are called LAYER/VARIABLE: stem_conv/kernel, stem_bn/moving_mean,
 // normalization/variance; a model inside the model adds nothing to that. The state
-// of an optimizer is left out.
+// of an optimizer is skipped.
 //
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.

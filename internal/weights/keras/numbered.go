@@ -10,7 +10,7 @@ import (
 
 // variables are how layers call what Keras 3 numbers, by the layer's class, in
 // the order that the class makes them in. least is how few there may be: those
-// that a setting leaves out are at the end.
+// that a setting omits are at the end.
 var variables = map[string]struct {
 	names []string
 	least int

@@ -87,7 +87,7 @@ func (m *message) embed(field protowire.Number, content message) {
 	*m = append(*m, content...)
 }
 
-// open begins a field of so many bytes, which follow.
+// open begins a field of size bytes, which follow.
 func (m *message) open(field protowire.Number, size int64) {
 	*m = protowire.AppendTag(*m, field, protowire.BytesType)
 	*m = protowire.AppendVarint(*m, uint64(size))

@@ -36,7 +36,7 @@ var dataFile = regexp.MustCompile(`\.data-\d{5}-of-\d{5}$`)
 
 // Read loads the variables as float32, by and in the order of their names in the
 // checkpoint. The path is PREFIX, PREFIX.index or a folder with one .index file.
-// Strings and partitioned variables are left out; all checksums are compared.
+// Strings and partitioned variables are skipped; all checksums are compared.
 //
 // Nothing is allocated before the files' sizes or a limit bounds it. Every fault
 // of the files is a *checkpoint.Error.
@@ -87,7 +87,7 @@ func find(path string) (string, error) {
 	}
 	e := &checkpoint.Error{Path: path, Reason: "is no .index file of a TensorFlow checkpoint", Hint: "checkpoints of version 1 are not read"}
 	if dataFile.MatchString(path) {
-		e.Hint = "name the .index file, which must lie beside it"
+		e.Hint = "name the .index file, which must be next to it"
 	}
 	return "", e
 }

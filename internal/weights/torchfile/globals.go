@@ -130,7 +130,7 @@ func rebuildTensor(args tuple) (any, error) {
 	return v, v.check()
 }
 
-// rebuildParameter gets a tensor and what training needs beside it.
+// rebuildParameter gets a tensor and what training needs besides it.
 func rebuildParameter(args tuple) (any, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no arguments")

@@ -139,7 +139,7 @@ func (m *machine) integer(n int64) any {
 	return int64(binary.LittleEndian.Uint64(b))
 }
 
-// line reads up to a line's end, which is left out.
+// line reads up to a line's end, which it drops.
 func (m *machine) line() string {
 	var b []byte
 	for len(b) <= maxGlobal && m.err == nil {

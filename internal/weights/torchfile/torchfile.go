@@ -63,7 +63,7 @@ type File struct {
 // model_state_dict, model, net, network, weights. With plain the averages come last.
 // One of these may lie in another, and a module stands for its state_dict; a dict under
 // any other key is taken if it is the only one. num_batches_tracked and
-// n_averaged, which count steps, are left out.
+// n_averaged, which count steps, are skipped.
 //
 // Nothing is allocated before the file's size or a limit bounds it. Every fault
 // of the file is a *checkpoint.Error.
