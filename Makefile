@@ -27,7 +27,7 @@ test: ## vet and every test; needs Go and nothing else
 	go vet ./...
 	go test -timeout 15m ./...
 
-test-full: ## test afresh, also on the generic kernels, and what needs files beside the repository
+test-full: ## test afresh, also on the generic kernels, and what needs files outside the repository
 	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
 	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
@@ -53,13 +53,13 @@ gpu-rehearsal: gpu-kit ## the kit whole, on emulated libraries and without Go; n
 gpu-kit-here: # where there is no Go, the kit is one that was copied
 	@if command -v go >/dev/null; then $(MAKE) gpu-kit; else test -x $(KIT); fi
 
-test-gpu: gpu-kit-here ## the kit's stages on an NVIDIA GPU: every kernel, and a training beside the CPU's
+test-gpu: gpu-kit-here ## the kit's stages on an NVIDIA GPU: every kernel, and training compared with the CPU's
 	PYTHON='$(PYTHON)' $(KIT) only suite suite-bf16 pass network curves memory
 
 sanitize-gpu: gpu-kit-here ## a training step under CUDA's compute-sanitizer
 	PYTHON='$(PYTHON)' $(KIT) -budget 16m only memcheck racecheck initcheck
 
-bench-gpu: gpu-kit-here ## the GPU's kernels against its peaks, and PyTorch beside effnet: PYTHON
+bench-gpu: gpu-kit-here ## the GPU's kernels against its peaks, and PyTorch compared with effnet: PYTHON
 	PYTHON='$(PYTHON)' $(KIT) only bench peers ncu
 
 gpu-static: ## docs/gpu-static.md, what NVIDIA's compilers make of the kernels, without a GPU: CUDA=DIR of tools/cuda_wheels.py
@@ -87,10 +87,10 @@ lint: ## golangci-lint (built on first use) and the imports each package may hav
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-bench-peers: build ## PyTorch and ONNX Runtime beside effnet: PYTHON, PEERS='--rows infer-b0 --rounds 5'
+bench-peers: build ## PyTorch and ONNX Runtime compared with effnet: PYTHON, PEERS='--rows infer-b0 --rounds 5'
 	$(PYTHON) tools/bench_peers.py $(PEERS)
 
-bench-data: build ## Pillow and torchvision beside effnet's image reading: PYTHON, PHOTOS=DIR
+bench-data: build ## Pillow and torchvision compared with effnet's image reading: PYTHON, PHOTOS=DIR
 	$(PYTHON) tools/bench_data.py $(PHOTOS)
 
 demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs Pillow and torchvision beside `effnet data bench` and prints the ratios.
+"""Compares Pillow and torchvision with `effnet data bench` and prints the ratios.
 
     make build
     pip install torch torchvision numpy pillow

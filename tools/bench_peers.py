@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs PyTorch and ONNX Runtime beside `effnet bench` and prints the ratios.
+"""Compares PyTorch and ONNX Runtime with `effnet bench` and prints the ratios.
 
     make build
     pip install torch torchvision onnx onnxscript onnxruntime numpy
@@ -20,7 +20,7 @@ autocast, and both programs compute in bf16 unless the table says otherwise; mem
 what they have allocated on the GPU at the most, not what their allocators hold.
 
 The tables are Markdown on stdout, progress is on stderr. --json FILE also keeps the
-numbers, written anew after each process. --size, --batch, --warmup and --peer-device cpu
+numbers, rewritten after each process. --size, --batch, --warmup and --peer-device cpu
 are for rehearsing without a GPU: such numbers mean nothing.
 """
 

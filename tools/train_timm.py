@@ -148,7 +148,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dir")
     parser.add_argument("--finetune", metavar="WEIGHTS", help="train this checkpoint of effnet")
-    parser.add_argument("--shots", type=int, default=0, help="train on so many images of each class")
+    parser.add_argument("--shots", type=int, default=0, help="train on N images of each class")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2)

@@ -32,7 +32,7 @@ import (
 var runScript []byte
 
 const (
-	trainPerClass = 80 // photographs; kit's accuracyOnCPU is of so many
+	trainPerClass = 80 // photographs; kit's accuracyOnCPU is of that many
 	mostMiB       = 48 // of the whole folder
 )
 

@@ -5,7 +5,7 @@
 #   tools/gpukit/rehearse.sh KIT                   whole
 #   tools/gpukit/rehearse.sh KIT only STAGE...     some stages
 #
-# Results are in $OUT, or in rehearsal beside the kit. It needs gcc and g++, and Go to
+# Results are in $OUT, or in rehearsal next to the kit. It needs gcc and g++, and Go to
 # make the libraries. PYTHON names an interpreter, with PyTorch if peers is to run.
 set -eu
 kit=$(cd "$1" && pwd)

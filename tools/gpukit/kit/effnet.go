@@ -310,7 +310,7 @@ func soak(t *task, r *result) error {
 	return nil
 }
 
-// interrupted is the exit code of a training after SIGINT.
+// interrupted is the exit code of a training run after SIGINT.
 const interrupted = 130
 
 // trainLosses is the training loss of each epoch.

@@ -47,7 +47,7 @@ func ranNone(line string) bool {
 	return m != nil && m[1] == m[2]
 }
 
-// lostWork is what effnet says when a card must be opened anew.
+// lostWork is what effnet says when a card must be opened again.
 const lostWork = "the GPU's work was lost"
 
 // parseTests reads the output of a Go test program.

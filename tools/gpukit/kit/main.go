@@ -6,7 +6,7 @@
 //	run.sh only STAGE...         some stages
 //	run.sh list                  the stages
 //
-// A line is printed after each stage, and MODE.json written anew with all that is known
+// A line is printed after each stage, and MODE.json rewritten with all that is known
 // by then; MODE.log has what every program printed. Both are in $OUT, or in out. The exit
 // code is 1 if a stage failed, ran out of time or was not reached.
 package main

@@ -180,7 +180,7 @@ var units = map[string]float64{
 }
 
 // parseKernels reads ncu's table, a row for each launch and a row of units before them;
-// what ncu and the program print around it is left out.
+// what ncu and the program print around it is skipped.
 func parseKernels(output string, wanted []string) (kernels []kernel, err error) {
 	begin := strings.Index(output, `"ID",`)
 	if begin < 0 {

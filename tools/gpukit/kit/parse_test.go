@@ -65,7 +65,7 @@ func TestParseTests(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if err := parseTests("testing: warning: no tests to run\nPASS\n").err([]string{"TestGPU"}); err == nil {
-		t.Error("no tests to run is taken for a pass")
+		t.Error("no tests to run counts as a pass")
 	}
 }
 
@@ -123,7 +123,7 @@ echo $status
 [ $status = PASS ]
 `
 
-// What lost the card's work is left out, and all else runs again.
+// What lost the card's work is skipped, and all else runs again.
 func TestLostWork(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the program is a shell script")
@@ -200,7 +200,7 @@ func TestAccuracy(t *testing.T) {
 	}
 	for _, bad := range []string{"", "top-1 95%", `{"best":{"loss":0.2}}`} {
 		if _, err := parseEvaluated(bad); err == nil {
-			t.Errorf("%q is taken for an accuracy", bad)
+			t.Errorf("%q counts as an accuracy", bad)
 		}
 	}
 	for top1, ok := range map[float64]bool{1: true, accuracyOnCPU - mostBelow + 0.001: true, accuracyOnCPU - mostBelow - 0.001: false, 0: false, math.NaN(): false} {

@@ -40,7 +40,7 @@ var comparisons = []struct{ row, contenders string }{
 	{"gpu-infer-b0", "compile"},
 }
 
-// peers runs PyTorch beside effnet. Every comparison is a process of its own, whose file
+// peers compares PyTorch with effnet. Every comparison is a process of its own, whose file
 // has what was measured before its time was up.
 func peers(t *task, r *result) error {
 	interpreter, err := python()

@@ -95,7 +95,7 @@ except Exception: torch = "-"
 print(platform.python_version(), torch)`
 
 // describe notes what the machine says of itself besides doctor. What is not there is
-// left out.
+// omitted.
 func (k *kit) describe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

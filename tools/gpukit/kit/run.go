@@ -272,7 +272,7 @@ func (h *headAndTail) flush() {
 		h.left += drop
 	}
 	if h.left > 0 {
-		fmt.Fprintf(h.w, "\n[... %d bytes are left out ...]\n", h.left)
+		fmt.Fprintf(h.w, "\n[... %d bytes omitted ...]\n", h.left)
 	}
 	_, _ = h.w.Write(h.last) // a log that cannot be written is not the stage's failure
 	h.last = nil

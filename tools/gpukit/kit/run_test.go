@@ -187,7 +187,7 @@ func TestHeadAndTail(t *testing.T) {
 		fmt.Fprintf(h, "%02d,", i)
 	}
 	h.flush()
-	if got, want := w.String(), "00,01,02,0\n[... 44 bytes are left out ...]\n18,19,"; got != want {
+	if got, want := w.String(), "00,01,02,0\n[... 44 bytes omitted ...]\n18,19,"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	w.Reset()

@@ -10,17 +10,17 @@ const emulatedSlower = 3
 
 // stages are all there is, in order of worth: what comes later may find no time left.
 var stages = []stage{
-	{"doctor", "right speed", 60 * time.Second, "libraries, card, a small network beside the CPU's", doctor},
+	{"doctor", "right speed", 60 * time.Second, "libraries, card, a small network compared with the CPU's", doctor},
 	{"suite", "right", 90 * time.Second, "every operation against its definition", tested("TestGPU")},
 	{"suite-bf16", "right", 90 * time.Second, "the same with bf16 maps", tested("TestGPUHalf")},
-	{"pass", "right", 60 * time.Second, "b0's logits, loss and gradients beside the CPU's", tested("TestGPUPassIsTheCPUs")},
+	{"pass", "right", 60 * time.Second, "b0's logits, loss and gradients compared with the CPU's", tested("TestGPUPassIsTheCPUs")},
 	{"network", "right", 60 * time.Second, "a small network trains and answers as on the CPU", tested("TestGPUTrainsAsTheCPU", "TestGPUAnswersAsTheCPU")},
-	{"curves", "right", 90 * time.Second, "200 steps of b0 in fp32 and bf16 beside the CPU's", tested("TestGPULossCurve")},
+	{"curves", "right", 90 * time.Second, "200 steps of b0 in fp32 and bf16 compared with the CPU's", tested("TestGPULossCurve")},
 	{"memcheck", "right", 90 * time.Second, "compute-sanitizer: accesses out of bounds", sanitized("memcheck")},
 	{"memory", "right", 60 * time.Second, "what is allocated is what was planned", tested("TestGPUMemoryIsPlanned")},
 	{"bench", "right", 150 * time.Second, "b0 and b4, training and inference, fp32, tf32 and bf16", bench},
-	{"peers", "speed", 150 * time.Second, "PyTorch, eager and compiled, beside effnet", peers},
-	{"finetune", "speed", 75 * time.Second, "a fine-tuning's accuracy beside the CPU's", finetune},
+	{"peers", "speed", 150 * time.Second, "PyTorch, eager and compiled, compared with effnet", peers},
+	{"finetune", "speed", 75 * time.Second, "fine-tuning's accuracy compared with the CPU's", finetune},
 	{"ncu", "speed", 90 * time.Second, "Nsight Compute: the five slowest kernels of a step", ncu},
 	{"racecheck", "", 5 * time.Minute, "compute-sanitizer: races in shared memory", sanitized("racecheck")},
 	{"initcheck", "", 5 * time.Minute, "compute-sanitizer: reads of memory never written", sanitized("initcheck")},
