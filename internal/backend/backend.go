@@ -22,7 +22,7 @@ type Backend interface {
 	Send(dst View, src []byte) error
 	// Download copies src to dst.
 	Download(dst []float32, src View) error
-	// NewReader returns a Reader of so many values.
+	// NewReader returns a Reader of n values.
 	NewReader(n int) (Reader, error)
 	// Compile prepares one operation on fixed operands, in the order the
 	// Spec's comment gives. An unsupported Spec or an operand of the wrong
@@ -56,7 +56,7 @@ func (p Program) All() {
 // Splitter is a Backend that can run several launches at the same time.
 type Splitter interface {
 	Backend
-	// Split returns so many backends, at most Threads, of one thread each. They
+	// Split returns n backends, at most Threads, of one thread each. They
 	// share memory with this one, and what Prepare makes with each other: of
 	// programs compiled alike by all, it is enough to prepare one.
 	Split(n int) []Backend

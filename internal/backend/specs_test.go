@@ -72,7 +72,7 @@ func TestSpecsAreDescribed(t *testing.T) {
 			t.Errorf("%s declares neither Unfused nor both of Reference and MultiplyAdds", name)
 		}
 		if has("Unfused") && has("Reference") {
-			t.Errorf("%s has a Reference beside what it stands for", name)
+			t.Errorf("%s has a Reference besides what it stands for", name)
 		}
 		if cases[name] == 0 {
 			t.Errorf("%s is not in backendtest.Specs", name)

@@ -9,7 +9,7 @@ import (
 // rare: they take a search by length.
 const lookBits = 11
 
-// A code is what a Huffman code stands for: so many zero coefficients, then one
+// A code is what a Huffman code stands for: a number of zero coefficients, then one
 // whose value is in the extra bits after the code.
 //
 //	bits  0 to  5  length of the code and of the extra bits together

@@ -8,7 +8,7 @@ import (
 
 // The patterns here are of evaluation: convolutions whose weights are inputs,
 // with a normalisation by statistics that are inputs too, become the folded
-// Specs. RunAll prepares them anew each time; who knows when weights change
+// Specs. RunAll prepares them again each time; who knows when weights change
 // calls Prepare and RunPrepared.
 
 // isInput says whether v is an input, not a part of something.

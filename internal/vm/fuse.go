@@ -9,7 +9,7 @@ import (
 
 // fuse replaces groups of steps by fused ones, whose Unfused is what each
 // pattern stands for, and drops the steps that nothing needs any more. What
-// remains is sorted anew.
+// remains is sorted again.
 func (p *listing) fuse() error {
 	f := &fuser{listing: p, parts: map[*value]*value{}}
 	for _, pattern := range []func(*step) bool{

@@ -22,7 +22,7 @@ type Timing struct {
 	Seconds float64         // of the fastest run
 }
 
-// Profile runs all launches so many times, in order as RunAll does, and returns
+// Profile runs all launches runs times, in order as RunAll does, and returns
 // the fastest run of each. The outputs are RunAll's.
 func (m *Machine) Profile(runs int) ([]Timing, error) {
 	if runs < 1 {

@@ -1,6 +1,6 @@
 // Package vm runs a Gorgonia graph on a backend.
 //
-// New does the thinking once: it sorts the graph, leaves out what no output
+// New does the thinking once: it sorts the graph, drops what no output
 // needs, turns each node into one backend Spec, gives every intermediate value
 // a place in one arena such that values that are never alive together share
 // memory, and compiles the Specs. RunAll is then a loop over launches that

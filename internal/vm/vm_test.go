@@ -227,7 +227,7 @@ func TestRunAllTwice(t *testing.T) {
 	}
 }
 
-// Every RunAll reads the inputs' values anew.
+// Every RunAll reads the inputs' values again.
 func TestLet(t *testing.T) {
 	n := newNet(t)
 	b := cpu.NewWith(kernel.Available()[0], 1)

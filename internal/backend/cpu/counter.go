@@ -14,7 +14,7 @@ type Counter struct {
 	bytes   *int64 // of all that Split gave
 }
 
-// NewCounter returns a Counter for so many threads; 0 means GOMAXPROCS.
+// NewCounter returns a Counter for that number of threads; 0 means GOMAXPROCS.
 func NewCounter(threads int) *Counter {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)

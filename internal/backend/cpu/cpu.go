@@ -29,7 +29,7 @@ type Backend struct {
 	shared  prepared  // with the other backends of a Split; nil for none
 }
 
-// New returns a CPU backend of so many threads; 0 means GOMAXPROCS.
+// New returns a CPU backend with that number of threads; 0 means GOMAXPROCS.
 func New(threads int) (*Backend, error) {
 	set, err := kernel.Find(os.Getenv(KernelsEnv))
 	if err != nil {

@@ -19,8 +19,8 @@ type ring struct {
 	mem                         slot
 }
 
-// newRing plans rings of so many rows of width pixels, with left and right zero
-// pixels around them.
+// newRing plans a ring for each worker, of the given rows of width pixels, with left
+// and right zero pixels around them.
 func newRing(l *layout, workers, rows, width, left, right, channels int) *ring {
 	padded := left + width + right
 	return &ring{rows, padded, left, channels, l.take(workers, rows*padded*channels)}

@@ -58,7 +58,7 @@ type weightGroup struct {
 // columnUnit is what groups of columns are multiples of: a vector.
 const columnUnit = 16
 
-// columnCuts is where n columns are cut into so many groups, nearly equal, the
+// columnCuts is where n columns are cut into groups, nearly equal, the
 // wider ones first: tasks that are shared out one by one should end together.
 func columnCuts(n, groups int) []int {
 	units := (n + columnUnit - 1) / columnUnit
@@ -70,7 +70,7 @@ func columnCuts(n, groups int) []int {
 	return cuts
 }
 
-// newWeights returns the weights w [k,n] folded by f in so many groups, and what
+// newWeights returns the weights w [k,n] folded by f in groups, and what
 // prepares them.
 func (b *Backend) newWeights(w []float32, k, n, groups int, f folding) (*weights, func()) {
 	cuts := columnCuts(n, groups)

@@ -30,7 +30,7 @@ type foldedDepthwise struct {
 }
 
 // progress is what a worker did last: with the next part of the same image and
-// channels it goes on.
+// channels it continues.
 type progress struct{ group, part, filled int }
 
 // expandGroup is about how many channels are expanded at once: two of the widest

@@ -93,7 +93,7 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 	}}
 }
 
-// groupsFor is into how many groups of columns so many blocks of rows are cut so
+// groupsFor is into how many groups of columns a number of blocks of rows are cut, so
 // that every thread has work.
 func (b *Backend) groupsFor(blocks int) int { return (b.pool.threads + blocks - 1) / blocks }
 

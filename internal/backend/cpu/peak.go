@@ -12,7 +12,7 @@ import (
 // once, on values in registers, with the instructions of the kernel set. It
 // takes a fifth of a second.
 func (b *Backend) PeakFLOPS() float64 {
-	const rounds = 1_000_000 // some milliseconds: the threads' start is nothing beside it
+	const rounds = 1_000_000 // some milliseconds: the threads' start is nothing compared with it
 	flops := make([]int, b.pool.threads)
 	work := func(_, i int) {
 		c := make([]float32, kernel.PeakValues)

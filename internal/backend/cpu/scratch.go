@@ -8,7 +8,7 @@ type layout struct{ size int }
 // slot is an array of equally long pieces of scratch memory.
 type slot struct{ at, stride, each int }
 
-// take adds count pieces of so many values, each on a cache line of its own.
+// take adds count pieces of each values, every one on a cache line of its own.
 func (l *layout) take(count, each int) slot {
 	s := slot{l.size, (each + line - 1) / line * line, each}
 	l.size += count * s.stride

@@ -6,7 +6,7 @@ import "effnet/internal/backend"
 type prepared map[preparedKey]any
 
 // preparedKey says what was made: of weights at an address, folded with the
-// statistics at another or none, cut at so many places.
+// statistics at another or none, cut at that many places.
 type preparedKey struct {
 	weights, stats *float32
 	size, cuts     int

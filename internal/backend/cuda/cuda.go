@@ -25,7 +25,7 @@ type device interface {
 	Alloc(bytes int64) (driver.Pointer, error)
 	Free(p driver.Pointer) error
 	Upload(dst driver.Pointer, src []byte) error   // src may change when it returns
-	Send(dst driver.Pointer, src []byte) error     // as Upload, but beside what is queued
+	Send(dst driver.Pointer, src []byte) error     // as Upload, but concurrent with what is queued
 	Download(dst []byte, src driver.Pointer) error // waits for what was queued before
 	NewReader(bytes int) (driver.Reader, error)    // of what is queued before its Begin
 	Clear(dst driver.Pointer, bytes int64) error
@@ -166,7 +166,7 @@ func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
 	return at, nil
 }
 
-// allocate allocates if there is room for so many bytes.
+// allocate allocates if there is room for the bytes.
 func (b *Backend) allocate(bytes int64) (driver.Pointer, error) {
 	free, _, err := b.device.Memory()
 	if err != nil {

@@ -41,7 +41,7 @@ func TestHalfFolded(t *testing.T) {
 	testHalfFolded(t, b, 5)
 }
 
-// testHalfFolded runs one of every so many folded Specs with bf16 maps and weights: maps
+// testHalfFolded runs one of every few folded Specs with bf16 maps and weights: maps
 // are bf16, means and logits not, and both nearly the reference's.
 func testHalfFolded(t *testing.T, b *Backend, every int) {
 	t.Helper()

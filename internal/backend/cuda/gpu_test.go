@@ -229,7 +229,7 @@ func comparePass(t *testing.T, b, reference backend.Backend, resolution int) {
 	t.Logf("%d tensors: the largest relative error is %.2g", len(want), worst)
 }
 
-// curve is the loss of each step of a training.
+// curve is the loss of each step of a training run.
 func curve(t *testing.T, b backend.Backend, arch scale.Arch, batch, steps int) []float64 {
 	t.Helper()
 	check := func(err error) {
@@ -265,10 +265,10 @@ func mean(v []float64) (m float64) {
 	return m
 }
 
-// steps of the trainings whose losses are compared.
+// steps of the training runs whose losses are compared.
 const steps = 200
 
-// compareCurves compares the first losses of a training one by one, and what it comes
+// compareCurves compares the first losses of a training run one by one, and what it comes
 // to by the mean of the last: rounding grows tenfold from step to step, until two runs
 // have only the curve in common.
 func compareCurves(t *testing.T, b backend.Backend, want []float64, arch scale.Arch, batch int, first, last float64) {

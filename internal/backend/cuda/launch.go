@@ -10,7 +10,7 @@ import (
 	"effnet/internal/backend/cuda/driver"
 )
 
-// place is where an operand lies: in device memory, or so many bytes into the
+// place is where an operand is: in device memory, or at an offset in the
 // scratch, whose address is known when all is compiled.
 type place struct {
 	at      driver.Pointer
@@ -199,7 +199,7 @@ func (c *compiler) flat(n int, vec int32) geometry {
 	return geometry{[3]uint32{uint32(max(blocks, 1)), 1, 1}, [3]uint32{uint32(c.threads), 1, 1}}
 }
 
-// even cuts n into pieces of at most so many: how many there are, and their size,
+// even cuts n into pieces of at most most: how many there are, and their size,
 // as equal as can be. The last may be smaller.
 func even(n, most int) (pieces, size int) {
 	pieces = (n + most - 1) / most
@@ -225,7 +225,7 @@ func (c *compiler) byChannels(rows, channels int, vec int32) geometry {
 // maxDown is CUDA's limit of a block's threads in z.
 const maxDown = 64
 
-// tiles is the launch of tiles over rows of columns, in runs of so many a thread. Few
+// tiles is the launch of tiles over rows of columns, run of them to a thread. Few
 // threads go across, 128 bytes of a map, so that a block has neighbours in both
 // directions.
 func (c *compiler) tiles(rows, columns, run, channels int, vec int32) geometry {
@@ -235,7 +235,7 @@ func (c *compiler) tiles(rows, columns, run, channels int, vec int32) geometry {
 	return geometry{[3]uint32{uint32(over * wide * high), 1, 1}, [3]uint32{uint32(across), uint32(runs), uint32(down)}}
 }
 
-// images makes of it the launch of one over an image's rows, for n images.
+// images is the launch for n images, where g is one over an image's rows.
 func (g geometry) images(n int) geometry {
 	g.grid[2] = uint32(min(n, 65535))
 	return g

@@ -9,7 +9,7 @@ import (
 	"effnet/internal/model"
 )
 
-// made is a training and an inference of a network on a backend.
+// made is training and inference of a network on a backend.
 func made(t *testing.T, b backend.Backend) (*model.Training, *model.Inference) {
 	t.Helper()
 	net, err := model.New(small(), b)

@@ -10,7 +10,7 @@ type Tap struct{ X, W int }
 //	y[p*ystep+c] = sum over taps of x[x0+p*xstep+tap.X+c] * w[tap.W+c]
 //
 // for p in 0..n and the channels c..cols. A row that is not 0 says that the taps
-// come in rows of so many, which meet neighbouring pixels and weights (cols
+// come in rows of that many, which meet neighbouring pixels and weights (cols
 // values apart): the vector kernels are faster then.
 func depthwiseGeneric(y []float32, ystep int, x []float32, x0, xstep int, w []float32, taps []Tap, _, n, cols, c int) {
 	for p := range n {

@@ -666,7 +666,7 @@ func TestRealLibraries(t *testing.T) {
 	}
 }
 
-// The tag "static" leaves out what makes a binary need a loader.
+// The tag "static" omits what makes a binary need a loader.
 func TestStatic(t *testing.T) {
 	for tags, want := range map[string]bool{"": true, "static": false} {
 		file := filepath.Join(t.TempDir(), "effnet")

@@ -164,7 +164,7 @@ var functions = []struct{ name, parameters, result string }{
 // program is a C program that compiles where headers say what the tables do. With
 // __CUDA_API_VERSION_INTERNAL a name in cuda.h is the symbol of that name, and no macro
 // for a newer one. cublasLt.h includes two headers for types that it does not use in C,
-// and these one of another wheel: they are left out.
+// and these one of another wheel: they are skipped.
 func program() string {
 	var c strings.Builder
 	c.WriteString("#define __CUDA_API_VERSION_INTERNAL\n#define __CUDA_FP16_H__\n#define __CUDA_BF16_H__\n#include <stddef.h>\n#include <cuda.h>\n#include <nvrtc.h>\n#include <cublasLt.h>\n")

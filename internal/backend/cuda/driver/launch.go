@@ -37,7 +37,7 @@ func (d *Device) Function(name string) (Function, error) {
 	return 0, fmt.Errorf("no kernel %s is loaded", name)
 }
 
-// Launch queues a kernel: grid blocks of block threads, each block with so many
+// Launch queues a kernel: grid blocks of block threads, each block with shared
 // bytes of dynamic shared memory. args point to the values of its parameters,
 // which CUDA copies before Launch returns.
 //

@@ -8,7 +8,8 @@ func (d *Device) Memory() (free, total int64, err error) {
 	return free, total, err
 }
 
-// Alloc allocates so many bytes, aligned to 256. They hold anything.
+// Alloc allocates memory of a number of bytes, aligned to 256. Its contents are
+// undefined.
 func (d *Device) Alloc(bytes int64) (p Pointer, err error) {
 	err = d.do(&d.cuda.memAlloc, uintptr(unsafe.Pointer(&p)), uintptr(bytes))
 	return p, err
@@ -25,7 +26,7 @@ func (d *Device) Upload(dst Pointer, src []byte) error {
 	return err
 }
 
-// Send is Upload beside what is queued, which must not use what is at dst. What is
+// Send is Upload while queued work runs, which must not use what is at dst. What is
 // queued later comes after the copy.
 func (d *Device) Send(dst Pointer, src []byte) error {
 	last, err := d.upload(dst, src, &d.arrival, d.copies)

@@ -13,7 +13,8 @@ type reader struct {
 	event  uintptr        // happens when the copy is done
 }
 
-// NewReader returns a Reader of so many bytes, which must be closed before the Device.
+// NewReader returns a Reader of a number of bytes, which must be closed before the
+// Device.
 func (d *Device) NewReader(bytes int) (Reader, error) {
 	r := &reader{device: d}
 	err := d.do(&d.cuda.memHostAlloc, uintptr(unsafe.Pointer(&r.memory)), uintptr(bytes), 0)

@@ -103,7 +103,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A toolkit's stub of libcuda is not taken for the driver, wherever it is, and does not
+// A toolkit's stub of libcuda is not mistaken for the driver, wherever it is, and does not
 // stay in the driver's place.
 func TestStub(t *testing.T) {
 	f := newFake(t) // the driver

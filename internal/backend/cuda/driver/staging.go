@@ -32,7 +32,7 @@ type span struct {
 	event      uintptr
 }
 
-// open pins so many bytes, a multiple of stagingParts.
+// open pins a number of bytes, a multiple of stagingParts.
 func (s *staging) open(bytes int) error {
 	cuda := s.device.cuda
 	if err := s.device.do(&cuda.memHostAlloc, uintptr(unsafe.Pointer(&s.memory)), uintptr(bytes), 0); err != nil {

@@ -27,7 +27,7 @@ const (
 	sharedOfBlock = 1024 // bytes that the system takes of each block
 )
 
-// Occupancy is how many blocks of so many threads a multiprocessor holds at once, and
+// Occupancy is how many blocks of a number of threads a multiprocessor holds at once, and
 // which share of the warps that it could hold these are.
 func Occupancy(architecture string, k Kernel, threads int) (blocks int, share float64, err error) {
 	l, ok := byArchitecture[architecture]
