@@ -100,7 +100,7 @@ func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
 	return ok, nil
 }
 
-// spent sets a network's costs beside what the budgets allow, as they were written.
+// spent compares a network's costs with what the budgets allow, as they were written.
 func spent(cfg config.Config, cost scale.Cost, took time.Duration) string {
 	var all []string
 	for _, b := range []struct{ cost, budget string }{

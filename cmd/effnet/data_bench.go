@@ -34,7 +34,7 @@ func newDataBenchCommand() *cobra.Command {
 		Use:   "bench DIR",
 		Short: "Measure how fast training images are read",
 		Long: `Read the training images of DIR as train would, with the same settings, and do
-nothing with the batches. A training that computes faster than this waits for its
+nothing with the batches. Training that computes faster than this waits for its
 images.`,
 		Example: `  effnet data bench photos --img-size 224 -j 1
   effnet data bench photos.pack --config configs/imagenet-b0.yaml --json`,

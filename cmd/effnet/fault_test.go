@@ -96,7 +96,7 @@ func results(t *testing.T, run string) string {
 	return all.String()
 }
 
-// faultRounds is how many trainings are killed: EFFNET_FAULTS, or a few.
+// faultRounds is how many training runs are killed: EFFNET_FAULTS, or a few.
 func faultRounds() int {
 	if n, err := strconv.Atoi(os.Getenv("EFFNET_FAULTS")); err == nil && n > 0 {
 		return n
@@ -149,7 +149,7 @@ func TestKilledRunsEndInTheSameBits(t *testing.T) {
 }
 
 // Searches that are killed again and again, at any moment, end in the same table,
-// with as many trainings at a time as it comes.
+// with as many training runs at a time as it comes.
 func TestKilledSearchesEndInTheSameTable(t *testing.T) {
 	dir := faultData(t)
 	args := []string{"search-coefficients", "d", "--config", "fault.yaml", "--budget", "macs", "--step", "0.3", "--tolerance", "0.4", "--minival", "0.4", "--epochs", "3", "--halving", "2", "-q"}
@@ -226,7 +226,7 @@ func TestInterruptedTwice(t *testing.T) {
 	t.Logf("%d stops", stops-1)
 }
 
-// A full disk stops a training with a sentence; with room again it resumes and
+// A full disk stops training with a sentence; with room again it resumes and
 // ends in the same bits.
 func TestFullDisk(t *testing.T) {
 	dir := faultData(t)

@@ -147,7 +147,7 @@ func command(args ...string) error {
 	return cmd.Execute()
 }
 
-// Whatever lies in a folder, commands end in an answer, and data check's is the training's.
+// Whatever is in a folder, commands end in an answer, and data check's is train's.
 func FuzzDataCommands(f *testing.F) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

@@ -238,7 +238,7 @@ func bare(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), append(out, file[8+n:]...), 0o666))
 }
 
-// evaluated checks that a training's best metrics are those of an evaluation:
+// evaluated checks that a training run's best metrics are those of an evaluation:
 // evaluated TRAIN_JSON EVAL_JSON.
 func evaluated(ts *testscript.TestScript, neg bool, args []string) {
 	var trained train.Result

@@ -29,7 +29,7 @@ func machine(b device.Backend) [][2]string {
 	}
 }
 
-// dryRun prints what a training would do and measures how long its steps take,
+// dryRun prints what training would do and measures how long its steps take,
 // if there are images to train on.
 func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	if err := j.writeSettings(w); err != nil {

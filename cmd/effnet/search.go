@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// planFile is what tells a search's folder from a training's.
+// planFile tells a search's folder from a training run's.
 const planFile = search.PlanFile
 
 // searchOptions are those of commands that train networks against each other.
@@ -32,10 +32,10 @@ type searchOptions struct {
 // AddFlags registers the options.
 func (o *searchOptions) AddFlags(flags *pflag.FlagSet) {
 	o.trainOptions.AddFlags(flags)
-	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "trainings of each network, from --seed and the numbers after it")
-	flags.IntVar(&o.Jobs, "jobs", 1, "trainings at a time, which share --threads")
+	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "training runs of each network, from --seed and the numbers after it")
+	flags.IntVar(&o.Jobs, "jobs", 1, "training runs at a time, which share --threads")
 	flags.IntVar(&o.Halving, "halving", o.Halving, "N: keep 1/N of the networks after each rung and train them N times longer; 1 trains all to the end")
-	flags.StringVar(&o.TrialBudget, "trial-budget", "", "instead of epochs, what one training may take: 2000steps, or a time such as 5m, converted to epochs by each network's measured step time")
+	flags.StringVar(&o.TrialBudget, "trial-budget", "", "instead of epochs, what one training run may take: 2000steps, or a time such as 5m, converted to epochs by each network's measured step time")
 }
 
 func (o *searchOptions) validate() error {

@@ -52,9 +52,9 @@ of training (--minival); those of val are not used. By successive halving, all a
 trained for a part of their epochs (a rung), the best third continues, and so on.
 
 The run folder receives coefficients.yaml, which train --coefficients takes, search.csv
-and search.jsonl, report.html, and each training's own folder under trials. --resume
-continues an interrupted search. The settings are those of --recipe search, unless a
-file, the environment or flags say otherwise.`,
+and search.jsonl, report.html, and each training run's own folder under trials.
+--resume continues an interrupted search. The settings are those of --recipe search,
+unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet search-coefficients --dry-run
   effnet search-coefficients photos --config configs/mini.yaml --budget macs --step 0.1
   effnet train photos --coefficients runs/search/coefficients.yaml --phi 3`,

@@ -38,9 +38,9 @@ alone, and by all three (alpha, beta, gamma), at the same multiply-adds, as Tan 
 (2019) did for their figures 3 and 8 and tables 3 and 7, and say which is better and
 how sure that is. Each network is the one whose counted multiply-adds come nearest.
 
-The run folder receives study.csv and study.jsonl, report.html, and each training's own
-folder under trials. --resume continues an interrupted study. The settings are those of
---recipe study, unless a file, the environment or flags say otherwise.`,
+The run folder receives study.csv and study.jsonl, report.html, and each training run's
+own folder under trials. --resume continues an interrupted study. The settings are those
+of --recipe study, unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet scale-study photos --config configs/mini.yaml
   effnet scale-study photos --coefficients runs/search/coefficients.yaml --times 2,4,8`,
 		Args: folderArgs(1, &opts.DryRun),

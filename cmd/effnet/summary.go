@@ -125,7 +125,7 @@ func sizeOf(a scale.Arch, classes int) size {
 	return size{Width: a.Width, Depth: a.Depth, Resolution: a.Resolution, Params: cost.Params, MACs: cost.MACs}
 }
 
-// summarize sets the configured network beside the published variant and the
+// summarize compares the configured network with the published variant and the
 // formula: the one that the configuration asks for, and the other's nearest.
 func summarize(cfg config.Config, classes int) (*summary, error) {
 	a, err := cfg.Arch(classes)

@@ -60,7 +60,7 @@ whole.`,
 				return err
 			}
 			if from, ok := j.from["weights"]; ok && opts.Resume == "" {
-				return usage(cmd, fmt.Errorf("%s is the configuration of a fine-tuning: effnet finetune %s DIR --config %s", from, j.cfg.Weights, from))
+				return usage(cmd, fmt.Errorf("%s is the configuration of a fine-tuning run: effnet finetune %s DIR --config %s", from, j.cfg.Weights, from))
 			}
 			return j.do(cmd.Context(), cmd.OutOrStdout())
 		},
@@ -70,7 +70,7 @@ whole.`,
 	return cmd
 }
 
-// A job is a training that a command was asked for.
+// A job is a training run that a command was asked for.
 type job struct {
 	flags *pflag.FlagSet
 	dir   string // of the images; "" in a dry run without
@@ -91,7 +91,7 @@ func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 	return &job{flags: flags, dir: dir, cfg: said.Config, from: said.From, opts: opts}, err
 }
 
-// do trains, or prints what a training would do.
+// do trains, or prints what training would do.
 func (j *job) do(ctx context.Context, w io.Writer) error {
 	if j.opts.DryRun {
 		return j.dryRun(ctx, w)
@@ -130,7 +130,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	return j.print(w, options, result)
 }
 
-// print says what a training came to.
+// print prints the result of training.
 func (j *job) print(w io.Writer, options train.Options, result *train.Result) error {
 	if j.opts.JSON {
 		return json.NewEncoder(w).Encode(result)

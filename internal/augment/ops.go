@@ -43,7 +43,7 @@ type operation struct {
 	whole, signed bool
 }
 
-// aids is what some operations need beside their image.
+// aids is what some operations need besides their image.
 type aids struct {
 	rng     *rand.Rand
 	scratch *[]uint8

@@ -191,8 +191,8 @@ func (s *benchmark) train(arch scale.Arch) error {
 	return s.backend.Upload(t.Targets, randomTargets(s.batch, arch.Classes, float32(s.cfg.Smoothing)))
 }
 
-// rehearsal is a training by the settings with one batch an update, without evaluation and
-// averages.
+// rehearsal is a training run by the settings with one batch an update, without evaluation
+// and averages.
 func (s *benchmark) rehearsal(arch scale.Arch) (*train.Rehearsal, error) {
 	cfg := s.cfg
 	cfg.BatchSize, cfg.GradAccum, cfg.EMA, cfg.Progressive = s.batch, 1, 0, 0

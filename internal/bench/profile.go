@@ -69,7 +69,7 @@ func (s *benchmark) profiled(ctx context.Context, d *device.Device, all device.P
 	return &Profiled{workers, large, small, all}, nil
 }
 
-// profile times every launch of a step, the fastest of so many runs, and sums
+// profile times every launch of a step, the fastest of the runs, and sums
 // them by operation and by layer, the slowest first.
 func (s *benchmark) profile(runs int, p device.Peaks) (byOp, byLayer []Work, err error) {
 	var timings []model.Timing

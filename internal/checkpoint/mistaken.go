@@ -55,7 +55,7 @@ func Mistaken(head []byte) *Error {
 	}
 	const at, tar = 257, "ustar"
 	if len(head) > at && bytes.HasPrefix(head[at:], []byte(tar)) {
-		return &Error{Reason: "is a tar archive, not a file of weights", Hint: unpack + "; what PyTorch itself wrote as tar, before 2017, has to be saved anew"}
+		return &Error{Reason: "is a tar archive, not a file of weights", Hint: unpack + "; what PyTorch itself wrote as tar, before 2017, has to be saved again"}
 	}
 	return nil
 }

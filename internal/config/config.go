@@ -79,7 +79,7 @@ type Config struct {
 	Exclude      string   `yaml:"exclude,omitempty" help:"text file of images to skip, one a line"`
 	Subset       float64  `yaml:"subset" default:"0" want:"0 to 1000000000" help:"train on some of the images: a share up to 1, or a number; 0 for all"`
 	Sampler      string   `yaml:"sampler" default:"uniform" want:"uniform or balanced" help:"how images are drawn: uniform, or balanced (all classes as likely)"`
-	Repeats      int      `yaml:"aug-repeats" default:"1" want:"1 to 1000" help:"how often an image comes in turn, each time augmented anew; the epoch stays as long"`
+	Repeats      int      `yaml:"aug-repeats" default:"1" want:"1 to 1000" help:"how many times in a row each image is used, augmented differently each time; the epoch stays as long"`
 	ClassWeights string   `yaml:"class-weights" default:"none" want:"none or balanced" help:"weights of the loss: none, or balanced (inverse to the class's images)"`
 	Minival      float64  `yaml:"minival" default:"0" want:"0 to 1000000000" help:"evaluate on a share (up to 1) or number of the training images, which are not trained on; 0 for the evaluation folder"`
 
@@ -205,7 +205,7 @@ func (c Config) scaled() (scale.Arch, error) {
 }
 
 // FrozenStages is what Freeze says: everything but the classifier, or the stem and
-// so many stages. An unknown text is an error.
+// the first stages. An unknown text is an error.
 func (c Config) FrozenStages() (headOnly bool, stages int, err error) {
 	switch text, isStages := strings.CutPrefix(c.Freeze, "stages:"); {
 	case c.Freeze == "none":

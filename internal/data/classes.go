@@ -20,7 +20,7 @@ const maxClassesBytes = 64 << 20 // of a classesFile
 
 // shardClasses returns the names of the classes of tar files in dir, the largest
 // of which is most: the lines of classes.txt in dir or, where dir is a split,
-// beside it; or else the numbers 0 to most.
+// next to it; or else the numbers 0 to most.
 func shardClasses(dir string, most int) ([]string, error) {
 	places := []string{filepath.Join(dir, classesFile)}
 	if split := filepath.Base(dir); split == trainSplit || slices.Contains(evalSplits(), split) {

@@ -79,14 +79,14 @@ func isCompressedTar(name string) bool {
 	return slices.ContainsFunc([]string{".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"}, func(ext string) bool { return strings.HasSuffix(name, ext) })
 }
 
-// isImage tells whether a file in a class folder is taken for an image, by its
+// isImage tells whether a file in a class folder counts as an image, by its
 // name. Where a link leads is found when it is read.
 func isImage(e fs.DirEntry) bool {
 	isFile := e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0
 	return isFile && !hidden(e.Name()) && isImageExt(filepath.Ext(e.Name()))
 }
 
-// isImageExt tells whether a file whose name ends in ext is taken for an image.
+// isImageExt tells whether a file whose name ends in ext counts as an image.
 func isImageExt(ext string) bool { return formatOf(ext) != "" }
 
 // formatOf returns the format, as package image calls it, that a file should

@@ -169,7 +169,7 @@ func TestOpenErrors(t *testing.T) {
 		"no classes":    {[]string{"train/1.png"}, train, "/train: no class folders"},
 		"one class":     {[]string{"train/cat/1.png"}, train, "/train: only one class, cat"},
 		"empty class":   {[]string{"train/cat/1.png", "train/dog/"}, train, "/train/dog: no images in this class folder"},
-		"no val":        {[]string{"train/cat/1.png"}, eval(), ": no evaluation folder beside train"},
+		"no val":        {[]string{"train/cat/1.png"}, eval(), ": no evaluation folder next to train"},
 		"missing class": {[]string{"val/cat/1.png"}, eval("cat", "dog", "emu"), "/val: classes differ from the network's: missing dog, emu"},
 		"fewer numbers": {[]string{"val/0/1.png"}, eval("0", "1"), "/val: classes differ from the network's: missing 1"},
 		"unknown class": {[]string{"val/cat/1.png", "val/cow/1.png"}, eval("cat", "dog"), "/val: classes differ from the network's: missing dog; unknown cow"},

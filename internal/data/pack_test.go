@@ -467,7 +467,7 @@ func TestPackDamage(t *testing.T) {
 	}
 	for n := range whole {
 		if _, err := parse(whole[:n]); err == nil {
-			t.Errorf("the first %d bytes of %d are taken for a pack", n, len(whole))
+			t.Errorf("the first %d bytes of %d pass as a pack", n, len(whole))
 		}
 	}
 	p, err := parse(whole)

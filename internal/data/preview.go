@@ -12,7 +12,7 @@ import (
 )
 
 // Preview draws a sheet of rows x cols images, each Size pixels: a photograph a
-// row, first as evaluation sees it, then as the first epochs of a training see
+// row, first as evaluation sees it, then as the first epochs of training see
 // it, one a column. Photographs are of classes as far apart as there are, drawn by
 // the training's seed. A column is mixed as if it were a batch.
 func Preview(set *Set, training, evaluation Options, rows, cols int) (*image.RGBA, error) {

@@ -10,7 +10,7 @@ import (
 	"effnet/internal/augment"
 )
 
-// The sheet shows what evaluation and the first epochs of a training read.
+// The sheet shows what evaluation and the first epochs of training read.
 func TestPreviewIsWhatTrainingSees(t *testing.T) {
 	s := noise(t, 9)
 	training := trainOptions()

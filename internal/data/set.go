@@ -291,7 +291,7 @@ func evalSplit(src source, dir string) (string, error) {
 	}
 	if src.has(trainSplit) {
 		return "", &Error{Path: dir, Err: fs.ErrNotExist,
-			Reason: "no evaluation folder beside " + trainSplit,
+			Reason: "no evaluation folder next to " + trainSplit,
 			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
 	}
 	return "", nil

@@ -106,7 +106,7 @@ func listShards(dir string, tars []string) (*Set, error) {
 		}
 	}
 	if s.Len() == 0 {
-		return nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they are looked for as KEY.jpg beside KEY.cls, a class number"}
+		return nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they are looked for as KEY.jpg next to KEY.cls, a class number"}
 	}
 	var err error
 	s.Classes, err = shardClasses(dir, most)
@@ -204,7 +204,7 @@ func (x *tarIndex) add(h *tar.Header, r io.Reader, off int64) (err error) {
 }
 
 // pair returns the images and their classes. What else a sample has is not looked at:
-// files with its key, and images as KEY.FIELD.png beside KEY.jpg and KEY.cls.
+// files with its key, and images as KEY.FIELD.png next to KEY.jpg and KEY.cls.
 func (x *tarIndex) pair() (members []member, labels []int, err error) {
 	for i, key := range x.keys {
 		s := x.samples[key]

@@ -165,7 +165,7 @@ func TestShardClasses(t *testing.T) {
 		"twice":           {map[string][]byte{"train/0.tar": shard, "classes.txt": []byte("cat\ndog\ncat\n")}, nil, nil, "classes.txt: cat is on line 1 and on line 3"},
 		"empty line":      {map[string][]byte{"train/0.tar": shard, "classes.txt": []byte("cat\n\ndog\n")}, nil, nil, "classes.txt: line 2 is empty"},
 		"no image of one": {map[string][]byte{"train/0.tar": shard, "classes.txt": []byte("cat\ndog\nemu\n")}, nil, nil, "train: no images of class 2, emu"},
-		"both":            {map[string][]byte{"train/0.tar": shard, "train/cat/1.jpg": nil}, nil, nil, "train: tar files, such as 0.tar, beside class folders, such as cat"},
+		"both":            {map[string][]byte{"train/0.tar": shard, "train/cat/1.jpg": nil}, nil, nil, "train: tar files, such as 0.tar, next to class folders, such as cat"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := shardTree(t, c.files)

@@ -69,7 +69,7 @@ func (s *Set) Subset(amount float64, seed uint64) (*Set, error) {
 	return s.Select(keep), nil
 }
 
-// Shots returns a Set of so many images of each class, in the Set's order; the
+// Shots returns a Set of n images of each class, in the Set's order; the
 // seed decides which. A class that has fewer is an error.
 func (s *Set) Shots(n int, seed uint64) (*Set, error) {
 	rng := stream{seed, 0, subsetIndex}.rand()

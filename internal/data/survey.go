@@ -51,7 +51,7 @@ func (k StrayKind) refused() bool { return k == Broken || k == EmptyClass }
 
 // Survey lists every split of a data set, a folder or a pack: training and all
 // evaluation splits or, if there are none, the folder itself; and what lies
-// beside them. Images are not opened. It lists what OpenTrain and OpenEval list,
+// next to them. Images are not opened. It lists what OpenTrain and OpenEval list,
 // by the same code, and does not stop at what they refuse. Its error is about dir as a whole.
 func Survey(dir string) (splits []Split, strays []Stray, err error) {
 	src, err := openSource(dir)
@@ -132,7 +132,7 @@ func surveyFolder(dir, name string) Split {
 		s.noteEmpty()
 		return s
 	case len(tars) > 0:
-		s.broken(dir, &Error{Path: dir, Reason: "tar files, such as " + tars[0] + ", beside class folders, such as " + classes[0],
+		s.broken(dir, &Error{Path: dir, Reason: "tar files, such as " + tars[0] + ", next to class folders, such as " + classes[0],
 			Hint: "a split is one or the other: move either away"})
 	case len(classes) == 0:
 		s.broken(dir, &Error{Path: dir, Reason: "no class folders", Hint: "images are looked for in " + filepath.Join(dir, "CLASS")})
@@ -144,7 +144,7 @@ func surveyFolder(dir, name string) Split {
 // gunzipHint is what to do about compressed tar files.
 const gunzipHint = "gunzip them: images are read from any place of a tar"
 
-// kindOutside is the kind of a file beside class folders or tar files.
+// kindOutside is the kind of a file next to class folders or tar files.
 func kindOutside(e fs.DirEntry) StrayKind {
 	if isImage(e) {
 		return Outside

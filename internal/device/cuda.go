@@ -40,7 +40,7 @@ var cudaDevice = &Device{
 }
 
 // peaksOfGPU times a product and a copy that are large enough for a GPU's speed: they
-// take 1.8 GiB, beside a network.
+// take 1.8 GiB, besides a network.
 func peaksOfGPU(ctx context.Context, b backend.Backend, precision string) (p Peaks, err error) {
 	side, values := 8192, 128<<20
 	free, err := b.(*cuda.Backend).Free()

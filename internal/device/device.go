@@ -114,8 +114,8 @@ type Counter interface {
 	Bytes() int64
 }
 
-// Counter returns one for the device: what is made on it takes so much of the
-// device's memory.
+// Counter returns one for the device: what is made on it takes the memory that it would take
+// on the device.
 func (d *Device) Counter(precision string, threads int) (Counter, error) {
 	if err := d.Check(precision); err != nil {
 		return nil, err

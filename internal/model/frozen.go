@@ -2,7 +2,7 @@ package model
 
 import "effnet/internal/scale"
 
-// Frozen says which layers a training leaves as they are: their parameters do not
+// Frozen says which layers training leaves as they are: their parameters do not
 // change, their normalisation is by the running statistics, which do not move
 // either, and their blocks are never dropped. The zero value trains everything.
 type Frozen struct {

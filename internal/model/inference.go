@@ -212,7 +212,7 @@ func (f *Inference) Work() (b backend.Backend, workers, large, small int) {
 	return w.backend, len(f.workers), large, large * max(1, len(w.move))
 }
 
-// Profile does so many passes of each part of one worker, and of the classifier,
+// Profile does runs passes of each part of one worker, and of the classifier,
 // and returns the fastest run of every launch.
 func (f *Inference) Profile(runs int) ([]Timing, error) {
 	var all []Timing

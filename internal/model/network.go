@@ -62,7 +62,7 @@ func New(arch scale.Arch, b backend.Backend) (*Network, error) {
 	return n, b.Upload(n.Running, running)
 }
 
-// Initialise draws every parameter anew. A parameter's values depend on the
+// Initialise draws every parameter again. A parameter's values depend on the
 // seed and its name, not on the others.
 func (n *Network) Initialise(seed uint64) error {
 	w := make([]float32, n.Weights.Len)

@@ -21,7 +21,7 @@ type Timing struct {
 	Seconds float64         // of the fastest run
 }
 
-// Profile does so many training steps but for the optimizer's update, and
+// Profile does runs training steps but for the optimizer's update, and
 // returns the fastest run of every launch.
 func (t *Training) Profile(runs int) ([]Timing, error) {
 	timings, err := profile(t.machine, t.graph, runs)

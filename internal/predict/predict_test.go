@@ -77,7 +77,7 @@ func weightsFile(t testing.TB, changes ...func(*scale.Arch)) string {
 	return path
 }
 
-// network opens one on so many threads.
+// network opens one on a number of threads.
 func network(t testing.TB, threads int) *Network {
 	t.Helper()
 	b, err := cpu.New(threads)

@@ -41,7 +41,7 @@ func (b Budget) LargestPhi(arch func(phi float64) (Arch, error)) (phi float64, a
 	return phi, a, Count(a), nil
 }
 
-// compare sets a cost beside the budget.
+// compare says how a cost compares with the budget.
 func (b Budget) compare(c Cost) string {
 	var all []string
 	if b.MACs > 0 {

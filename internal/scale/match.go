@@ -33,8 +33,8 @@ func (b Baseline) By(m Method, x float64, k Coefficients) (Arch, error) {
 	return Arch{}, fmt.Errorf("scale: method: %q is unknown", m)
 }
 
-// Match is the network By makes of the baseline whose counted multiply-adds come
-// nearest to so many times the baseline's, and its x: of those that give the same
+// Match is the network that By makes of the baseline whose counted multiply-adds come
+// nearest to times the baseline's, and its x: of those that give the same
 // network, the one of fewest decimals.
 func (b Baseline) Match(m Method, times float64, k Coefficients, classes int) (x float64, a Arch, err error) {
 	arch := func(x float64) (Arch, error) {

@@ -52,7 +52,7 @@ func (q Coefficients) Title() string { return "Search for coefficients" }
 func (q Coefficients) Answer(r *Results) []string {
 	v := Judge(r.Ranking)
 	if v.Winner == nil {
-		return []string{"No training was finished."}
+		return []string{"No training run was finished."}
 	}
 	seeds := len(v.Winner.Objectives)
 	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", r.Plan.Title(v.Winner.Candidate), report.Percent(v.Winner.Mean()), r.About.Images, seeds)

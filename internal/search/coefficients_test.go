@@ -57,7 +57,7 @@ func TestCoefficientsAnswer(t *testing.T) {
 			[]string{best + "1 seed.", "With one seed each, chance cannot be told from skill: the 2 other networks trained as long may be as good (--seeds 2 or more)."}},
 		{"alone", []Score{coefficient("1.2", 1, 0.61), coefficient("1", 1)},
 			[]string{best + "1 seed.", "No other network was trained as long: nothing says how sure that is."}},
-		{"none", []Score{coefficient("1", 1)}, []string{"No training was finished."}},
+		{"none", []Score{coefficient("1", 1)}, []string{"No training run was finished."}},
 	} {
 		got := Coefficients{}.Answer(results(t, coefficientColumns, c.scores...))
 		if strings.Join(got, "\n") != strings.Join(c.want, "\n") {

@@ -26,7 +26,7 @@ type planDocument struct {
 	Plan  Plan              `json:"plan"`
 }
 
-// Flag is a flag that decided a plan and is no setting of its trainings.
+// Flag is a flag that decided a plan and is no setting of its training runs.
 type Flag struct {
 	Name, Value string
 	Given       bool // or else the default

@@ -65,7 +65,7 @@ func (p Plan) Title(c Candidate) string {
 	return strings.Join(parts, ", ")
 }
 
-// Rung is a part of all trainings. All its trials end before the next rung begins,
+// Rung is a part of all training runs. All its trials end before the next rung begins,
 // where the best candidates continue from where they stopped.
 type Rung struct {
 	Number     int     // from 1

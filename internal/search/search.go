@@ -5,7 +5,7 @@
 //
 //	candidate   a network that may win
 //	plan        the candidates, the seeds and the factor of successive halving
-//	rung        a part of all trainings, after which only the best candidates continue
+//	rung        a part of all training runs, after which only the best candidates continue
 //	trial       one training of a candidate from one seed, up to the end of a rung
 //	trainer     what trains a trial; the caller's
 //	objective   what candidates are compared by, the higher the better: top-1
@@ -96,7 +96,7 @@ func (s *Search) Run(ctx context.Context) (*Results, error) {
 	s.forget(in) // they are trained
 	r := s.results()
 	if best := r.Ranking[0]; best.Failed != "" {
-		return nil, fmt.Errorf("every training failed: %w", cmp.Or(s.failure, errors.New(best.Failed)))
+		return nil, fmt.Errorf("every training run failed: %w", cmp.Or(s.failure, errors.New(best.Failed)))
 	}
 	r.Finished = true
 	return r, s.save(r)

@@ -309,11 +309,11 @@ func TestEveryTrialFails(t *testing.T) {
 	diverged := errors.New("diverged")
 	s := newSearch(t, plan(t, 2, 3))
 	s.Trainer.(*bowl).fails = func(context.Context, Trial) error { return &Final{diverged} }
-	if _, err := s.Run(t.Context()); !errors.Is(err, diverged) || err.Error() != "every training failed: diverged" {
+	if _, err := s.Run(t.Context()); !errors.Is(err, diverged) || err.Error() != "every training run failed: diverged" {
 		t.Errorf("ends with %v", err)
 	}
 	// It is known without training any, then.
-	if _, err := s.resume().Run(t.Context()); err == nil || err.Error() != "every training failed: seed 7: diverged" {
+	if _, err := s.resume().Run(t.Context()); err == nil || err.Error() != "every training run failed: seed 7: diverged" {
 		t.Errorf("resumed, it ends with %v", err)
 	}
 }

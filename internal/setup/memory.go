@@ -11,7 +11,7 @@ import (
 	"effnet/internal/train"
 )
 
-// Memory is the most that a training takes, with the given numbers of images to train and
+// Memory is the most that training takes, with the given numbers of images to train and
 // to evaluate on. If images is 0, their number is unknown and there is evaluation.
 func Memory(cfg config.Config, arch scale.Arch, images, evaluated int) (m train.Memory, err error) {
 	d, err := device.Lookup(cfg.Device)
@@ -41,7 +41,7 @@ func onDevice(cfg config.Config, arch scale.Arch, images, evaluated int) (int64,
 	return m.Bytes(), err
 }
 
-// DeviceMemory is the bytes that a training may fill; 0 where the system does not say.
+// DeviceMemory is the bytes that training may fill; 0 where the system does not say.
 func DeviceMemory(cfg config.Config) (int64, error) {
 	d, err := device.Lookup(cfg.Device)
 	if err != nil {
@@ -50,7 +50,7 @@ func DeviceMemory(cfg config.Config) (int64, error) {
 	return d.Memory()
 }
 
-// MustFit returns a *backend.Error for a training that takes more memory than total bytes,
+// MustFit returns a *backend.Error where training takes more memory than total bytes,
 // if those are not 0.
 func MustFit(cfg config.Config, arch scale.Arch, images, evaluated int, total int64) error {
 	need, err := onDevice(cfg, arch, images, evaluated)
@@ -65,7 +65,7 @@ func MustFit(cfg config.Config, arch scale.Arch, images, evaluated int, total in
 }
 
 // FitBatch returns the settings' batch size. If that is 0, it returns the largest, in steps
-// of 8 above 8, with which a training fits in --memory, or in three quarters of the
+// of 8 above 8, with which training fits in --memory, or in three quarters of the
 // device's memory if --memory is 0.
 func FitBatch(cfg config.Config, arch scale.Arch, images, evaluated int) (int, error) {
 	if cfg.BatchSize > 0 {

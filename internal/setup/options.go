@@ -87,7 +87,7 @@ func augmented(o data.Options, cfg config.Config, transform augment.Train) data.
 	return o
 }
 
-// stages divides a training as EfficientNetV2's are (Tan and Le 2021, algorithm 1):
+// stages divides training as EfficientNetV2 does (Tan and Le 2021, algorithm 1):
 // size, dropout and RandAugment's magnitude grow by equal steps to their values.
 func stages(cfg config.Config, arch scale.Arch, last augment.Train) []train.Stage {
 	if cfg.Progressive <= 1 {

@@ -1,6 +1,6 @@
 // Package setup turns settings into what training takes: images, a network, an
 // optimizer, how images are read and in which stages, and the memory for it all. Every
-// command that trains, or asks what a training would take, gets it here.
+// command that trains, or asks what training would take, gets it here.
 package setup
 
 import "fmt"

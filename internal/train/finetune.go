@@ -69,7 +69,7 @@ func (o Options) hasHead() bool {
 	return slices.ContainsFunc(o.Start, func(t named.Tensor) bool { return strings.HasPrefix(t.Name, classifier) })
 }
 
-// beginning says what a training of pretrained weights begins with.
+// beginning says what training of pretrained weights begins with.
 func (r *run) beginning() string {
 	text := "pretrained weights with a new classifier"
 	if r.hasHead() {

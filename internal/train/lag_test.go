@@ -37,7 +37,7 @@ func (r lateReader) Begin(src backend.View) error { *r.taken = false; return r.R
 func (r lateReader) Ready() bool                  { return *r.taken }
 func (r lateReader) Take(dst []float32) error     { *r.taken = true; return r.Reader.Take(dst) }
 
-// trainedFiles are the files that a training leaves, and its error.
+// trainedFiles are the files that a training run leaves, and its error.
 func trainedFiles(t *testing.T, b backend.Backend, set *data.Set, change func(*Options)) (map[string][]byte, error) {
 	t.Helper()
 	arch, reading := small(t)

@@ -18,7 +18,7 @@ import (
 	"effnet/internal/report"
 )
 
-// state is where a run stands, beside its buffers: all that the next step
+// state is where a run stands, besides its buffers: all that the next step
 // depends on. What is random is a function of these numbers.
 type state struct {
 	Identity identity // of the run
@@ -78,7 +78,7 @@ func RemoveStates(dir string) error {
 	return err
 }
 
-// buffers are what a state file holds beside the state.
+// buffers are what a state file holds besides the state.
 func (r *run) buffers() []namedView {
 	all := []namedView{{"weights", r.net.Weights}, {"running", r.net.Running}}
 	for _, s := range r.optimizer.Slots() {
@@ -192,8 +192,8 @@ func (r *run) restore(s *state, tensors []named.Tensor) error {
 	return nil
 }
 
-// Every is how often a run's state is saved: after so many epochs, batches or so
-// much time; the zero value is every epoch.
+// Every is how often a run's state is saved: after a number of epochs or batches, or
+// after some time; the zero value is every epoch.
 type Every struct {
 	Epochs, Steps int
 	Time          time.Duration

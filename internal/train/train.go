@@ -64,7 +64,7 @@ type Options struct {
 	EvalLoader  data.Options
 }
 
-// A Stage is a part of a training on images of its own size, with its own
+// A Stage is a part of a training run on images of its own size, with its own
 // regularisation (progressive learning; Tan and Le 2021, EfficientNetV2,
 // algorithm 1).
 type Stage struct {
@@ -74,14 +74,14 @@ type Stage struct {
 	Transform  augment.Transform
 }
 
-// Result is what a training came to.
+// Result is the outcome of a training run.
 type Result struct {
 	Epochs []report.Epoch `json:"epochs"`
 	Best   Metrics        `json:"best"` // of the best checkpoint
 	Out    string         `json:"out"`
 }
 
-// run is a training under way.
+// run is a training run under way.
 type run struct {
 	Options
 	backend   backend.Backend

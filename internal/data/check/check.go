@@ -1,5 +1,5 @@
-// Package check looks a data set through: what cannot be used, what would mislead
-// a training, and what is in it.
+// Package check examines a data set: what cannot be used, what would mislead
+// training, and what is in it.
 package check
 
 import (
