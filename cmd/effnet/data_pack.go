@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 type packOptions struct {
 	Size, Quality int
 	Raw, Crop     bool
+	Transparency  string
 	Workers       int
 	OnCorrupt     string
 	JSON, Quiet   bool
@@ -31,6 +31,7 @@ func (o *packOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Quality, "quality", 90, "quality of the JPEG files that are made, 1 to 100")
 	flags.BoolVar(&o.Raw, "raw", false, "store pixels, which need no decoding and several times the space")
 	flags.BoolVar(&o.Crop, "crop", false, "keep the centre square only")
+	flags.StringVar(&o.Transparency, "transparency", "stored", "colour of transparent pixels in images that are made: stored (what the file has there) or mean (laid over ImageNet's mean colour)")
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that make images; 0 for one a core")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", "error", "what to do with an image that cannot be decoded: error or skip")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
@@ -44,6 +45,9 @@ func (o *packOptions) Validate() error {
 	}
 	if o.OnCorrupt != "error" && o.OnCorrupt != "skip" {
 		return usageError{fmt.Errorf("--on-corrupt %q: want error or skip", o.OnCorrupt)}
+	}
+	if o.Transparency != "stored" && o.Transparency != "mean" {
+		return usageError{fmt.Errorf("--transparency %q: want stored or mean", o.Transparency)}
 	}
 	return nil
 }
@@ -83,8 +87,8 @@ func runDataPack(ctx context.Context, w io.Writer, dir, out string, opts packOpt
 			log.Count(report.Count{Verb: "packed", Done: done, Total: total, Elapsed: time.Since(began)})
 		},
 	}
-	for c, mean := range config.Default().Mean {
-		o.Background[c] = uint8(math.Round(mean))
+	if opts.Transparency == "mean" {
+		o.Background = data.Nearest(config.Default().Mean)
 	}
 	if opts.OnCorrupt == "skip" {
 		o.Skipped = func(err error) { log.Printf("skipped: %v", err) }

@@ -44,9 +44,16 @@ type Preprocess struct {
 	CropPct       float64    `json:"crop_pct,omitempty"` // for crop rules that take one
 	Interpolation string     `json:"interpolation"`
 	Orientation   bool       `json:"exif_orientation,omitempty"` // images are turned upright by their EXIF tag
+	Transparency  string     `json:"transparency,omitempty"`     // Stored or Mean; Read sets Mean in a file that is older
 	Mean          [3]float64 `json:"mean"`                       // RGB, of pixels in 0 to 255
 	Std           [3]float64 `json:"std"`
 }
+
+// What a transparent pixel shows: Preprocess.Transparency.
+const (
+	Stored = "stored" // the colour that the file has there; "" is the same
+	Mean   = "mean"   // that colour over Preprocess.Mean, by its opacity
+)
 
 // Training is the moment of a run that the weights were saved at.
 type Training struct {
@@ -101,6 +108,9 @@ func (m *Meta) Validate() error {
 	}
 	if r := m.Preprocess.Resolution; r < 1 || r > maxResolution {
 		return fmt.Errorf("preprocessing to %d pixels", r)
+	}
+	if t := m.Preprocess.Transparency; t != "" && t != Stored && t != Mean {
+		return fmt.Errorf("preprocessing of transparent pixels to %q: want %s or %s", t, Stored, Mean)
 	}
 	for _, std := range m.Preprocess.Std {
 		if !(std > 0) {

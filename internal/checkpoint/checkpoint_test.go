@@ -31,7 +31,7 @@ func testMeta() Meta {
 		},
 		Classes: []string{"chat", "<chien> & \"köter\""},
 		Preprocess: Preprocess{
-			Resolution: 32, Crop: "tf", Interpolation: "bicubic",
+			Resolution: 32, Crop: "tf", Interpolation: "bicubic", Transparency: Mean,
 			Mean: [3]float64{123.675, 116.28, 103.53}, Std: [3]float64{58.395, 57.12, 57.375},
 		},
 		Training: &Training{Epoch: 3, Step: 1234, Top1: 0.5, Top5: 1, Loss: 0.7},
@@ -70,6 +70,37 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// A file that says nothing of transparent pixels was trained with the mean behind them;
+// one that is written without a word has them as they are stored.
+func TestTransparency(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	meta := testMeta()
+	for _, c := range []struct{ written, renamed, want string }{
+		{"", "transparency", Stored}, {Stored, "transparency", Stored}, {Mean, "transparency", Mean},
+		{Stored, "transparenc_", Mean}, // as older files are: without the field
+	} {
+		meta.Preprocess.Transparency = c.written
+		if err := Write(path, meta, testTensors()); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.Replace(file, []byte("transparency"), []byte(c.renamed), 1), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(path)
+		if err != nil || got.Meta.Preprocess.Transparency != c.want {
+			t.Errorf("%+v: %+v, %v", c, got, err)
+		}
+	}
+	meta.Preprocess.Transparency = "checks"
+	if err := Write(path, meta, testTensors()); err == nil || !strings.HasSuffix(err.Error(), `preprocessing of transparent pixels to "checks": want stored or mean`) {
+		t.Errorf("%v", err)
 	}
 }
 

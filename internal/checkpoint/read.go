@@ -279,7 +279,7 @@ func parseMeta(metadata map[string]string) (*Meta, error) {
 	if !ok {
 		return nil, nil
 	}
-	meta := new(Meta)
+	meta := &Meta{Preprocess: Preprocess{Transparency: Mean}} // of a file that does not say
 	if err := json.Unmarshal([]byte(doc), meta); err != nil {
 		return nil, &Error{Reason: "has malformed metadata", Err: err}
 	}

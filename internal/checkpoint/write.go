@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -53,7 +54,7 @@ func Write(path string, meta Meta, tensors []named.Tensor) error {
 // encodeHeader returns the header, padded to 8 bytes, and the values of the
 // counters, whose data comes first: readers want data aligned to its dtype.
 func encodeHeader(meta Meta, tensors []named.Tensor) (header []byte, steps []int64, err error) {
-	meta.Version = Version
+	meta.Version, meta.Preprocess.Transparency = Version, cmp.Or(meta.Preprocess.Transparency, Stored)
 	if err := meta.Validate(); err != nil {
 		return nil, nil, err
 	}

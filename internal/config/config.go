@@ -56,6 +56,7 @@ type Config struct {
 	Crop          string     `yaml:"crop" default:"tf" want:"tf or timm or torchvision" of:"scratch, import" help:"rule of the evaluation's centre crop: tf, timm or torchvision"`
 	CropPct       float64    `yaml:"crop-pct" default:"0.875" want:"0.1 to 1" of:"scratch, import" help:"share of the resized image that the crops of timm and torchvision keep"`
 	Orientation   bool       `yaml:"exif-orientation" default:"false" of:"scratch" help:"turn photographs upright by their EXIF tag, in evaluation too; the published networks do not"`
+	Transparency  string     `yaml:"transparency" default:"stored" before:"mean" want:"stored or mean" of:"scratch" help:"colour of transparent pixels: stored (what the file has there, as the published networks see it) or mean (laid over the mean colour)"`
 
 	_           struct{}   `group:"Augmentation"`
 	Progressive int        `yaml:"progressive" default:"1" want:"1 to 100" help:"stages in which image size, dropout and RandAugment's magnitude grow to their values; 1 for none"`

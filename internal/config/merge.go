@@ -84,7 +84,13 @@ func (c Change) String() string {
 // resumed run may change. Others that differ are refused. What makes the program
 // choose a setting says nothing here: the run has what was chosen.
 func Resume(saved Layer, given ...Layer) (resumed Merged, refused []Change, err error) {
-	resumed, err = Merge(saved)
+	older := Layer{saved.Source, map[string]any{}} // what it does not say, as it was before the setting
+	for _, s := range table {
+		if s.Before != "" {
+			older.Values[s.Key] = s.Before
+		}
+	}
+	resumed, err = Merge(older, saved)
 	if err != nil {
 		return resumed, nil, err
 	}

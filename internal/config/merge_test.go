@@ -100,7 +100,7 @@ config: seed: "y" is not a whole number`
 
 // What a resumed run may change, of every setting.
 func TestResume(t *testing.T) {
-	saved := Layer{"run/config.yaml", map[string]any{"epochs": 3}}
+	saved := Layer{"run/config.yaml", map[string]any{"epochs": 3, "transparency": "stored"}}
 	for _, s := range Settings() {
 		v := other(t, s)
 		m, refused, err := Resume(saved, Layer{"mine.yaml", map[string]any{s.Key: v}})
@@ -126,6 +126,19 @@ func TestResume(t *testing.T) {
 		if !reflect.DeepEqual(m, was) || !reflect.DeepEqual(refused, want) {
 			t.Errorf("%s: %v refused (want %v), and\n%+v, want\n%+v", s.Key, refused, want, m, was)
 		}
+	}
+}
+
+// A run is resumed with what it was begun with, where its file is older than a setting
+// whose default is another.
+func TestResumeOlder(t *testing.T) {
+	saved := Layer{"run/config.yaml", map[string]any{"epochs": 3}}
+	m, refused, err := Resume(saved, Layer{FlagSource, map[string]any{"transparency": "stored"}})
+	if err != nil || m.Transparency != "mean" || fmt.Sprint(refused) != "[transparency was mean and is stored]" {
+		t.Errorf("%s, %v refused, %v", m.Transparency, refused, err)
+	}
+	if m, refused, err = Resume(saved); err != nil || m.Transparency != "mean" || refused != nil {
+		t.Errorf("%s, %v refused, %v", m.Transparency, refused, err)
 	}
 }
 

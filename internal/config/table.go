@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ type Setting struct {
 	Key     string // yaml: the flag and the YAML key
 	Kind    string // string, bool, int, float or floats (comma-separated), by the field's type
 	Default string // default: as Text writes it; "" for none
+	Before  string // before: what runs older than the setting did, in the default's place; "" for the same
 	Want    string // want: what is allowed, which Validate checks and says; "" where other code does
 	Help    string // help
 	Short   string // short: the flag of one letter; "" for none
@@ -87,7 +89,7 @@ func readTable(t reflect.Type) (all []Setting) {
 		}
 		effect, chooses, _ := strings.Cut(f.Tag.Get("effect"), " ")
 		s := Setting{
-			Key: yamlKey(f), Kind: kindName(f.Type), Default: f.Tag.Get("default"), Want: f.Tag.Get("want"), Help: f.Tag.Get("help"),
+			Key: yamlKey(f), Kind: kindName(f.Type), Default: f.Tag.Get("default"), Before: f.Tag.Get("before"), Want: f.Tag.Get("want"), Help: f.Tag.Get("help"),
 			Short: f.Tag.Get("short"), Auto: f.Tag.Get("auto"), Group: group.Get("group"), Effect: Effect(effect), Chooses: chooses,
 			field: i, rule: parseRule(f.Tag.Get("want")),
 		}
@@ -142,6 +144,9 @@ func (s Setting) OfWeights() bool { return s.Of("train") && !s.Of("finetune") }
 func (s Setting) Env() string {
 	return "EFFNET_" + strings.ToUpper(strings.ReplaceAll(s.Key, "-", "_"))
 }
+
+// Older is what the setting is in a run that does not say, since it is older than it.
+func (s Setting) Older() string { return cmp.Or(s.Before, s.Default) }
 
 // Value is what the setting is in a configuration.
 func (s Setting) Value(c Config) any { return reflect.ValueOf(c).Field(s.field).Interface() }

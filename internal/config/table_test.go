@@ -33,6 +33,9 @@ func TestTable(t *testing.T) {
 		if s.Want == "" && (s.Kind == "int" || s.Kind == "floats") {
 			t.Errorf("%s: a number without what is wanted", s.Key)
 		}
+		if older, err := Decode(map[string]any{s.Key: s.Older()}); s.Before != "" && (err != nil || !s.allowed(older)) {
+			t.Errorf("%s: %s, as before, is not %s (%v)", s.Key, s.Before, s.Want, err)
+		}
 		if !s.allowed(Default()) {
 			t.Errorf("%s: the default is not %s", s.Key, s.Want)
 		}

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif" // registers the format, as do those below
-	_ "image/png"
+	_ "image/png" // registers the format, as do those below
 	"strings"
 
 	"golang.org/x/image/tiff"
@@ -35,8 +34,8 @@ const (
 // looked at need not be decoded. It keeps its scratch memory from one image to
 // the next, so a goroutine has its own.
 type decoder struct {
-	background [3]uint8 // shows through transparent pixels
-	upright    bool     // turn images by their orientation tag
+	background *[3]uint8 // transparent pixels are laid over it; nil where they have the colour that is stored
+	upright    bool      // turn images by their orientation tag
 
 	file        buffer
 	bare        record // what load has read, if it is pixels
@@ -48,6 +47,7 @@ type decoder struct {
 	w, h        int  // what its header says
 	orientation int
 	turned      augment.Image // the image before it is turned
+	indices     []uint8       // of a GIF frame
 
 	cb, cr []uint8 // one row of chroma at full width
 	sum    []int32 // one row of chroma at half width
@@ -80,6 +80,14 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 // header reads the size of the image in a file.
 func (d *decoder) header(file []byte) error {
 	d.isJPEG, d.isCMYK = jpeg.Is(file), false
+	if isGIF(file) {
+		frame, err := readGIF(file)
+		if err != nil {
+			return d.failed("gif", err)
+		}
+		d.w, d.h = frame.w, frame.h
+		return nil
+	}
 	if !d.isJPEG {
 		cfg, format, err := configOther(file)
 		if err != nil {
@@ -122,6 +130,12 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 	if d.isJPEG {
 		if err := d.jpeg.Decode(dst.Pix, region); err != nil {
 			return d.failed("jpeg", err)
+		}
+		return nil
+	}
+	if isGIF(d.encoded) {
+		if err := d.fromGIF(dst); err != nil {
+			return d.failed("gif", err)
 		}
 		return nil
 	}
@@ -181,39 +195,34 @@ func reason(file []byte, format string, err error) string {
 	return "unusable " + label + ": " + strings.TrimPrefix(text, format+": ")
 }
 
-// toRGB copies m onto dst, transparent pixels over the background. Video says
-// that Y'CbCr is in video range, as WebP's is, not JPEG's full range. The types
-// the decoders return have a path of their own; the rest, 16 bits a channel or
-// a GIF frame smaller than its screen, take the general one.
+// toRGB copies m onto dst, transparent pixels over the background if there is one.
+// Video says that Y'CbCr is in video range, as WebP's is, not JPEG's full range. The
+// types the decoders return have a path of their own; the rest take the general one.
 func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image, video bool) {
-	if m.Bounds() != image.Rect(0, 0, dst.W, dst.H) {
-		d.fromAny(dst, m)
-		return
-	}
 	switch m := m.(type) {
 	case *image.YCbCr:
 		d.fromYCbCr(dst, m, video)
 	case *image.NYCbCrA:
 		d.fromYCbCr(dst, &m.YCbCr, video)
-		for i := range dst.W * dst.H {
-			d.blend(dst.Pix[3*i:], m.A[i/dst.W*m.AStride+i%dst.W])
-		}
+		eachRow(dst, m.A, m.AStride, 1, func(q, p []uint8) { d.blend(q, p[0]) })
 	case *image.Gray:
 		eachRow(dst, m.Pix, m.Stride, 1, func(q, p []uint8) { q[0], q[1], q[2] = p[0], p[0], p[0] })
 	case *image.Paletted:
 		table := d.palette(m.Palette)
 		eachRow(dst, m.Pix, m.Stride, 1, func(q, p []uint8) { copy(q, table[p[0]][:]) })
 	case *image.RGBA:
-		eachRow(dst, m.Pix, m.Stride, 4, func(q, p []uint8) {
-			for c, back := range d.background {
-				q[c] = p[c] + divide255(uint32(back)*uint32(255-p[3]))
-			}
-		})
+		eachRow(dst, m.Pix, m.Stride, 4, func(q, p []uint8) { d.premultiplied(q, p) })
 	case *image.NRGBA:
 		eachRow(dst, m.Pix, m.Stride, 4, func(q, p []uint8) {
 			copy(q, p[:3])
 			d.blend(q, p[3])
 		})
+	case *image.NRGBA64:
+		if d.background != nil {
+			d.fromAny(dst, m)
+			return
+		}
+		eachRow(dst, m.Pix, m.Stride, 8, func(q, p []uint8) { q[0], q[1], q[2] = p[0], p[2], p[4] })
 	case *image.CMYK: // as Pillow's Convert.c, cmyk2rgb
 		eachRow(dst, m.Pix, m.Stride, 4, func(q, p []uint8) {
 			light := 255 - p[3]
@@ -236,9 +245,9 @@ func eachRow(dst *augment.Image, src []uint8, stride, n int, set func(q, p []uin
 	}
 }
 
-// blend lays the pixel q, of opacity alpha, over the background.
+// blend lays the pixel q, of opacity alpha, over the background if there is one.
 func (d *decoder) blend(q []uint8, alpha uint8) {
-	if alpha == 255 {
+	if alpha == 255 || d.background == nil {
 		return
 	}
 	a := uint32(alpha)
@@ -247,7 +256,19 @@ func (d *decoder) blend(q []uint8, alpha uint8) {
 	}
 }
 
-// palette returns the palette's colours over the background.
+// premultiplied sets q to a pixel p whose colour is multiplied by its opacity.
+func (d *decoder) premultiplied(q, p []uint8) {
+	if d.background == nil {
+		c := color.NRGBAModel.Convert(color.RGBA{p[0], p[1], p[2], p[3]}).(color.NRGBA)
+		q[0], q[1], q[2] = c.R, c.G, c.B
+		return
+	}
+	for c, back := range d.background {
+		q[c] = p[c] + divide255(uint32(back)*uint32(255-p[3]))
+	}
+}
+
+// palette returns the palette's colours, over the background if there is one.
 func (d *decoder) palette(p color.Palette) (table [256][3]uint8) {
 	for i := range min(len(p), len(table)) {
 		c := color.NRGBAModel.Convert(p[i]).(color.NRGBA)
@@ -257,20 +278,19 @@ func (d *decoder) palette(p color.Palette) (table [256][3]uint8) {
 	return table
 }
 
-// fromAny copies any image, which may cover only a part of dst.
+// fromAny copies any image of dst's size.
 func (d *decoder) fromAny(dst *augment.Image, m image.RGBA64Image) {
-	for i := range dst.Pix {
-		dst.Pix[i] = d.background[i%3]
-	}
-	b := m.Bounds().Intersect(image.Rect(0, 0, dst.W, dst.H))
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			c := m.RGBA64At(x, y) // premultiplied
-			q := dst.Pix[3*(y*dst.W+x):][:3]
-			for i, v := range [3]uint16{c.R, c.G, c.B} {
-				back := uint32(d.background[i]) * 0x101 * uint32(0xffff-c.A) / 0xffff
-				q[i] = uint8((uint32(v) + back) >> 8)
-			}
+	for i := range dst.W * dst.H {
+		c := m.RGBA64At(i%dst.W, i/dst.W) // premultiplied
+		q := dst.Pix[3*i:][:3]
+		if d.background == nil {
+			c := color.NRGBA64Model.Convert(c).(color.NRGBA64)
+			q[0], q[1], q[2] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
+			continue
+		}
+		for i, v := range [3]uint16{c.R, c.G, c.B} {
+			back := uint32(d.background[i]) * 0x101 * uint32(0xffff-c.A) / 0xffff
+			q[i] = uint8((uint32(v) + back) >> 8)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	for _, f := range goldenFiles(t) {
 		t.Run(f.Name, func(t *testing.T) {
 			allowed := 0
-			d := decoder{background: [3]uint8{124, 116, 104}, upright: true}
+			d := decoder{background: &[3]uint8{124, 116, 104}, upright: true}
 			if strings.HasPrefix(f.Name, "lossy") {
 				allowed = 3
 			}
@@ -76,7 +76,8 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	}
 }
 
-// Every kind of image that a decoder may return comes out as the right colour.
+// Every kind of image that a decoder may return comes out as the right colour, over a
+// background and as it is stored.
 func TestDecodeKinds(t *testing.T) {
 	back := [3]uint8{100, 50, 0}
 	rect := image.Rect(0, 0, 3, 2)
@@ -91,25 +92,27 @@ func TestDecodeKinds(t *testing.T) {
 	}
 	palette := color.Palette{color.NRGBA{1, 2, 3, 255}, color.NRGBA{200, 100, 0, 51}}
 	for name, c := range map[string]struct {
-		m    image.Image
-		want [3]uint8
+		m            image.Image
+		over, stored [3]uint8
 	}{
-		"grey":            {fill(image.NewGray(rect), color.Gray{77}), [3]uint8{77, 77, 77}},
-		"grey 16":         {fill(image.NewGray16(rect), color.Gray16{0x4dff}), [3]uint8{77, 77, 77}},
-		"rgb":             {fill(image.NewRGBA(rect), color.RGBA{9, 8, 7, 255}), [3]uint8{9, 8, 7}},
-		"rgba":            {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 0, 51}), [3]uint8{120, 60, 0}},
-		"transparent":     {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 9, 0}), back},
-		"rgb 16":          {fill(image.NewRGBA64(rect), color.RGBA64{0x1234, 0x5678, 0x9abc, 0xffff}), [3]uint8{0x12, 0x56, 0x9a}},
-		"rgba 16":         {fill(image.NewNRGBA64(rect), color.NRGBA64{200 << 8, 100 << 8, 0, 0x3333}), [3]uint8{120, 60, 0}},
-		"palette":         {fill(image.NewPaletted(rect, palette), palette[0]), [3]uint8{1, 2, 3}},
-		"palette + alpha": {fill(image.NewPaletted(rect, palette), palette[1]), [3]uint8{120, 60, 0}},
+		"grey":            {fill(image.NewGray(rect), color.Gray{77}), [3]uint8{77, 77, 77}, [3]uint8{77, 77, 77}},
+		"grey 16":         {fill(image.NewGray16(rect), color.Gray16{0x4dff}), [3]uint8{77, 77, 77}, [3]uint8{77, 77, 77}},
+		"rgb":             {fill(image.NewRGBA(rect), color.RGBA{9, 8, 7, 255}), [3]uint8{9, 8, 7}, [3]uint8{9, 8, 7}},
+		"rgba":            {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 0, 51}), [3]uint8{120, 60, 0}, [3]uint8{200, 100, 0}},
+		"transparent":     {fill(image.NewNRGBA(rect), color.NRGBA{200, 100, 9, 0}), back, [3]uint8{200, 100, 9}},
+		"rgb 16":          {fill(image.NewRGBA64(rect), color.RGBA64{0x1234, 0x5678, 0x9abc, 0xffff}), [3]uint8{0x12, 0x56, 0x9a}, [3]uint8{0x12, 0x56, 0x9a}},
+		"rgba 16":         {fill(image.NewNRGBA64(rect), color.NRGBA64{200 << 8, 100 << 8, 0, 0x3333}), [3]uint8{120, 60, 0}, [3]uint8{200, 100, 0}},
+		"transparent 16":  {fill(image.NewNRGBA64(rect), color.NRGBA64{200 << 8, 100 << 8, 9 << 8, 0}), back, [3]uint8{200, 100, 9}},
+		"palette":         {fill(image.NewPaletted(rect, palette), palette[0]), [3]uint8{1, 2, 3}, [3]uint8{1, 2, 3}},
+		"palette + alpha": {fill(image.NewPaletted(rect, palette), palette[1]), [3]uint8{120, 60, 0}, [3]uint8{200, 100, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var file bytes.Buffer
 			if err := png.Encode(&file, c.m); err != nil {
 				t.Fatal(err)
 			}
-			wantColour(t, file.Bytes(), back, func(_, _ int) [3]uint8 { return c.want })
+			wantColour(t, file.Bytes(), &back, func(_, _ int) [3]uint8 { return c.over })
+			wantColour(t, file.Bytes(), nil, func(_, _ int) [3]uint8 { return c.stored })
 		})
 	}
 }
@@ -127,17 +130,18 @@ func TestDecodeGIFFrameSmallerThanScreen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := [3]uint8{1, 2, 3}
-	wantColour(t, file.Bytes(), back, func(x, _ int) [3]uint8 {
+	back, first := [3]uint8{1, 2, 3}, [3]uint8{10, 20, 30}
+	wantColour(t, file.Bytes(), &back, func(x, _ int) [3]uint8 {
 		if x == 1 {
-			return [3]uint8{10, 20, 30}
+			return first
 		}
 		return back
 	})
+	wantColour(t, file.Bytes(), nil, func(_, _ int) [3]uint8 { return first })
 }
 
 // wantColour checks that file decodes to 3x2 pixels of the wanted colours.
-func wantColour(t *testing.T, file []byte, back [3]uint8, want func(x, y int) [3]uint8) {
+func wantColour(t *testing.T, file []byte, back *[3]uint8, want func(x, y int) [3]uint8) {
 	t.Helper()
 	d := decoder{background: back}
 	var got augment.Image

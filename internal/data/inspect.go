@@ -84,6 +84,12 @@ func (f *Facts) header(file []byte) {
 		f.Format = "jpeg"
 		return
 	}
+	if isGIF(file) {
+		f.Format = "gif"
+		frame, err := readGIF(file)
+		f.Alpha = err == nil && frame.transparent >= 0
+		return
+	}
 	cfg, format, err := configOther(file)
 	f.Format = format
 	if err != nil {

@@ -143,6 +143,9 @@ func (m packMeta) command(path string) string {
 	if m.Options.Crop {
 		args = append(args, "--crop")
 	}
+	if m.Options.Background != nil && m.Options.Size > 0 {
+		args = append(args, "--transparency mean")
+	}
 	return strings.Join(args, " ")
 }
 

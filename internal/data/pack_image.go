@@ -11,12 +11,16 @@ import (
 
 // PackOptions says how Pack stores images.
 type PackOptions struct {
-	Size       int      `json:"size"`       // shorter side that larger images are resized to, pixels; 0 keeps every file as it is
-	Quality    int      `json:"quality"`    // of the JPEG files that are made, 1 to 100
-	Raw        bool     `json:"raw"`        // packed RGB pixels instead of files
-	Crop       bool     `json:"crop"`       // the centre square only
-	Background [3]uint8 `json:"background"` // RGB, behind transparent pixels of images that are not kept as they are
-	Workers    int      `json:"-"`          // goroutines that decode and encode, at least 1
+	Size    int  `json:"size"`    // shorter side that larger images are resized to, pixels; 0 keeps every file as it is
+	Quality int  `json:"quality"` // of the JPEG files that are made, 1 to 100
+	Raw     bool `json:"raw"`     // packed RGB pixels instead of files
+	Crop    bool `json:"crop"`    // the centre square only
+
+	// Background is what transparent pixels of images that are not kept as they are
+	// are laid over, RGB; nil where they have the colour that is stored.
+	Background *[3]uint8 `json:"background,omitempty"`
+
+	Workers int `json:"-"` // goroutines that decode and encode, at least 1
 
 	// Skipped is called with the *Error of each image that cannot be decoded,
 	// which is then skipped. If it is nil, such an image is an error.

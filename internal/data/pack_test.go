@@ -3,11 +3,13 @@ package data
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
 	"image/jpeg"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -197,6 +199,53 @@ func TestPackSizes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Images that are made have transparent pixels as the pack says, which says too how to
+// make it again.
+func TestPackTransparency(t *testing.T) {
+	m := image.NewNRGBA(image.Rect(0, 0, 20, 20))
+	for i := range m.Pix {
+		m.Pix[i] = []uint8{200, 100, 50, 0}[i%4]
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, m); err != nil {
+		t.Fatal(err)
+	}
+	dir := shardTree(t, map[string][]byte{"train/a/1.png": file.Bytes(), "train/b/1.png": file.Bytes()})
+	for _, c := range []struct {
+		background *[3]uint8
+		want       [3]uint8
+		command    string
+	}{
+		{nil, [3]uint8{200, 100, 50}, " --size 8 --raw"},
+		{Nearest([3]float64{123.675, 116.28, 103.53}), [3]uint8{124, 116, 104}, " --size 8 --raw --transparency mean"},
+	} {
+		opt := packOptions()
+		opt.Size, opt.Raw, opt.Background = 8, true, c.background
+		path := packed(t, dir, opt)
+		set, err := OpenTrain(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d decoder
+		got, err := d.read(new(augment.Image), set, 0)
+		if err != nil || [3]uint8(got.Pix) != c.want {
+			t.Errorf("%v, want %v (%v)", got.Pix[:3], c.want, err)
+		}
+		p, err := readPack(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if command := p.meta.command(path); !strings.HasSuffix(command, c.command) {
+			t.Errorf("%s, want %s", command, c.command)
+		}
+	}
+	// As packs were written before: always with a background.
+	var old packMeta
+	if err := json.Unmarshal([]byte(`{"options":{"size":8,"quality":90,"background":[124,116,104]}}`), &old); err != nil || !strings.HasSuffix(old.command("p"), "--quality 90 --transparency mean") {
+		t.Errorf("%s (%v)", old.command("p"), err)
 	}
 }
 

@@ -14,9 +14,10 @@ type Pipeline struct {
 	Size          int // side of the square input, pixels
 	Interpolation augment.Interpolation
 	Upright       bool // turn images by their EXIF orientation; the published networks' pipelines do not
+	OverMean      bool // lay transparent pixels over the mean; the published networks' pipelines see the colour that is stored
 	Transform     augment.Transform
 	Erase         augment.Erase // of the normalised image
-	Mean, Std     [3]float64    // RGB, on the scale 0..255; the mean is also the colour behind transparent pixels
+	Mean, Std     [3]float64    // RGB, on the scale 0..255
 }
 
 const maxSize = 4096 // of Pipeline.Size; five times the largest published network's
@@ -98,11 +99,20 @@ func (p Pipeline) newRenderer() (*renderer, error) {
 	r := &renderer{resizer: resizer, transform: p.Transform, normalize: normalize, erase: p.Erase, pcg: rand.NewPCG(0, 0)}
 	r.rng = rand.New(r.pcg)
 	r.decoder.upright = p.Upright
-	for c, mean := range p.Mean {
-		r.decoder.background[c] = uint8(min(max(math.Round(mean), 0), 255))
+	if p.OverMean {
+		r.decoder.background = Nearest(p.Mean)
 	}
 	r.dst.Reset(p.Size, p.Size)
 	return r, nil
+}
+
+// Nearest is the colour of 8 bits a channel nearest to a mean.
+func Nearest(mean [3]float64) *[3]uint8 {
+	var colour [3]uint8
+	for c, v := range mean {
+		colour[c] = uint8(min(max(math.Round(v), 0), 255))
+	}
+	return &colour
 }
 
 // read fills dst, [Size, Size, 3], from image i of the set, drawing from s.

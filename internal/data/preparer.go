@@ -52,7 +52,8 @@ func (p *Preparer) Bytes(dst []uint8, name string, file []byte) error {
 }
 
 // Image prepares a decoded image, which errors call name. Its pixels are those of its
-// file, but for JPEG, which Go's decoder rounds in its own way; it is not turned.
+// file, but for JPEG, which Go's decoder rounds in its own way, and for transparent
+// pixels of GIF, whose colour it drops; it is not turned.
 func (p *Preparer) Image(dst []uint8, name string, m image.Image) error {
 	size := m.Bounds().Size()
 	if w, h := size.X, size.Y; w < 1 || h < 1 || w > MaxSide || h > MaxSide || w*h > MaxPixels {
@@ -99,6 +100,8 @@ func atOrigin(m image.Image) image.RGBA64Image {
 		return &image.RGBA{Pix: m.Pix[m.PixOffset(origin.X, origin.Y):], Stride: m.Stride, Rect: whole}
 	case *image.NRGBA:
 		return &image.NRGBA{Pix: m.Pix[m.PixOffset(origin.X, origin.Y):], Stride: m.Stride, Rect: whole}
+	case *image.NRGBA64:
+		return &image.NRGBA64{Pix: m.Pix[m.PixOffset(origin.X, origin.Y):], Stride: m.Stride, Rect: whole}
 	}
 	return moved{m, origin, whole}
 }

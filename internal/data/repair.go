@@ -14,8 +14,6 @@ func repaired(file []byte) []byte {
 		return repairedPNG(file)
 	case isWebP(file):
 		return firstFrame(file)
-	case bytes.HasPrefix(file, []byte("GIF8")):
-		return repairedGIF(file)
 	}
 	return file
 }
@@ -79,61 +77,7 @@ func firstFrame(file []byte) []byte {
 	return file
 }
 
-// repairedGIF drops the extensions but for the graphic control before the first
-// frame, and makes the screen hold that frame.
-func repairedGIF(file []byte) []byte {
-	const header = 13
-	if len(file) < header {
-		return file
-	}
-	at := header + gifColours(file[10])
-	if at > len(file) {
-		return file
-	}
-	out := bytes.Clone(file[:at])
-	for at+1 < len(file) {
-		switch file[at] {
-		case 0x21: // an extension
-			end := gifBlocks(file, at+2)
-			if file[at+1] == 0xf9 {
-				out = append(out, file[at:end]...)
-			}
-			at = end
-		case 0x2c: // a frame
-			if at+10 > len(file) {
-				return file
-			}
-			for i := range 2 {
-				corner, side := binary.LittleEndian.Uint16(file[at+1+2*i:]), binary.LittleEndian.Uint16(file[at+5+2*i:])
-				if most := int(corner) + int(side); most > int(binary.LittleEndian.Uint16(out[6+2*i:])) && most <= MaxSide-1 {
-					binary.LittleEndian.PutUint16(out[6+2*i:], uint16(most))
-				}
-			}
-			return append(out, file[at:]...)
-		default:
-			return file
-		}
-	}
-	return file
-}
-
-// gifColours returns the bytes of the colour table that flags speak of.
-func gifColours(flags byte) int {
-	if flags&0x80 == 0 {
-		return 0
-	}
-	return 3 << (flags&7 + 1)
-}
-
-// gifBlocks returns where the blocks that begin at a byte end.
-func gifBlocks(file []byte, at int) int {
-	for at < len(file) && file[at] != 0 {
-		at += 1 + int(file[at])
-	}
-	return min(at+1, len(file))
-}
-
-// decodeOther decodes a file that is not JPEG. One that the decoder refuses is
+// decodeOther decodes a file that is neither JPEG nor GIF. One that the decoder refuses is
 // tried again without its harmless slips.
 func decodeOther(file []byte) (image.Image, string, error) {
 	m, format, decodeErr := image.Decode(bytes.NewReader(file))
@@ -153,7 +97,7 @@ func decodeOther(file []byte) (image.Image, string, error) {
 // configOther is decodeOther of the size.
 func configOther(file []byte) (image.Config, string, error) {
 	c, format, err := image.DecodeConfig(bytes.NewReader(file))
-	if isGIF := format == "gif"; (err == nil || format == "") && !isGIF {
+	if err == nil || format == "" {
 		return c, format, err
 	}
 	if again, _, err := image.DecodeConfig(bytes.NewReader(repaired(file))); err == nil {

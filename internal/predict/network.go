@@ -67,7 +67,7 @@ func (n *Network) Close() error { return n.backend.Close() }
 // Pipeline is how a checkpoint's network wants to see an image.
 func Pipeline(p checkpoint.Preprocess) data.Pipeline {
 	return data.Pipeline{
-		Size: p.Resolution, Interpolation: augment.Interpolation(p.Interpolation), Upright: p.Orientation,
+		Size: p.Resolution, Interpolation: augment.Interpolation(p.Interpolation), Upright: p.Orientation, OverMean: p.Transparency == checkpoint.Mean,
 		Transform: augment.Eval{Crop: augment.Crop(p.Crop), CropPct: p.CropPct},
 		Mean:      p.Mean, Std: p.Std,
 	}

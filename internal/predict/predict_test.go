@@ -198,6 +198,45 @@ func TestAnswersAreASweeps(t *testing.T) {
 	}
 }
 
+// Transparent pixels have the colour that is stored, and the mean with a checkpoint
+// that is older than the choice.
+func TestTransparentImage(t *testing.T) {
+	path := weightsFile(t)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := filepath.Join(t.TempDir(), "older.safetensors")
+	if err := os.WriteFile(older, bytes.Replace(file, []byte("transparency"), []byte("transparenc_"), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m := photo(1)
+	for i := range m.Pix {
+		m.Pix[i] = []uint8{200, 100, 50, 0}[i%4]
+	}
+	for path, want := range map[string][3]uint8{path: {200, 100, 50}, older: {124, 116, 104}} {
+		b, err := cpu.New(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := Open(path, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := n.Pipeline().NewPreparer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]uint8, n.values())
+		if err := errors.Join(p.Bytes(got, "m.png", encoded(t, m)), n.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, bytes.Repeat(want[:], len(got)/3)) {
+			t.Errorf("%s: %v, want %v", filepath.Base(path), got[:6], want)
+		}
+	}
+}
+
 // Several views are averaged; an image that cannot be read is skipped.
 func TestSweepViews(t *testing.T) {
 	n := network(t, 2)

@@ -34,7 +34,7 @@ func Options(cfg config.Config, arch scale.Arch, set *data.Set) (train.Options, 
 // options are Options but for what a set decides.
 func options(cfg config.Config, arch scale.Arch) (train.Options, error) {
 	prep := checkpoint.Preprocess{Resolution: arch.Resolution, Crop: cfg.Crop, CropPct: cfg.CropPct, Interpolation: cfg.Interpolation,
-		Orientation: cfg.Orientation, Mean: cfg.Mean, Std: cfg.Std}
+		Orientation: cfg.Orientation, Transparency: cfg.Transparency, Mean: cfg.Mean, Std: cfg.Std}
 	o := train.Options{
 		Arch: arch, Epochs: cfg.Epochs, BatchSize: cfg.BatchSize, Optimizer: optimizer(cfg),
 		Schedule: cfg.Sched, PeakLR: cfg.LearningRate(), StartLR: cfg.WarmupLR, MinLR: cfg.MinLR, Patience: cfg.Patience,
@@ -133,7 +133,7 @@ func runFolder(cfg config.Config, arch scale.Arch) string {
 func identity(cfg config.Config) (facts []train.Fact) {
 	for _, s := range config.Settings() {
 		if s.Effect == config.Numbers {
-			facts = append(facts, train.Fact{Key: s.Key, Value: s.Text(cfg), Default: s.Default})
+			facts = append(facts, train.Fact{Key: s.Key, Value: s.Text(cfg), Default: s.Older()})
 		}
 	}
 	return facts

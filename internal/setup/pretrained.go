@@ -15,6 +15,7 @@ func Prepared(cfg config.Config, m checkpoint.Meta) map[string]any {
 	values := map[string]any{
 		"padding": string(m.Arch.Padding), "bn-eps": m.Arch.BNEps, "mean": p.Mean, "std": p.Std,
 		"interpolation": p.Interpolation, "crop": p.Crop, "crop-pct": p.CropPct, "exif-orientation": p.Orientation,
+		"transparency": p.Transparency,
 	}
 	if p.Crop == string(augment.CropTF) { // which has no use for it
 		delete(values, "crop-pct")

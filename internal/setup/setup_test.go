@@ -11,7 +11,7 @@ import (
 func TestIdentityHasEverySettingThatDecides(t *testing.T) {
 	facts := map[string]string{}
 	for _, f := range identity(config.Default()) {
-		if f.Value != f.Default {
+		if s, _ := config.Lookup(f.Key); f.Value != f.Default && f.Default != s.Before {
 			t.Errorf("%s is %s by default, and is to be %s where it is missing", f.Key, f.Value, f.Default)
 		}
 		facts[f.Key] = f.Value

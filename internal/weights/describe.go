@@ -97,7 +97,7 @@ func (m *Imported) classes(f *file, n int) (because string, sure bool) {
 func conditionsOf(f *file, c names.Convention, arch scale.Arch) conditions {
 	lite, second := arch.Activation == scale.ReLU6, strings.HasPrefix(arch.Name, "v2") && !strings.HasPrefix(arch.Name, "v2-b")
 	k := conditions{padding: scale.Same, eps: 1e-3, because: "as " + c.Program + " has it", sure: true, prepBy: "as " + c.Program + " evaluates it", prepOK: true}
-	k.prep = checkpoint.Preprocess{Resolution: arch.Resolution, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Mean: imageNetMean, Std: imageNetStd}
+	k.prep = checkpoint.Preprocess{Resolution: arch.Resolution, Crop: "tf", CropPct: 0.875, Interpolation: "bicubic", Transparency: checkpoint.Stored, Mean: imageNetMean, Std: imageNetStd}
 	switch c.Program {
 	case "torchvision":
 		k.torchvision(arch)
