@@ -27,9 +27,9 @@ type benchOptions struct {
 func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
 	flags.StringVar(&o.Mode, "mode", bench.Train, "train or infer")
-	flags.IntVarP(&o.BatchSize, "batch-size", "b", 16, "images a step")
+	flags.IntVarP(&o.BatchSize, "batch-size", "b", 16, "images per step")
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
-	flags.IntVar(&o.Warmup, "warmup", 2, "steps before those")
+	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run before those, untimed")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
 	flags.BoolVar(&o.Kernels, "kernels", false, "also time each operation of training and inference alone, on the CPU")
 }
@@ -63,14 +63,14 @@ func newBenchCommand() *cobra.Command {
 		Short: "Measure the speed of training or inference",
 		Long: `Measure the speed of training or inference on random images. A training step is
 the forward and backward pass, the running statistics and the optimizer's update;
-an inference step is the forward pass. Neither reads images.
+an inference step is the forward pass. Neither reads image files.
 
---profile and --kernels set times against two peaks measured first: multiply-adds
-in registers and copies between arrays that no cache holds, on all threads; of a
-graphics card, a large matrix product and a copy.
+--profile and --kernels compare times with two peaks, which are measured first: on the
+CPU, multiply-adds in registers and copies between arrays too large for any cache, on
+all threads; on a graphics card, a large matrix product and a copy.
 
-The network and its optimizer are the settings'; the batch size, the threads and
-the device are flags only.`,
+The settings choose the network and its optimizer. The batch size, the threads and the
+device are flags only.`,
 		Example: `  effnet bench --variant b0
   effnet bench --mode infer --variant b4 -b 1 --profile
   effnet bench --img-size 32 -b 256 --threads 1 --json`,

@@ -11,7 +11,7 @@ import (
 
 // addCoefficientsFlag registers --coefficients.
 func addCoefficientsFlag(flags *pflag.FlagSet) {
-	flags.String("coefficients", "", "`file` of search-coefficients: alpha, beta, gamma and the baseline they scale, over --config's")
+	flags.String("coefficients", "", "`file` written by search-coefficients: alpha, beta, gamma and the baseline they scale; it overrides --config")
 }
 
 // readCoefficients is the file that --coefficients names, if the command has it.
@@ -26,7 +26,7 @@ func readCoefficients(flags *pflag.FlagSet) (layer config.Layer, err error) {
 	}
 	for key := range layer.Values {
 		if s, ok := config.Lookup(key); !ok || !s.Coefficient {
-			return layer, usageError{fmt.Errorf("--coefficients: %s: %s is no coefficient (have alpha, beta, gamma, baseline; other settings go into --config)", path, key)}
+			return layer, usageError{fmt.Errorf("--coefficients: %s: %s is not a coefficient (want alpha, beta, gamma or baseline; other settings go into --config)", path, key)}
 		}
 	}
 	c, err := config.Decode(layer.Values)

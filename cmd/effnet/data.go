@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 func newDataCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Work on folders of images",
+		Short: "Check, preview, pack or time a folder of images",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  runGroup,
 	}

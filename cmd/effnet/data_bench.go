@@ -23,8 +23,8 @@ type dataBenchOptions struct {
 
 // AddFlags registers the options.
 func (o *dataBenchOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.Float64Var(&o.Seconds, "seconds", 5, "how long to read, after a first pass over the images or half as long")
-	flags.BoolVar(&o.Eval, "eval", false, "prepare images as evaluation does: no augmentation")
+	flags.Float64Var(&o.Seconds, "seconds", 5, "seconds to time reading for, after a first pass over the images or half that time")
+	flags.BoolVar(&o.Eval, "eval", false, "prepare images as evaluation does, without augmentation")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }
 

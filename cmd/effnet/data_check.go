@@ -29,14 +29,14 @@ type checkOptions struct {
 
 // AddFlags registers the options.
 func (o *checkOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that decode images; 0 for one a core")
-	flags.IntVar(&o.Tiny, "tiny", 32, "report images whose shorter side has fewer pixels")
-	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one a line")
-	flags.StringVar(&o.Quarantine, "quarantine", "", "write the images that cannot be used to this `file`, for train --exclude")
-	flags.BoolVar(&o.Duplicates, "duplicates", false, "put duplicates in the quarantine too")
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that decode images; 0 for one per core")
+	flags.IntVar(&o.Tiny, "tiny", 32, "report images whose shorter side has fewer pixels than this")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one per line")
+	flags.StringVar(&o.Quarantine, "quarantine", "", "list the images that cannot be used in this `file`, for train --exclude")
+	flags.BoolVar(&o.Duplicates, "duplicates", false, "list duplicates in the --quarantine file too")
 	flags.BoolVar(&o.All, "all", false, "print every problem, not only the first of each kind")
 	flags.BoolVar(&o.JSON, "json", false, "print the report as one JSON object")
-	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "print no progress")
 }
 
 // Validate names the first option out of range.
@@ -56,10 +56,10 @@ func newDataCheckCommand() *cobra.Command {
 	var opts checkOptions
 	cmd := &cobra.Command{
 		Use:   "check DIR",
-		Short: "Decode every image and say what is wrong",
-		Long: `Decode every image of every split of DIR, a folder or a pack, and report what
-cannot be used, files that are in two splits or classes, class counts and sizes.
-Nothing is changed. The exit code is 3 if something cannot be used.`,
+		Short: "Decode every image and report what is wrong",
+		Long: `Decode every image of every split of DIR, a folder or a pack, and report
+images that cannot be used, files that are in two splits or classes, class counts and
+sizes. Nothing is changed. The exit code is 3 if something cannot be used.`,
 		Example: `  effnet data check photos
   effnet data check photos --quarantine bad.txt; effnet train photos --exclude bad.txt`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -76,7 +76,7 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 		return err
 	}
 	if opts.Quarantine != "" && !mayReplace(opts.Quarantine) {
-		return usageError{fmt.Errorf("--quarantine %s: exists and is no such list (choose another name)", opts.Quarantine)}
+		return usageError{fmt.Errorf("--quarantine %s: exists and is not such a list (choose another name)", opts.Quarantine)}
 	}
 	log := newLog(1, opts.Quiet)
 	began := time.Now()

@@ -27,15 +27,15 @@ type packOptions struct {
 
 // AddFlags registers the options.
 func (o *packOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&o.Size, "size", 0, "shorter side, in pixels, that larger images are made smaller to; 0 keeps every file as it is")
-	flags.IntVar(&o.Quality, "quality", 90, "quality of the JPEG files that are made, 1 to 100")
-	flags.BoolVar(&o.Raw, "raw", false, "store pixels, which need no decoding and several times the space")
-	flags.BoolVar(&o.Crop, "crop", false, "keep the centre square only")
+	flags.IntVar(&o.Size, "size", 0, "shrink images whose shorter side has more pixels than this; 0 keeps every file as it is")
+	flags.IntVar(&o.Quality, "quality", 90, "quality of the JPEG files that pack makes, 1 to 100")
+	flags.BoolVar(&o.Raw, "raw", false, "store pixels, which need no decoding but several times the space")
+	flags.BoolVar(&o.Crop, "crop", false, "keep only the centre square")
 	flags.StringVar(&o.Transparency, "transparency", "stored", "colour of transparent pixels in images that are made: stored (what the file has there) or mean (laid over ImageNet's mean colour)")
-	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that make images; 0 for one a core")
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that prepare images; 0 for one per core")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", "error", "what to do with an image that cannot be decoded: error or skip")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
-	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "print no progress")
 }
 
 // Validate names the first option out of range.
@@ -59,11 +59,11 @@ func newDataPackCommand() *cobra.Command {
 		Short: "Write a folder of images to one file",
 		Long: `Write the training and evaluation images of DIR, or DIR/CLASS/IMAGE if DIR has no
 splits, to one file, OUT, which train and eval take in place of DIR. Files are kept
-as they are. With --size those whose shorter side is longer are made smaller and
-stored as JPEG files; none is made larger. With --raw all are stored as pixels.
+as they are. With --size, images whose shorter side is longer are shrunk and stored as
+JPEG files; none is enlarged. With --raw, all images are stored as pixels.
 
-OUT records the names, sizes and times of DIR's files: if they change, it is not
-used any more and has to be made again. It replaces an OUT that is a pack.`,
+OUT records the names, sizes and times of DIR's files. If they change, OUT is refused
+and has to be made again. An OUT that exists is replaced if it is a pack.`,
 		Example: `  effnet data pack photos photos.pack --size 256
   effnet train photos.pack --img-size 224`,
 		Args: usageArgs(cobra.ExactArgs(2)),

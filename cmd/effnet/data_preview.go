@@ -24,8 +24,8 @@ type previewOptions struct {
 
 // AddFlags registers the options.
 func (o *previewOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&o.Rows, "rows", 6, "photographs")
-	flags.IntVar(&o.Cols, "cols", 8, "images of each: as evaluation sees it, then augmented")
+	flags.IntVar(&o.Rows, "rows", 6, "rows of the sheet, a photograph each")
+	flags.IntVar(&o.Cols, "cols", 8, "columns: the photograph as evaluation sees it, then augmented")
 }
 
 func newDataPreviewCommand() *cobra.Command {
@@ -33,9 +33,9 @@ func newDataPreviewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preview DIR",
 		Short: "Draw training images as the network sees them",
-		Long: `Draw a contact sheet, the PNG file --out: a photograph a row, first as evaluation
-sees it, then as training with these settings and this seed sees it in its first
-epochs. With mixup or CutMix a column is mixed as a batch is.`,
+		Long: `Draw a contact sheet, the PNG file --out. Each row is a photograph: first as
+evaluation sees it, then as it looks in the first epochs of training with these
+settings and this seed. With mixup or CutMix, a column is mixed as a batch is.`,
 		Example: `  effnet data preview photos --recipe configs/imagenet-b0.yaml --out sheet.png
   effnet data preview photos --img-size 128 --aa rand-m9-n2-mstd0.5 --out sheet.png`,
 		Args: usageArgs(cobra.ExactArgs(1)),

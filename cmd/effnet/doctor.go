@@ -32,7 +32,7 @@ gradients between them. With --device cuda it is an error if CUDA cannot be used
 			return runDoctor(cmd.Context(), cmd.OutOrStdout(), opts)
 		},
 	}
-	cmd.Flags().StringVar(&opts.Device, "device", device.Host().Name, "what must be usable: "+device.Names())
+	cmd.Flags().StringVar(&opts.Device, "device", device.Host().Name, "the device that must be usable: "+device.Names())
 	cmd.Flags().BoolVar(&opts.JSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -70,7 +70,7 @@ func printDiagnosis(w io.Writer, d *doctor.Diagnosis) error {
 		}
 		p.line("%s: a matrix product at %.0f GFLOP/s, a copy at %.0f GB/s", v.Name, v.FLOPS/1e9, v.Copy/1e9)
 		if !v.Host {
-			p.line("%s: a small network's results differ from the CPU's by %.1e of their length", v.Name, v.Parity)
+			p.line("%s: a small network's results differ from the CPU's by %.1e, relative to their norm", v.Name, v.Parity)
 		}
 	}
 	for _, v := range d.Unusable {

@@ -34,8 +34,8 @@ type deviceOptions struct {
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Device, "device", device.Host().Name, device.Names())
-	flags.StringVar(&o.Precision, "precision", "fp32", "on cuda: fp32, tf32 (of matrix products) or bf16 (of maps too)")
-	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one a core")
+	flags.StringVar(&o.Precision, "precision", "fp32", "on cuda: fp32, tf32 (for matrix products) or bf16 (for maps too)")
+	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one per core")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }
 
@@ -73,19 +73,19 @@ type evalOptions struct {
 // AddFlags registers the options.
 func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
-	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
-	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one per core")
+	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images per step")
 	flags.StringVar(&o.Split, "split", "", "folder of DIR to evaluate on (default: val, valid, validation or test)")
-	flags.BoolVar(&o.SomeClasses, "some-classes", false, "DIR may lack classes that the network has")
+	flags.BoolVar(&o.SomeClasses, "some-classes", false, "allow a DIR that lacks some of the network's classes")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
-	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one a line")
-	flags.StringVar(&o.TTA, "tta", "none", "mean over several views of an image: "+predict.ViewsNames)
-	flags.IntVar(&o.TopK, "topk", 5, "print the share of images whose class is among so many")
+	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one per line")
+	flags.StringVar(&o.TTA, "tta", "none", "average over several views of an image: "+predict.ViewsNames)
+	flags.IntVar(&o.TopK, "topk", 5, "N: print the share of images whose class is among the N likeliest")
 	flags.BoolVar(&o.PerClass, "per-class", false, "print precision, recall and F1 of each class")
 	flags.StringVar(&o.Confusion, "confusion", "", "write the confusion matrix to this `file`, .csv or .png")
-	flags.StringVar(&o.Reliability, "reliability", "", "draw accuracy over confidence to this .png `file`")
+	flags.StringVar(&o.Reliability, "reliability", "", "draw accuracy over confidence in this .png `file`")
 	flags.StringVar(&o.Prediction, "predictions", "", "write every image's prediction to this .csv `file`")
-	flags.Float64Var(&o.FailUnder, "fail-under", 0, "fail if top-1 is less: 0.75 for 75%")
+	flags.Float64Var(&o.FailUnder, "fail-under", 0, "exit with an error if top-1 is less: 0.75 for 75%")
 }
 
 // Validate names the first option out of range.
@@ -118,9 +118,9 @@ func newEvalCommand() *cobra.Command {
 		Use:   "eval CHECKPOINT DIR",
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
-splits. The classes must be the checkpoint's; it also says how images are
+splits. DIR's classes must be the checkpoint's, which also says how images are
 preprocessed. A run with --model-ema-decay has last-ema.safetensors next to
-last.safetensors; best.safetensors is the better of the two at its time.`,
+last.safetensors; best.safetensors is the better of the two in its epoch.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
   effnet eval runs/first/best.safetensors photos --per-class --confusion confusion.png
   effnet eval runs/first/best.safetensors photos/test --json --fail-under 0.9`,

@@ -17,8 +17,8 @@ type exportOptions struct{ export.Options }
 
 // AddFlags registers the options.
 func (o *exportOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&o.KeepBN, "keep-bn", false, "leave batch normalisations apart from the convolutions (.onnx)")
-	flags.BoolVar(&o.Preprocess, "preprocess", false, "take pixels, 0 to 255, and normalise them in the graph (.onnx)")
+	flags.BoolVar(&o.KeepBN, "keep-bn", false, "keep batch normalisations separate from the convolutions (.onnx)")
+	flags.BoolVar(&o.Preprocess, "preprocess", false, "take pixels, 0 to 255, as input and normalise them in the graph (.onnx)")
 }
 
 func newExportCommand() *cobra.Command {
@@ -26,7 +26,7 @@ func newExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export CHECKPOINT OUT",
 		Short: "Write a checkpoint for other programs: ONNX, safetensors, npz",
-		Long: `Write a checkpoint for other programs. OUT's ending says how:
+		Long: `Write a checkpoint for other programs. OUT's extension chooses the format:
 
   .onnx         a graph with its weights, opset 17, for ONNX Runtime and others;
                 class names, preprocessing and architecture are in its metadata
@@ -34,10 +34,10 @@ func newExportCommand() *cobra.Command {
   .npz          weights in the order and the layouts of Keras' EfficientNetB0 to
                 B7: model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
 
-A graph takes images at the network's resolution, any number at once: cropped,
-resized and normalised, float32 [batch,3,R,R] in RGB, called "input"; with
---preprocess, not yet normalised, uint8 [batch,R,R,3], called "pixels". CHECKPOINT is
-a checkpoint or what effnet import takes.`,
+The graph takes any number of images, cropped and resized to the network's resolution.
+Its input is called "input": normalised RGB, float32 [batch,3,R,R]. With --preprocess
+it is called "pixels": not yet normalised, uint8 [batch,R,R,3]. CHECKPOINT is a
+checkpoint or a file that effnet import takes.`,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
   effnet export runs/first/best.safetensors photos.onnx --preprocess`,
 		Args: usageArgs(cobra.ExactArgs(2)),
@@ -55,7 +55,7 @@ func runExport(w io.Writer, path, out string, opts exportOptions) error {
 		return usageError{err}
 	}
 	if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
-		return usageError{fmt.Errorf("export: %s: there is no folder %s (make it first)", out, filepath.Dir(out))}
+		return usageError{fmt.Errorf("export: %s: there is no folder %s (create it first)", out, filepath.Dir(out))}
 	}
 	if err := notTheSource("export", path, out); err != nil {
 		return err

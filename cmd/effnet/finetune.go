@@ -21,15 +21,15 @@ func newFinetuneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finetune WEIGHTS DIR|PACK",
 		Short: "Train a pretrained network on a folder of images",
-		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does one from
-scratch. WEIGHTS is a checkpoint, or what effnet import takes: weights of timm,
+		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does from
+scratch. WEIGHTS is a checkpoint or a file that effnet import takes: weights of timm,
 torchvision, Keras or TensorFlow. Its classifier is kept if its classes are those of
-the folder, and begins with zeros otherwise, also where WEIGHTS has none. How images
-are prepared is WEIGHTS' too, but for the resolution, which --img-size sets.
+the folder; otherwise, or if WEIGHTS has none, a new one begins with zeros. WEIGHTS
+also decides how images are prepared, except for the resolution, which --img-size sets.
 
 The settings are those of --recipe finetune, unless a file, the environment or flags
-say otherwise. --freeze head-only --cache-features trains the classifier alone, on what
-the network makes of each image, computed once: an epoch then takes a moment.`,
+say otherwise. --freeze head-only --cache-features trains only the classifier, on
+features that are computed once for each image: an epoch then takes a moment.`,
 		Example: `  effnet finetune tf_efficientnet_lite0.safetensors photos
   effnet finetune b0.safetensors photos --freeze head-only --cache-features --epochs 30
   effnet finetune b0.safetensors photos --freeze stages:3 --unfreeze-epoch 2 --layer-decay 0.8`,

@@ -27,10 +27,10 @@ safetensors file or a PyTorch .pth file with the names of timm, torchvision or
 lukemelas, Keras weights (.h5, .weights.h5 or .keras), or a TensorFlow checkpoint (its
 prefix). No code in a file is run.
 
-Which network it is shows in the tensors. What does not is taken from the source's
-conventions and printed, with how sure that is; the flags correct it. A file with
-tensors that the network has no place for is an error, as is one without a classifier,
-which only finetune takes. The other commands take such files too, as they are.`,
+The tensors show which network it is. What they do not show is assumed from the
+source's conventions and printed, with how certain it is; the flags correct it. A file
+with tensors that the network does not have is an error. So is one without a
+classifier, which only finetune takes. The other commands take a SOURCE directly, too.`,
 		Example: `  effnet import tf_efficientnet_b0.safetensors b0.safetensors
   effnet import efficientnet_b3_rwightman.pth b3.safetensors
   effnet import dogs.pth dogs.safetensors --classes dogs.txt --padding symmetric --bn-eps 1e-5`,
@@ -58,8 +58,8 @@ type importOptions struct {
 }
 
 func (o *importOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.classes, "classes", "", "text `file` with the names of the classes, one a line in the order of the outputs")
-	flags.BoolVar(&o.useEMA, "use-ema", true, "of a file with weights and their running averages take the averages")
+	flags.StringVar(&o.classes, "classes", "", "text `file` with the names of the classes, one per line in the order of the outputs")
+	flags.BoolVar(&o.useEMA, "use-ema", true, "take the running averages, if the file has both weights and averages")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 }
 
@@ -135,7 +135,7 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 		}{m.Findings, m.Unused, out})
 	}
 	if m.Findings == nil {
-		fmt.Fprintf(w, "%s is a checkpoint already\n", source)
+		fmt.Fprintf(w, "%s is already a checkpoint\n", source)
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range m.Findings {

@@ -32,10 +32,10 @@ type predictOptions struct {
 func (o *predictOptions) AddFlags(flags *pflag.FlagSet) {
 	o.deviceOptions.AddFlags(flags)
 	flags.IntVar(&o.TopK, "topk", 5, "classes to print; 0 for all")
-	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images a step")
-	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one a core")
-	flags.BoolVar(&o.CSV, "csv", false, "print CSV, a line a class")
-	flags.StringVar(&o.CAM, "cam", "", "draw where in the image its likeliest class is seen to this .png `file`; of one image")
+	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images per step")
+	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one per core")
+	flags.BoolVar(&o.CSV, "csv", false, "print CSV, one line per class")
+	flags.StringVar(&o.CAM, "cam", "", "draw where the network sees the likeliest class in the image, in this .png `file`; one image only")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 }
 
@@ -65,7 +65,7 @@ func newPredictCommand() *cobra.Command {
 		Short: "Print the most likely classes of images",
 		Long: `Print the most likely classes of images. IMAGE is a file, a folder for all images in
 it and below, a pattern such as "photos/*.jpg", or - for an image from stdin.
-CHECKPOINT is a checkpoint or what effnet import takes.`,
+CHECKPOINT is a checkpoint or a file that effnet import takes.`,
 		Example: `  effnet predict runs/first/best.safetensors cat.jpg --cam cat.png
   effnet predict runs/first/best.safetensors photos --topk 1 --csv > photos.csv
   curl -s https://example.org/cat.jpg | effnet predict runs/first/best.safetensors - --json`,

@@ -70,10 +70,10 @@ func (j *job) writePlan(w io.Writer, arch scale.Arch, images, evaluated int) err
 	cost := scale.Count(arch)
 	fmt.Fprintf(w, "%s at %d px, %d classes: %.2fM parameters, %.1fM multiply-adds an image\n",
 		arch.Name, arch.Resolution, arch.Classes, float64(cost.Params)/1e6, float64(cost.MACs)/1e6)
-	fmt.Fprintf(w, "memory: %.1f MiB for a batch of %d, %.1f MiB for weights, gradients, averages and the optimizer's values, %.1f MiB for images that are read ahead\n",
+	fmt.Fprintf(w, "memory: %.1f MiB for a batch of %d, %.1f MiB for weights, gradients, averages and the optimizer's values, %.1f MiB for images read ahead\n",
 		mib(m.Batch), j.cfg.BatchSize, mib(m.Weights), mib(m.Read))
 	if images > 0 {
-		fmt.Fprintf(w, "%s: %s of %s, %d an update\n", words.Count(images, "image"), words.Count(j.cfg.Epochs, "epoch"), words.Count(images/j.cfg.BatchSize, "batch", "batches"), j.cfg.GradAccum)
+		fmt.Fprintf(w, "%s: %s of %s, %d per update\n", words.Count(images, "image"), words.Count(j.cfg.Epochs, "epoch"), words.Count(images/j.cfg.BatchSize, "batch", "batches"), j.cfg.GradAccum)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func estimate(w io.Writer, b device.Backend, options train.Options, set *data.Se
 		return err
 	}
 	images := set.Len() / options.BatchSize * options.BatchSize * options.Epochs
-	fmt.Fprintf(w, "about %s: %.1f images/s, without evaluation and if reading keeps up\n",
+	fmt.Fprintf(w, "about %s: %.1f images/s, not counting evaluation, if reading keeps up\n",
 		total.Round(time.Second), float64(images)/total.Seconds())
 	return nil
 }

@@ -29,9 +29,9 @@ func (o *coefficientsOptions) AddFlags(flags *pflag.FlagSet) {
 	o.searchOptions.AddFlags(flags)
 	flags.Float64Var(&o.Grid.Step, "step", o.Grid.Step, "alpha, beta and gamma are 1 plus multiples of this")
 	flags.StringVar((*string)(&o.Grid.Budget), "budget", string(o.Grid.Budget),
-		"what has a target: formula (alpha * beta^2 * gamma^2), or over the baseline's: macs, params, latency (measured, of one image's forward pass)")
-	flags.Float64Var(&o.Grid.Target, "target", o.Grid.Target, "what one phi multiplies that by")
-	flags.Float64Var(&o.Grid.Tolerance, "tolerance", o.Grid.Tolerance, "how far it may be from the target; all but the formula, from target^phi")
+		"the cost that has a target: formula (alpha * beta^2 * gamma^2), or relative to the baseline's: macs, params, latency (measured, for one image's forward pass)")
+	flags.Float64Var(&o.Grid.Target, "target", o.Grid.Target, "factor by which one phi multiplies that cost")
+	flags.Float64Var(&o.Grid.Tolerance, "tolerance", o.Grid.Tolerance, "how far the cost may be from the target; for all but the formula, from target^phi")
 }
 
 // gridFlags decide which candidates there are.
@@ -42,14 +42,14 @@ func newSearchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search-coefficients DIR|PACK",
 		Short: "Search for scaling coefficients on a folder of images",
-		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did: of a grid, the
-networks of one phi, 1 unless --phi is given, whose cost is near a target, are trained,
-and the best by top-1 wins. Candidates that round to the same network are one.
---img-size is the side of the baseline's input, which gamma scales.
+		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did: a grid
+gives the networks of one phi, 1 unless --phi is given; those whose cost is near a
+target are trained, and the best by top-1 wins. Candidates that round to the same
+network count as one. --img-size is the baseline's input size, which gamma scales.
 
 All are trained on the same images with the same seeds and evaluated on images held out
-of training (--minival); those of val are not used. By successive halving, all are
-trained for a part of their epochs (a rung), the best third continues, and so on.
+of training (--minival); those of val are not used. With successive halving, all are
+trained for part of their epochs (a rung), the best third continues, and so on.
 
 The run folder receives coefficients.yaml, which train --coefficients takes, search.csv
 and search.jsonl, report.html, and each training run's own folder under trials.
@@ -98,7 +98,7 @@ func (s *searchJob) searchCoefficients(ctx context.Context, w io.Writer, grid sc
 		return s.printPlan(w, out)
 	}
 	if len(s.plan.Candidates) == 0 {
-		return usageError{fmt.Errorf("no candidate has %s of %g times the baseline's, to %g (try a larger --tolerance or a smaller --step)",
+		return usageError{fmt.Errorf("no candidate has %s of %g times the baseline's, give or take %g (try a larger --tolerance or a smaller --step)",
 			grid.Budget, math.Pow(grid.Target, grid.Exponent()), grid.Tolerance)}
 	}
 	r, err := s.run(ctx, q, base)

@@ -20,7 +20,7 @@ import (
 // has one, as defaults; --config and --recipe; and --coefficients, where it has those.
 func addSettings(flags *pflag.FlagSet, command, recipe string) {
 	flags.StringP("config", "c", "", "YAML `file` of settings")
-	flags.String("recipe", recipe, "settings under all others: a YAML file, or one that the program has: "+strings.Join(configs.Names(), ", "))
+	flags.String("recipe", recipe, "settings that all others override: a YAML file, or a built-in recipe: "+strings.Join(configs.Names(), ", "))
 	layers, err := readRecipes(flags)
 	if err != nil {
 		panic(err) // one that the program has; a test reads them all
@@ -186,7 +186,7 @@ func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 			continue
 		}
 		if s.Key == "lr" && cfg.LR == 0 {
-			text = fmt.Sprintf("0 = %g, 0.016 for each 256 images of an update", cfg.LearningRate())
+			text = fmt.Sprintf("0 = %g, 0.016 per 256 images of an update", cfg.LearningRate())
 		}
 		from := j.from.Of(s.Key)
 		if !s.Same(cfg, j.cfg) {

@@ -35,8 +35,9 @@ func newStudyCommand() *cobra.Command {
 		Short: "Compare ways of scaling a network on a folder of images",
 		Long: `Train a baseline and networks scaled from it by depth alone, width alone, resolution
 alone, and by all three (alpha, beta, gamma), at the same multiply-adds, as Tan and Le
-(2019) did for their figures 3 and 8 and tables 3 and 7, and say which is better and
-how sure that is. Each network is the one whose counted multiply-adds come nearest.
+(2019) did for their figures 3 and 8 and tables 3 and 7, and report which is better
+and how certain that is. Each network is the one whose counted multiply-adds come
+nearest.
 
 The run folder receives study.csv and study.jsonl, report.html, and each training run's
 own folder under trials. --resume continues an interrupted study. The settings are those
@@ -126,7 +127,7 @@ func (s *studyJSON) print(w io.Writer) error {
 	for _, n := range s.Networks {
 		p.line(row, n.Method, n.Times, fmt.Sprintf("%.5g", n.Factor), n.Resolution, report.Grouped(n.Params), report.WithUnit(n.MACs), fmt.Sprintf("%.3f", n.Relative))
 	}
-	p.line("\n%s scaled to multiples of its multiply-adds; factor is of one dimension, and phi of compound (alpha %g, beta %g, gamma %g); %d classes",
+	p.line("\n%s scaled to multiples of its multiply-adds; factor scales one dimension, and is phi for compound (alpha %g, beta %g, gamma %g); %d classes",
 		s.Baseline, s.Alpha, s.Beta, s.Gamma, s.Classes)
 	return p.err
 }

@@ -34,8 +34,8 @@ func newSummaryCommand() *cobra.Command {
 		Long: `Print a network's stages with their parameters and multiply-adds (MACs: those of
 one image's convolutions, squeeze-and-excitation and classifier).
 
-The published variants were rounded by hand, so they are not the formula's: below
-the stages stand the published coefficients and the formula's nearest to them.`,
+The published variants were rounded by hand, so they differ from the formula's:
+the second table compares the published coefficients with the formula's nearest ones.`,
 		Example: `  effnet summary --variant b4
   effnet summary --phi 1 --alpha 1.2 --beta 1.1 --gamma 1.15
   effnet summary --flops-budget 1.5G --params-budget 10M

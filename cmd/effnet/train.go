@@ -30,12 +30,12 @@ type trainOptions struct {
 
 // AddFlags registers the options.
 func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into a run folder that exists")
-	flags.StringVar(&o.Resume, "resume", "", "resume the run in --out, or with --resume=DIR the one in DIR, by its own config.yaml")
+	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into an existing run folder")
+	flags.StringVar(&o.Resume, "resume", "", "resume the run in --out, or with --resume=DIR the one in DIR, with its own config.yaml")
 	flags.Lookup("resume").NoOptDefVal = resumeOut
-	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what the training will take, and stop there; DIR may be omitted")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what training will need, then stop; DIR may be omitted")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
-	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "print no progress")
 }
 
 func newTrainCommand() *cobra.Command {
@@ -48,9 +48,9 @@ epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar
 on a pack (see effnet data pack). The run folder receives last.safetensors after each
 epoch, best.safetensors when top-1 improves, report.html, metrics.csv and
 metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the state
-of the run, which --resume resumes: a run that was stopped or killed at any moment ends
-in the same bits as one that was not. A DIR without folders train and val is trained on
-whole.`,
+of the run, from which --resume continues: a run that was stopped or killed at any
+moment ends in the same bits as one that was not. If DIR has no folders train and val,
+all of it is used for training.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
 		Args: folderArgs(1, &opts.DryRun),

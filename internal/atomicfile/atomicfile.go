@@ -53,7 +53,7 @@ type FolderError struct {
 
 func (e *FolderError) Error() string {
 	if errors.Is(e.Err, fs.ErrNotExist) {
-		return "there is no folder " + e.Dir + " (make it first)"
+		return "there is no folder " + e.Dir + " (create it first)"
 	}
 	return "no file can be written in the folder " + e.Dir + ": " + e.Err.Error()
 }

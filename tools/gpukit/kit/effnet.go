@@ -55,7 +55,7 @@ func doctor(t *task, r *result) error {
 		r.Summary = fmt.Sprintf("%s, %s; a product at %.0f GFLOP/s, a copy at %.0f GB/s, a small network within %.1e",
 			t.report.Card.Name, t.report.Card.Architecture, v.FLOPS/1e9, v.Copy/1e9, v.Parity)
 		if !(v.Parity <= mostParity) {
-			return fmt.Errorf("the network's values differ from the CPU's by %.1e of their length, more than %g", v.Parity, mostParity)
+			return fmt.Errorf("the network's values differ from the CPU's by %.1e, relative to their norm, more than %g", v.Parity, mostParity)
 		}
 		return nil
 	}
