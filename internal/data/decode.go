@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
 
 	"effnet/internal/augment"
 	_ "effnet/internal/bmp"
@@ -47,6 +46,7 @@ type decoder struct {
 	w, h        int  // what its header says
 	orientation int
 	turned      augment.Image // the image before it is turned
+	frame       augment.Image // of WebP, smaller than its canvas
 	indices     []uint8       // of a GIF frame
 
 	cb, cr []uint8 // one row of chroma at full width
@@ -84,6 +84,14 @@ func (d *decoder) header(file []byte) error {
 		frame, err := readGIF(file)
 		if err != nil {
 			return d.failed("gif", err)
+		}
+		d.w, d.h = frame.w, frame.h
+		return nil
+	}
+	if isWebP(file) {
+		frame, err := readWebP(file)
+		if err != nil {
+			return d.failed("webp", err)
 		}
 		d.w, d.h = frame.w, frame.h
 		return nil
@@ -139,11 +147,20 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 		}
 		return nil
 	}
+	if isWebP(d.encoded) {
+		if err := d.fromWebP(dst); err != nil {
+			return d.failed("webp", err)
+		}
+		return nil
+	}
 	m, format, err := decodeOther(d.encoded)
 	if err != nil {
 		return d.failed(format, err)
 	}
-	d.toRGB(dst, m.(image.RGBA64Image), format == "webp") // as every decoder's images are
+	if m.Bounds() != image.Rect(0, 0, d.w, d.h) {
+		return d.failed(format, errors.New("its image is not of the size that is announced"))
+	}
+	d.toRGB(dst, m.(image.RGBA64Image)) // as every decoder's images are
 	return nil
 }
 
@@ -196,14 +213,14 @@ func reason(file []byte, format string, err error) string {
 }
 
 // toRGB copies m onto dst, transparent pixels over the background if there is one.
-// Video says that Y'CbCr is in video range, as WebP's is, not JPEG's full range. The
-// types the decoders return have a path of their own; the rest take the general one.
-func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image, video bool) {
+// Y'CbCr is in JPEG's full range. The types the decoders return have a path of their
+// own; the rest take the general one.
+func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image) {
 	switch m := m.(type) {
 	case *image.YCbCr:
-		d.fromYCbCr(dst, m, video)
+		d.fromYCbCr(dst, m)
 	case *image.NYCbCrA:
-		d.fromYCbCr(dst, &m.YCbCr, video)
+		d.fromYCbCr(dst, &m.YCbCr)
 		eachRow(dst, m.A, m.AStride, 1, func(q, p []uint8) { d.blend(q, p[0]) })
 	case *image.Gray:
 		eachRow(dst, m.Pix, m.Stride, 1, func(q, p []uint8) { q[0], q[1], q[2] = p[0], p[0], p[0] })

@@ -41,10 +41,6 @@ const pngMagic = "\x89PNG\r\n\x1a\n"
 
 func isPNG(file []byte) bool { return bytes.HasPrefix(file, []byte(pngMagic)) }
 
-func isWebP(file []byte) bool {
-	return len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP"
-}
-
 // pngChunks yields the names and the contents of a PNG file's chunks.
 func pngChunks(file []byte) func(yield func(string, []byte) bool) {
 	return func(yield func(string, []byte) bool) {

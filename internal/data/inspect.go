@@ -90,20 +90,19 @@ func (f *Facts) header(file []byte) {
 		f.Alpha = err == nil && frame.transparent >= 0
 		return
 	}
+	if isWebP(file) {
+		f.Format = "webp"
+		frame, err := readWebP(file)
+		f.Alpha = err == nil && frame.alpha
+		return
+	}
 	cfg, format, err := configOther(file)
 	f.Format = format
 	if err != nil {
 		return
 	}
 	f.Alpha = hasAlpha(cfg.ColorModel)
-	if len(file) > losslessAlpha && string(file[12:16]) == "VP8L" && format == "webp" {
-		f.Alpha = file[losslessAlpha]&0x10 != 0
-	}
 }
-
-// losslessAlpha is the byte of a lossless WebP file whose bit 4 says whether it
-// has opacity (RFC 9649, section 3.4), which its colour model does not.
-const losslessAlpha = 24
 
 func hasAlpha(m color.Model) bool {
 	switch m {

@@ -52,15 +52,16 @@ func (p *Preparer) Bytes(dst []uint8, name string, file []byte) error {
 }
 
 // Image prepares a decoded image, which errors call name. Its pixels are those of its
-// file, but for JPEG, which Go's decoder rounds in its own way, and for transparent
-// pixels of GIF, whose colour it drops; it is not turned.
+// file, but for JPEG, which Go's decoder rounds in its own way, lossy WebP, which looks
+// like JPEG then, and transparent pixels of GIF, whose colour Go's decoder drops; it is
+// not turned.
 func (p *Preparer) Image(dst []uint8, name string, m image.Image) error {
 	size := m.Bounds().Size()
 	if w, h := size.X, size.Y; w < 1 || h < 1 || w > MaxSide || h > MaxSide || w*h > MaxPixels {
 		return &Error{Path: name, Reason: fmt.Sprintf("has %dx%d pixels, outside 1x1 to %d megapixels or %d a side", w, h, MaxPixels/1_000_000, MaxSide)}
 	}
 	p.whole.Reset(size.X, size.Y)
-	p.decoder.toRGB(&p.whole, atOrigin(m), false)
+	p.decoder.toRGB(&p.whole, atOrigin(m))
 	return p.record(dst, name, record{data: p.whole.Pix, w: size.X, h: size.Y})
 }
 

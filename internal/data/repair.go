@@ -9,11 +9,8 @@ import (
 // repaired returns a file without the harmless slips that its decoder would refuse
 // and Pillow does not, or the file itself.
 func repaired(file []byte) []byte {
-	switch {
-	case isPNG(file):
+	if isPNG(file) {
 		return repairedPNG(file)
-	case isWebP(file):
-		return firstFrame(file)
 	}
 	return file
 }
@@ -48,36 +45,7 @@ func repairedPNG(file []byte) []byte {
 	return append(out, "\x00\x00\x00\x00IEND\xae\x42\x60\x82"...)
 }
 
-// firstFrame makes an animated WebP file a still one of its first frame, if that
-// covers the canvas.
-func firstFrame(file []byte) []byte {
-	var canvas []byte // width and height, each less 1
-	for id, data := range riffChunks(file[12:]) {
-		if id == "VP8X" && len(data) >= 10 {
-			canvas = data[4:10]
-		}
-		if id != "ANMF" || len(data) < 16 {
-			continue
-		}
-		if !bytes.Equal(data[:6], make([]byte, 6)) || !bytes.Equal(data[6:12], canvas) {
-			return file
-		}
-		head := make([]byte, 10)
-		for sub := range riffChunks(data[16:]) {
-			if sub == "ALPH" {
-				head[0] = 0x10 // the frame has opacity
-			}
-		}
-		copy(head[4:], canvas)
-		out := append(make([]byte, 0, len(data)+30), "RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00"...)
-		out = append(append(out, head...), data[16:]...)
-		binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
-		return out
-	}
-	return file
-}
-
-// decodeOther decodes a file that is neither JPEG nor GIF. One that the decoder refuses is
+// decodeOther decodes a file of PNG, BMP or TIFF. One that the decoder refuses is
 // tried again without its harmless slips.
 func decodeOther(file []byte) (image.Image, string, error) {
 	m, format, decodeErr := image.Decode(bytes.NewReader(file))

@@ -9,16 +9,12 @@ import (
 // fromYCbCr converts as libjpeg does, whose pixels the published weights were
 // trained on: chroma at half resolution is interpolated ("fancy upsampling"),
 // not repeated as color.YCbCr's At would.
-func (d *decoder) fromYCbCr(dst *augment.Image, m *image.YCbCr, video bool) {
+func (d *decoder) fromYCbCr(dst *augment.Image, m *image.YCbCr) {
 	d.cb, d.cr = grow(d.cb, dst.W), grow(d.cr, dst.W)
-	convert := fullRange
-	if video {
-		convert = videoRange
-	}
 	for y := range dst.H {
 		cb := d.chromaRow(d.cb, m.Cb, m, y, dst)
 		cr := d.chromaRow(d.cr, m.Cr, m, y, dst)
-		convert(dst.Pix[3*dst.W*y:][:3*dst.W], m.Y[y*m.YStride:], cb, cr)
+		fullRange(dst.Pix[3*dst.W*y:][:3*dst.W], m.Y[y*m.YStride:], cb, cr)
 	}
 }
 
@@ -95,20 +91,6 @@ func fullRange(dst, y, cb, cr []uint8) {
 		q[0] = clip((y + 91881*cr) >> 16)
 		q[1] = clip((y - 22554*cb - 46802*cr) >> 16)
 		q[2] = clip((y + 116130*cb) >> 16)
-	}
-}
-
-// videoRange converts a row of WebP's Y'CbCr, BT.601 with luma in 16..235
-// (libwebp, src/dsp/yuv.h).
-func videoRange(dst, y, cb, cr []uint8) {
-	n := len(dst) / 3
-	y, cb, cr = y[:n], cb[:n], cr[:n]
-	for i, v := range y {
-		y, cb, cr := int32(v)*19077>>8, int32(cb[i]), int32(cr[i])
-		q := dst[3*i:][:3]
-		q[0] = clip((y + cr*26149>>8 - 14234) >> 6)
-		q[1] = clip((y - cb*6419>>8 - cr*13320>>8 + 8708) >> 6)
-		q[2] = clip((y + cb*33050>>8 - 17685) >> 6)
 	}
 }
 
