@@ -37,23 +37,6 @@ func isTIFF(file []byte) bool {
 	return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
 }
 
-const pngMagic = "\x89PNG\r\n\x1a\n"
-
-func isPNG(file []byte) bool { return bytes.HasPrefix(file, []byte(pngMagic)) }
-
-// pngChunks yields the names and the contents of a PNG file's chunks.
-func pngChunks(file []byte) func(yield func(string, []byte) bool) {
-	return func(yield func(string, []byte) bool) {
-		for rest := file[len(pngMagic):]; len(rest) >= 12; {
-			n := int64(binary.BigEndian.Uint32(rest))
-			if n > int64(len(rest)-12) || !yield(string(rest[4:8]), rest[8:8+n]) {
-				return
-			}
-			rest = rest[12+n:]
-		}
-	}
-}
-
 // riffChunks yields the names and the contents of the chunks of WebP.
 func riffChunks(rest []byte) func(yield func(string, []byte) bool) {
 	return func(yield func(string, []byte) bool) {

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"image"
 	"image/png"
+	"io"
 	"testing"
 
 	"effnet/internal/augment"
 )
 
-// A file without its end, or with a bad checksum where no pixels are, is read; one
-// with a bad checksum of its pixels is not.
+// A file without its end, or with a bad checksum where no pixels are, is read, and one
+// with a bad checksum of pixels that another says are right; damaged pixels are not.
 func TestRepairedPNG(t *testing.T) {
 	var b bytes.Buffer
 	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 3, 2))); err != nil {
@@ -25,8 +26,10 @@ func TestRepairedPNG(t *testing.T) {
 	}{
 		"no end":        {string(file[:end]), true},
 		"bad text":      {string(file[:end]) + text + string(file[end:]), true},
-		"bad pixels":    {string(file[:end-1]) + "\x99" + string(file[end:]), false},
-		"cut pixels":    {string(file[:end-6]), false},
+		"bad checksum":  {string(file[:end-1]) + "\x99" + string(file[end:]), true},
+		"two of them":   {string(file[:end-5]) + "\x99\x99\x99\x99\x99" + string(file[end:]), false},
+		"cut checksums": {string(file[:end-6]), true},
+		"cut pixels":    {string(file[:end-17]), false},
 		"stray PLTE":    {string(file[:33]) + "\x00\x00\x00\x03PLTEabc\x00\x00\x00\x00" + string(file[33:]), true},
 		"only a header": {pngMagic, false},
 	} {
@@ -44,7 +47,11 @@ func FuzzRepaired(f *testing.F) {
 	f.Add([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x02\x00\x00ANMF\x12\x00\x00\x00"))
 	f.Add([]byte("GIF89a\x02\x00\x02\x00\x80\x00\x00abcdef\x21\xf9\x04\x00\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x03\x00\x03\x00\x00"))
 	f.Fuzz(func(_ *testing.T, file []byte) {
-		repaired(file)
+		if isPNG(file) {
+			if again := repairedPNG(file); again != nil {
+				_, _ = io.CopyN(io.Discard, again, 1<<20)
+			}
+		}
 		orientation(file)
 		foreign(file)
 	})
