@@ -4,6 +4,7 @@ import (
 	"compress/lzw"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 
 	"effnet/internal/augment"
@@ -50,9 +51,12 @@ func readGIF(file []byte) (f gifFrame, err error) {
 			b := r.take(9)
 			f.left, f.top, f.width, f.height = number(b, 0), number(b, 2), number(b, 4), number(b, 6)
 			f.w, f.h = max(f.w, f.left+f.width), max(f.h, f.top+f.height)
+			if r.err == nil && (f.width == 0 || f.height == 0) {
+				return f, fmt.Errorf("gif: a frame of %dx%d pixels", f.width, f.height)
+			}
 			f.interlaced = b[8]&0x40 != 0
-			if local := r.table(b[8]); local != nil {
-				table = local
+			if local := r.table(b[8]); table == nil || local != nil && !isGreys(local) {
+				table = local // but greys of its own, which Pillow takes for the screen's colours
 			}
 			f.colours, f.data = gifColours(table), r.rest
 			return f, r.err
@@ -67,19 +71,26 @@ func readGIF(file []byte) (f gifFrame, err error) {
 // indices are greys, those too that the table lacks; those that another table lacks
 // are black.
 func gifColours(table []byte) (colours [256][3]uint8) {
-	grey := true
+	greys := isGreys(table)
 	for i := range colours {
-		if 3*i < len(table) {
-			colours[i] = [3]uint8(table[3*i:])
-			grey = grey && colours[i] == [3]uint8{uint8(i), uint8(i), uint8(i)}
-		}
-	}
-	for i := range colours {
-		if grey {
+		switch {
+		case greys:
 			colours[i] = [3]uint8{uint8(i), uint8(i), uint8(i)}
+		case 3*i < len(table):
+			colours[i] = [3]uint8(table[3*i:])
 		}
 	}
 	return colours
+}
+
+// isGreys says whether a table has each index as a grey.
+func isGreys(table []byte) bool {
+	for i, v := range table {
+		if int(v) != i/3 {
+			return false
+		}
+	}
+	return true
 }
 
 // fromGIF decodes the frame onto dst. What the frame leaves free of the screen is
