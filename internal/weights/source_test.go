@@ -231,8 +231,8 @@ func TestFileNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p := finding(m, "padding"); p.Value != c.padding || p.Sure != c.sure || m.Meta.Preprocess.Mean[0] != c.mean {
-			t.Errorf("%s: %+v, mean %v", c.path, p, m.Meta.Preprocess.Mean)
+		if p := finding(m, "padding"); p.Value != c.padding || p.Sure != c.sure || m.Meta.Preprocess.Mean[0] != c.mean || m.Meta.Preprocess.Transparency != "stored" {
+			t.Errorf("%s: %+v, mean %v, transparency %q", c.path, p, m.Meta.Preprocess.Mean, m.Meta.Preprocess.Transparency)
 		}
 	}
 }
