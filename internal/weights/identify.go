@@ -2,6 +2,7 @@ package weights
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,6 +31,10 @@ func identify(f *file, o Overrides) (*Imported, error) {
 	}
 	if best.problem == nil && len(best.leftOver) > 0 {
 		best.problem = leftOver(best.arch.Name, best.leftOver)
+	}
+	if best.arch.Classes == 1 && !o.Headless {
+		best.problem = cmp.Or[error](best.problem, hinted{errors.New("has a classifier of one output, a probability or a value, where classes need two or more"),
+			"effnet finetune takes such a file, and gives it a new classifier"})
 	}
 	best.problem = cmp.Or(best.problem, checkLayers(f))
 	if best.problem != nil {

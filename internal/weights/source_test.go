@@ -129,6 +129,14 @@ func TestHeads(t *testing.T) {
 	if m, err := identify(f, Overrides{Headless: true}); err != nil || !m.Headless || finish("x", m, Overrides{}) != nil {
 		t.Errorf("no classifier, which is allowed: %v", err)
 	}
+	f = lite0(t)
+	f.tensors = append(without(f.tensors, "classifier."), tensor("classifier.weight", 1, 1280))
+	if _, err := identify(f, Overrides{}); err == nil || !strings.Contains(err.Error(), "a classifier of one output") {
+		t.Errorf("one output: %v", err)
+	}
+	if m, err := identify(f, Overrides{Headless: true}); err != nil || m.Meta.Arch.Classes != 1 {
+		t.Errorf("one output, which is allowed: %v", err)
+	}
 }
 
 // Of weights and averages the averages are taken, unless the weights are asked for.

@@ -170,10 +170,13 @@ func (m *Imported) Write(path string) error { return checkpoint.Write(path, m.Me
 // Describe says in one line what was found in a file.
 func (m *Imported) Describe(path string) string {
 	var guesses []string
-	network := ""
+	var network, averages string
 	for _, f := range m.Findings {
-		if f.Setting == "variant" {
+		switch f.Setting {
+		case "variant":
 			network = f.Value
+		case averagesSetting:
+			averages = f.Value
 		}
 		if !f.Sure {
 			guesses = append(guesses, f.Setting+" "+f.Value)
@@ -184,13 +187,12 @@ func (m *Imported) Describe(path string) string {
 		classes = "without a classifier"
 	}
 	text := fmt.Sprintf("%s: %s %s at %d px", filepath.Base(path), network, classes, m.Meta.Preprocess.Resolution)
-	var textSb187 strings.Builder
-	for _, f := range m.Findings {
-		if f.Setting == averagesSetting {
-			textSb187.WriteString(map[string]string{"true": ", by its running averages and not its weights", "false": ", by its weights and not their running averages"}[f.Value])
-		}
+	switch averages {
+	case "true":
+		text += ", by its running averages and not its weights"
+	case "false":
+		text += ", by its weights and not their running averages"
 	}
-	text += textSb187.String()
 	if guesses != nil {
 		text += ", guessing " + strings.Join(guesses, ", ") + " (effnet import shows why, and takes corrections)"
 	}
