@@ -149,7 +149,7 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err != nil {
 		return err
 	}
-	for _, note := range set.Notes() {
+	for _, note := range set.Notes(n.Meta.Preprocess.Orientation) {
 		fmt.Fprintln(os.Stderr, "note: "+note)
 	}
 	sweep, err := n.Sweep(set, data.Options{BatchSize: opts.BatchSize, Workers: data.Workers(opts.Workers), Prefetch: prefetch,

@@ -96,8 +96,8 @@ func TestClassesInAnotherOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Classes, []string{"1", "2", "10"}) || s.Label(0) != 0 || s.Label(1) != 2 || s.Label(2) != 1 || len(s.Notes()) != 1 {
-		t.Errorf("classes %q, labels %d, %d, %d; %q", s.Classes, s.Label(0), s.Label(1), s.Label(2), s.Notes())
+	if !slices.Equal(s.Classes, []string{"1", "2", "10"}) || s.Label(0) != 0 || s.Label(1) != 2 || s.Label(2) != 1 || len(s.Notes(false)) != 1 {
+		t.Errorf("classes %q, labels %d, %d, %d; %q", s.Classes, s.Label(0), s.Label(1), s.Label(2), s.Notes(false))
 	}
 }
 
@@ -108,8 +108,8 @@ func TestClassesInAnotherUnicodeForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Classes[0] != "cafe\u0301" || s.Label(0) != 0 || len(s.Notes()) != 1 || !strings.Contains(s.Notes()[0], "Unicode form") {
-		t.Errorf("%q, %q", s.Classes, s.Notes())
+	if s.Classes[0] != "cafe\u0301" || s.Label(0) != 0 || len(s.Notes(false)) != 1 || !strings.Contains(s.Notes(false)[0], "Unicode form") {
+		t.Errorf("%q, %q", s.Classes, s.Notes(false))
 	}
 	if _, err := OpenEval(dir, []string{"cafe\u0301", "caf\u00e9", "zoo"}); err == nil {
 		t.Error("two classes are counted as one")

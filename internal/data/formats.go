@@ -33,6 +33,13 @@ func orientation(file []byte) int {
 	return 1
 }
 
+// orientationTag is a JPEG segment with an EXIF orientation and nothing else: a TIFF
+// header, and a directory of one entry (EXIF 2.32, section 4.6).
+func orientationTag(orientation int) []byte {
+	return []byte{0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
+		0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, byte(orientation), 0, 0, 0, 0, 0, 0}
+}
+
 func isTIFF(file []byte) bool {
 	return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
 }

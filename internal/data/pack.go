@@ -120,6 +120,10 @@ type packMeta struct {
 	Options PackOptions `json:"options"`
 	Classes []fileName  `json:"classes"`
 	Splits  []packSplit `json:"splits"`
+
+	// Oriented says that copies have their files' EXIF orientation, which those of
+	// older packs and raw pixels have not.
+	Oriented bool `json:"oriented,omitempty"`
 }
 
 type packSplit struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"slices"
 
 	"effnet/internal/augment"
 )
@@ -93,12 +94,17 @@ func (p *packer) pack(set *Set, i int) (record, error) {
 	if p.opt.Raw {
 		return record{bytes.Clone(p.dst.Pix), w, h}, nil
 	}
-	data, err := p.encode()
+	lies := 1
+	if file := p.decoder.encoded; file != nil && !isTIFF(file) { // which is turned
+		lies = orientation(file)
+	}
+	data, err := p.encode(lies)
 	return record{data: data}, err
 }
 
-// encode returns dst as a JPEG file.
-func (p *packer) encode() ([]byte, error) {
+// encode returns dst as a JPEG file with the given EXIF orientation, so that what
+// turns a photograph turns its copy.
+func (p *packer) encode(orientation int) ([]byte, error) {
 	w, h := p.dst.W, p.dst.H
 	p.rgba = image.RGBA{Pix: grow(p.rgba.Pix, 4*w*h), Stride: 4 * w, Rect: image.Rect(0, 0, w, h)}
 	for i := range w * h {
@@ -110,5 +116,9 @@ func (p *packer) encode() ([]byte, error) {
 	if err := jpeg.Encode(&p.jpeg, &p.rgba, &jpeg.Options{Quality: p.opt.Quality}); err != nil {
 		return nil, fmt.Errorf("data: encoding: %w", err)
 	}
-	return bytes.Clone(p.jpeg.Bytes()), nil
+	file := bytes.Clone(p.jpeg.Bytes())
+	if orientation == 1 {
+		return file, nil
+	}
+	return slices.Insert(file, 2, orientationTag(orientation)...), nil // after the start of the image
 }

@@ -249,6 +249,36 @@ func TestPackTransparency(t *testing.T) {
 	}
 }
 
+// Copies are turned as their files are; raw pixels cannot be, which is noted.
+func TestPackOrientation(t *testing.T) {
+	var plain bytes.Buffer
+	if err := jpeg.Encode(&plain, image.NewGray(image.Rect(0, 0, 40, 20)), nil); err != nil {
+		t.Fatal(err)
+	}
+	file := slices.Insert(plain.Bytes(), 2, orientationTag(6)...)
+	dir := shardTree(t, map[string][]byte{"train/a/1.jpg": file, "train/b/1.jpg": file})
+	for _, raw := range []bool{false, true} {
+		opt := packOptions()
+		opt.Size, opt.Raw = 10, raw
+		set, err := OpenTrain(packed(t, dir, opt))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := image.Pt(10, 20)
+		if raw {
+			want = image.Pt(20, 10)
+		}
+		d := decoder{upright: true}
+		got, err := d.read(new(augment.Image), set, 0)
+		if err != nil || got.W != want.X || got.H != want.Y {
+			t.Errorf("raw %v: %dx%d, want %v (%v)", raw, got.W, got.H, want, err)
+		}
+		if n := len(set.Notes(true)); n != 0 && !raw || n != 1 && raw || len(set.Notes(false)) != 0 {
+			t.Errorf("raw %v: %q", raw, set.Notes(true))
+		}
+	}
+}
+
 func meanError(a, b []uint8) float64 {
 	sum := 0
 	for i := range a {
@@ -309,8 +339,8 @@ func TestPackSources(t *testing.T) {
 		})
 	}
 	whole, err := OpenTrain(packed(t, pngs, packOptions()))
-	if err != nil || len(whole.Notes()) != 1 {
-		t.Errorf("a pack without splits, to train: %v, %q", err, whole.Notes())
+	if err != nil || len(whole.Notes(false)) != 1 {
+		t.Errorf("a pack without splits, to train: %v, %q", err, whole.Notes(false))
 	}
 }
 

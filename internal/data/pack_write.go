@@ -82,7 +82,7 @@ func (w *packWriter) survey(dir string) error {
 	if err != nil {
 		return unreadable(dir, err)
 	}
-	w.meta.Source, w.meta.Options = fileName(source), w.opt
+	w.meta.Source, w.meta.Options, w.meta.Oriented = fileName(source), w.opt, w.opt.Size > 0 && !w.opt.Raw
 	for _, class := range w.sets[0].Classes {
 		w.meta.Classes = append(w.meta.Classes, fileName(class))
 	}

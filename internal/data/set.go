@@ -273,10 +273,14 @@ func (s *Set) Difference(classes []string) string {
 	return strings.Join(parts, "; ")
 }
 
-// Notes is what is worth knowing of how the split was read, a line each.
-func (s *Set) Notes() (notes []string) {
+// Notes is what is worth knowing of how the split was read, a line each. upright says
+// that its images are to be turned by their EXIF orientation.
+func (s *Set) Notes(upright bool) (notes []string) {
 	if text := s.Unused(); text != "" {
 		notes = append(notes, text)
+	}
+	if p, ok := s.store.(*pack); ok && upright && p.meta.Options.Size > 0 && !p.meta.Oriented {
+		notes = append(notes, p.name+": its copies have no EXIF orientation, so exif-orientation turns none of them (make it again without --raw)")
 	}
 	return append(notes, s.notes...)
 }

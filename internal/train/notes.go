@@ -12,9 +12,9 @@ import (
 
 // notes are what the log says before the first step, a line each.
 func (r *run) notes(trainSet, evalSet *data.Set) []string {
-	notes := append(slices.Clone(r.Notes), trainSet.Notes()...)
+	notes := append(slices.Clone(r.Notes), trainSet.Notes(r.TrainLoader.Upright)...)
 	if evalSet != nil && evalSet.Dir != trainSet.Dir {
-		notes = append(notes, evalSet.Notes()...)
+		notes = append(notes, evalSet.Notes(r.EvalLoader.Upright)...)
 	}
 	if r.WarmupEpochs >= float64(r.Epochs) {
 		notes = append(notes, fmt.Sprintf("the warm-up of %g epochs is as long as the training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR))
