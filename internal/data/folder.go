@@ -50,7 +50,9 @@ func list(dir string) (*Set, error) {
 			return nil, stray.err()
 		}
 	}
-	s.Set.strays = s.Strays
+	if text := unused(dir, s.Strays); text != "" {
+		s.Set.notes = append(s.Set.notes, text)
+	}
 	return s.Set, nil
 }
 

@@ -83,10 +83,10 @@ func TestOpenTrainLists(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("images %q\nwant   %q", got, want)
 	}
-	unused := filepath.Join(dir, "train") + ": 3 files not used: 1 .txt, 1 HEIC (convert to JPEG or PNG), 1 without extension; " +
+	note := filepath.Join(dir, "train") + ": 3 files not used: 1 .txt, 1 HEIC (convert to JPEG or PNG), 1 without extension; " +
 		"2 images in folders within class folders used as that class"
-	if s.Unused() != unused {
-		t.Errorf("%q, want %q", s.Unused(), unused)
+	if notes := s.Notes(false); len(notes) != 1 || notes[0] != note {
+		t.Errorf("%q, want %q", notes, note)
 	}
 }
 

@@ -32,7 +32,6 @@ type Set struct {
 
 	store  store
 	images []entry
-	strays []Stray  // that are not refused
 	notes  []string // see Notes
 }
 
@@ -276,13 +275,11 @@ func (s *Set) Difference(classes []string) string {
 // Notes is what is worth knowing of how the split was read, a line each. upright says
 // that its images are to be turned by their EXIF orientation.
 func (s *Set) Notes(upright bool) (notes []string) {
-	if text := s.Unused(); text != "" {
-		notes = append(notes, text)
-	}
+	notes = slices.Clone(s.notes)
 	if p, ok := s.store.(*pack); ok && upright && p.meta.Options.Size > 0 && !p.meta.Oriented {
 		notes = append(notes, p.name+": its copies have no EXIF orientation, so exif-orientation turns none of them (make it again without --raw)")
 	}
-	return append(notes, s.notes...)
+	return notes
 }
 
 // evalSplit returns the name of the evaluation split of a source, "" for the

@@ -78,24 +78,25 @@ func (s *shards) stamp(h hash.Hash) error {
 	return nil
 }
 
-// listShards reads the headers of tar files, and their classes.
-func listShards(dir string, tars []string) (*Set, error) {
+// listShards reads the headers of tar files, and their classes. It returns what in them
+// is not read, too.
+func listShards(dir string, tars []string) (s *Set, strays []Stray, err error) {
 	store := &shards{dir: dir}
-	s := &Set{Dir: dir, store: store}
+	s = &Set{Dir: dir, store: store}
 	most := -1
 	for i, name := range tars {
 		f, info, err := openRegular(filepath.Join(dir, name))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		x := tarIndex{path: f.Name(), samples: map[string]*sample{}}
 		members, labels, err := x.read(f, info.Size())
 		f.Close()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, name := range x.unused {
-			s.strays = append(s.strays, Stray{Kind: NoImage, Path: f.Name() + "/" + name})
+			strays = append(strays, Stray{Kind: NoImage, Path: f.Name() + "/" + name})
 		}
 		store.tars = append(store.tars, tarFile{name, info.Size(), info.ModTime()})
 		for k, m := range members {
@@ -106,11 +107,10 @@ func listShards(dir string, tars []string) (*Set, error) {
 		}
 	}
 	if s.Len() == 0 {
-		return nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they are looked for as KEY.jpg next to KEY.cls, a class number"}
+		return nil, nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they are looked for as KEY.jpg next to KEY.cls, a class number"}
 	}
-	var err error
 	s.Classes, err = shardClasses(dir, most)
-	return s, err
+	return s, strays, err
 }
 
 // read lists the images of a tar of size bytes in their order, and their classes.

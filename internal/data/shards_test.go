@@ -88,8 +88,8 @@ func TestShardsEqualFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := filepath.Join(dir, "train") + ": 1 file not used: 1 without extension"; got.Unused() != want {
-		t.Errorf("%q, want %q", got.Unused(), want)
+	if want := filepath.Join(dir, "train") + ": 1 file not used: 1 without extension"; !slices.Equal(got.Notes(false), []string{want}) {
+		t.Errorf("%q, want %q", got.Notes(false), want)
 	}
 	if !slices.Equal(got.Classes, s.Classes) {
 		t.Errorf("classes %q, want %q", got.Classes, s.Classes)

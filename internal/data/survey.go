@@ -123,12 +123,12 @@ func surveyFolder(dir, name string) Split {
 	case len(compressed) > 0:
 		s.broken(dir, &Error{Path: dir, Reason: "compressed tar files, such as " + compressed[0], Hint: gunzipHint})
 	case len(tars) > 0 && len(classes) == 0:
-		set, err := listShards(dir, tars)
+		set, strays, err := listShards(dir, tars)
 		if err != nil {
 			s.broken(dir, err)
 			return s
 		}
-		s.Set, s.Strays = set, append(s.Strays, set.strays...)
+		s.Set, s.Strays = set, append(s.Strays, strays...)
 		s.noteEmpty()
 		return s
 	case len(tars) > 0:

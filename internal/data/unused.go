@@ -17,12 +17,12 @@ var otherFormats = map[string]string{
 	".svg": "SVG", ".cr2": "raw", ".nef": "raw", ".arw": "raw", ".dng": "raw",
 }
 
-// Unused says in one line how many files of a split are not used, and why, and which
-// images are used that lie deeper than others: "" if there is nothing to say. Files
+// unused says in one line how many files of the split at dir are not used, and why, and
+// which images are used that lie deeper than others: "" if there is nothing to say. Files
 // whose names begin with a dot are not counted.
-func (s *Set) Unused() string {
+func unused(dir string, strays []Stray) string {
 	count, nested, outside := map[string]int{}, 0, 0
-	for _, stray := range s.strays {
+	for _, stray := range strays {
 		switch stray.Kind {
 		case Nested:
 			nested += stray.images
@@ -49,11 +49,11 @@ func (s *Set) Unused() string {
 		if len(parts) > most {
 			parts = append(parts[:most], "others")
 		}
-		text = fmt.Sprintf("%s: %s not used: %s", s.Dir, words.Count(total, "file"), strings.Join(parts, ", "))
+		text = fmt.Sprintf("%s: %s not used: %s", dir, words.Count(total, "file"), strings.Join(parts, ", "))
 	}
 	if nested > 0 {
 		if text == "" {
-			text = s.Dir + ": "
+			text = dir + ": "
 		} else {
 			text += "; "
 		}
