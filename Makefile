@@ -20,14 +20,14 @@ CUDA     := $(EFFNET_CUDA_TOOLS)
 
 .PHONY: build test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
-build: ## bin/effnet; TAGS=static leaves CUDA out, and needs no C library to run
+build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
 
 test: ## vet and every test; needs Go and nothing else
 	go vet ./...
 	go test -timeout 15m ./...
 
-test-full: ## test afresh, also on the generic kernels, and what needs files outside the repository
+test-full: ## test without cached results, also on the generic kernels, and what needs files outside the repository
 	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
 	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
@@ -44,7 +44,7 @@ test-full: ## test afresh, also on the generic kernels, and what needs files out
 	GOEXPERIMENT= go vet ./...
 	GOEXPERIMENT= EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
 
-gpu-kit: ## bin/gpu-kit: all that proves effnet on a graphics card, for a machine without Go
+gpu-kit: ## bin/gpu-kit: everything to test effnet on a graphics card, for a machine without Go
 	go run ./tools/gpukit -version '$(VERSION)'
 
 gpu-rehearsal: gpu-kit ## the kit whole, on emulated libraries and without Go; needs gcc, g++; PYTHON with torch
@@ -62,7 +62,7 @@ sanitize-gpu: gpu-kit-here ## a training step under CUDA's compute-sanitizer
 bench-gpu: gpu-kit-here ## the GPU's kernels against its peaks, and PyTorch compared with effnet: PYTHON
 	PYTHON='$(PYTHON)' $(KIT) only bench peers ncu
 
-gpu-static: ## docs/gpu-static.md, what NVIDIA's compilers make of the kernels, without a GPU: CUDA=DIR of tools/cuda_wheels.py
+gpu-static: ## docs/gpu-static.md: the kernels as NVIDIA's compilers compile them, without a GPU: CUDA=DIR of tools/cuda_wheels.py
 	@test -d "$(CUDA)" || { echo 'CUDA names no folder: make one with python3 tools/cuda_wheels.py DIR'; exit 1; }
 	go run ./tools/gpustatic $(CUDA) > docs/gpu-static.md
 

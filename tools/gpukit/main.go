@@ -1,6 +1,6 @@
-// Command gpukit writes the folder bin/gpu-kit: all that proves effnet on a graphics
-// card of a machine without Go and without a network. Copied there, run.sh starts it
-// (see kit/main.go):
+// Command gpukit writes the folder bin/gpu-kit: everything needed to test effnet on a
+// graphics card, on a machine without Go and without a network. Copied there, run.sh
+// starts it (see kit/main.go):
 //
 //	EFFNET_SHARED=DIR go run ./tools/gpukit
 //
@@ -38,7 +38,7 @@ const (
 
 func main() {
 	out := flag.String("out", "bin/gpu-kit", "folder to write")
-	version := flag.String("version", "(devel)", "what the kit and its effnet call themselves")
+	version := flag.String("version", "(devel)", "version of the kit and its effnet")
 	generate := flag.Bool("generate", false, "draw a few images, where there is no EFFNET_SHARED")
 	flag.Parse()
 	if err := build(context.Background(), *out, *version, *generate); err != nil {

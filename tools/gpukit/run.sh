@@ -1,5 +1,5 @@
 #!/bin/sh
-# Proves effnet on a graphics card; needs no Go:
+# Tests effnet on a graphics card; needs no Go:
 #
 #   run.sh right | speed | only STAGE... | list
 #

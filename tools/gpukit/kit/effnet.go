@@ -264,7 +264,7 @@ func finetune(t *task, r *result) error {
 func parseEvaluated(out string) (e evaluated, err error) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if err = json.Unmarshal([]byte(lines[len(lines)-1]), &e); err == nil && e.Best.Top1 == nil {
-		err = errors.New("effnet finetune said no accuracy")
+		err = errors.New("effnet finetune printed no accuracy")
 	}
 	return e, err
 }

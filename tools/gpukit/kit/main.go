@@ -1,7 +1,7 @@
-// Command kit proves effnet on a graphics card, on a machine without Go. It runs from
+// Command kit tests effnet on a graphics card, on a machine without Go. It runs from
 // the folder that "make gpu-kit" writes, started by its run.sh:
 //
-//	run.sh right                 is the backend right?
+//	run.sh right                 is the backend correct?
 //	run.sh speed                 how fast is it?
 //	run.sh only STAGE...         some stages
 //	run.sh list                  the stages

@@ -162,7 +162,7 @@ func TestLostWork(t *testing.T) {
 func TestDoctorsCard(t *testing.T) {
 	var d diagnosis
 	text := `{"devices":[{"name":"cpu","has":["2 cores"]},{"name":"cuda","has":["driver for CUDA 13.0, /usr/lib/libcuda.so.1",
-		"cuBLASLt 13.1.0, /c", "GPU 0: Small, 2.0 GiB","GPU 1: NVIDIA H100 80GB HBM3, 79.2 GiB","using NVIDIA H100 80GB HBM3 (sm_90), 78.7 of 79.2 GiB of memory free; EFFNET_CUDA_DEVICE names another"]}],"repair":[]}`
+		"cuBLASLt 13.1.0, /c", "GPU 0: Small, 2.0 GiB","GPU 1: NVIDIA H100 80GB HBM3, 79.2 GiB","using NVIDIA H100 80GB HBM3 (sm_90), 78.7 of 79.2 GiB of memory free; EFFNET_CUDA_DEVICE chooses another"]}],"repair":[]}`
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatal(err)
 	}

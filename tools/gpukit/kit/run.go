@@ -43,7 +43,7 @@ type skip string
 func (s skip) Error() string { return string(s) }
 
 // errTime is the error of a stage that ended itself before its limit.
-var errTime = errors.New("the time was up")
+var errTime = errors.New("time was up")
 
 // run carries out stages, each with its own limit and all within a budget, and writes
 // the report after each. ok is whether all of them passed or were skipped.
@@ -59,7 +59,7 @@ func (k *kit) run(ctx context.Context, w io.Writer, mode string, chosen []stage,
 	k.describe(ctx)
 	k.report.Mode, k.report.Budget = mode, budget.Seconds()
 	for _, s := range chosen {
-		k.report.Stages = append(k.report.Stages, result{Name: s.name, Status: notRun, Reason: "the run was ended before"})
+		k.report.Stages = append(k.report.Stages, result{Name: s.name, Status: notRun, Reason: "the run was stopped before"})
 	}
 	ok = true
 	end := time.Now().Add(budget)
@@ -110,7 +110,7 @@ func (k *kit) stage(ctx context.Context, s stage, left time.Duration) result {
 			r.Reason += ", when no time was left"
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
-			r.Reason = "the run was ended"
+			r.Reason = "the run was stopped"
 		}
 		if len(r.Failure) == 0 {
 			r.Failure = lastLines(t.last, failureLines)

@@ -148,7 +148,7 @@ func TestRunInterrupted(t *testing.T) {
 		return err
 	}}
 	ok, _, r, _ := runKit(ctx, t, time.Minute, stop, shell("after", time.Minute, "true"))
-	if want := "stop timed out, after not run"; ok || status(r) != want || r.Stages[0].Reason != "the run was ended" {
+	if want := "stop timed out, after not run"; ok || status(r) != want || r.Stages[0].Reason != "the run was stopped" {
 		t.Errorf("ok %v, %s, want %s: %+v", ok, status(r), want, r.Stages)
 	}
 }

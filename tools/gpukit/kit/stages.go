@@ -17,7 +17,7 @@ var stages = []stage{
 	{"network", "right", 60 * time.Second, "a small network trains and answers as on the CPU", tested("TestGPUTrainsAsTheCPU", "TestGPUAnswersAsTheCPU")},
 	{"curves", "right", 90 * time.Second, "200 steps of b0 in fp32 and bf16 compared with the CPU's", tested("TestGPULossCurve")},
 	{"memcheck", "right", 90 * time.Second, "compute-sanitizer: accesses out of bounds", sanitized("memcheck")},
-	{"memory", "right", 60 * time.Second, "what is allocated is what was planned", tested("TestGPUMemoryIsPlanned")},
+	{"memory", "right", 60 * time.Second, "the memory allocated is the memory planned", tested("TestGPUMemoryIsPlanned")},
 	{"bench", "right", 150 * time.Second, "b0 and b4, training and inference, fp32, tf32 and bf16", bench},
 	{"peers", "speed", 150 * time.Second, "PyTorch, eager and compiled, compared with effnet", peers},
 	{"finetune", "speed", 75 * time.Second, "fine-tuning's accuracy compared with the CPU's", finetune},
