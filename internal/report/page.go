@@ -91,9 +91,9 @@ func (p *Page) Remark() string {
 	best := slices.MaxFunc(p.Epochs, func(a, b Epoch) int { return cmp.Compare(a.ValTop1, b.ValTop1) })
 	switch {
 	case last.TrainLoss < lowest.TrainLoss && last.ValLoss > riseOfLoss*lowest.ValLoss:
-		return fmt.Sprintf("The evaluation's loss has risen since epoch %d while training's fell: the network learns its training images by heart.", lowest.Epoch)
+		return fmt.Sprintf("Evaluation loss has risen since epoch %d while training loss fell: the network is overfitting.", lowest.Epoch)
 	case last.TrainLoss >= first.TrainLoss:
-		return "The training loss has not fallen since the first epoch: nothing is learnt."
+		return "Training loss has not fallen since the first epoch: the network is not learning."
 	case best.Epoch == last.Epoch && last.ValTop1 > first.ValTop1:
 		return "The last epoch is the best so far: more epochs may help."
 	}
@@ -200,7 +200,7 @@ func (p *Page) Reliability() []Bar {
 	var bars []Bar
 	for i, b := range p.Evaluation.Reliability {
 		if b.Images > 0 {
-			text := fmt.Sprintf("%d images with a confidence of %.1f%% on average: %.1f%% right", b.Images, 100*b.Confidence, 100*b.Accuracy)
+			text := fmt.Sprintf("%d images with an average confidence of %.1f%%: %.1f%% right", b.Images, 100*b.Confidence, 100*b.Accuracy)
 			bars = append(bars, Bar{float64(i)*width + 0.5, side * (1 - b.Accuracy), width - 1, side * b.Accuracy, text})
 		}
 	}

@@ -123,10 +123,10 @@ func TestPageLeavesOutThumbnails(t *testing.T) {
 func TestRemark(t *testing.T) {
 	for want, losses := range map[string][2][]float64{ // training's, evaluation's; top-1 is 1/(1+the latter)
 		"": {{3, 2}, {3, 2}},
-		"has risen since epoch 2 while training's fell": {{3, 2, 1, .5}, {3, 2, 2.5, 2.6}},
-		"is the best so far":                            {{3, 2, 1, .5}, {3, 2, 1.5, 1.4}},
-		"nothing is learnt":                             {{3, 2, 3, 3}, {3, 2, 3, 4}},
-		"The best evaluation was in epoch 3.":           {{3, 2, 1, .5}, {3, 2, 1.5, 1.6}},
+		"Evaluation loss has risen since epoch 2 while training loss fell: the network is overfitting.": {{3, 2, 1, .5}, {3, 2, 2.5, 2.6}},
+		"is the best so far":                  {{3, 2, 1, .5}, {3, 2, 1.5, 1.4}},
+		"the network is not learning":         {{3, 2, 3, 3}, {3, 2, 3, 4}},
+		"The best evaluation was in epoch 3.": {{3, 2, 1, .5}, {3, 2, 1.5, 1.6}},
 	} {
 		p := &Page{}
 		for i, l := range losses[0] {
