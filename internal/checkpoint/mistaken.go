@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	download = "what was saved is an answer of the server and not the file; download it again, from the address of the file itself"
+	download = "what was saved is a page from the server, not the file; download it again, from the address of the file itself"
 	unpack   = "unpack it first, and use the file inside"
 )
 
@@ -18,7 +18,7 @@ var mistaken = []struct{ magic, what, hint string }{
 	{"<head", "an HTML page", download},
 	{"<?xml", "an XML document", download},
 	{"<error", "an XML document", download},
-	{"{", "JSON", "if it is an answer of a server, download the file again; if it describes weights, use the file that has them"},
+	{"{", "JSON", "if it is a reply from a server, download the file again; if it describes weights, use the file that has them"},
 	{"\x1f\x8b", "compressed with gzip", unpack},
 	{"bzh", "compressed with bzip2", unpack},
 	{"\xfd7zxz", "compressed with xz", unpack},

@@ -69,7 +69,7 @@ func parseCount(text string) (int64, error) {
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if n *= unit; err != nil || !within(n, 1, 1e18) || strings.ContainsAny(number, "xX_") {
-		return 0, fmt.Errorf("%q is not allowed (want a number, as 1.5G, 10M or 300K)", text)
+		return 0, fmt.Errorf("%q is not allowed (want a number, such as 1.5G, 10M or 300K)", text)
 	}
 	return int64(n + 0.5), nil
 }
@@ -81,7 +81,7 @@ func parseLatency(text string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is not allowed (want a time, as 20ms or 1.5s)", text)
+		return 0, fmt.Errorf("%q is not allowed (want a time, such as 20ms or 1.5s)", text)
 	}
 	return d, nil
 }

@@ -36,14 +36,14 @@ func TestBudgets(t *testing.T) {
 
 func TestBadBudgets(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{
-		{"flops-budget: 1.5T", `flops-budget: "1.5T" is not allowed (want a number, as 1.5G, 10M or 300K)`},
+		{"flops-budget: 1.5T", `flops-budget: "1.5T" is not allowed (want a number, such as 1.5G, 10M or 300K)`},
 		{"flops-budget: G", `flops-budget: "G" is not allowed`},
 		{"flops-budget: -1G", `flops-budget: "-1G" is not allowed`},
 		{"flops-budget: NaN", `flops-budget: "NaN" is not allowed`},
 		{"params-budget: 1e30", "params-budget: "},
 		{"params-budget: InfG", `params-budget: "InfG" is not allowed`},
 		{"params-budget: 0x10M", `params-budget: "0x10M" is not allowed`},
-		{"latency-budget: fast", `latency-budget: "fast" is not allowed (want a time, as 20ms or 1.5s)`},
+		{"latency-budget: fast", `latency-budget: "fast" is not allowed (want a time, such as 20ms or 1.5s)`},
 		{"latency-budget: 0s", `latency-budget: "0s" is not allowed`},
 		{"variant: b0\nflops-budget: 1G", "variant and flops-budget: both are set"},
 		{"phi: 1\nlatency-budget: 20ms", "phi and latency-budget: both are set"},

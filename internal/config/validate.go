@@ -44,7 +44,7 @@ func (c Config) network() Error {
 		problems = append(problems, "crop-pct: does nothing with crop: tf, which keeps its own share (choose crop: timm or torchvision, or remove crop-pct)")
 	}
 	if c.CacheFeatures && (c.Freeze != "head-only" || c.UnfreezeEpoch > 0) {
-		problems = append(problems, "cache-features: wants freeze: head-only, and unfreeze-epoch: 0")
+		problems = append(problems, "cache-features: needs freeze: head-only and unfreeze-epoch: 0")
 	}
 	if c.CacheFeatures && (c.Mixup > 0 || c.CutMix > 0) {
 		problems = append(problems, "cache-features: images are not mixed (leave mixup and cutmix at 0)")
@@ -52,7 +52,7 @@ func (c Config) network() Error {
 	problems = append(problems, c.budgets()...)
 	d := Default()
 	if c.Phi == nil && !c.HasBudget() && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
-		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set it, to 1 for the coefficients as they are)")
+		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set phi; 1 uses the coefficients as they are)")
 	}
 	return problems
 }

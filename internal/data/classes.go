@@ -95,7 +95,7 @@ func numbered(classes []string) bool {
 func plainText(path string, content []byte) (string, error) {
 	text := string(content)
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || strings.Contains(text, "\x00") {
-		return "", &Error{Path: path, Reason: "a text in UTF-16, or no text", Hint: "save it as UTF-8"}
+		return "", &Error{Path: path, Reason: "UTF-16 text, or not text at all", Hint: "save it as UTF-8"}
 	}
 	return strings.TrimPrefix(text, "\ufeff"), nil
 }

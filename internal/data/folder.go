@@ -66,7 +66,7 @@ func isFolder(dir string, e fs.DirEntry) (bool, error) {
 	path := filepath.Join(dir, e.Name())
 	info, err := os.Stat(path)
 	if err != nil {
-		return false, &Error{Path: path, Reason: "a link that leads nowhere: " + unreadable(path, err).Reason, Hint: "fix or remove it"}
+		return false, &Error{Path: path, Reason: "a broken link: " + unreadable(path, err).Reason, Hint: "fix or remove it"}
 	}
 	return info.IsDir(), nil
 }

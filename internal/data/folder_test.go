@@ -162,9 +162,9 @@ func TestOpenErrors(t *testing.T) {
 		open  func(dir string) error
 		want  string // after the folder
 	}{
-		"no split":      {[]string{"cat/1.png"}, train, ": only one class, cat (training wants at least two class folders)"},
-		"no train":      {[]string{"val/cat/1.png"}, train, "/train: no such file or directory (training wants DIR/train/CLASS/IMAGE)"},
-		"train a file":  {[]string{"train"}, train, ": no class folders (training wants DIR/train/CLASS/IMAGE)"},
+		"no split":      {[]string{"cat/1.png"}, train, ": only one class, cat (training needs at least two class folders)"},
+		"no train":      {[]string{"val/cat/1.png"}, train, "/train: no such file or directory (training needs DIR/train/CLASS/IMAGE)"},
+		"train a file":  {[]string{"train"}, train, ": no class folders (training needs DIR/train/CLASS/IMAGE)"},
 		"compressed":    {[]string{"train/0.tar.gz", "train/1.tgz"}, train, "/train: compressed tar files, such as 0.tar.gz (gunzip them: images are read from any place of a tar)"},
 		"no classes":    {[]string{"train/1.png"}, train, "/train: no class folders"},
 		"one class":     {[]string{"train/cat/1.png"}, train, "/train: only one class, cat"},

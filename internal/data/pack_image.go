@@ -36,9 +36,9 @@ func (o PackOptions) Validate() error {
 	case o.Size < 0 || o.Size > maxSize:
 		return fmt.Errorf("size %d: want 1 to %d, or 0 to keep files as they are", o.Size, maxSize)
 	case o.Size == 0 && o.Raw:
-		return fmt.Errorf("raw wants a size: whole photographs take too much space as pixels")
+		return fmt.Errorf("raw needs a size: whole photographs take too much space as pixels")
 	case o.Size == 0 && o.Crop:
-		return fmt.Errorf("crop wants a size: it is the side of the square that is kept")
+		return fmt.Errorf("crop needs a size: it is the side of the square that is kept")
 	case o.Quality < 1 || o.Quality > 100:
 		return fmt.Errorf("quality %d: want 1 to 100", o.Quality)
 	case o.Workers < 1:

@@ -57,7 +57,7 @@ func parsePack(f io.ReaderAt, size int64, path string) (*pack, error) {
 		return nil, unreadable(path, err)
 	}
 	if crc32.Checksum(head, castagnoli) != h.headCRC {
-		return nil, damaged(path, "its index has another checksum than is recorded")
+		return nil, damaged(path, "its index does not match its recorded checksum")
 	}
 	p := &pack{name: path}
 	meta, rest := head[:h.meta], head[h.meta:]
@@ -97,7 +97,7 @@ func readHeader(f io.ReaderAt, size int64, path string) (h packHeader, err error
 		return h, &Error{Path: path, Reason: fmt.Sprintf("a pack of version %d; this program reads version %d", h.version, packVersion),
 			Hint: "make it again with this program's effnet data pack"}
 	case crc32.Checksum(b[:headerBytes-4], castagnoli) != h.crc:
-		return h, damaged(path, "its header has another checksum than is recorded")
+		return h, damaged(path, "its header does not match its recorded checksum")
 	case size < h.length:
 		return h, damaged(path, fmt.Sprintf("truncated: %d bytes of %d", size, h.length))
 	case size > h.length:
@@ -219,7 +219,7 @@ func (p *pack) read(buf *buffer, i int) (record, error) {
 		}
 	}
 	if crc32.Checksum(data, castagnoli) != e.crc {
-		return record{}, &Error{Path: p.path(i), Reason: "damaged: its bytes have another checksum than is recorded", Hint: repackHint}
+		return record{}, &Error{Path: p.path(i), Reason: "damaged: its bytes do not match their recorded checksum", Hint: repackHint}
 	}
 	return record{data, int(e.w), int(e.h)}, nil
 }

@@ -614,12 +614,12 @@ func TestPackContradictions(t *testing.T) {
 		`split "tra/n" is unknown`: func(_ *packHeader, _ []packEntry, meta []byte) {
 			copy(meta[bytes.Index(meta, []byte(`"train"`))+4:], "/")
 		},
-		"a pack of version 2; this":    func(h *packHeader, _ []packEntry, _ []byte) { h.version = 2 },
-		"truncated: ":                  func(h *packHeader, _ []packEntry, _ []byte) { h.length++ },
-		"bytes follow its end":         func(h *packHeader, _ []packEntry, _ []byte) { h.length-- },
-		"its images end at byte":       func(_ *packHeader, e []packEntry, _ []byte) { e[3].size, e[3].w, e[3].h = 3, 1, 1 },
-		"neither a folder nor a pack":  nil,
-		"another checksum than is rec": func(h *packHeader, _ []packEntry, _ []byte) { h.headCRC++ },
+		"a pack of version 2; this":                  func(h *packHeader, _ []packEntry, _ []byte) { h.version = 2 },
+		"truncated: ":                                func(h *packHeader, _ []packEntry, _ []byte) { h.length++ },
+		"bytes follow its end":                       func(h *packHeader, _ []packEntry, _ []byte) { h.length-- },
+		"its images end at byte":                     func(_ *packHeader, e []packEntry, _ []byte) { e[3].size, e[3].w, e[3].h = 3, 1, 1 },
+		"neither a folder nor a pack":                nil,
+		"index does not match its recorded checksum": func(h *packHeader, _ []packEntry, _ []byte) { h.headCRC++ },
 	} {
 		file := bytes.Clone(whole)
 		if change == nil {

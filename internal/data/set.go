@@ -123,22 +123,22 @@ func OpenTrain(dir string) (*Set, error) {
 	s, err := src.open(split)
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Path == filepath.Join(dir, split) && (split == "") != errors.Is(err, fs.ErrNotExist) {
-			e.Hint = "training wants DIR/train/CLASS/IMAGE"
+			e.Hint = "training needs DIR/train/CLASS/IMAGE"
 		}
 		return nil, err
 	}
 	if len(s.Classes) < 2 {
-		return nil, &Error{Path: s.Dir, Reason: "only one class, " + s.Classes[0], Hint: "training wants at least two class folders"}
+		return nil, &Error{Path: s.Dir, Reason: "only one class, " + s.Classes[0], Hint: "training needs at least two class folders"}
 	}
 	count := make([]int, len(s.Classes))
 	for _, e := range s.images {
 		count[e.label]++
 	}
 	if split == "" {
-		s.notes = append(s.notes, dir+": no folders train and val: all of it is trained on (--minival holds some images out for evaluation)")
+		s.notes = append(s.notes, dir+": no folders train and val: all of it is used for training (--minival holds some images out for evaluation)")
 	}
 	if class := slices.Index(count, 0); class >= 0 {
-		return nil, &Error{Path: s.Dir, Reason: fmt.Sprintf("no images of class %d, %s", class, s.Classes[class]), Hint: "classes count from 0"}
+		return nil, &Error{Path: s.Dir, Reason: fmt.Sprintf("no images of class %d, %s", class, s.Classes[class]), Hint: "classes are numbered from 0"}
 	}
 	return s, nil
 }
@@ -215,10 +215,10 @@ func (s *Set) relabel(classes []string) {
 		s.images[i].label = label[e.label]
 	}
 	if moved && len(classes) == len(s.Classes) {
-		s.notes = append(s.notes, s.Dir+": its classes are in another order than the network's: they are matched by name")
+		s.notes = append(s.notes, s.Dir+": its classes are in a different order from the network's: they are matched by name")
 	}
 	if respelt {
-		s.notes = append(s.notes, s.Dir+": names of classes differ from the network's in their Unicode form alone: they are the same classes")
+		s.notes = append(s.notes, s.Dir+": names of classes differ from the network's only in their Unicode form: they are the same classes")
 	}
 	s.Classes = classes
 }
@@ -238,7 +238,7 @@ func openLike(src source, split string, classes []string) (*Set, error) {
 	if text := s.Difference(classes); text != "" {
 		e := &Error{Path: s.Dir, Reason: "classes differ from the network's: " + text}
 		if len(lack(s.Classes, classes)) == 0 && len(s.Classes) < len(classes) {
-			e.Hint = "every split needs the same class folders; eval --some-classes takes a folder that lacks some"
+			e.Hint = "every split needs the same class folders; eval --some-classes accepts a folder that lacks some"
 		}
 		return nil, e
 	}
@@ -293,7 +293,7 @@ func evalSplit(src source, dir string) (string, error) {
 	if src.has(trainSplit) {
 		return "", &Error{Path: dir, Err: fs.ErrNotExist,
 			Reason: "no evaluation folder next to " + trainSplit,
-			Hint:   "it may be called " + strings.Join(evalSplits(), ", ")}
+			Hint:   "it must be called " + strings.Join(evalSplits(), ", ")}
 	}
 	return "", nil
 }

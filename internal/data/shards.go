@@ -107,7 +107,7 @@ func listShards(dir string, tars []string) (s *Set, strays []Stray, err error) {
 		}
 	}
 	if s.Len() == 0 {
-		return nil, nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they are looked for as KEY.jpg next to KEY.cls, a class number"}
+		return nil, nil, &Error{Path: dir, Reason: "no images in its tar files", Hint: "they must be named KEY.jpg next to KEY.cls, a class number"}
 	}
 	s.Classes, err = shardClasses(dir, most)
 	return s, strays, err

@@ -135,7 +135,7 @@ func surveyFolder(dir, name string) Split {
 		s.broken(dir, &Error{Path: dir, Reason: "tar files, such as " + tars[0] + ", next to class folders, such as " + classes[0],
 			Hint: "a split is one or the other: move either away"})
 	case len(classes) == 0:
-		s.broken(dir, &Error{Path: dir, Reason: "no class folders", Hint: "images are looked for in " + filepath.Join(dir, "CLASS")})
+		s.broken(dir, &Error{Path: dir, Reason: "no class folders", Hint: "images must be in " + filepath.Join(dir, "CLASS")})
 	}
 	s.walkClasses(classes)
 	return s

@@ -28,7 +28,7 @@ var cudaDevice = &Device{
 	found:   cuda.Found,
 	describe: func(b backend.Backend) (string, error) {
 		card, err := b.(*cuda.Backend).Describe()
-		return fmt.Sprintf("using %s; %s names another", card, driver.DeviceEnv), err
+		return fmt.Sprintf("using %s; %s chooses another", card, driver.DeviceEnv), err
 	},
 	peaks: peaksOfGPU,
 	usage: func(b backend.Backend) (u Usage, err error) {

@@ -78,9 +78,9 @@ func (v Verdict) certainty(p Plan) string {
 	}
 	switch {
 	case v.Rivals == 0:
-		return "No other network was trained as long: nothing says how sure that is."
+		return "No other network was trained as long, so there is no measure of how certain that is."
 	case v.Spread.Freedom == 0:
-		return fmt.Sprintf("With one seed each, chance cannot be told from skill: %s trained as long may be as good (--seeds 2 or more).", others)
+		return fmt.Sprintf("With one seed each, the difference may be chance: %s trained as long may be as good (--seeds 2 or more).", others)
 	case len(ties) == 0:
 		return fmt.Sprintf("It is ahead of %s trained as long by more than the %.2f points that seeds explain (95%%).", others, least)
 	}

@@ -54,9 +54,9 @@ func TestCoefficientsAnswer(t *testing.T) {
 		{"tie", []Score{coefficient("1", 1, 0.59, 0.60), coefficient("1.2", 1, 0.60, 0.62), coefficient("1.4", 1, 0.2, 0.2)},
 			[]string{best + "2 seeds, standard deviation 1.41 points.", "It ties with alpha 1, beta 1, gamma 1.1 (59.50%): among the networks trained as long, seeds explain differences of up to 2.91 points (95%)."}},
 		{"one seed", []Score{coefficient("1.2", 1, 0.61), coefficient("1.4", 1, 0.2), coefficient("1", 1, 0.1)},
-			[]string{best + "1 seed.", "With one seed each, chance cannot be told from skill: the 2 other networks trained as long may be as good (--seeds 2 or more)."}},
+			[]string{best + "1 seed.", "With one seed each, the difference may be chance: the 2 other networks trained as long may be as good (--seeds 2 or more)."}},
 		{"alone", []Score{coefficient("1.2", 1, 0.61), coefficient("1", 1)},
-			[]string{best + "1 seed.", "No other network was trained as long: nothing says how sure that is."}},
+			[]string{best + "1 seed.", "No other network was trained as long, so there is no measure of how certain that is."}},
 		{"none", []Score{coefficient("1", 1)}, []string{"No training run was finished."}},
 	} {
 		got := Coefficients{}.Answer(results(t, coefficientColumns, c.scores...))

@@ -38,7 +38,7 @@ func (r *Results) row(s Score) []string {
 // approximation of the binomial's 95% interval.
 func (r *Results) uncertainty() string {
 	p, n := r.Ranking[0].Mean(), r.About.Images
-	return fmt.Sprintf("All were evaluated on the same %d images. With that many, a top-1 of %s is the population's to within ±%.1f points (95%%); the differences between seeds do not include that.",
+	return fmt.Sprintf("All were evaluated on the same %d images. With that many, a top-1 of %s is within ±%.1f points (95%%) of the value for all such images; the differences between seeds do not include that.",
 		n, report.Percent(p), 100*1.96*math.Sqrt(p*(1-p)/float64(n)))
 }
 

@@ -49,7 +49,7 @@ func (p Plan) Validate() error {
 			return err
 		}
 		if names[c.Name] || !fs.ValidPath(c.Name) || len(c.Labels) != len(p.Columns) || c.Epochs < 1 {
-			return fmt.Errorf("search: network %q of a plan: its name, labels or epochs cannot be", c.Name)
+			return fmt.Errorf("search: network %q of a plan: its name, labels or epochs are invalid", c.Name)
 		}
 		names[c.Name] = true
 	}

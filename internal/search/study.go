@@ -116,7 +116,7 @@ func (d Comparison) verdict() string {
 	case d.Difference < -d.Interval:
 		return "worse"
 	}
-	return "no difference that seeds do not explain"
+	return "no difference beyond what seeds explain"
 }
 
 func (d Comparison) String() string {

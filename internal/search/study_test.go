@@ -29,7 +29,7 @@ func TestStudyAnswer(t *testing.T) {
 	}
 	// Variances 2e-4 and 5e-5 of two seeds each, six networks: pooled 1.25e-4;
 	// t(0.975; 6) = 2.446912.
-	want := "At 2 times the multiply-adds, compound scaling has +9.00 ± 2.74 points over depth (better), -0.50 ± 2.74 points over width (no difference that seeds do not explain).\n" +
+	want := "At 2 times the multiply-adds, compound scaling has +9.00 ± 2.74 points over depth (better), -0.50 ± 2.74 points over width (no difference beyond what seeds explain).\n" +
 		"At 4 times the multiply-adds, compound scaling has -9.50 ± 2.74 points over width (worse)."
 	if got := strings.Join(Study{}.Answer(r), "\n"); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

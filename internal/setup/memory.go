@@ -80,7 +80,7 @@ func FitBatch(cfg config.Config, arch scale.Arch, images, evaluated int) (int, e
 		limit = memory / 4 * 3
 	}
 	if limit == 0 {
-		return 0, fault("--memory: this system does not say how much it has (give the GiB that a batch may fill)")
+		return 0, fault("--memory: this system does not report its memory (give the GiB that a batch may fill)")
 	}
 	var failed error
 	fits := func(batch int) bool {

@@ -22,7 +22,7 @@ func Options(cfg config.Config, arch scale.Arch, set *data.Set) (train.Options, 
 		return train.Options{}, fault("--batch-size %d is more than the %d training images (use -b %d or less)", cfg.BatchSize, images, images)
 	}
 	if steps := cfg.Epochs * (set.Len() / cfg.BatchSize); steps < cfg.GradAccum {
-		return train.Options{}, fault("--grad-accum %d: the training has %s, so there would be no update (use %d or less, a smaller -b or more --epochs)", cfg.GradAccum, words.Count(steps, "step"), steps)
+		return train.Options{}, fault("--grad-accum %d: training has only %s, so there would be no update (use %d or less, a smaller -b or more --epochs)", cfg.GradAccum, words.Count(steps, "step"), steps)
 	}
 	o, err := options(cfg, arch)
 	if err == nil && cfg.ClassWeights == "balanced" {

@@ -56,6 +56,6 @@ func Start(o *train.Options, w *weights.Imported, classes []string) {
 	var moved bool
 	o.Start, moved = train.HeadFor(w.Tensors, have, classes)
 	if moved {
-		o.Notes = append(o.Notes, "the weights' classes are in another order: the classifier was put in the images'")
+		o.Notes = append(o.Notes, "the weights' classes are in a different order: the classifier was reordered to match the images'")
 	}
 }

@@ -78,14 +78,14 @@ func (r *run) beginning() string {
 	f := r.FineTune
 	switch {
 	case f.CacheFeatures:
-		text += ", which alone is trained, on features"
+		text += "; only the classifier is trained, on features"
 	case f.Frozen.Body:
-		text += ", which alone is trained"
+		text += "; only the classifier is trained"
 	case f.Frozen.Stages > 0:
-		text += fmt.Sprintf("; the stem and blocks.0 to blocks.%d stay as they are", f.Frozen.Stages-1)
+		text += fmt.Sprintf("; the stem and blocks.0 to blocks.%d are frozen", f.Frozen.Stages-1)
 	}
 	if f.Frozen.Norms {
-		text += "; normalisations stay as they are"
+		text += "; normalisations are frozen"
 	}
 	if f.UnfreezeEpoch > 0 {
 		text += fmt.Sprintf(", for %s", words.Count(f.UnfreezeEpoch, "epoch"))
@@ -135,7 +135,7 @@ func (r *run) change(p phase) error {
 		if err := r.optimizer.Regroup(r.groups(p.frozen)); err != nil {
 			return err
 		}
-		r.log.Printf("from epoch %d on all layers are trained", r.FineTune.UnfreezeEpoch+1)
+		r.log.Printf("from epoch %d on, all layers are trained", r.FineTune.UnfreezeEpoch+1)
 	}
 	if p.stage != r.phase.stage {
 		s := r.Stages[p.stage]

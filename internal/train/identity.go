@@ -83,8 +83,8 @@ func (o Options) startsWith() string {
 func (now identity) resumes(path string, was identity) error {
 	if was.Version != now.Version {
 		return &checkpoint.Error{Path: path,
-			Reason: fmt.Sprintf("is of a run whose identity has version %d; this effnet resumes version %d", was.Version, now.Version),
-			Hint:   "resume it with the effnet that began it, or start a run in another folder"}
+			Reason: fmt.Sprintf("belongs to a run whose identity has version %d; this effnet resumes version %d", was.Version, now.Version),
+			Hint:   "resume it with the effnet that started it, or start a run in another folder"}
 	}
 	values := map[string]string{}
 	for _, line := range was.Lines {
@@ -103,11 +103,11 @@ func (now identity) resumes(path string, was identity) error {
 		}
 	}
 	if len(values) > 0 {
-		return &checkpoint.Error{Path: path, Reason: "is of a run with what this effnet does not know: " + strings.Join(slices.Sorted(maps.Keys(values)), ", "),
-			Hint: "resume it with the effnet that began it"}
+		return &checkpoint.Error{Path: path, Reason: "belongs to a run with settings that this effnet does not know: " + strings.Join(slices.Sorted(maps.Keys(values)), ", "),
+			Hint: "resume it with the effnet that started it"}
 	}
 	if differ != nil {
-		return &checkpoint.Error{Path: path, Reason: "is of a run with other settings or images: " + strings.Join(differ, "; "),
+		return &checkpoint.Error{Path: path, Reason: "belongs to a run with other settings or images: " + strings.Join(differ, "; "),
 			Hint: "resume with the run's own config.yaml, or start a run in another folder"}
 	}
 	return nil

@@ -61,10 +61,10 @@ func TestIdentityResumes(t *testing.T) {
 		{"older than a setting that has its default", without("momentum"), ""},
 		{"older than a setting that has another value", without("lr"), "lr was 0 and is 0.1"},
 		{"older than a fact", without("start"), "start was unset and is random weights"},
-		{"other settings", other, "s: is of a run with other settings or images: lr was 0.2 and is 0.1; momentum was 0.5 and is 0.9"},
-		{"newer than this program", with("nesterov=true", "amsgrad=false"), "s: is of a run with what this effnet does not know: amsgrad, nesterov"},
-		{"before versions", identity{}, "s: is of a run whose identity has version 0; this effnet resumes version 1"},
-		{"of the next version", identity{Version: 2, Lines: now.Lines}, "s: is of a run whose identity has version 2; this effnet resumes version 1"},
+		{"other settings", other, "s: belongs to a run with other settings or images: lr was 0.2 and is 0.1; momentum was 0.5 and is 0.9"},
+		{"newer than this program", with("nesterov=true", "amsgrad=false"), "s: belongs to a run with settings that this effnet does not know: amsgrad, nesterov"},
+		{"before versions", identity{}, "s: belongs to a run whose identity has version 0; this effnet resumes version 1"},
+		{"of the next version", identity{Version: 2, Lines: now.Lines}, "s: belongs to a run whose identity has version 2; this effnet resumes version 1"},
 	} {
 		err := now.resumes("s", c.was)
 		switch {

@@ -17,7 +17,7 @@ func (r *run) notes(trainSet, evalSet *data.Set) []string {
 		notes = append(notes, evalSet.Notes(r.EvalLoader.Upright)...)
 	}
 	if r.WarmupEpochs >= float64(r.Epochs) {
-		notes = append(notes, fmt.Sprintf("the warm-up of %g epochs is as long as the training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR))
+		notes = append(notes, fmt.Sprintf("the warm-up of %g epochs is as long as training, so the learning rate never reaches %g (set --warmup-epochs)", r.WarmupEpochs, r.PeakLR))
 	}
 	for _, text := range []string{r.unusedImages(trainSet.Len()), r.wastedUpdate(), r.fewValues(), r.lateStatistics()} {
 		if text != "" {
@@ -33,7 +33,7 @@ func (r *run) unusedImages(images int) string {
 	if rest <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("each epoch skips %d of the %d training images, others each time: they fill no batch of %d", rest, images, r.BatchSize)
+	return fmt.Sprintf("each epoch skips %d of the %d training images, different ones each time: they do not fill a batch of %d", rest, images, r.BatchSize)
 }
 
 // wastedUpdate says that the first update, at a learning rate of 0, is a good part of all.
@@ -82,6 +82,6 @@ func (r *run) lateStatistics() string {
 		return ""
 	}
 	momentum := math.Ceil(1000*(1-math.Pow(most/2, 1/steps))) / 1000
-	return fmt.Sprintf("after %s with --bn-momentum %g, %.0f%% of the running means and variances are still the initial 0 and 1, so evaluation is worse than the network (set --bn-momentum %g)",
+	return fmt.Sprintf("after %s with --bn-momentum %g, %.0f%% of the running means and variances are still the initial 0 and 1, so evaluation underrates the network (set --bn-momentum %g)",
 		words.Count(int(steps), "step"), r.Arch.BNMomentum, 100*left, min(momentum, 1))
 }

@@ -71,7 +71,7 @@ func describe(m *Imported, f *file, s *source, found *match, o Overrides) error 
 	if other := cmp.Or(s.other, f.other); other != "" {
 		averages := s.averages || f.averages
 		m.Findings = append(m.Findings, Finding{averagesSetting, strconv.FormatBool(averages),
-			fmt.Sprintf("the file also has %s, which --%s=%v takes", other, averagesSetting, !averages), true})
+			fmt.Sprintf("the file also has %s, which --%s=%v uses", other, averagesSetting, !averages), true})
 	}
 	return nil
 }

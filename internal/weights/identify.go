@@ -124,7 +124,7 @@ func fit(s *source, arch scale.Arch, headless bool) *match {
 		converted, ok := toTorch(s.Convention, want, t)
 		if !ok {
 			problem(hinted{fmt.Errorf("%s has the shape %v, where %s wants %v in PyTorch's order", t.Name, t.Shape, arch.Name, want.Shape),
-				"a network of this family in another size; only published ones are known"})
+				"a network of this family in another size; only published sizes are known"})
 			continue
 		}
 		m.found++

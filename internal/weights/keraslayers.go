@@ -94,7 +94,7 @@ func (k *conditions) keras(f *file, o Overrides) error {
 	return k.set(x)
 }
 
-const givePixels = "say with --mean and --std how pixels of 0 to 255 are normalised"
+const givePixels = "use --mean and --std to say how pixels of 0 to 255 are normalised"
 
 // unlisted is for a file without a list of layers: Rescaling(1/255) comes first.
 func (k *conditions) unlisted(tensors []named.Tensor, stored map[string][]float64) error {

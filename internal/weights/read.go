@@ -51,7 +51,7 @@ func read(path string, plain bool) (*file, error) {
 		f.format = "PyTorch file"
 		err = f.readTorch(plain)
 	case head[8] != '{':
-		return nil, &checkpoint.Error{Path: path, Reason: "is no file of weights that is known",
+		return nil, &checkpoint.Error{Path: path, Reason: "is not a known kind of weights file",
 			Hint: "safetensors, PyTorch's .pth, Keras' .h5 and .keras, and TensorFlow checkpoints are read"}
 	default:
 		f.format = "safetensors"

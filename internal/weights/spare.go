@@ -56,8 +56,8 @@ func leftOver(arch string, names []string) error {
 	if len(names) > few {
 		text += fmt.Sprintf(" and %d more", len(names)-few)
 	}
-	return hinted{fmt.Errorf("has tensors that %s has no place for, without which it would compute something else: %s", arch, text),
-		"only the published networks with one dense layer after the pooling are known; delete from the file what the network does not compute with"}
+	return hinted{fmt.Errorf("has tensors that %s does not have, without which it would compute something else: %s", arch, text),
+		"only the published networks with one dense layer after the pooling are known; delete tensors that the network does not use from the file"}
 }
 
 // printable is a name out of a file, quoted where it would not do as it is.

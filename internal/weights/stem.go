@@ -42,8 +42,8 @@ func recognise(f *file, plain bool) (*source, error) {
 	for _, t := range f.tensors[:min(3, len(f.tensors))] {
 		first = append(first, fmt.Sprintf("%.60q", t.Name))
 	}
-	return nil, hinted{fmt.Errorf("has no weights of an EfficientNet: of its %d tensors (%s ...) none is a stem", len(f.tensors), strings.Join(first, ", ")),
-		"names are read as timm, torchvision, lukemelas, Keras and tensorflow/tpu give them"}
+	return nil, hinted{fmt.Errorf("has no EfficientNet weights: none of its %d tensors (%s ...) is a stem", len(f.tensors), strings.Join(first, ", ")),
+		"tensors must have the names of timm, torchvision, lukemelas, Keras or tensorflow/tpu"}
 }
 
 // place is a tensor's name with what says that it is an average before it. TensorFlow has
@@ -97,7 +97,7 @@ func (s *source) choose(prefixes []string, plain bool) (other string, both bool,
 		first, second = own, averages
 	}
 	if len(first) > 1 {
-		return "", false, hinted{fmt.Errorf("has several networks: names begin with %q and with %q", first[0], first[1]), "save the one to import alone"}
+		return "", false, hinted{fmt.Errorf("has several networks: names begin with %q and with %q", first[0], first[1]), "save only the one to import"}
 	}
 	s.prefix, s.averages = first[0], isAverage(first[0])
 	if len(second) == 0 {

@@ -267,7 +267,7 @@ func TestWrongFiles(t *testing.T) {
 	}{
 		{"another family", func(f *file, _ *Overrides) {
 			f.tensors = []named.Tensor{{Name: "layer1.0.conv1.weight", Shape: []int{1}, Data: []float32{1}}}
-		}, "none is a stem"},
+		}, `none of its 1 tensors ("layer1.0.conv1.weight" ...) is a stem`},
 		{"nothing", func(f *file, _ *Overrides) { f.tensors = nil }, "0 tensors"},
 		{"a part is missing", func(f *file, _ *Overrides) { f.tensors = slices.Delete(f.tensors, 20, 21) }, "lacks blocks.1.0.bn1.weight, which b0 has"},
 		{"no classifier", func(f *file, _ *Overrides) { f.tensors = without(f.tensors, "classifier.") }, "has no classifier"},

@@ -137,7 +137,7 @@ var damage = []struct {
 	{"dangling link", func(dir string, _ func(string, []byte)) { symlink("nowhere", filepath.Join(dir, "train/cat/x.jpg")) },
 		Problem{Unreadable, "train/cat/x.jpg", "no such file or directory", nil}},
 	{"class that is a broken link", func(dir string, _ func(string, []byte)) { symlink("nowhere", filepath.Join(dir, "train/emu")) },
-		Problem{BadFolder, "train/emu", "a link that leads nowhere: no such file or directory", nil}},
+		Problem{BadFolder, "train/emu", "a broken link: no such file or directory", nil}},
 	{"empty class", func(_ string, put func(string, []byte)) {
 		put("train/emu/readme", nil)
 		put("val/emu/1.jpg", jpegOf(40, 36, 50))

@@ -85,7 +85,7 @@ func find(path string) (string, error) {
 	if prefix, ok := strings.CutSuffix(path, ".index"); ok {
 		return prefix, nil
 	}
-	e := &checkpoint.Error{Path: path, Reason: "is no .index file of a TensorFlow checkpoint", Hint: "checkpoints of version 1 are not read"}
+	e := &checkpoint.Error{Path: path, Reason: "is not an .index file of a TensorFlow checkpoint", Hint: "checkpoints of version 1 are not read"}
 	if dataFile.MatchString(path) {
 		e.Hint = "name the .index file, which must be next to it"
 	}

@@ -102,8 +102,8 @@ func TestReadRefusesPaths(t *testing.T) {
 		empty + "/none": {empty + "/none", "no such file", ""},
 		checkpoints:     {checkpoints, "with 5 TensorFlow checkpoints", "name one: "},
 		lone:            {lone + "/shards.data-00001-of-00003", "no such file", "all its .data files in one folder"},
-		checkpoints + "/network.data-00000-of-00001": {checkpoints + "/network.data-00000-of-00001", "is no .index file", "which must be next to it"},
-		"testdata/golden.json":                       {"testdata/golden.json", "is no .index file", "version 1"},
+		checkpoints + "/network.data-00000-of-00001": {checkpoints + "/network.data-00000-of-00001", "is not an .index file", "which must be next to it"},
+		"testdata/golden.json":                       {"testdata/golden.json", "is not an .index file", "version 1"},
 	} {
 		_, err := Read(path)
 		e := asError(t, path, err)

@@ -118,7 +118,7 @@ func (c *cuda) count() (int, error) {
 	}
 	var e *Error
 	if errors.As(err, &e) && e.Code == noDevice || err == nil && count == 0 {
-		return 0, errors.New("the driver finds no GPU (is it in the machine, and nvidia-smi lists it?)")
+		return 0, errors.New("the driver finds no GPU (does nvidia-smi list one?)")
 	}
 	return int(count), err
 }

@@ -26,8 +26,8 @@ var advices = map[string]string{
 	"CUDA_ERROR_INVALID_IMAGE":           "no kernels that the driver can read: compile them again",
 	"CUDA_ERROR_UNSUPPORTED_PTX_VERSION": older,
 	"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH":  "the driver's library and its kernel module are of two versions: restart the machine",
-	"CUDA_ERROR_STUB_LIBRARY":            "a toolkit's stub of libcuda was found, not the driver's: take its folder out of " + LibrariesEnv + " and LD_LIBRARY_PATH",
-	"CUDA_ERROR_DEVICE_UNAVAILABLE":      "another process has the GPU for itself",
+	"CUDA_ERROR_STUB_LIBRARY":            "a toolkit's stub of libcuda was found, not the driver's: remove its folder from " + LibrariesEnv + " and LD_LIBRARY_PATH",
+	"CUDA_ERROR_DEVICE_UNAVAILABLE":      "another process is using the GPU exclusively",
 
 	"CUDA_ERROR_ECC_UNCORRECTABLE":  "the GPU's memory is faulty: " + lost,
 	"CUDA_ERROR_ILLEGAL_ADDRESS":    lost,
