@@ -96,9 +96,9 @@ func table(ctx context.Context, w io.Writer, folder string) error {
 	return errors.Join(problems...)
 }
 
-const preface = `# What the compilers make of the kernels
+const preface = `# The compiled kernels
 
-Made without a GPU by ` + "`make gpu-static`" + `, with NVRTC %s and ptxas %s; nothing here was timed. For each kernel and architecture: registers of a thread; bytes that a thread spills; static shared memory of a block, in bytes; how many blocks of the largest launch a multiprocessor holds at once, and which share of its 64 warps these are; and how many instructions load and store 16 bytes of global memory. No kernel has a stack or uses local memory, and every kernel that works on several channels at a time has 16-byte accesses: the command fails otherwise, and so does ` + "`make test-full`" + `.
+Made without a GPU by ` + "`make gpu-static`" + `, with NVRTC %s and ptxas %s; nothing here was timed. For each kernel and architecture: registers per thread; bytes that a thread spills; static shared memory per block, in bytes; how many blocks of the largest launch a multiprocessor holds at once, and the share of its 64 warps that these are; and the number of instructions that load and store 16 bytes of global memory. No kernel has a stack or uses local memory, and every kernel that works on several channels at a time has 16-byte accesses: the command fails otherwise, and so does ` + "`make test-full`" + `.
 
 A kernel called NAME_bf16 has maps in bf16.
 
