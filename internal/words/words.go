@@ -1,4 +1,4 @@
-// Package words has the English that several packages print.
+// Package words has wording that several packages print.
 package words
 
 import "fmt"
