@@ -105,7 +105,7 @@ func TestTransparency(t *testing.T) {
 }
 
 // PyTorch reads data in place, so it must be aligned, and loads strictly only
-// with a counter beside each batch normalization's statistics.
+// with a counter next to each batch normalization's statistics.
 func TestWriteForPyTorch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
 	if err := Write(path, testMeta(), testTensors()); err != nil {

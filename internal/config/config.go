@@ -39,7 +39,7 @@ type Config struct {
 	Baseline   Baseline `yaml:"baseline,omitempty" of:"network, search-coefficients, scale-study, coefficients" effect:"network" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnet-edgetpu-s, efficientnetv2-s, -m, -l or -b0, mnasnet-a1, mnasnet-b1, tinynet, mobilenetv1, mobilenetv2, mobilenetv3-large, -small, resnet50; in YAML also a stage table (default: efficientnet-b0)"`
 	ImgSize    int      `yaml:"img-size" default:"0" want:"0 to 4096" of:"network, finetune, search-coefficients, scale-study, import" effect:"network" help:"width and height of the input in pixels; 0 for the network's own"`
 	Drop       float64  `yaml:"drop" default:"-1" want:"-1 or 0 to 0.99" effect:"network" help:"dropout before the classifier; -1 for the network's own"`
-	DropPath   float64  `yaml:"drop-path" default:"0.2" want:"0 to 0.99" effect:"network" help:"stochastic depth: probability that the last block is dropped; it grows evenly from the first block's 0"`
+	DropPath   float64  `yaml:"drop-path" default:"0.2" want:"0 to 0.99" effect:"network" help:"stochastic depth: block i of N, counted from 0, is dropped with this probability times i/N"`
 	BNMomentum float64  `yaml:"bn-momentum" default:"0.01" want:"0 to 1" effect:"network" help:"weight of a batch's statistics in the running statistics"`
 	BNEps      float64  `yaml:"bn-eps" default:"0.001" want:"1e-12 to 1" of:"scratch, import" effect:"network" help:"added to the variance in batch normalisation"`
 	Padding    string   `yaml:"padding" default:"same" want:"same or symmetric" of:"scratch, import" effect:"network" help:"same (TensorFlow's) or symmetric (PyTorch's)"`

@@ -11,7 +11,7 @@ import (
 	"effnet/internal/augment"
 )
 
-// Files that went wrong elsewhere decode to the pixels of NAME.pillow.png beside
+// Files that went wrong elsewhere decode to the pixels of NAME.pillow.png next to
 // them, to the bit.
 func TestCasesEqualPillow(t *testing.T) {
 	shared := os.Getenv("EFFNET_SHARED")

@@ -228,7 +228,7 @@ func TestRelativesAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// wholeTensors reads the safetensors file beside a tiny network's JSON.
+// wholeTensors reads the safetensors file next to a tiny network's JSON.
 func wholeTensors(t *testing.T, path string) map[string][]float32 {
 	path = strings.TrimSuffix(path, ".json") + ".safetensors"
 	if _, err := os.Stat(path); err != nil {

@@ -49,7 +49,7 @@ func TestProfile(t *testing.T) {
 	})
 }
 
-// checkProfile fails unless there are so many timings, and of every op in want its
+// checkProfile fails unless there are that many timings, and of every op in want its
 // layer is among them.
 func checkProfile(t *testing.T, what string, timings []Timing, specs int, want map[[2]string]bool) {
 	t.Helper()

@@ -33,7 +33,7 @@ func (d *Diverged) Error() string {
 	return s
 }
 
-// diverged looks for where it began and keeps the batch, if it was in a training's
+// diverged looks for where it began and keeps the batch, if it was in training's
 // step; nil is evaluation.
 func (r *run) diverged(loss float64, p *pending) error {
 	d := &Diverged{Epoch: r.epoch + 1, Step: r.batch, Loss: loss}

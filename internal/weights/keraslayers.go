@@ -18,7 +18,7 @@ import (
 var kerasStd = [3]float64{0.229, 0.224, 0.225}
 
 // unchanged are the layers before a network that images pass as they are in inference,
-// beside those that begin with Random.
+// besides those that begin with Random.
 var unchanged = []string{"InputLayer", "ZeroPadding2D", "Resizing", "CenterCrop", "Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout",
 	"Identity", "AugMix", "CutMix", "MixUp", "RandAugment", "ActivityRegularization", "AutoContrast"}
 

@@ -169,7 +169,7 @@ func TestConventions(t *testing.T) {
 	}
 }
 
-// A config.json of the Hub beside timm's file is believed.
+// A config.json of the Hub next to timm's file is believed.
 func TestHub(t *testing.T) {
 	dir := t.TempDir()
 	const hub = `{"architecture":"efficientnet_b0","pretrained_cfg":{"input_size":[3,224,224],"test_input_size":[3,256,256],

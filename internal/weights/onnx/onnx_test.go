@@ -128,7 +128,7 @@ func TestFusedBlocks(t *testing.T) {
 	}
 }
 
-// What programs read of a model beside the graph.
+// What programs read of a model besides the graph.
 func TestMetadata(t *testing.T) {
 	n := newNetwork(t, tiny())
 	n.meta.Classes = []string{"a", "b", "c", "é", "e"}

@@ -18,7 +18,7 @@ type tile struct {
 var laneNumbers = [16]int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
 // blockK is how many values of the inner dimension a panel of B holds at once:
-// 256 rows of 48 columns are 48 KiB, which stays in L2 beside the rows of A.
+// 256 rows of 48 columns are 48 KiB, which stay in L2 next to the rows of A.
 const blockK = 256
 
 // Gemm computes rows of C = A·B from a packed B:
