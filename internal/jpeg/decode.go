@@ -27,6 +27,33 @@ func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
 	return nil
 }
 
+// DecodeYCbCr is Decode of the whole image of three components that are Y'CbCr,
+// whatever the file says of them, as those of a TIFF file are.
+func (d *Decoder) DecodeYCbCr(dst []uint8) error {
+	d.space = yCbCr
+	return d.Decode(dst, image.Rect(0, 0, d.header.Width, d.header.Height))
+}
+
+// DecodeComponents writes the samples of the file that Open read as they are, without
+// a conversion to RGB, to dst [Height, Width, Components]. Those of lower resolution
+// are repeated, as by readers that ask libjpeg for its raw data.
+func (d *Decoder) DecodeComponents(dst []uint8) error {
+	if err := d.samples(image.Rectangle{Max: d.mcus}); err != nil {
+		return err
+	}
+	w, n := d.header.Width, len(d.components)
+	for i := range d.components {
+		c := &d.components[i]
+		for y := range d.header.Height {
+			line, q := c.plane[y/c.repeat.Y*c.stride:], dst[y*w*n+i:]
+			for x := range w {
+				q[x*n] = line[x/c.repeat.X]
+			}
+		}
+	}
+	return nil
+}
+
 // samples decodes the MCUs m into the components' planes.
 func (d *Decoder) samples(m image.Rectangle) error {
 	if d.several {
