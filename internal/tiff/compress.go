@@ -1,0 +1,121 @@
+package tiff
+
+import (
+	"bytes"
+	"compress/zlib"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/image/tiff/lzw"
+
+	"effnet/internal/jpeg"
+)
+
+// What decompressors keep from one strip or tile to the next.
+type scratch struct {
+	zlib   io.ReadCloser
+	zstd   *zstd.Decoder
+	jpeg   *jpeg.Decoder
+	pixels []byte // of a JPEG strip or tile
+}
+
+// maxWindow is how much of what it has read Zstandard may go back over, in bytes.
+const maxWindow = 32 << 20
+
+// expand returns the samples of a strip or tile as they are before the predictor, of
+// which the first rows are needed. A JPEG block is of blockW pixels by full rows.
+func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
+	switch src := bytes.NewReader(data); r.compression {
+	case packBits:
+		return &packBitsReader{data: data}, nil
+	case lzwCodes:
+		return lzw.NewReader(src, lzw.MSB, 8), nil
+	case deflate, deflateOld:
+		if r.zlib == nil {
+			z, err := zlib.NewReader(src)
+			r.zlib = z
+			return z, err
+		}
+		return r.zlib, r.zlib.(zlib.Resetter).Reset(src, nil)
+	case zstandard:
+		if r.zstd == nil {
+			z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+			r.zstd = z
+			return z, err
+		}
+		return r.zstd, r.zstd.Reset(src)
+	case faxRows, fax3, fax4, faxWords:
+		pixels, err := decodeFax(data, r.blockW, rows, r.compression, r.uint(tagT4Options, 0))
+		return bytes.NewReader(pixels), err
+	case newJPEG, oldJPEG:
+		pixels, err := r.fromJPEG(data, full)
+		return bytes.NewReader(pixels), err
+	default:
+		return src, nil
+	}
+}
+
+// packBitsReader expands PackBits (TIFF 6.0, section 9).
+type packBitsReader struct {
+	data    []byte
+	literal int // bytes of data that stand for themselves
+	run     int // copies that are left of a byte
+	value   byte
+}
+
+func (p *packBitsReader) Read(out []byte) (n int, err error) {
+	for n < len(out) {
+		switch {
+		case p.run > 0:
+			m := min(p.run, len(out)-n)
+			for i := range m {
+				out[n+i] = p.value
+			}
+			n, p.run = n+m, p.run-m
+		case len(p.data) == 0:
+			return n, io.EOF
+		case p.literal > 0:
+			m := copy(out[n:], p.data[:min(p.literal, len(p.data))])
+			n, p.literal, p.data = n+m, p.literal-m, p.data[m:]
+		default:
+			code := int8(p.data[0])
+			p.data = p.data[1:]
+			switch {
+			case code >= 0:
+				p.literal = int(code) + 1
+			case code != -128 && len(p.data) > 0:
+				p.run, p.value, p.data = 1-int(code), p.data[0], p.data[1:]
+			}
+		}
+	}
+	return n, nil
+}
+
+// fromJPEG returns the samples of a JPEG strip or tile of the height full, [rows,
+// blockW, samples]. Of Y'CbCr together they are RGB, as libtiff has them from
+// libjpeg (tif_jpeg.c); all others are left as they are.
+func (r *reader) fromJPEG(data []byte, full int) ([]byte, error) {
+	if tables := r.fields[tagJPEGTables].data; len(tables) > 0 {
+		data = append(bytes.Clone(tables), data...)
+	}
+	if r.jpeg == nil {
+		r.jpeg = jpeg.New()
+	}
+	h, err := r.jpeg.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	if h.Width != r.blockW || h.Height > full && r.tiled || h.Components != r.perBlock() {
+		return nil, fmt.Errorf("tiff: JPEG data of %dx%d pixels of %d samples in a place for %dx%d of %d",
+			h.Width, h.Height, h.Components, r.blockW, full, r.perBlock())
+	}
+	if h.Width*h.Height > max(2*r.w*r.h, minBlockArea) {
+		return nil, fmt.Errorf("tiff: JPEG data of %dx%d pixels in an image of %dx%d", h.Width, h.Height, r.w, r.h)
+	}
+	r.pixels = grow(r.pixels, h.Width*h.Height*h.Components)
+	if r.photometric == yCbCr && !r.planar && r.compression == newJPEG {
+		return r.pixels, r.jpeg.DecodeYCbCr(r.pixels)
+	}
+	return r.pixels, r.jpeg.DecodeComponents(r.pixels)
+}

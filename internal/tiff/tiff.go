@@ -1,0 +1,101 @@
+// Package tiff reads the first image of a TIFF file (TIFF 6.0; BigTIFF too) to the
+// pixels that Pillow reads. Pillow has uncompressed files from its
+// TiffImagePlugin.py and Unpack.c, the others from libtiff.
+//
+// It takes strips and tiles, colours together and in separate planes, bilevel to
+// 16-bit grey, 32-bit integers and floating-point numbers, palettes, RGB, CMYK,
+// Y'CbCr and CIE L*a*b*; and the compressions PackBits, LZW, Deflate, Zstandard,
+// CCITT's and JPEG. It says by name what it does not support, of which Pillow reads
+// only LZMA: few files have it, and it would take another module to read them.
+//
+// It differs from Pillow where that loses the picture: of unsigned grey samples of
+// 12 and 16 bits it keeps the 8 highest, where Pillow takes all above 255 for
+// white; and subsampled Y'CbCr without compression, which Pillow takes for full.
+// A file whose image data is damaged or ends early is an error.
+package tiff
+
+import (
+	"errors"
+	"image"
+	"io"
+)
+
+// An UnsupportedError is a file of a kind that is not read: it names the kind.
+type UnsupportedError string
+
+func (e UnsupportedError) Error() string { return "tiff: " + string(e) + " is not supported" }
+
+// What a header may ask for of itself; the size of the image is its caller's to
+// check before it decodes.
+const (
+	maxBlockSide = 1 << 16 // pixels across a strip or tile
+	maxPlanes    = 1 << 10
+	minBlockArea = 1 << 22 // pixels that a JPEG tile may have at any size of the image
+)
+
+// Is tells whether a file begins as TIFF does (TiffImagePlugin.py, PREFIXES, which
+// has the two that are the wrong way around).
+func Is(file []byte) bool {
+	if len(file) < 4 {
+		return false
+	}
+	switch string(file[:4]) {
+	case "II*\x00", "MM\x00*", "II\x00*", "MM*\x00", "II+\x00", "MM\x00+":
+		return true
+	}
+	return false
+}
+
+// Config returns the size of the image in pixels, as it is stored, without regard to
+// its orientation. Its colour model is NRGBA's only where pixels have opacity.
+func Config(file []byte) (image.Config, error) {
+	d, err := readDirectory(file)
+	if err != nil {
+		return image.Config{}, err
+	}
+	l, err := newLayout(d)
+	if err != nil {
+		return image.Config{}, err
+	}
+	return image.Config{ColorModel: l.colourModel(), Width: l.w, Height: l.h}, nil
+}
+
+// Orientation returns the tag, 1 to 8; 1, upright, where there is none.
+func Orientation(file []byte) int {
+	d, err := readDirectory(file)
+	if err != nil {
+		return 1
+	}
+	if v := d.uint(tagOrientation, 1); v >= 1 && v <= 8 {
+		return int(v)
+	}
+	return 1
+}
+
+// Decode returns the image, as it is stored, without regard to its orientation: an
+// *image.Gray, *image.Paletted, *image.CMYK or *image.NRGBA. Memory goes for its
+// pixels, a row of a strip or tile and what the decompressor needs.
+func Decode(file []byte) (image.Image, error) {
+	d, err := readDirectory(file)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLayout(d)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{layout: l, file: file}
+	if l.reversed {
+		r.file = reversedBits(file)
+	}
+	r.newImage()
+	if err := r.blocks(); err != nil {
+		return nil, err
+	}
+	return r.finish(), nil
+}
+
+var (
+	errNoOffsets = errors.New("tiff: it says nowhere where its pixels are")
+	errTruncated = io.ErrUnexpectedEOF
+)

@@ -1,0 +1,206 @@
+package tiff
+
+import (
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"image"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+)
+
+// A variant is a file of tools/golden/tiff.py.
+type variant struct {
+	Kind, Name, File string // File in hexadecimal
+	W, H             int
+	Pixels, Refused  string // Pillow's: the hash of its RGB, or why there is none
+}
+
+func (v *variant) file(t testing.TB) []byte {
+	t.Helper()
+	file, err := hex.DecodeString(v.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func variants(t testing.TB) []variant {
+	t.Helper()
+	f, err := os.Open("testdata/variants.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct{ Files []variant }
+	if err := json.NewDecoder(z).Decode(&golden); err != nil {
+		t.Fatal(err)
+	}
+	return golden.Files
+}
+
+// rgbOf returns the pixels as Pillow converts them to RGB, opacity left out.
+func rgbOf(m image.Image) []uint8 {
+	var out []uint8
+	switch m := m.(type) {
+	case *image.Gray:
+		for _, v := range m.Pix {
+			out = append(out, v, v, v)
+		}
+	case *image.Paletted:
+		for _, v := range m.Pix {
+			if int(v) >= len(m.Palette) {
+				v = 0
+			}
+			r, g, b, _ := m.Palette[v].RGBA()
+			out = append(out, uint8(r>>8), uint8(g>>8), uint8(b>>8))
+		}
+	case *image.CMYK:
+		for i := 0; i < len(m.Pix); i += 4 {
+			light := 255 - uint32(m.Pix[i+3])
+			for _, v := range m.Pix[i : i+3] {
+				out = append(out, uint8(light-(uint32(v)*light+127)/255))
+			}
+		}
+	case *image.NRGBA:
+		for i := 0; i < len(m.Pix); i += 4 {
+			out = append(out, m.Pix[i:i+3]...)
+		}
+	}
+	return out
+}
+
+// Files that lack pixels, which are black in Pillow.
+var refusedHere = map[string]bool{"two strips, one offset": true, "three planes, two offsets": true}
+
+// Every other file that Pillow reads has its pixels here, to the bit.
+func TestVariantsEqualPillow(t *testing.T) {
+	equal, both, only := 0, 0, 0
+	for _, v := range variants(t) {
+		file := v.file(t)
+		c, configErr := Config(file)
+		m, err := Decode(file)
+		if err == nil && (configErr != nil || c.Width != m.Bounds().Dx() || c.Height != m.Bounds().Dy()) {
+			t.Errorf("%s: %dx%d, %v; decoded %v", v.Name, c.Width, c.Height, configErr, m.Bounds())
+		}
+		switch {
+		case v.Kind == "orientations": // which the reader does not turn
+			if got, want := strconv.Itoa(Orientation(file)), v.Name; got != want && got != "1" {
+				t.Errorf("orientation %s, want %s", got, want)
+			}
+		case v.Refused != "" && err != nil, refusedHere[v.Name] && err != nil:
+			both++
+		case v.Refused != "":
+			only++
+			t.Logf("%s: read here only (Pillow: %s)", v.Name, v.Refused)
+		case err != nil:
+			t.Errorf("%s: %v", v.Name, err)
+		default:
+			pix := rgbOf(m)
+			sum := sha256.Sum256(pix)
+			if got := hex.EncodeToString(sum[:16]); got != v.Pixels {
+				t.Errorf("%s: other pixels than Pillow's: %v", v.Name, pix[:min(30, len(pix))])
+				continue
+			}
+			equal++
+		}
+	}
+	t.Logf("tiff: %d equal, %d refused by both, %d read here only", equal, both, only)
+}
+
+// A part of a file is an error or an image, never a panic.
+func TestDecodeOfPartOfAFile(t *testing.T) {
+	for _, v := range variants(t) {
+		file := v.file(t)
+		for i := range 12 {
+			m, err := Decode(file[:len(file)*i/12])
+			if err == nil && m.Bounds().Empty() {
+				t.Fatalf("%s, part %d: an empty image", v.Name, i)
+			}
+		}
+	}
+}
+
+// What is refused is refused by name.
+func TestErrors(t *testing.T) {
+	want := map[string]string{
+		"compression 34925":                             "tiff: LZMA compression is not supported",
+		"compression 50001":                             "tiff: WebP compression is not supported",
+		"compression 12345":                             "tiff: compression 12345 is not supported",
+		"photometric interpretation 32844":              "tiff: photometric interpretation 32844 is not supported",
+		"samples that differ":                           "tiff: an image whose samples differ (field 258) is not supported",
+		"ycbcr 3x1 tiff_lzw single []":                  "tiff: Y'CbCr subsampled 3x1 is not supported",
+		"ycbcr, NaN":                                    "tiff: it has NaN for a coefficient of Y'CbCr",
+		"0x0":                                           "tiff: its header claims 0x4 pixels",
+		"tiles of 0x0":                                  "tiff: its tiles are 0x0 pixels",
+		"two strips, one offset":                        "tiff: it has 1 strips or tiles and needs more",
+		"fewer bytes than it needs, tiff_lzw":           "unexpected EOF",
+		"fewer bytes than it needs, packbits":           "unexpected EOF",
+		"fewer bytes than it needs, zstd":               "unexpected EOF",
+		"fewer bytes than it needs, raw":                "unexpected EOF",
+		"fewer bytes than it needs, tiff_adobe_deflate": "unexpected EOF",
+	}
+	for _, v := range variants(t) {
+		text, ok := want[v.Name]
+		if !ok {
+			continue
+		}
+		delete(want, v.Name)
+		if _, err := Decode(v.file(t)); err == nil || err.Error() != text {
+			t.Errorf("%s: %v, want %q", v.Name, err, text)
+		}
+	}
+	for name := range want {
+		t.Errorf("no file %q", name)
+	}
+}
+
+// A small file cannot ask for much memory with the sizes of its tiles.
+func TestMemoryOfTiles(t *testing.T) {
+	for _, v := range variants(t) {
+		if v.Kind != "jpegs" && v.Kind != "pixels" {
+			continue
+		}
+		file := v.file(t)
+		d, err := readDirectory(file)
+		if err != nil || !d.has(tagTileWidth) {
+			continue
+		}
+		for _, tag := range []uint16{tagTileWidth, tagTileHeight} {
+			data := d.fields[tag].data // a part of the file
+			for i := range data {
+				data[i] = 0x7f
+			}
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		Decode(file)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+			t.Errorf("%s: %d bytes", v.Name, n)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, v := range variants(f) {
+		f.Add(v.file(f))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		c, err := Config(file)
+		if err != nil || c.Width*c.Height > 1<<18 {
+			return
+		}
+		m, err := Decode(file)
+		if err == nil && (m.Bounds().Dx() != c.Width || m.Bounds().Dy() != c.Height) {
+			t.Fatalf("%v, want %dx%d", m.Bounds(), c.Width, c.Height)
+		}
+	})
+}
