@@ -62,7 +62,7 @@ var mayImport = map[string]string{
 
 	"internal/data/check":    "data words",
 	"internal/data/datatest": "data",
-	"internal/data":          "augment atomicfile bmp jpeg words golang.org/x/image golang.org/x/text",
+	"internal/data":          "augment atomicfile bmp jpeg tiff words golang.org/x/image golang.org/x/text",
 	"internal/augment":       "pixel",
 	"internal/bmp":           "",
 	"internal/tiff":          "jpeg github.com/klauspost/compress golang.org/x/image",

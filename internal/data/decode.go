@@ -8,16 +8,15 @@ import (
 	_ "image/png" // registers the format, as do those below
 	"strings"
 
-	"golang.org/x/image/tiff"
-
 	"effnet/internal/augment"
 	_ "effnet/internal/bmp"
 	"effnet/internal/jpeg"
+	"effnet/internal/tiff"
 )
 
 // What a file may ask for before it is refused. A worker needs about 5 bytes a
 // pixel for most photographs and at most about 16, for a progressive CMYK JPEG,
-// whose coefficients are kept.
+// whose coefficients are kept, or 24, for one in a TIFF file.
 const (
 	MaxFileBytes = 256 << 20   // of one file
 	MaxPixels    = 100_000_000 // of one image
@@ -64,7 +63,7 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 		return 0, 0, err
 	}
 	d.orientation = 1
-	if d.upright || isTIFF(file) { // as Pillow, which always turns TIFF
+	if d.upright || tiff.Is(file) { // as Pillow, which always turns TIFF
 		d.orientation = orientation(file)
 	}
 	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
@@ -100,9 +99,6 @@ func (d *decoder) header(file []byte) error {
 		cfg, format, err := configOther(file)
 		if err != nil {
 			return d.failed(format, err)
-		}
-		if feature := misreadTIFF(file); feature != "" {
-			return d.failed(format, tiff.UnsupportedError(feature))
 		}
 		d.w, d.h = cfg.Width, cfg.Height
 		return nil
@@ -198,7 +194,7 @@ func reason(file []byte, format string, err error) string {
 	}
 	label, text := strings.ToUpper(format), err.Error()
 	if e, ok := errors.AsType[tiff.UnsupportedError](err); ok {
-		return "a TIFF file with a feature that is not supported: " + tiffFeature(string(e))
+		return "a TIFF file with a feature that is not supported: " + string(e)
 	}
 	if errors.Is(err, jpeg.ErrTruncated) {
 		return "truncated " + label

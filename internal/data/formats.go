@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"effnet/internal/jpeg"
+	"effnet/internal/tiff"
 )
 
 // orientation returns the EXIF orientation of a file, 1 to 8; 1, upright, where
@@ -15,8 +16,8 @@ func orientation(file []byte) int {
 	switch {
 	case jpeg.Is(file):
 		return jpeg.Orientation(file)
-	case isTIFF(file):
-		return jpeg.ExifOrientation(file)
+	case tiff.Is(file):
+		return tiff.Orientation(file)
 	case isPNG(file):
 		for id, data := range pngChunks(file) {
 			if id == "eXIf" {
@@ -38,10 +39,6 @@ func orientation(file []byte) int {
 func orientationTag(orientation int) []byte {
 	return []byte{0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
 		0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, byte(orientation), 0, 0, 0, 0, 0, 0}
-}
-
-func isTIFF(file []byte) bool {
-	return bytes.HasPrefix(file, []byte("II*\x00")) || bytes.HasPrefix(file, []byte("MM\x00*"))
 }
 
 // riffChunks yields the names and the contents of the chunks of WebP.
@@ -76,55 +73,6 @@ func foreign(file []byte) string {
 		return "AVIF"
 	case slices.ContainsFunc(brands, func(b string) bool { return b == "mif1" || strings.HasPrefix(b, "hei") || strings.HasPrefix(b, "hev") }):
 		return "HEIC"
-	}
-	return ""
-}
-
-// tiffFeature names a compression that the reader of TIFF refuses by its number.
-func tiffFeature(text string) string {
-	switch text {
-	case "compression value 6", "compression value 7":
-		return "JPEG compression"
-	case "compression value 34925":
-		return "LZMA compression"
-	case "compression value 50000":
-		return "Zstandard compression"
-	case "compression value 50001":
-		return "WebP compression"
-	}
-	return text
-}
-
-// misreadTIFF names a feature of a TIFF file that its reader would take for
-// another, or returns "": CCITT compression (3 or 4) with 0 for black becomes a
-// negative, and planes of colour, one after the other, are read as pixels.
-func misreadTIFF(file []byte) string {
-	if !isTIFF(file) || len(file) < 8 {
-		return ""
-	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if file[0] == 'M' {
-		order = binary.BigEndian
-	}
-	at := int64(order.Uint32(file[4:]))
-	if at+2 > int64(len(file)) {
-		return ""
-	}
-	tags := map[uint16]uint16{}
-	entries := file[at+2:]
-	for range order.Uint16(file[at:]) {
-		if len(entries) < 12 {
-			break
-		}
-		tags[order.Uint16(entries)] = order.Uint16(entries[8:])
-		entries = entries[12:]
-	}
-	const compression, photometric, samples, planar = 259, 262, 277, 284
-	switch {
-	case (tags[compression] == 3 || tags[compression] == 4) && tags[photometric] == 1:
-		return "fax compression with 0 for black"
-	case tags[planar] == 2 && tags[samples] > 1:
-		return "colours in separate planes"
 	}
 	return ""
 }

@@ -2,11 +2,15 @@ package data
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"image"
 	"image/color"
 	"image/png"
+	"os"
 	"testing"
 
 	"golang.org/x/image/tiff"
@@ -60,25 +64,84 @@ func TestGrey16(t *testing.T) {
 	}
 }
 
-// What would be read as something else is refused.
-func TestMisreadTIFF(t *testing.T) {
+// TIFF files that Pillow reads have its pixels, turned as it turns them.
+func TestTIFFEqualsPillow(t *testing.T) {
+	f, err := os.Open("../tiff/testdata/variants.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Files []struct{ Name, File, Pixels string }
+	}
+	if err := json.NewDecoder(z).Decode(&golden); err != nil {
+		t.Fatal(err)
+	}
+	equal := 0
+	for _, v := range golden.Files {
+		file, err := hex.DecodeString(v.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m augment.Image
+		if err := (&decoder{}).decode(&m, file, v.Name); err != nil {
+			continue // which the reader's own test is about
+		}
+		if v.Pixels != "" && pixelHash(m.Pix) != v.Pixels {
+			t.Errorf("%s: other pixels", v.Name)
+		}
+		equal++
+	}
+	if equal < 400 {
+		t.Errorf("%d files", equal)
+	}
+}
+
+// Opacity is that of the file, with colours that are not multiplied by it.
+func TestTIFFOverBackground(t *testing.T) {
+	m := image.NewNRGBA(image.Rect(0, 0, 1, 1))
+	m.SetNRGBA(0, 0, color.NRGBA{200, 100, 0, 128})
+	var file bytes.Buffer
+	if err := tiff.Encode(&file, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	for want, back := range map[[3]uint8]*[3]uint8{{200, 100, 0}: nil, {150, 100, 50}: {100, 100, 100}} {
+		d := decoder{background: back}
+		var got augment.Image
+		if err := d.decode(&got, file.Bytes(), "x.tif"); err != nil {
+			t.Fatal(err)
+		}
+		if [3]uint8(got.Pix) != want {
+			t.Errorf("%v, want %v", got.Pix, want)
+		}
+	}
+}
+
+// What a TIFF file has that is not read is named, and a damaged file is said to be.
+func TestTIFFErrors(t *testing.T) {
 	entry := func(tag, value uint16) string {
 		b := binary.LittleEndian.AppendUint16(nil, tag)
 		b = append(b, 3, 0, 1, 0, 0, 0)
 		return string(append(binary.LittleEndian.AppendUint16(b, value), 0, 0))
 	}
-	const head = "II*\x00\x08\x00\x00\x00\x02\x00"
+	const head = "II*\x00\x08\x00\x00\x00\x06\x00"
+	size := entry(256, 4) + entry(257, 4) + entry(258, 8)
 	for file, want := range map[string]string{
-		head + entry(259, 4) + entry(262, 1): "fax compression with 0 for black",
-		head + entry(259, 4) + entry(262, 0): "",
-		head + entry(277, 3) + entry(284, 2): "colours in separate planes",
-		head + entry(277, 1) + entry(284, 2): "",
+		head + size + entry(259, 34925) + entry(262, 1) + entry(273, 8): "a TIFF file with a feature that is not supported: LZMA compression",
+		head + size + entry(259, 1) + entry(262, 1) + entry(273, 80):    "truncated TIFF",
+		head + size + entry(259, 1) + entry(262, 1) + entry(274, 1):     "unusable TIFF: it says nowhere where its pixels are",
+		head + size + entry(259, 8) + entry(262, 1) + entry(273, 8):     "unusable TIFF: zlib: invalid header",
+		"II*\x00\x08\x00\x00\x00":                                       "truncated TIFF",
 	} {
-		if got := misreadTIFF([]byte(file)); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-		for n := range len(file) {
-			misreadTIFF([]byte(file[:n]))
+		var m augment.Image
+		err := (&decoder{}).decode(&m, []byte(file), "x.tif")
+		target := &Error{}
+		if !errors.As(err, &target) || target.Reason != want {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"effnet/internal/augment"
 	"effnet/internal/jpeg"
+	"effnet/internal/tiff"
 )
 
 // Facts are what reading an image found.
@@ -77,7 +78,7 @@ func (f *Facts) header(file []byte) {
 			panic(p)
 		}
 	}()
-	if !isTIFF(file) {
+	if !tiff.Is(file) {
 		f.Orientation = orientation(file)
 	}
 	if jpeg.Is(file) {

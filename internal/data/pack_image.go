@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"effnet/internal/augment"
+	"effnet/internal/tiff"
 )
 
 // PackOptions says how Pack stores images.
@@ -95,7 +96,7 @@ func (p *packer) pack(set *Set, i int) (record, error) {
 		return record{bytes.Clone(p.dst.Pix), w, h}, nil
 	}
 	lies := 1
-	if file := p.decoder.encoded; file != nil && !isTIFF(file) { // which is turned
+	if file := p.decoder.encoded; file != nil && !tiff.Is(file) { // which is turned
 		lies = orientation(file)
 	}
 	data, err := p.encode(lies)

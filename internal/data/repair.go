@@ -4,11 +4,17 @@ import (
 	"bytes"
 	"image"
 	"io"
+
+	"effnet/internal/tiff"
 )
 
 // decodeOther decodes a file of PNG, BMP or TIFF. A PNG file that the decoder refuses is
 // tried again without its slips.
 func decodeOther(file []byte) (image.Image, string, error) {
+	if tiff.Is(file) {
+		m, err := tiff.Decode(file)
+		return m, "tiff", err
+	}
 	m, format, err := image.Decode(bytes.NewReader(file))
 	if again := repaired(file, err); again != nil {
 		if m, _, err := image.Decode(again); err == nil {
@@ -20,6 +26,10 @@ func decodeOther(file []byte) (image.Image, string, error) {
 
 // configOther is decodeOther of the size.
 func configOther(file []byte) (image.Config, string, error) {
+	if tiff.Is(file) {
+		c, err := tiff.Config(file)
+		return c, "tiff", err
+	}
 	c, format, err := image.DecodeConfig(bytes.NewReader(file))
 	if again := repaired(file, err); again != nil {
 		if c, _, err := image.DecodeConfig(again); err == nil {

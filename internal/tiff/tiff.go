@@ -5,12 +5,14 @@
 // It takes strips and tiles, colours together and in separate planes, bilevel to
 // 16-bit grey, 32-bit integers and floating-point numbers, palettes, RGB, CMYK,
 // Y'CbCr and CIE L*a*b*; and the compressions PackBits, LZW, Deflate, Zstandard,
-// CCITT's and JPEG. It says by name what it does not support, of which Pillow reads
-// only LZMA: few files have it, and it would take another module to read them.
+// CCITT's and JPEG. It says by name what it does not support. Of that Pillow reads
+// LZMA, which few files have and which would take another module, ThunderScan, and
+// old-style JPEG that lies in pieces.
 //
 // It differs from Pillow where that loses the picture: of unsigned grey samples of
 // 12 and 16 bits it keeps the 8 highest, where Pillow takes all above 255 for
 // white; and subsampled Y'CbCr without compression, which Pillow takes for full.
+// As in Pillow, 16-bit and floating-point samples are never turned from white to black.
 // A file whose image data is damaged or ends early is an error.
 package tiff
 
