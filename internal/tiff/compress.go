@@ -30,6 +30,9 @@ func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
 	case packBits:
 		return &packBitsReader{data: data}, nil
 	case lzwCodes:
+		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 { // as tif_lzw.c tells it
+			return nil, UnsupportedError("LZW compression of before TIFF 6.0")
+		}
 		return lzw.NewReader(src, lzw.MSB, 8), nil
 	case deflate, deflateOld:
 		if r.zlib == nil {

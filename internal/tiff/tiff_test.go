@@ -162,6 +162,23 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// LZW codes with their lowest bit first are told apart, as they begin with a clear code.
+func TestOldLZW(t *testing.T) {
+	for _, v := range variants(t) {
+		file := v.file(t)
+		d, err := readDirectory(file)
+		if err != nil || d.uint(tagCompression, raw) != lzwCodes || v.Kind != "pixels" || v.Refused != "" || !d.has(tagStripOffsets) || d.uint(tagFillOrder, 1) != 1 {
+			continue
+		}
+		copy(file[d.uint(tagStripOffsets, 0):], "\x00\x01")
+		if _, err := Decode(file); err == nil || err.Error() != "tiff: LZW compression of before TIFF 6.0 is not supported" {
+			t.Errorf("%s: %v", v.Name, err)
+		}
+		return
+	}
+	t.Error("no file")
+}
+
 // A small file cannot ask for much memory with the sizes of its tiles.
 func TestMemoryOfTiles(t *testing.T) {
 	for _, v := range variants(t) {
