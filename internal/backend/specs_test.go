@@ -55,7 +55,7 @@ func declared(t *testing.T) map[string][]string {
 // must say itself what it is and what it costs.
 func TestSpecsAreDescribed(t *testing.T) {
 	cases := map[string]int{}
-	for _, spec := range backendtest.Specs() {
+	for _, spec := range backendtest.Light() {
 		cases[strings.TrimPrefix(fmt.Sprintf("%T", spec), "backend.")]++
 	}
 	methods, specs := declared(t), 0
@@ -75,7 +75,7 @@ func TestSpecsAreDescribed(t *testing.T) {
 			t.Errorf("%s has a Reference besides what it stands for", name)
 		}
 		if cases[name] == 0 {
-			t.Errorf("%s is not in backendtest.Specs", name)
+			t.Errorf("%s is not in backendtest.Light", name)
 		}
 	}
 	if specs != len(cases) || specs < 40 {
@@ -86,7 +86,7 @@ func TestSpecsAreDescribed(t *testing.T) {
 // A Spec's operands are what its definition does with them: it changes none that is
 // read, and none that is written depends on what was there.
 func TestRoles(t *testing.T) {
-	for i, spec := range backendtest.Specs() {
+	for i, spec := range backendtest.Light() {
 		before := backendtest.Operands(spec, uint64(i))
 		clean, dirty := clone(before), clone(before)
 		for k, o := range spec.Operands() {

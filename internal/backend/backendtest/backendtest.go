@@ -27,6 +27,19 @@ func conv(n, h, w, in, out, kernel, stride int, same bool) backend.ConvShape {
 	return s
 }
 
+// Light are the cases that take a quarter of the suite's time: those whose operands have
+// few values. There are some of each type, for tests of what does not depend on sizes.
+func Light() []backend.Spec {
+	const most = 20_000
+	return slices.DeleteFunc(Specs(), func(s backend.Spec) bool {
+		values := 0
+		for _, n := range backend.Sizes(s) {
+			values += n
+		}
+		return values > most
+	})
+}
+
 // Specs are the cases of the suite.
 func Specs() []backend.Spec {
 	var specs []backend.Spec
@@ -338,7 +351,18 @@ func Run(b backend.Backend, spec backend.Spec, operands [][]float32) ([][]float3
 // the launch, inputs included, within a relative error (norm of the difference over norm)
 // of tol. The reference, which takes longest, is computed once for all of them.
 func Test(t *testing.T, tol float64, backends ...backend.Backend) {
-	Each(t, backends[0], Specs(), func(t *testing.T, i int, spec backend.Spec) (worst float64) {
+	t.Helper()
+	test(t, Specs(), tol, backends)
+}
+
+// TestLight is Test of Light's cases.
+func TestLight(t *testing.T, tol float64, backends ...backend.Backend) {
+	t.Helper()
+	test(t, Light(), tol, backends)
+}
+
+func test(t *testing.T, specs []backend.Spec, tol float64, backends []backend.Backend) {
+	Each(t, backends[0], specs, func(t *testing.T, i int, spec backend.Spec) (worst float64) {
 		operands := Operands(spec, uint64(i))
 		want := reference(t, spec, operands)
 		for _, b := range backends {

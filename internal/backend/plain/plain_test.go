@@ -15,7 +15,7 @@ import (
 
 // The suite finds nothing wrong with the definition itself, and a fused Spec is what it
 // stands for, whoever compiles that.
-func TestBackend(t *testing.T) { backendtest.Test(t, 0, unfused{}) }
+func TestBackend(t *testing.T) { backendtest.TestLight(t, 0, unfused{}) }
 
 // unfused is a backend without any fused Spec.
 type unfused struct{ plain.Backend }
