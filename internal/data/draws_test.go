@@ -38,7 +38,7 @@ func TestCropsAreDistributedAsTorchvisions(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	const images, epochs, seeds = 10_000, 6, 4
+	const images, epochs, seeds = 10_000, 4, 4
 	const eps = 1e-9 // of rounding
 	n := float64(images * epochs * seeds)
 	tol := sigmas * math.Sqrt(1/n+1/float64(golden.Draws)) // of the mean of values of variance 1

@@ -21,29 +21,39 @@ func TestBackend(t *testing.T) {
 	backendtest.Test(t, 1e-5, backends...)
 }
 
+// The best kernel set is asked for all cases, the others, which cut launches by the same
+// code, for the light ones.
 func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
-	sets := kernel.Available()
-	for i, spec := range backendtest.Specs() {
-		operands := backendtest.Operands(spec, uint64(i))
-		for _, set := range sets {
-			var first [][]float32
-			for _, threads := range []int{1, 2, 5} {
-				b := cpu.NewWith(set, threads)
-				got, err := backendtest.Run(b, spec, operands)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b.Close()
-				if first == nil {
-					first = got
-					continue
-				}
-				for o := range got {
-					for j := range got[o] {
-						if math.Float32bits(got[o][j]) != math.Float32bits(first[o][j]) {
-							t.Fatalf("%s %T%+v: operand %d differs between 1 and %d threads", set.Name, spec, spec, o, threads)
-						}
-					}
+	for k, set := range kernel.Available() {
+		specs := backendtest.Light()
+		if k == 0 {
+			specs = backendtest.Specs()
+		}
+		for i, spec := range specs {
+			testSameBits(t, set, spec, backendtest.Operands(spec, uint64(i)))
+		}
+	}
+}
+
+// testSameBits fails where a Spec's results differ between numbers of threads.
+func testSameBits(t *testing.T, set *kernel.Set, spec backend.Spec, operands [][]float32) {
+	t.Helper()
+	var first [][]float32
+	for _, threads := range []int{1, 2, 5} {
+		b := cpu.NewWith(set, threads)
+		got, err := backendtest.Run(b, spec, operands)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		if first == nil {
+			first = got
+			continue
+		}
+		for o := range got {
+			for j := range got[o] {
+				if math.Float32bits(got[o][j]) != math.Float32bits(first[o][j]) {
+					t.Fatalf("%s %T%+v: operand %d differs between 1 and %d threads", set.Name, spec, spec, o, threads)
 				}
 			}
 		}

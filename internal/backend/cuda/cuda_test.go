@@ -46,7 +46,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 func TestSameBits(t *testing.T) {
 	b, _ := onCPU(t)
 	other := backend.Add{N: 4}
-	for i, spec := range backendtest.Specs() {
+	for i, spec := range backendtest.Light() {
 		if i%3 > 0 {
 			continue
 		}
