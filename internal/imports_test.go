@@ -65,6 +65,7 @@ var mayImport = map[string]string{
 	"internal/data":          "augment atomicfile bmp jpeg tiff words golang.org/x/image golang.org/x/text",
 	"internal/augment":       "pixel",
 	"internal/bmp":           "",
+	"internal/imagetest":     "",
 	"internal/tiff":          "jpeg github.com/klauspost/compress golang.org/x/image",
 	"internal/jpeg":          "pixel",
 	"internal/pixel":         "simd/archsimd unsafe",

@@ -2,20 +2,17 @@ package data
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"image"
 	"image/color"
 	"image/png"
-	"os"
 	"testing"
 
 	"golang.org/x/image/tiff"
 
 	"effnet/internal/augment"
+	"effnet/internal/imagetest"
 )
 
 // Other formats' images are named by what is in the file.
@@ -66,32 +63,13 @@ func TestGrey16(t *testing.T) {
 
 // TIFF files that Pillow reads have its pixels, turned as it turns them.
 func TestTIFFEqualsPillow(t *testing.T) {
-	f, err := os.Open("../tiff/testdata/variants.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var golden struct {
-		Files []struct{ Name, File, Pixels string }
-	}
-	if err := json.NewDecoder(z).Decode(&golden); err != nil {
-		t.Fatal(err)
-	}
 	equal := 0
-	for _, v := range golden.Files {
-		file, err := hex.DecodeString(v.File)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range imagetest.Variants(t, "../tiff/testdata/variants.json.gz") {
 		var m augment.Image
-		if err := (&decoder{}).decode(&m, file, v.Name); err != nil {
+		if err := (&decoder{}).decode(&m, v.File, v.Name); err != nil {
 			continue // which the reader's own test is about
 		}
-		if v.Pixels != "" && pixelHash(m.Pix) != v.Pixels {
+		if v.Pixels != "" && imagetest.Hash(m.Pix) != v.Pixels {
 			t.Errorf("%s: other pixels", v.Name)
 		}
 		equal++

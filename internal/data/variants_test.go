@@ -2,45 +2,19 @@ package data
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"hash/crc32"
 	"image"
-	"os"
 	"strings"
 	"testing"
 
 	"effnet/internal/augment"
+	"effnet/internal/imagetest"
 )
 
-// A variant is a file, and what Pillow makes of it.
-type variant struct {
-	Name    string
-	File    []byte
-	W, H    int
-	Hash    string // of the pixels: the first half of SHA-256
-	Refused string // why Pillow does not read it
-}
-
-func variants(t testing.TB, format string) []variant {
+func variants(t testing.TB, format string) []imagetest.Variant {
 	t.Helper()
-	f, err := os.Open("testdata/" + format + ".json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all struct{ Files []variant }
-	if err := json.NewDecoder(z).Decode(&all); err != nil {
-		t.Fatal(err)
-	}
-	return all.Files
+	return imagetest.Variants(t, "testdata/"+format+".json.gz")
 }
 
 // refusedHere are variants that Pillow reads, and why they are refused.
@@ -69,7 +43,7 @@ func TestVariantsEqualPillow(t *testing.T) {
 				t.Errorf("%s: %v", format, err)
 			case m.W != v.W || m.H != v.H:
 				t.Errorf("%s: %s: %dx%d, want %dx%d", format, v.Name, m.W, m.H, v.W, v.H)
-			case pixelHash(m.Pix) != v.Hash:
+			case imagetest.Hash(m.Pix) != v.Pixels:
 				t.Errorf("%s: %s: other pixels", format, v.Name)
 			default:
 				equal++
@@ -77,11 +51,6 @@ func TestVariantsEqualPillow(t *testing.T) {
 		}
 		t.Logf("%s: %d equal, %d refused by both, %d refused here, %d refused by Pillow: %q", format, equal, refused, here, len(more), more)
 	}
-}
-
-func pixelHash(pix []byte) string {
-	sum := sha256.Sum256(pix)
-	return hex.EncodeToString(sum[:16])
 }
 
 // With a background, the free parts of a screen or canvas and transparent pixels show it,

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"effnet/internal/imagetest"
 )
 
 // shared is a path in the folder of large test data, which not every machine has.
@@ -108,7 +110,7 @@ func TestPhotographs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, pix, err := d.decode(file, everything); err != nil || hash(pix) != lines.Text() {
+		if _, pix, err := d.decode(file, everything); err != nil || imagetest.Hash(pix) != lines.Text() {
 			t.Errorf("%s: other pixels, error %v", path, err)
 		}
 	}

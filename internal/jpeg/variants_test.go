@@ -2,47 +2,16 @@ package jpeg
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"image"
-	"os"
 	"testing"
 
+	"effnet/internal/imagetest"
 	"effnet/internal/pixel"
 )
 
-// variant is one file, and what Pillow makes of it (tools/golden/jpegvariants.py).
-type variant struct {
-	Kind, Name  string
-	File        []byte
-	W, H        int
-	Orientation int
-	Pixels      string // of their SHA-256, the first half
-	Refused     string // why there are none
-}
-
-func variants(t testing.TB) []variant {
+func variants(t testing.TB) []imagetest.Variant {
 	t.Helper()
-	packed, err := os.ReadFile("testdata/variants.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var g struct{ Files []variant }
-	if err := json.NewDecoder(text).Decode(&g); err != nil {
-		t.Fatal(err)
-	}
-	return g.Files
-}
-
-func hash(pix []uint8) string {
-	sum := sha256.Sum256(pix)
-	return hex.EncodeToString(sum[:16])
+	return imagetest.Variants(t, "testdata/variants.json.gz")
 }
 
 // Every variant of the format has Pillow's pixels, and those that Pillow refuses
@@ -63,7 +32,7 @@ func TestVariants(t *testing.T) {
 				t.Errorf("%s: %s: %v", v.Kind, v.Name, err)
 			case h.Width != v.W || h.Height != v.H:
 				t.Errorf("%s: %s: %dx%d, want %dx%d", v.Kind, v.Name, h.Width, h.Height, v.W, v.H)
-			case hash(pix) != v.Pixels:
+			case imagetest.Hash(pix) != v.Pixels:
 				t.Errorf("%s, %s: %s: other pixels", set.Name, v.Kind, v.Name)
 			}
 			if got := Orientation(v.File); v.Refused == "" && got != v.Orientation {

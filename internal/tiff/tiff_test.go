@@ -1,49 +1,17 @@
 package tiff
 
 import (
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"image"
-	"os"
 	"runtime"
 	"strconv"
 	"testing"
+
+	"effnet/internal/imagetest"
 )
 
-// A variant is a file of tools/golden/tiff.py.
-type variant struct {
-	Kind, Name, File string // File in hexadecimal
-	W, H             int
-	Pixels, Refused  string // Pillow's: the hash of its RGB, or why there is none
-}
-
-func (v *variant) file(t testing.TB) []byte {
+func variants(t testing.TB) []imagetest.Variant {
 	t.Helper()
-	file, err := hex.DecodeString(v.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-func variants(t testing.TB) []variant {
-	t.Helper()
-	f, err := os.Open("testdata/variants.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var golden struct{ Files []variant }
-	if err := json.NewDecoder(z).Decode(&golden); err != nil {
-		t.Fatal(err)
-	}
-	return golden.Files
+	return imagetest.Variants(t, "testdata/variants.json.gz")
 }
 
 // rgbOf returns the pixels as Pillow converts them to RGB, opacity left out.
@@ -84,7 +52,7 @@ var refusedHere = map[string]bool{"two strips, one offset": true, "three planes,
 func TestVariantsEqualPillow(t *testing.T) {
 	equal, both, only := 0, 0, 0
 	for _, v := range variants(t) {
-		file := v.file(t)
+		file := v.File
 		c, configErr := Config(file)
 		m, err := Decode(file)
 		if err == nil && (configErr != nil || c.Width != m.Bounds().Dx() || c.Height != m.Bounds().Dy()) {
@@ -104,8 +72,7 @@ func TestVariantsEqualPillow(t *testing.T) {
 			t.Errorf("%s: %v", v.Name, err)
 		default:
 			pix := rgbOf(m)
-			sum := sha256.Sum256(pix)
-			if got := hex.EncodeToString(sum[:16]); got != v.Pixels {
+			if imagetest.Hash(pix) != v.Pixels {
 				t.Errorf("%s: other pixels than Pillow's: %v", v.Name, pix[:min(30, len(pix))])
 				continue
 			}
@@ -118,7 +85,7 @@ func TestVariantsEqualPillow(t *testing.T) {
 // A part of a file is an error or an image, never a panic.
 func TestDecodeOfPartOfAFile(t *testing.T) {
 	for _, v := range variants(t) {
-		file := v.file(t)
+		file := v.File
 		for i := range 12 {
 			m, err := Decode(file[:len(file)*i/12])
 			if err == nil && m.Bounds().Empty() {
@@ -153,7 +120,7 @@ func TestErrors(t *testing.T) {
 			continue
 		}
 		delete(want, v.Name)
-		if _, err := Decode(v.file(t)); err == nil || err.Error() != text {
+		if _, err := Decode(v.File); err == nil || err.Error() != text {
 			t.Errorf("%s: %v, want %q", v.Name, err, text)
 		}
 	}
@@ -165,7 +132,7 @@ func TestErrors(t *testing.T) {
 // LZW codes with their lowest bit first are told apart, as they begin with a clear code.
 func TestOldLZW(t *testing.T) {
 	for _, v := range variants(t) {
-		file := v.file(t)
+		file := v.File
 		d, err := readDirectory(file)
 		if err != nil || d.uint(tagCompression, raw) != lzwCodes || v.Kind != "pixels" || v.Refused != "" || !d.has(tagStripOffsets) || d.uint(tagFillOrder, 1) != 1 {
 			continue
@@ -185,7 +152,7 @@ func TestMemoryOfTiles(t *testing.T) {
 		if v.Kind != "jpegs" && v.Kind != "pixels" {
 			continue
 		}
-		file := v.file(t)
+		file := v.File
 		d, err := readDirectory(file)
 		if err != nil || !d.has(tagTileWidth) {
 			continue
@@ -208,7 +175,7 @@ func TestMemoryOfTiles(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, v := range variants(f) {
-		f.Add(v.file(f))
+		f.Add(v.File)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		c, err := Config(file)

@@ -534,7 +534,7 @@ def main(folder):
                 image = image.convert("RGB")
                 pixels = image.tobytes()
                 case["w"], case["h"] = image.size
-                case["hash"] = hashlib.sha256(pixels).hexdigest()[:32]
+                case["pixels"] = hashlib.sha256(pixels).hexdigest()[:32]
             except Exception as e:
                 case["refused"] = str(e).split(" <")[0] or type(e).__name__
             cases.append(case)

@@ -7,7 +7,7 @@ both orders of bytes and of bits, compressed in every way; also BigTIFF files, a
 damaged ones. Of unsigned grey samples of 12 and 16 bits the expected pixels are the 8
 highest, where Pillow's conversion to RGB takes all above 255 for white.
 """
-import gzip, hashlib, io, json, os, random, struct, warnings
+import base64, gzip, hashlib, io, json, os, random, struct, warnings
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, features
@@ -360,20 +360,20 @@ def main():
     for kind in pixels, luma, jpegs, fax, oddities, orientations:
         refused = []
         for name, file, *want in kind():
-            case = {"Kind": kind.__name__, "Name": name, "File": file.hex()}
+            case = {"kind": kind.__name__, "name": name, "file": base64.b64encode(file).decode()}
             try:
                 image = Image.open(io.BytesIO(file))
                 pix = want[0].tobytes() if want and want[0] else expected(image)
-                case["W"], case["H"] = image.size
-                case["Pixels"] = hashlib.sha256(pix).hexdigest()[:32]
+                case["w"], case["h"] = image.size
+                case["pixels"] = hashlib.sha256(pix).hexdigest()[:32]
             except Exception as e:
-                case["Refused"] = str(e).split(" <")[0]
+                case["refused"] = str(e).split(" <")[0]
                 if kind == pixels and any(r.split()[0] == name.split()[0] for r in refused):
                     continue  # one of a kind
                 refused.append(name)
             cases.append(case)
-        print(kind.__name__, sum(c["Kind"] == kind.__name__ for c in cases), "files; Pillow refuses", refused)
-    text = json.dumps({"Pillow": PIL.__version__, "Libtiff": features.version("libtiff"), "Files": cases})
+        print(kind.__name__, sum(c["kind"] == kind.__name__ for c in cases), "files; Pillow refuses", refused)
+    text = json.dumps({"pillow": PIL.__version__, "libtiff": features.version("libtiff"), "files": cases})
     to = os.path.join(os.path.dirname(__file__), "../../internal/tiff/testdata/variants.json.gz")
     os.makedirs(os.path.dirname(to), exist_ok=True)
     with open(to, "wb") as f:
