@@ -15,7 +15,7 @@ import (
 	"effnet/internal/imagetest"
 )
 
-// Other formats' images are named by what is in the file.
+// A format that is not supported is recognised by the file's content, and named.
 func TestForeignFormats(t *testing.T) {
 	for want, file := range map[string]string{
 		"AVIF":    "\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1miaf",
@@ -34,7 +34,7 @@ func TestForeignFormats(t *testing.T) {
 	}
 }
 
-// Of 16 bits the high byte is kept, in PNG and TIFF.
+// The high byte of 16 bits is kept, in PNG and TIFF.
 func TestGrey16(t *testing.T) {
 	m := image.NewGray16(image.Rect(0, 0, 256, 1))
 	for x := range 256 {
@@ -61,7 +61,7 @@ func TestGrey16(t *testing.T) {
 	}
 }
 
-// TIFF files that Pillow reads have its pixels, turned as it turns them.
+// TIFF files that Pillow reads have Pillow's pixels, turned as Pillow turns them.
 func TestTIFFEqualsPillow(t *testing.T) {
 	equal := 0
 	for _, v := range imagetest.Variants(t, "../tiff/testdata/variants.json.gz") {
@@ -99,7 +99,7 @@ func TestTIFFOverBackground(t *testing.T) {
 	}
 }
 
-// What a TIFF file has that is not read is named, and a damaged file is said to be.
+// The error names what a TIFF file has that is not supported, and says what is damaged.
 func TestTIFFErrors(t *testing.T) {
 	entry := func(tag, value uint16) string {
 		b := binary.LittleEndian.AppendUint16(nil, tag)
@@ -111,7 +111,7 @@ func TestTIFFErrors(t *testing.T) {
 	for file, want := range map[string]string{
 		head + size + entry(259, 34925) + entry(262, 1) + entry(273, 8): "a TIFF file with a feature that is not supported: LZMA compression",
 		head + size + entry(259, 1) + entry(262, 1) + entry(273, 80):    "truncated TIFF",
-		head + size + entry(259, 1) + entry(262, 1) + entry(274, 1):     "unusable TIFF: it says nowhere where its pixels are",
+		head + size + entry(259, 1) + entry(262, 1) + entry(274, 1):     "unusable TIFF: it does not say where its pixels are",
 		head + size + entry(259, 8) + entry(262, 1) + entry(273, 8):     "unusable TIFF: zlib: invalid header",
 		"II*\x00\x08\x00\x00\x00":                                       "truncated TIFF",
 	} {

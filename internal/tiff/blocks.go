@@ -13,10 +13,10 @@ import (
 type reader struct {
 	*layout
 	scratch
-	file []byte // the bits of its bytes the other way around if the layout says so
+	file []byte // with the bits of each byte reversed if the layout says so
 
 	pix     []uint8 // [h, w, channels], samples of 8 bits
-	channel []int   // where a sample of a pixel goes; fewer than samples if the rest is left out
+	channel []int   // of each sample of a pixel; samples beyond these are skipped
 	n       int     // channels
 	row     []byte  // of a strip or tile
 	spare   []byte  // likewise
@@ -75,13 +75,13 @@ func (r *reader) blocks() error {
 	return nil
 }
 
-// block returns the data of a strip or tile: up to the end of the file where the
-// file does not say how many bytes they are.
+// block returns the data of strip or tile i, up to the end of the file if the file
+// does not give its size.
 func (r *reader) block(i int) ([]byte, error) {
 	if r.compression == oldJPEG {
 		at, ok := cut(r.file, r.uint(tagJPEGInterchange, math.MaxUint64), 0)
 		if i > 0 || !ok || r.tiled || r.planar || r.down > 1 {
-			return nil, UnsupportedError("old-style JPEG compression that is no JPEG file")
+			return nil, UnsupportedError("old-style JPEG compression without a whole JPEG file")
 		}
 		return at, nil
 	}
@@ -104,7 +104,7 @@ func (r *reader) block(i int) ([]byte, error) {
 	return data, nil
 }
 
-// readBlock reads the part of a strip or tile that is in the image, area, into
+// readBlock reads area, the part of a strip or tile that is in the image, into
 // channels.
 func (r *reader) readBlock(data []byte, area image.Rectangle, channels []int) error {
 	full := r.blockH
@@ -135,8 +135,8 @@ func (r *reader) readBlock(data []byte, area image.Rectangle, channels []int) er
 	return nil
 }
 
-// clumps reads subsampled Y'CbCr: for a group of pixels their luma, row by row, then
-// Cb and Cr (TIFF 6.0, section 21).
+// clumps reads subsampled Y'CbCr: each group of pixels has its luma, row by row, then
+// one Cb and one Cr (TIFF 6.0, section 21).
 func (r *reader) clumps(src io.Reader, area image.Rectangle) error {
 	across, down := r.subsampling[0], r.subsampling[1]
 	size := across*down + 2
@@ -177,8 +177,9 @@ func (r *reader) accumulate(row []byte, n int) {
 	}
 }
 
-// accumulateBytes undoes the floating-point predictor: differences of bytes, of which
-// the highest of all samples of the row come first (libtiff's tif_predict.c, fpAcc).
+// accumulateBytes undoes the floating-point predictor: differences of bytes, first the
+// highest byte of every sample of the row, last the lowest (libtiff's tif_predict.c,
+// fpAcc).
 func (r *reader) accumulateBytes(row []byte, n int) {
 	for i := n; i < len(row); i++ {
 		row[i] += row[i-n]
@@ -191,8 +192,7 @@ func (r *reader) accumulateBytes(row []byte, n int) {
 	}
 }
 
-// unpack writes w pixels of the row, of which every one has n samples, to channels of
-// dst.
+// unpack writes w pixels of the row, of n samples each, to channels of dst.
 func (r *reader) unpack(dst []uint8, w, n int, channels []int) {
 	sample := r.sampler()
 	for i, c := range channels {

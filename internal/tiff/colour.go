@@ -6,10 +6,10 @@ import (
 	"math"
 )
 
-// sampler returns what reads sample i of a row as 8 bits. Of 12 and 16 bits those are
-// the highest; signed numbers, those of 32 bits and floating-point ones are cut to
-// 0 to 255 (Pillow's Convert.c, i2rgb and f2l). Samples of fewer bits are scaled,
-// unless they are of a palette.
+// sampler returns a function that reads sample i of a row as 8 bits: of 12 and 16 bits
+// the highest 8. Signed, 32-bit and floating-point samples are clipped to 0 to 255
+// (Pillow's Convert.c, i2rgb and f2l). Samples of fewer bits are scaled, unless they
+// are indices of a palette.
 func (r *reader) sampler() func(row []byte, i int) uint8 {
 	order := r.order
 	switch {
@@ -57,10 +57,10 @@ func clipFloat(v float32) uint8 {
 	case v > 0:
 		return uint8(v)
 	}
-	return 0 // also of what is no number
+	return 0 // also for NaN
 }
 
-// colourModel is what Config says of an image.
+// colourModel is the colour model that Config returns.
 func (l *layout) colourModel() color.Model {
 	switch {
 	case l.opacity != opaque:
@@ -128,8 +128,8 @@ func divideByOpacity(p []uint8) {
 	}
 }
 
-// palette returns the colours of the ColorMap, of which the high bytes count, black
-// for those that it lacks.
+// palette returns the colours of the ColorMap, the high byte of each value; black for
+// those that it lacks.
 func (r *reader) palette() (table [256][3]uint8) {
 	f := r.fields[tagColourMap]
 	n := f.count / 3

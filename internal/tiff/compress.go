@@ -12,7 +12,7 @@ import (
 	"effnet/internal/jpeg"
 )
 
-// What decompressors keep from one strip or tile to the next.
+// scratch is what decompressors keep from one strip or tile to the next.
 type scratch struct {
 	zlib   io.ReadCloser
 	zstd   *zstd.Decoder
@@ -20,18 +20,18 @@ type scratch struct {
 	pixels []byte // of a JPEG strip or tile
 }
 
-// maxWindow is how much of what it has read Zstandard may go back over, in bytes.
+// maxWindow is how far back Zstandard data may refer, in bytes.
 const maxWindow = 32 << 20
 
-// expand returns the samples of a strip or tile as they are before the predictor, of
-// which the first rows are needed. A JPEG block is of blockW pixels by full rows.
+// expand returns the decompressed samples of a strip or tile, before the predictor is
+// undone; only the first rows are needed. A JPEG block has blockW pixels by full rows.
 func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
 	switch src := bytes.NewReader(data); r.compression {
 	case packBits:
 		return &packBitsReader{data: data}, nil
 	case lzwCodes:
-		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 { // as tif_lzw.c tells it
-			return nil, UnsupportedError("LZW compression of before TIFF 6.0")
+		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 { // tif_lzw.c's test
+			return nil, UnsupportedError("LZW compression from before TIFF 6.0")
 		}
 		return lzw.NewReader(src, lzw.MSB, 8), nil
 	case deflate, deflateOld:
@@ -62,8 +62,8 @@ func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
 // packBitsReader expands PackBits (TIFF 6.0, section 9).
 type packBitsReader struct {
 	data    []byte
-	literal int // bytes of data that stand for themselves
-	run     int // copies that are left of a byte
+	literal int // bytes of data still to be copied
+	run     int // copies of value still to be written
 	value   byte
 }
 
@@ -96,8 +96,8 @@ func (p *packBitsReader) Read(out []byte) (n int, err error) {
 }
 
 // fromJPEG returns the samples of a JPEG strip or tile of the height full, [rows,
-// blockW, samples]. Of Y'CbCr together they are RGB, as libtiff has them from
-// libjpeg (tif_jpeg.c); all others are left as they are.
+// blockW, samples]. Y'CbCr that is not in planes is converted to RGB, as libtiff asks of
+// libjpeg (tif_jpeg.c); all other samples stay as they are stored.
 func (r *reader) fromJPEG(data []byte, full int) ([]byte, error) {
 	if tables := r.fields[tagJPEGTables].data; len(tables) > 0 {
 		data = append(bytes.Clone(tables), data...)
@@ -110,7 +110,7 @@ func (r *reader) fromJPEG(data []byte, full int) ([]byte, error) {
 		return nil, err
 	}
 	if h.Width != r.blockW || h.Height > full && r.tiled || h.Components != r.perBlock() {
-		return nil, fmt.Errorf("tiff: JPEG data of %dx%d pixels of %d samples in a place for %dx%d of %d",
+		return nil, fmt.Errorf("tiff: JPEG data of %dx%d pixels with %d samples, where %dx%d with %d belong",
 			h.Width, h.Height, h.Components, r.blockW, full, r.perBlock())
 	}
 	if h.Width*h.Height > max(2*r.w*r.h, minBlockArea) {

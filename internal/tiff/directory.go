@@ -42,18 +42,18 @@ type directory struct {
 	fields map[uint16]field
 }
 
-// A field has the values of a tag as they lie in the file.
+// A field has the values of a tag as they are stored in the file.
 type field struct {
 	kind  uint16 // the type of the values
 	count int
 	data  []byte // of count values
 }
 
-// valueSizes are those of a value by its type, in bytes; 0 for what is no type.
+// valueSizes are the sizes of a value by its type, in bytes; 0 where there is no such type.
 var valueSizes = [...]int{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8}
 
 // readDirectory reads the first directory of a file. Fields that lie outside the
-// file are left out, and of two with a tag the first counts, as in Pillow.
+// file are skipped, and of two with the same tag the first counts, as in Pillow.
 func readDirectory(file []byte) (*directory, error) {
 	if len(file) < 8 || !Is(file) {
 		return nil, errTruncated
@@ -62,7 +62,7 @@ func readDirectory(file []byte) (*directory, error) {
 	if file[0] == 'M' {
 		d.order = binary.BigEndian
 	}
-	// Of numbers of offsets and values, of that of fields, and of an entry.
+	// The sizes, in bytes, of an offset and of the number of fields.
 	word, countSize, big := 4, 2, file[2] == 43 || file[3] == 43
 	if big {
 		word, countSize = 8, 8
@@ -106,7 +106,7 @@ func readDirectory(file []byte) (*directory, error) {
 	return d, nil
 }
 
-// cut returns the file from a byte on, if n bytes of it are there.
+// cut returns the file from byte at on, if at least n bytes of it are there.
 func cut(file []byte, at, n uint64) ([]byte, bool) {
 	if at > uint64(len(file)) || n > uint64(len(file))-at {
 		return nil, false
@@ -117,8 +117,7 @@ func cut(file []byte, at, n uint64) ([]byte, bool) {
 // has says whether there is a field with values.
 func (d *directory) has(tag uint16) bool { return d.fields[tag].count > 0 }
 
-// uint returns the first value of a field of integers, or one for where there is
-// none.
+// uint returns the first value of a field of integers; none if the field is missing.
 func (d *directory) uint(tag uint16, none uint64) uint64 {
 	if f := d.fields[tag]; f.count > 0 {
 		if v, ok := d.at(f, 0); ok {
@@ -149,8 +148,8 @@ func (d *directory) at(f field, i int) (uint64, bool) {
 	return 0, false
 }
 
-// floats returns n values of a field of fractions or floating-point numbers, or
-// those for where there are none.
+// floats returns the values of a field of fractions or floating-point numbers, as many
+// as none has; none itself if the field is missing or too short.
 func (d *directory) floats(tag uint16, none ...float32) []float32 {
 	f := d.fields[tag]
 	if f.count < len(none) {
@@ -176,7 +175,8 @@ func (d *directory) floats(tag uint16, none ...float32) []float32 {
 	return values
 }
 
-// same returns the value that all of a field's have in common.
+// same returns the value that the first n of a field share, none if the field is
+// missing, and an error if they differ.
 func (d *directory) same(tag uint16, n int, none uint64) (uint64, error) {
 	f := d.fields[tag]
 	first := d.uint(tag, none)

@@ -51,7 +51,7 @@ const longest = 13 // bits of a code
 // A codeTable has, for the next bits of the data, the code that they begin with.
 type codeTable [1 << longest]struct {
 	value uint16 // the number of the code
-	n     uint8  // its bits; 0 if they are no code
+	n     uint8  // its length in bits; 0 where no code begins
 }
 
 func newCodeTable(codes string) *codeTable {
@@ -77,16 +77,16 @@ var faxTables = sync.OnceValue(func() [3]*codeTable {
 var errFax = errors.New("tiff: damaged CCITT data")
 
 // A fax reads CCITT data (ITU-T T.4 and T.6; TIFF 6.0, sections 10 and 11). A row is
-// kept as the pixels where its colour changes, from white on.
+// kept as the pixels where its colour changes, beginning with white.
 type fax struct {
 	data       []byte
-	at         int // bits that are read
+	at         int // bits read so far
 	w          int // pixels in a row
 	row, above []int
 	tables     [3]*codeTable
 }
 
-// decodeFax returns the first rows of data, packed, a set bit for black.
+// decodeFax returns the first rows of data, packed; black pixels are set bits.
 func decodeFax(data []byte, w, rows int, compression, t4Options uint64) ([]byte, error) {
 	f := fax{data: data, w: w, tables: faxTables()}
 	stride := (w + 7) / 8
@@ -170,7 +170,7 @@ func (f *fax) run(colour int) (int, error) {
 	}
 }
 
-// change ends a run before pixel x, from where the next begins.
+// change ends the run that began at from before pixel x.
 func (f *fax) change(from, x int) error {
 	if x < from || x > f.w {
 		return errFax
@@ -253,7 +253,7 @@ func (f *fax) pack(out []byte) {
 	}
 }
 
-// reversedBits returns data with the bits of each byte the other way around.
+// reversedBits returns a copy of data with the bits of each byte reversed.
 func reversedBits(data []byte) []byte {
 	out := make([]byte, len(data))
 	for i, b := range data {

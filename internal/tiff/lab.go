@@ -8,8 +8,8 @@ import (
 // labGrid is the number of values of L*, a* and b* in the table of colours.
 const labGrid = 33
 
-// labColours has sRGB of 16 bits at evenly spaced values of L*, a* and b*. Pillow has
-// colours from LittleCMS, which makes such a table of its two profiles and
+// labColours has sRGB of 16 bits at evenly spaced values of L*, a* and b*. Pillow
+// converts with LittleCMS, which makes such a table from its two profiles and
 // interpolates in it (cmsopt.c, OptimizeByResampling).
 var labColours = sync.OnceValue(func() *[labGrid][labGrid][labGrid][3]int32 {
 	t := new([labGrid][labGrid][labGrid][3]int32)

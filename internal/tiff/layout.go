@@ -32,7 +32,7 @@ const (
 	zstandard  = 50000
 )
 
-// Names of the compressions that are not read.
+// unread names the compressions that are not supported.
 var unread = map[uint64]string{
 	9: "JBIG", 10: "JBIG", 32766: "NeXT", 32809: "ThunderScan", 32908: "PixarFilm", 32909: "PixarLog",
 	33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34676: "SGI Log", 34677: "SGI Log",
@@ -80,7 +80,7 @@ type layout struct {
 }
 
 // newLayout reads the fields that describe the pixels, and checks that the image is
-// of a kind that is read. Nothing is allocated.
+// of a supported kind. Nothing is allocated.
 func newLayout(d *directory) (*layout, error) {
 	l := &layout{directory: d}
 	w, h := d.uint(tagWidth, 0), d.uint(tagHeight, 0)
@@ -148,7 +148,7 @@ func (l *layout) readSamples() error {
 		l.photometric, l.colours = blackIsZero, 1
 	}
 	most := [...]uint64{whiteIsZero: 2, blackIsZero: 2, rgb: 6, palette: 2, cmyk: 6, yCbCr: 3, lab: 3}[l.photometric]
-	if l.planar && l.has(tagExtraSamples) && l.extra() == 0 { // planes that are not read
+	if l.planar && l.has(tagExtraSamples) && l.extra() == 0 { // planes that are skipped
 		most = maxPlanes
 	}
 	if n < uint64(l.colours) || n > most {
@@ -179,8 +179,8 @@ func (l *layout) extra() (most uint64) {
 	return most
 }
 
-// readOpacity says whether the first extra sample of a pixel is opacity, as it also is
-// where nothing is said of the fourth of RGB.
+// readOpacity sets whether the first extra sample of a pixel is opacity. The fourth
+// sample of RGB is, too, if the file does not describe it.
 func (l *layout) readOpacity() {
 	of := l.uint(tagExtraSamples, 0)
 	if l.photometric == rgb && l.samples == 4 && !l.has(tagExtraSamples) {
@@ -198,7 +198,7 @@ func (l *layout) readOpacity() {
 	}
 }
 
-// checkSamples says whether samples of such a size are known
+// checkSamples refuses samples of a size or format that is not supported
 // (TiffImagePlugin.py, OPEN_INFO).
 func (l *layout) checkSamples() error {
 	type kind struct {
@@ -231,8 +231,8 @@ func (l *layout) checkSamples() error {
 	return UnsupportedError(fmt.Sprintf("an image of %d %d-bit %ssamples a pixel, photometric interpretation %d", l.samples, l.bits, name, l.photometric))
 }
 
-// readSubsampling reads how Y'CbCr is subsampled (TIFF 6.0, section 21). That of
-// JPEG data is its own.
+// readSubsampling reads how Y'CbCr is subsampled (TIFF 6.0, section 21). JPEG data
+// has its own subsampling.
 func (l *layout) readSubsampling() error {
 	l.subsampling = [2]int{1, 1}
 	if l.photometric != yCbCr || l.compression == newJPEG || l.compression == oldJPEG {
@@ -258,7 +258,7 @@ func (l *layout) readSubsampling() error {
 	return UnsupportedError(fmt.Sprintf("Y'CbCr subsampled %dx%d", across, down))
 }
 
-// readPredictor reads what was taken from the samples before they were compressed
+// readPredictor reads how the samples were predicted before they were compressed
 // (TIFF 6.0, section 14; libtiff's tif_predict.c).
 func (l *layout) readPredictor() error {
 	l.predictor = 1

@@ -1,17 +1,18 @@
 // Package tiff reads the first image of a TIFF file (TIFF 6.0; BigTIFF too) to the
-// pixels that Pillow reads. Pillow has uncompressed files from its
-// TiffImagePlugin.py and Unpack.c, the others from libtiff.
+// pixels that Pillow reads. Pillow reads uncompressed files itself
+// (TiffImagePlugin.py, Unpack.c) and the others with libtiff.
 //
 // It takes strips and tiles, colours together and in separate planes, bilevel to
 // 16-bit grey, 32-bit integers and floating-point numbers, palettes, RGB, CMYK,
 // Y'CbCr and CIE L*a*b*; and the compressions PackBits, LZW, Deflate, Zstandard,
-// CCITT's and JPEG. It says by name what it does not support. Of that Pillow reads
-// LZMA, which few files have and which would take another module, ThunderScan, and
-// old-style JPEG that lies in pieces.
+// CCITT's and JPEG. Its errors name what it does not support. Of that, Pillow reads
+// LZMA, which few files use and which would need another module; ThunderScan; and
+// old-style JPEG in pieces.
 //
-// It differs from Pillow where that loses the picture: of unsigned grey samples of
-// 12 and 16 bits it keeps the 8 highest, where Pillow takes all above 255 for
-// white; and subsampled Y'CbCr without compression, which Pillow takes for full.
+// It differs from Pillow where Pillow loses the picture: of unsigned grey samples of
+// 12 and 16 bits it keeps the highest 8, where Pillow makes all above 255 white;
+// and it reads subsampled Y'CbCr without compression, which Pillow reads as if it
+// were not subsampled.
 // As in Pillow, 16-bit and floating-point samples are never turned from white to black.
 // A file whose image data is damaged or ends early is an error.
 package tiff
@@ -22,21 +23,21 @@ import (
 	"io"
 )
 
-// An UnsupportedError is a file of a kind that is not read: it names the kind.
+// An UnsupportedError names what a file has that is not supported.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return "tiff: " + string(e) + " is not supported" }
 
-// What a header may ask for of itself; the size of the image is its caller's to
-// check before it decodes.
+// Limits on what a header may ask for. The size of the image is for the caller to
+// check before decoding.
 const (
 	maxBlockSide = 1 << 16 // pixels across a strip or tile
 	maxPlanes    = 1 << 10
-	minBlockArea = 1 << 22 // pixels that a JPEG tile may have at any size of the image
+	minBlockArea = 1 << 22 // pixels that a JPEG tile may have, however small the image
 )
 
-// Is tells whether a file begins as TIFF does (TiffImagePlugin.py, PREFIXES, which
-// has the two that are the wrong way around).
+// Is reports whether a file begins as TIFF does (TiffImagePlugin.py, PREFIXES, which
+// has two whose version is in the wrong byte order).
 func Is(file []byte) bool {
 	if len(file) < 4 {
 		return false
@@ -75,8 +76,8 @@ func Orientation(file []byte) int {
 }
 
 // Decode returns the image, as it is stored, without regard to its orientation: an
-// *image.Gray, *image.Paletted, *image.CMYK or *image.NRGBA. Memory goes for its
-// pixels, a row of a strip or tile and what the decompressor needs.
+// *image.Gray, *image.Paletted, *image.CMYK or *image.NRGBA. It allocates memory for
+// the pixels, for a row of a strip or tile and for the decompressor.
 func Decode(file []byte) (image.Image, error) {
 	d, err := readDirectory(file)
 	if err != nil {
@@ -98,6 +99,6 @@ func Decode(file []byte) (image.Image, error) {
 }
 
 var (
-	errNoOffsets = errors.New("tiff: it says nowhere where its pixels are")
+	errNoOffsets = errors.New("tiff: it does not say where its pixels are")
 	errTruncated = io.ErrUnexpectedEOF
 )

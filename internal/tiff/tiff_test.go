@@ -14,7 +14,7 @@ func variants(t testing.TB) []imagetest.Variant {
 	return imagetest.Variants(t, "testdata/variants.json.gz")
 }
 
-// rgbOf returns the pixels as Pillow converts them to RGB, opacity left out.
+// rgbOf returns the pixels as Pillow converts them to RGB, without opacity.
 func rgbOf(m image.Image) []uint8 {
 	var out []uint8
 	switch m := m.(type) {
@@ -45,7 +45,7 @@ func rgbOf(m image.Image) []uint8 {
 	return out
 }
 
-// Files that lack pixels, which are black in Pillow.
+// refusedHere are files with missing pixels, which are black in Pillow.
 var refusedHere = map[string]bool{"two strips, one offset": true, "three planes, two offsets": true}
 
 // Every other file that Pillow reads has its pixels here, to the bit.
@@ -129,7 +129,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// LZW codes with their lowest bit first are told apart, as they begin with a clear code.
+// LZW codes with the lowest bit first are recognised by the clear code that they begin with.
 func TestOldLZW(t *testing.T) {
 	for _, v := range variants(t) {
 		file := v.File
@@ -138,7 +138,7 @@ func TestOldLZW(t *testing.T) {
 			continue
 		}
 		copy(file[d.uint(tagStripOffsets, 0):], "\x00\x01")
-		if _, err := Decode(file); err == nil || err.Error() != "tiff: LZW compression of before TIFF 6.0 is not supported" {
+		if _, err := Decode(file); err == nil || err.Error() != "tiff: LZW compression from before TIFF 6.0 is not supported" {
 			t.Errorf("%s: %v", v.Name, err)
 		}
 		return

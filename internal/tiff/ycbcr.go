@@ -6,9 +6,9 @@ import (
 	"math"
 )
 
-// fromYCbCr converts the pixels to RGB: of uncompressed files by JPEG's formula, as
-// Pillow does (ConvertYCbCr.c); of others by the file's own, as libtiff does. Those of
-// JPEG are RGB already.
+// fromYCbCr converts the pixels to RGB: those of uncompressed files by JPEG's formula,
+// as Pillow does (ConvertYCbCr.c); others by the file's own, as libtiff does. JPEG's are
+// RGB already.
 func (r *reader) fromYCbCr() {
 	switch {
 	case r.compression == raw && !r.coefficients():
@@ -56,8 +56,8 @@ func (l *layout) checkCoefficients() error {
 	return nil
 }
 
-// yCbCrTables have the parts of RGB that a byte of Y', Cb and Cr makes; those of
-// green are in 65536ths.
+// yCbCrTables have what each byte of Y', Cb and Cr adds to red, green and blue; what
+// chroma adds to green is in 65536ths.
 type yCbCrTables struct {
 	y, crR, cbB, crG, cbG [256]int32
 }
