@@ -13,8 +13,8 @@ const maxScans = 500
 // file (16 MB): the luma of 8 megapixels.
 const maxKept = 8 << 20
 
-// allScans decodes a file in several scans, and of what they add up to the
-// samples of m.
+// allScans decodes a file in several scans, and from their sum the samples of
+// the MCUs m.
 func (d *Decoder) allScans(m image.Rectangle) error {
 	// Scans change the tables; this also lets one Open serve several times.
 	if _, err := d.Open(d.file); err != nil {
@@ -85,8 +85,8 @@ func (d *Decoder) release() {
 	}
 }
 
-// addScan decodes a scan. One of several components has them in MCUs, one of a
-// single component in its blocks, only those that show (T.81, A.2).
+// addScan decodes a scan. A scan of several components consists of MCUs; one of a
+// single component consists of its visible blocks (T.81, A.2).
 func (d *Decoder) addScan() error {
 	s := &d.scan
 	units := d.mcus

@@ -6,7 +6,7 @@ import (
 	"effnet/internal/pixel"
 )
 
-// A space is what the components of a pixel are.
+// A space says what the components of a pixel are.
 type space int
 
 const (
@@ -17,7 +17,7 @@ const (
 	ycck
 )
 
-// colourSpace guesses it by libjpeg's rule (jdapimin.c, default_decompress_parms).
+// colourSpace guesses the file's by libjpeg's rule (jdapimin.c, default_decompress_parms).
 func (d *Decoder) colourSpace() space {
 	c := d.components
 	switch {
@@ -58,9 +58,9 @@ func (d *Decoder) colour(dst []uint8, region, m image.Rectangle) {
 	}
 }
 
-// convert makes RGB of a row of the components. CMYK files are taken to hold 255
-// less each ink, as Pillow takes them, and converted by its rule (Convert.c,
-// cmyk2rgb). YCCK is that of the inks: the RGB it converts to is they themselves.
+// convert makes a row of RGB of the components. CMYK files are assumed to hold 255
+// less each ink, as Pillow assumes, and converted by its rule (Convert.c, cmyk2rgb).
+// YCCK has the inks themselves as Y'CbCr: the RGB that it converts to is the inks.
 func (d *Decoder) convert(q []uint8, rows *[4][]uint8) {
 	switch d.space {
 	case grey:
@@ -140,8 +140,8 @@ func (s *rowScratch) halfDown(near, far []uint8, odd int) []uint8 {
 	return out
 }
 
-// interpolate doubles n/2 samples from x on, of rows of samples from begin to end:
-// its last ones stand for those beyond.
+// interpolate doubles n/2 samples from x on, of rows that have samples from begin to
+// end; the first and the last stand for those beyond.
 func (d *Decoder) interpolate(s *rowScratch, near, far []uint8, x, n, end, begin int, rounding [2]uint16) []uint8 {
 	s.wide = grow(s.wide, n+1+pixel.Tail)
 	count := (n + 1) / 2

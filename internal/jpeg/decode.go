@@ -7,9 +7,9 @@ import (
 )
 
 // Decode writes the pixels of a region of the file that Open read to dst, the
-// whole image [Height, Width, 3]; pixels outside of it are left unspecified. An
-// error says nothing about those outside, but a file without its end is always
-// an error.
+// whole image [Height, Width, 3]; pixels outside the region are unspecified. Damage
+// outside the region may go unnoticed, but a file without its end is always an
+// error.
 func (d *Decoder) Decode(dst []uint8, region image.Rectangle) error {
 	w, h := d.header.Width, d.header.Height
 	region = region.Intersect(image.Rect(0, 0, w, h))
@@ -108,8 +108,8 @@ func (d *Decoder) oneScan(m image.Rectangle) error {
 	return nil
 }
 
-// trailer checks that nothing but the end, after segments that matter no longer,
-// follows the only scan.
+// trailer checks that only the end follows the only scan, perhaps after segments
+// that no longer matter.
 func trailer(rest []byte) error {
 	for {
 		mark, _, after, err := nextSegment(rest)

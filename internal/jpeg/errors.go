@@ -8,8 +8,7 @@ import (
 // ErrTruncated is a file that ends before its end marker.
 var ErrTruncated = errors.New("jpeg: truncated")
 
-// An UnsupportedError is a file, damaged or not, of a kind that this decoder does
-// not take: it names the kind.
+// An UnsupportedError names what a file, damaged or not, has that is not supported.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return "jpeg: " + string(e) + " is not supported" }

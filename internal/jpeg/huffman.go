@@ -17,7 +17,7 @@ const lookBits = 11
 //	bits 11 to 14  length of the extra bits
 //	bits 15 to 21  zeros, or endOfBlock and more
 //
-// Zero is no code.
+// Zero means that there is no code.
 type code uint32
 
 // endOfBlock ends a block; in progressive files this one and others, by as many
@@ -50,8 +50,8 @@ func (c code) value(acc uint64) int32 {
 
 // A table decodes one Huffman code.
 type table struct {
-	defined bool // by a file, perhaps as no code
-	valid   bool // spec is a code
+	defined bool // by a file, perhaps wrongly
+	valid   bool // spec is that of a code
 	ac      bool
 	spec    []byte              // the DHT segment's part it was made from
 	look    [1 << lookBits]code // by the next lookBits bits; zero for longer codes
@@ -88,8 +88,8 @@ func (d *Decoder) tables(s []byte) error {
 }
 
 // set makes the table of a code: spec is the number of codes of each length from
-// 1 to 16, then their symbols. Files mostly have the tables of the one before; one
-// that is no code matters only to a scan that has it.
+// 1 to 16, then their symbols. Files mostly have the tables of the file
+// before. A wrong table matters only to a scan that uses it.
 func (t *table) set(spec []byte, ac bool) {
 	t.defined = true
 	if ac == t.ac && bytes.Equal(spec, t.spec) {

@@ -1,16 +1,16 @@
-// Package jpeg decodes JPEG files fast, to the pixels that Pillow has of them by
-// libjpeg-turbo, to the bit, and of those only the part that is asked for.
+// Package jpeg decodes JPEG files fast, to the pixels that Pillow gets from
+// libjpeg-turbo, to the bit, and only the part of the image that is asked for.
 //
 // It takes every sequential (baseline, extended) and progressive Huffman file of 8
 // bits that libjpeg-turbo takes without finding its image data damaged: grey,
 // Y'CbCr, RGB, CMYK and YCCK, with sampling factors of 1 to 4, also where scans
-// are missing, and camera frames without Huffman tables. It says by name what it
+// are missing, and camera frames without Huffman tables. Its errors name what it
 // does not support: arithmetic coding, lossless and 12-bit files. A file without
 // its end, and one whose data is damaged, is an error.
 //
 // A file in one scan, nearly always a baseline one, is decoded row by row of the
 // region (decode.go); of one in several scans all coefficients are kept until the
-// last (coefficients.go, progressive.go), and those that never came are estimated
+// last (coefficients.go, progressive.go), and missing ones are estimated
 // (smooth.go). What follows is the same for both.
 package jpeg
 
@@ -48,7 +48,7 @@ type Decoder struct {
 	data        []byte      // the file from that scan's data on
 	bits        bits
 	rows        [4]rowScratch
-	skip        [64]int16 // where blocks go that nobody looks at
+	skip        [64]int16 // where blocks go that are not needed
 }
 
 // component is one of those that make up a pixel, such as Y', Cb, Cr.

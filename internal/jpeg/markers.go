@@ -102,7 +102,7 @@ func (d *Decoder) segment(mark byte, s []byte) error {
 	return errHeader
 }
 
-// skipped says whether segments of a marker are, wherever they are.
+// skipped says whether segments of a marker are skipped, wherever they are.
 func skipped(mark byte) bool {
 	return mark >= markAPP0 && mark <= markAPPF || mark >= markRST0 && mark <= markRST7 ||
 		mark == markCOM || mark == markDNL || mark == markDAC || mark == markTEM

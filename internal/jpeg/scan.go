@@ -78,7 +78,7 @@ func (d *Decoder) find(id byte, i int) *component {
 	return nil
 }
 
-// classify finds the scan's kind and says whether there are such scans (T.81,
+// classify finds the scan's kind and says whether such a scan is possible (T.81,
 // G.1.1.1 and table B.3).
 func (s *scan) classify(progressive bool) bool {
 	if !progressive { // whatever it says: some files have zeros there

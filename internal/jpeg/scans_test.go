@@ -10,7 +10,7 @@ import (
 )
 
 // Pillow writes progressive files with one order of scans. These tests rewrite
-// such files, without loss, with others, so the pixels are to stay Pillow's.
+// such files, without loss, in other orders, so the pixels must stay Pillow's.
 
 // A script is the scans of a file.
 type script struct {
@@ -18,7 +18,7 @@ type script struct {
 	progressive bool
 	interval    int  // MCUs between restarts
 	redefine    bool // other quantisation tables after each component's first scan
-	longRuns    bool // that go on beyond the last block, which libjpeg lets pass
+	longRuns    bool // that continue beyond the last block, which libjpeg accepts
 	scans       []scripted
 }
 
@@ -115,7 +115,7 @@ func lumaOf(file []byte) []uint8 {
 	return m.(*image.Gray).Pix
 }
 
-// Scans that there cannot be are damage.
+// Impossible scans are damage.
 func TestImpossibleScans(t *testing.T) {
 	source, d := New(), New()
 	if _, _, err := source.decode(largest(t, true).File, everything); err != nil {

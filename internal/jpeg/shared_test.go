@@ -24,7 +24,7 @@ func shared(t *testing.T, path ...string) string {
 	return filepath.Join(append([]string{folder}, path...)...)
 }
 
-// People's files that once failed have the pixels of NAME.pillow.png.
+// Users' files that once failed have the pixels of NAME.pillow.png.
 func TestSharedCases(t *testing.T) {
 	paths, err := filepath.Glob(shared(t, "cases", "images", "*.jpg"))
 	if err != nil || len(paths) == 0 {

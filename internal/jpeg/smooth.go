@@ -82,7 +82,7 @@ var softKernels = [estimated]kernel{
 const softMiddle = 152
 
 // smoothing says whether the scans of a progressive file left something to
-// estimate, and enough to do it.
+// estimate, and enough to estimate it from.
 func (d *Decoder) smoothing() bool {
 	useful := false
 	for i := range d.components {
@@ -183,8 +183,8 @@ func (c *component) estimate(dst, own *[64]int16, dc [25]int64, kernels *[estima
 	}
 }
 
-// roundedQuotient is sum/256/quant, rounded, of at most limit either way unless
-// that is negative.
+// roundedQuotient is sum/256/quant, rounded, from -limit to limit unless limit is
+// negative.
 func roundedQuotient(sum, quant, limit int64) int64 {
 	v := (quant<<7 + max(sum, -sum)) / (quant << 8)
 	if limit >= 0 {

@@ -3,7 +3,7 @@ package jpeg
 import "encoding/hex"
 
 // standardTables gives a scan the Huffman tables of T.81, K.3, for those that the
-// file does not define: camera frames (Motion JPEG) go without.
+// file does not define: camera frames (Motion JPEG) have none.
 func (d *Decoder) standardTables() {
 	for class := range standardSpecs {
 		for id, spec := range standardSpecs[class] {
