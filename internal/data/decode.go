@@ -28,15 +28,15 @@ const (
 	convertHint = "convert the file to a baseline JPEG or a PNG, or remove it"
 )
 
-// A decoder turns image files into packed RGB, in two steps, so that what is not
-// looked at need not be decoded. It keeps its scratch memory from one image to
+// A decoder turns image files into packed RGB, in two steps, so that pixels that are
+// not needed need not be decoded. It keeps its scratch memory from one image to
 // the next, so a goroutine has its own.
 type decoder struct {
-	background *[3]uint8 // transparent pixels are laid over it; nil where they have the colour that is stored
+	background *[3]uint8 // transparent pixels are laid over it; if nil, they keep the stored colour
 	upright    bool      // turn images by their orientation tag
 
 	file        buffer
-	bare        record // what load has read, if it is pixels
+	bare        record // what load has read, if that is pixels
 	encoded     []byte // the file that open was given; nil for pixels
 	path        string // of it, for errors
 	jpeg        *jpeg.Decoder
@@ -63,7 +63,7 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 		return 0, 0, err
 	}
 	d.orientation = 1
-	if d.upright || tiff.Is(file) { // as Pillow, which always turns TIFF
+	if d.upright || tiff.Is(file) { // like Pillow, which always turns TIFF
 		d.orientation = orientation(file)
 	}
 	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
@@ -128,7 +128,7 @@ func (d *decoder) pixels(dst *augment.Image, region image.Rectangle) (err error)
 	return nil
 }
 
-// unturned is pixels of the image as it lies in the file.
+// unturned is pixels, for the image as it is stored in the file.
 func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 	dst.Reset(d.w, d.h)
 	if d.isJPEG {
@@ -154,7 +154,7 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 		return d.failed(format, err)
 	}
 	if m.Bounds() != image.Rect(0, 0, d.w, d.h) {
-		return d.failed(format, errors.New("its image is not of the size that is announced"))
+		return d.failed(format, errors.New("its image does not have the size that the file announces"))
 	}
 	d.toRGB(dst, m.(image.RGBA64Image)) // as every decoder's images are
 	return nil
@@ -199,7 +199,7 @@ func reason(file []byte, format string, err error) string {
 	if errors.Is(err, jpeg.ErrTruncated) {
 		return "truncated " + label
 	}
-	// How the decoders say that the file ended; they do not all wrap io.EOF.
+	// How the decoders word that the file ended; they do not all wrap io.EOF.
 	for _, end := range []string{"EOF", "short Huffman data", "not enough pixel data", "not enough image data"} {
 		if strings.HasSuffix(text, end) {
 			return "truncated " + label
@@ -248,7 +248,7 @@ func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image) {
 	}
 }
 
-// eachRow calls set with every pixel q of dst and p of src, n bytes each there.
+// eachRow calls set with every pixel q of dst and its pixel p of src, which has n bytes.
 func eachRow(dst *augment.Image, src []uint8, stride, n int, set func(q, p []uint8)) {
 	for y := range dst.H {
 		q, p := dst.Pix[3*dst.W*y:][:3*dst.W], src[y*stride:]

@@ -163,8 +163,8 @@ func (m *pngImage) write() io.Reader {
 	return s
 }
 
-// A pngStream is a PNG file, made while it is read: its data are stored anew, as long as
-// they are to be.
+// A pngStream is a PNG file, made while it is read: its data are written again, cut or
+// filled to the right length.
 type pngStream struct {
 	pixels  io.Reader // the data
 	damaged bool

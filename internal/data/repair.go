@@ -9,7 +9,7 @@ import (
 )
 
 // decodeOther decodes a file of PNG, BMP or TIFF. A PNG file that the decoder refuses is
-// tried again without its slips.
+// repaired and tried again.
 func decodeOther(file []byte) (image.Image, string, error) {
 	if tiff.Is(file) {
 		m, err := tiff.Decode(file)
@@ -24,7 +24,7 @@ func decodeOther(file []byte) (image.Image, string, error) {
 	return m, format, err
 }
 
-// configOther is decodeOther of the size.
+// configOther is decodeOther for the size alone.
 func configOther(file []byte) (image.Config, string, error) {
 	if tiff.Is(file) {
 		c, err := tiff.Config(file)
@@ -39,7 +39,8 @@ func configOther(file []byte) (image.Config, string, error) {
 	return c, format, err
 }
 
-// repaired returns what may be read of a file that a decoder refused, or nil.
+// repaired returns a corrected copy of a file that a decoder refused, or nil if there
+// is none.
 func repaired(file []byte, refused error) io.Reader {
 	if refused == nil || !isPNG(file) {
 		return nil

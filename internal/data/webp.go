@@ -62,7 +62,7 @@ func readWebP(file []byte) (f webpFrame, err error) {
 		f.w, f.h, f.rect = cfg.Width, cfg.Height, size
 	}
 	if size.Size() != f.rect.Size() || !f.rect.In(image.Rect(0, 0, f.w, f.h)) {
-		return f, errors.New("webp: its image is not of the size that is announced")
+		return f, errors.New("webp: its image does not have the size that the file announces")
 	}
 	return f, nil
 }
@@ -118,7 +118,7 @@ func (d *decoder) fromWebP(dst *augment.Image) error {
 		return err
 	}
 	if m.Bounds().Size() != f.rect.Size() {
-		return errors.New("webp: its image is not of the size that is announced")
+		return errors.New("webp: its image does not have the size that the file announces")
 	}
 	if f.rect.Size() == image.Pt(f.w, f.h) {
 		d.fromVP8(dst, m)
