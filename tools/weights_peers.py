@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes networks with their own programs, and what those compute, for internal/weights to import.
+"""Writes networks with the programs that define them, and what those compute, for internal/weights to import.
 
     pip install torch torchvision timm safetensors efficientnet_pytorch keras h5py
     python3 tools/weights_peers.py OUT CASE...
@@ -103,7 +103,7 @@ def keras_case(network, form, path):
 
 
 def save_tensorflow(net, prefix):
-    """A TensorFlow checkpoint with tensorflow/tpu's names, of weights and of averages: these are the network's."""
+    """A TensorFlow checkpoint with tensorflow/tpu's names, of weights and of averages; the averages are the network's."""
     import tensorflow as tf
 
     names = {"stem_conv": "stem/conv2d", "stem_bn": "stem/tpu_batch_normalization", "top_conv": "head/conv2d",

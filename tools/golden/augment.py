@@ -121,7 +121,7 @@ def files():
         ("column.jpg", saved(rgb.crop((20, 0, 21, 27)), "jpg", subsampling=2)),
         ("grey.jpg", saved(rgb.convert("L"), "jpg")),
         ("cmyk.jpg", cmyk),
-        ("ycck.jpg", cmyk[:adobe] + b"\2" + cmyk[adobe + 1:]),  # the same samples, said to be YCCK
+        ("ycck.jpg", cmyk[:adobe] + b"\2" + cmyk[adobe + 1:]),  # the same samples, declared as YCCK
         ("lossy.webp", saved(rgb, "webp", quality=90)),
         ("lossy-alpha.webp", saved(rgba, "webp", quality=90)),
         ("lossless-alpha.webp", saved(rgba, "webp", lossless=True)),

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Writes the statistics of a million of torchvision's random crops, for the tests of
-internal/data to compare those of effnet's with.
+internal/data to compare effnet's with.
 
     pip install torch torchvision
     python3 tools/golden/draws.py [--out internal/data/testdata/draws.json]
 
 A crop is described by its share of the image's area, the logarithm of its width over
-its height, and its place: the left and upper margin over all that is left, or a half
-where none is. For each there are the mean, the standard deviation and the nine deciles,
-and the correlation of each two.
+its height, and its place: the left and the upper margin, each divided by both margins
+of its axis, or a half where there are none. For each there are the mean, the standard
+deviation and the nine deciles, and the correlation of each two.
 """
 
 import argparse

@@ -3,8 +3,8 @@ of each by convert("RGB"):
 
     python tools/golden/imagevariants.py internal/data/testdata    (Pillow 13.0.0)
 
-PNG and GIF files are made here, byte by byte, since no encoder writes them all; WebP's
-chunks are libwebp's, put together here. They go to png.json.gz, gif.json.gz and
+PNG and GIF files are made here, byte by byte, since no encoder writes them all; WebP
+files are put together here from libwebp's chunks. They go to png.json.gz, gif.json.gz and
 webp.json.gz, with the size of what Pillow makes of each and a hash of its pixels (first
 half of SHA-256); no hash where Pillow refuses the file. 16-bit grey is the exception:
 convert("RGB") clips it at 255, and the hash is of the samples' higher bytes.
@@ -66,7 +66,7 @@ class PNG:
         self.idat = None
 
     def trns(self):
-        """As long as the colour type wants; a colour may be one of the image's."""
+        """As long as the colour type requires; a colour may be one of the image's."""
         if self.kind == 3:
             return chunk(b"tRNS", self.rng.randbytes(self.rng.randint(1, 1 << self.depth)))
         return chunk(b"tRNS", b"".join(struct.pack(">H", self.rng.randrange(1 << self.depth)) for _ in range(CHANNELS[self.kind])))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes the statistics of timm's initial weights, for the tests of internal/model to
-compare those of effnet's with.
+compare effnet's with.
 
     pip install torch timm
     python3 tools/golden/initial.py [--out internal/model/testdata/initial/timm.json]

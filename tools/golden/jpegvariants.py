@@ -4,7 +4,7 @@
 
 The files are made here, coefficient by coefficient, since no encoder writes them
 all: sampling factors of 1 to 4 in each component, markers in every order, scans in
-any, and scans that never come. They go to variants.json.gz, with the size of what
+any order, and missing scans. They go to variants.json.gz, with the size of what
 Pillow makes of each, a hash of its pixels (first half of SHA-256), and its EXIF
 orientation; no hash where Pillow refuses the file.
 """
@@ -263,7 +263,7 @@ class File:
 
 
 def script(n):
-    """The scans that libjpeg writes for colour, and alike for other numbers of components."""
+    """The scans that libjpeg writes for colour, and similar ones for other numbers of components."""
     every = list(range(n))
     if n == 1:
         return [([0], 0, 0, 0, 1), ([0], 1, 5, 0, 2), ([0], 6, 63, 0, 2), ([0], 1, 63, 2, 1), ([0], 0, 0, 1, 0), ([0], 1, 63, 1, 0)]
@@ -291,7 +291,7 @@ def apart(n):
 
 
 def fit(rng, factors, narrow=False):
-    """A size of a few MCUs, whole or not."""
+    """A size of a few MCUs, not always whole ones."""
     mw, mh = 8 * max(f[0] for f in factors), 8 * max(f[1] for f in factors)
     w = rng.randint(1, 2 * mw // 8) if narrow else mw + rng.randint(-4, 6)
     return max(w, 1), mh + rng.randint(-5, 7)

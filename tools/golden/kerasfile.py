@@ -1,5 +1,5 @@
-"""Writes small networks as Keras 2 and Keras 3 save them, and HDF5 files of what
-else h5py may write, with the values in them, for the tests of
+"""Writes small networks as Keras 2 and Keras 3 save them, and HDF5 files of the other
+kinds that h5py may write, with the values in them, for the tests of
 internal/weights/keras and internal/weights/hdf5.
 
     python tools/golden/kerasfile.py internal
@@ -94,7 +94,7 @@ def array(value):
 
 
 def models(folder):
-    """Saves models; by the files' names, what is in them, or None."""
+    """Saves models; returns what is in each file, by its name, or None."""
     two, three = fill(network(tf_keras)), fill(network(keras))
     inside2, inside3 = fill(finetuned(tf_keras)), fill(finetuned(keras))
     for name, model in ("keras2_model.h5", two), ("keras3_model.h5", three), ("keras3.keras", three), \

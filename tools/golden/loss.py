@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes what PyTorch's cross entropy and its gradient are for targets that do not
-sum to one, for the tests of internal/backend to equal.
+"""Writes PyTorch's cross entropy and its gradient for targets that do not sum to one,
+for the tests of internal/backend to equal.
 
     pip install torch timm
     python3 tools/golden/loss.py [--out internal/backend/testdata/loss.json]

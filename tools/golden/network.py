@@ -68,7 +68,7 @@ have CASE.safetensors (float32): "grad.NAME" and the running statistics, whole.
 
 A shift that the next batch normalization takes away again has no gradient: those
 of most projections' bn_bias are zero but for rounding. Compare gradients with an
-absolute tolerance beside the relative one.
+absolute tolerance in addition to the relative one.
 """
 
 import argparse

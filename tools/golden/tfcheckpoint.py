@@ -60,7 +60,7 @@ def main(internal):
     prefix = folder + "checkpoints/"
     save(prefix + "network", network())
     save(prefix + "numbers", numbers())
-    # A variable in two parts, beside a whole one.
+    # A variable in two parts, next to a whole one.
     save(prefix + "partitioned", {"embedding": ramp(2, 3), "whole": ramp(2)}, {"embedding": "4 3 0,2:-"})
     # Three files of values.
     parts = [prefix + f"part{i}" for i in range(3)]

@@ -4,8 +4,8 @@ python3 tools/golden/tiff.py    (Pillow 13.0.0, numpy)
 
 The files are of every kind of pixel, in strips and tiles, together and in planes, of
 both orders of bytes and of bits, compressed in every way; also BigTIFF files, and
-damaged ones. Of unsigned grey samples of 12 and 16 bits the expected pixels are the 8
-highest, where Pillow's conversion to RGB takes all above 255 for white.
+damaged ones. The expected pixels of unsigned grey samples of 12 and 16 bits are their highest
+8, where Pillow's conversion to RGB makes all above 255 white.
 """
 import base64, gzip, hashlib, io, json, os, random, struct, warnings
 import numpy as np
@@ -98,7 +98,7 @@ def rows(samples, bits, fmt, order):
 
 
 def differences(samples, fmt, order, predictor, bits):
-    """Rows as a predictor leaves them."""
+    """Rows of differences, as a predictor makes them."""
     h, w, n = samples.shape
     if predictor == 2:
         v = samples.astype(np.float32).view(np.uint32) if fmt == 3 else samples.astype(np.int64)
@@ -201,8 +201,8 @@ def pixels():
 
 
 def garbled(kind, order, place, planar, compression, *rest):
-    """Whether Pillow mistakes what libtiff gives it: numbers for big-endian ones, and
-    planes of L*a*b* for plain ones."""
+    """Whether Pillow misreads what libtiff gives it: numbers as big-endian ones, and
+    planes of L*a*b* as ordinary ones."""
     if compression == "raw":
         return False
     return order == "MM" and ("signed" in kind and kind != "signed8" or "float" in kind) or planar and kind == "lab"
@@ -230,7 +230,7 @@ def photograph(w, h, n):
 
 
 def jpegs():
-    """JPEG strips and tiles, with their tables apart and not."""
+    """JPEG strips and tiles, with and without separate tables."""
     for mode, n, photometric in [("L", 1, 1), ("RGB", 3, 2), ("YCbCr", 3, 6), ("CMYK", 4, 5)]:
         for place, (w, h) in {"single": (37, 30), "strips": (37, 16), "tiles": (32, 16)}.items():
             for tables in True, False:
@@ -301,7 +301,7 @@ def fax():
 
 
 def oddities():
-    """Files that are damaged, or only strange."""
+    """Files that are damaged, or merely strange."""
     plain = variant("rgb", compression="tiff_lzw", place="single")
     yield "wrong way around", b"II\0*" + variant("grey8")[4:]
     yield "wrong way around, MM", b"MM*\0" + variant("grey8", order="MM")[4:]
@@ -369,7 +369,7 @@ def main():
             except Exception as e:
                 case["refused"] = str(e).split(" <")[0]
                 if kind == pixels and any(r.split()[0] == name.split()[0] for r in refused):
-                    continue  # one of a kind
+                    continue  # one of a kind is enough
                 refused.append(name)
             cases.append(case)
         print(kind.__name__, sum(c["kind"] == kind.__name__ for c in cases), "files; Pillow refuses", refused)

@@ -73,7 +73,7 @@ class Settings(dict):
 
 
 def clutter():
-    """What training programs save beside the weights."""
+    """What training programs save in addition to the weights."""
     return {
         "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/1"), nested=argparse.Namespace(a=[1])), "when": datetime.datetime(2024, 1, 2),
         "took": datetime.timedelta(seconds=3), "best": np.float64(0.5), "step": np.int64(3), "curve": np.arange(3.0), "kind": np.dtype("f4"),
@@ -127,7 +127,7 @@ def files():
 
 
 def attributed():
-    """A parameter with an attribute of its own, which is saved in another way."""
+    """A parameter with an attribute of its own, which is saved differently."""
     w = torch.nn.Parameter(ramp(2, 2))
     w.shared = True
     return w

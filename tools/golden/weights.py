@@ -5,7 +5,7 @@ internal/weights.
     python tools/golden/weights.py internal
 
 All define a network's layers in the same order, so tensor i of one is tensor i of another.
-Counters and what is not trained (Keras' normalization layer) are left out.
+Counters and what is not trained (Keras' normalization layer) are omitted.
 """
 import json
 import os
