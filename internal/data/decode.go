@@ -156,7 +156,7 @@ func (d *decoder) unturned(dst *augment.Image, region image.Rectangle) error {
 	if m.Bounds() != image.Rect(0, 0, d.w, d.h) {
 		return d.failed(format, errors.New("its image does not have the size that the file announces"))
 	}
-	d.toRGB(dst, m.(image.RGBA64Image)) // as every decoder's images are
+	d.toRGB(dst, m.(image.RGBA64Image), nil) // as every decoder's images are, and none Y'CbCr
 	return nil
 }
 
@@ -209,14 +209,15 @@ func reason(file []byte, format string, err error) string {
 }
 
 // toRGB copies m onto dst, transparent pixels over the background if there is one.
-// Y'CbCr is in JPEG's full range. The types the decoders return have a path of their
-// own; the rest take the general one.
-func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image) {
+// Y'CbCr, which only WebP's decoder and a Preparer's callers have, is converted by
+// fromYCbCr. The types the decoders return have a path of their own; the rest take the
+// general one.
+func (d *decoder) toRGB(dst *augment.Image, m image.RGBA64Image, fromYCbCr func(*augment.Image, *image.YCbCr)) {
 	switch m := m.(type) {
 	case *image.YCbCr:
-		d.fromYCbCr(dst, m)
+		fromYCbCr(dst, m)
 	case *image.NYCbCrA:
-		d.fromYCbCr(dst, &m.YCbCr)
+		fromYCbCr(dst, &m.YCbCr)
 		eachRow(dst, m.A, m.AStride, 1, func(q, p []uint8) { d.blend(q, p[0]) })
 	case *image.Gray:
 		eachRow(dst, m.Pix, m.Stride, 1, func(q, p []uint8) { q[0], q[1], q[2] = p[0], p[0], p[0] })

@@ -61,7 +61,7 @@ func (p *Preparer) Image(dst []uint8, name string, m image.Image) error {
 		return &Error{Path: name, Reason: fmt.Sprintf("has %dx%d pixels, outside 1x1 to %d megapixels or %d a side", w, h, MaxPixels/1_000_000, MaxSide)}
 	}
 	p.whole.Reset(size.X, size.Y)
-	p.decoder.toRGB(&p.whole, atOrigin(m))
+	p.decoder.toRGB(&p.whole, atOrigin(m), p.decoder.fromJPEGs)
 	return p.record(dst, name, record{data: p.whole.Pix, w: size.X, h: size.Y})
 }
 

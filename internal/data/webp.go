@@ -113,15 +113,16 @@ func (d *decoder) fromWebP(dst *augment.Image) error {
 	if err != nil {
 		return err
 	}
-	m, err := webp.Decode(bytes.NewReader(f.file))
+	decoded, err := webp.Decode(bytes.NewReader(f.file))
 	if err != nil {
 		return err
 	}
+	m := decoded.(image.RGBA64Image)
 	if m.Bounds().Size() != f.rect.Size() {
 		return errors.New("webp: its image does not have the size that the file announces")
 	}
 	if f.rect.Size() == image.Pt(f.w, f.h) {
-		d.fromVP8(dst, m)
+		d.toRGB(dst, m, d.fromVideo)
 		return nil
 	}
 	var free [3]uint8
@@ -132,24 +133,11 @@ func (d *decoder) fromWebP(dst *augment.Image) error {
 		copy(dst.Pix[3*i:], free[:])
 	}
 	d.frame.Reset(f.rect.Dx(), f.rect.Dy())
-	d.fromVP8(&d.frame, m)
+	d.toRGB(&d.frame, m, d.fromVideo)
 	for y := range d.frame.H {
 		copy(dst.Pix[3*((f.rect.Min.Y+y)*dst.W+f.rect.Min.X):], d.frame.Pix[3*y*d.frame.W:][:3*d.frame.W])
 	}
 	return nil
-}
-
-// fromVP8 copies an image of WebP's decoder.
-func (d *decoder) fromVP8(dst *augment.Image, m image.Image) {
-	switch m := m.(type) {
-	case *image.YCbCr:
-		d.fromVideo(dst, m)
-	case *image.NYCbCrA:
-		d.fromVideo(dst, &m.YCbCr)
-		eachRow(dst, m.A, m.AStride, 1, func(q, p []uint8) { d.blend(q, p[0]) })
-	default:
-		d.toRGB(dst, m.(image.RGBA64Image))
-	}
 }
 
 // fromVideo converts Y'CbCr 4:2:0 in video range as libwebp does (src/dsp/upsampling.c

@@ -6,10 +6,11 @@ import (
 	"effnet/internal/augment"
 )
 
-// fromYCbCr converts as libjpeg does, whose pixels the published weights were
-// trained on: chroma at half resolution is interpolated ("fancy upsampling"),
-// not repeated as color.YCbCr's At would.
-func (d *decoder) fromYCbCr(dst *augment.Image, m *image.YCbCr) {
+// fromJPEGs converts Y'CbCr that Go's decoder has read from a JPEG file, as libjpeg
+// does, whose pixels the published weights were trained on: chroma at half resolution
+// is interpolated ("fancy upsampling"), not repeated as color.YCbCr's At would. Only
+// decoded images given to a Preparer need it; JPEG files are internal/jpeg's.
+func (d *decoder) fromJPEGs(dst *augment.Image, m *image.YCbCr) {
 	d.cb, d.cr = grow(d.cb, dst.W), grow(d.cr, dst.W)
 	for y := range dst.H {
 		cb := d.chromaRow(d.cb, m.Cb, m, y, dst)
