@@ -30,6 +30,8 @@ test: ## vet and every test; needs Go and nothing else
 test-full: ## test without cached results, also on the generic kernels, and what needs files outside the repository
 	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
+	@echo '  cases/images/{FILE,FILE.pillow.png}         files that went wrong elsewhere, and their'
+	@echo '                                              pixels, for internal/data and internal/jpeg'
 	@echo '  weights/efficientnet_lite0_dogs120.*        a trained network, for internal/checkpoint'
 	@echo 'Where they are: EFFNET_PYTHON, a Python with tensorboard, for internal/report, and'
 	@echo 'torch, torchvision, timm, efficientnet_pytorch, keras, h5py, onnx and onnxruntime,'

@@ -238,7 +238,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("cannot make a small disk: %v (needs root)", err)
+		t.Skipf("cannot make a small disk: %v (run the test as root)", err)
 	}
 	defer func() { _ = syscall.Unmount(disk, 0) }()
 	args := []string{"train", "d", "-q", "--out", "disk/run", "--config", "fault.yaml"}

@@ -220,7 +220,7 @@ func FuzzMix(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n, h, w uint8, a, b float64, seed uint64) {
 		m := Mix{Mixup: a, CutMix: b, Prob: 1, SwitchProb: 0.5}
 		if m.Validate() != nil {
-			t.Skip("refused by Validate")
+			return
 		}
 		images := slices.Repeat([]float32{1}, (int(n)%8+1)*(int(h)%32+1)*(int(w)%32+1)*3)
 		mixed, lambda := m.Draw(int(w)%32+1, int(h)%32+1, rand.New(rand.NewPCG(seed, 0)))

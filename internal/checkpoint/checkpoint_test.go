@@ -262,7 +262,7 @@ func TestReadDTypes(t *testing.T) {
 func TestReadPretrained(t *testing.T) {
 	shared := os.Getenv("EFFNET_SHARED")
 	if shared == "" {
-		t.Skip("EFFNET_SHARED is not set; it names the folder with weights/efficientnet_lite0_dogs120.safetensors")
+		t.Skip("no trained network: set EFFNET_SHARED to a folder with weights/efficientnet_lite0_dogs120.safetensors")
 	}
 	got, err := Read(filepath.Join(shared, "weights/efficientnet_lite0_dogs120.safetensors"))
 	if err != nil {

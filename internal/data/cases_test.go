@@ -17,7 +17,7 @@ func TestCasesEqualPillow(t *testing.T) {
 	shared := os.Getenv("EFFNET_SHARED")
 	wants, _ := filepath.Glob(filepath.Join(shared, "cases/images/*.pillow.png"))
 	if shared == "" || len(wants) == 0 {
-		t.Skip("EFFNET_SHARED has no cases/images")
+		t.Skip("EFFNET_SHARED is not set, or has no cases/images: make test-full says what they are")
 	}
 	for _, path := range wants {
 		name := strings.TrimSuffix(path, ".pillow.png")

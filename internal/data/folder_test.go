@@ -198,7 +198,7 @@ func TestOpenErrors(t *testing.T) {
 func TestImagenette(t *testing.T) {
 	shared := os.Getenv("EFFNET_SHARED")
 	if shared == "" {
-		t.Skip("EFFNET_SHARED is not set: no photographs to read")
+		t.Skip("no photographs to read: set EFFNET_SHARED to a folder with data/imagenette-mini")
 	}
 	dir := filepath.Join(shared, "data", "imagenette-mini")
 	train, err := OpenTrain(dir)

@@ -356,7 +356,7 @@ func TestOptionsValidate(t *testing.T) {
 func BenchmarkEpoch(b *testing.B) {
 	shared := os.Getenv("EFFNET_SHARED")
 	if shared == "" {
-		b.Skip("EFFNET_SHARED is not set: no photographs to read")
+		b.Skip("no photographs to read: set EFFNET_SHARED to a folder with data/imagenette-mini")
 	}
 	s, err := OpenTrain(shared + "/data/imagenette-mini")
 	if err != nil {

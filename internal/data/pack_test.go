@@ -71,7 +71,7 @@ func TestPackEqualsFolder(t *testing.T) {
 	}
 	p := got.store.(*pack)
 	if p.mapped == nil {
-		t.Log("this system maps no files")
+		t.Log("this system maps no files: run the test on a Unix system")
 	}
 	for i := range want.Len() {
 		if name := strings.TrimPrefix(want.Path(i), dir); got.Path(i) != path+name || got.Label(i) != want.Label(i) {
@@ -491,7 +491,7 @@ func TestPackCutWhileRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.store.(*pack).mapped == nil {
-		t.Skip("this system maps no files")
+		t.Skip("this system maps no files: run the test on a Unix system")
 	}
 	for _, err := range loader(t, s, options(cutter{augment.Eval{Crop: augment.CropTF}, path})).Epoch(t.Context(), 0, 0) {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Path != s.Path(0) {

@@ -47,7 +47,7 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 	dir := tree(t, "train/\xff\xfe/\x80.png", "train/a b\n/%s \xe9.png")
 	s, err := OpenTrain(dir)
 	if err != nil {
-		t.Skip("the file system takes no such names: ", err)
+		t.Skip("the file system takes no such names, so set TMPDIR to a folder of another: ", err)
 	}
 	for i := range s.Len() {
 		if _, err := new(decoder).read(new(augment.Image), s, i); err != nil {
@@ -61,7 +61,7 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 
 func TestUnreadableFolder(t *testing.T) {
 	if os.Getuid() == 0 {
-		t.Skip("root reads every folder")
+		t.Skip("root reads every folder: run the test as another user")
 	}
 	dir := tree(t, "train/a/1.png", "train/b/1.png")
 	locked := filepath.Join(dir, "train/b")

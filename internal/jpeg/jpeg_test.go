@@ -214,7 +214,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		m, err := standard.Decode(bytes.NewReader(file))
 		if err != nil {
-			t.Skipf("image/jpeg refuses: %v", err)
+			return // what this decoder takes, image/jpeg need not
 		}
 		if b := m.Bounds(); b.Dx() != h.Width || b.Dy() != h.Height {
 			t.Fatalf("%dx%d, image/jpeg has %v", h.Width, h.Height, b)

@@ -19,7 +19,7 @@ func shared(t *testing.T, path ...string) string {
 	t.Helper()
 	folder := os.Getenv("EFFNET_SHARED")
 	if folder == "" {
-		t.Skip("EFFNET_SHARED is not set: no folder of test images")
+		t.Skip("EFFNET_SHARED is not set: make test-full says what it names")
 	}
 	return filepath.Join(append([]string{folder}, path...)...)
 }
@@ -28,7 +28,7 @@ func shared(t *testing.T, path ...string) string {
 func TestSharedCases(t *testing.T) {
 	paths, err := filepath.Glob(shared(t, "cases", "images", "*.jpg"))
 	if err != nil || len(paths) == 0 {
-		t.Skip("EFFNET_SHARED has no cases/images/*.jpg")
+		t.Skip("EFFNET_SHARED has no cases/images/FILE.jpg: make test-full says what they are")
 	}
 	d := New()
 	for _, path := range paths {
@@ -82,7 +82,7 @@ for path in sys.stdin.read().splitlines():
 func TestPhotographs(t *testing.T) {
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with Pillow")
+		t.Skip("EFFNET_PYTHON is not set: set it to a Python with Pillow")
 	}
 	var paths []string
 	err := filepath.WalkDir(shared(t, "data"), func(path string, _ fs.DirEntry, err error) error {

@@ -76,7 +76,7 @@ func writeEvents(t *testing.T, dir string) {
 func TestTensorBoardReadsEvents(t *testing.T) {
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with tensorboard")
+		t.Skip("EFFNET_PYTHON is not set: set it to a Python with tensorboard")
 	}
 	dir := t.TempDir()
 	writeEvents(t, dir)

@@ -208,7 +208,7 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	}
 	if browser == "" || os.Getenv("EFFNET_SHARED") == "" {
-		t.Skip("no browser (EFFNET_BROWSER), or not the full tests (EFFNET_SHARED)")
+		t.Skip("no browser, or not the full tests: set EFFNET_BROWSER to a Chromium, and EFFNET_SHARED")
 	}
 	path := filepath.Join(t.TempDir(), "report.html")
 	const script = `<script>

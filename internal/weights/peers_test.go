@@ -39,7 +39,7 @@ var peerCases = [2]string{
 func TestPeers(t *testing.T) {
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with torch, torchvision, timm, keras and efficientnet_pytorch")
+		t.Skip("EFFNET_PYTHON is not set: set it to a Python with torch, torchvision, timm, keras and efficientnet_pytorch")
 	}
 	cases := strings.Fields(peerCases[0])
 	if os.Getenv("EFFNET_VARIANTS") != "" {
@@ -50,7 +50,7 @@ func TestPeers(t *testing.T) {
 			dir := t.TempDir()
 			out, err := exec.CommandContext(t.Context(), python, "../../tools/weights_peers.py", dir, c).CombinedOutput()
 			if bytes.Contains(out, []byte("No module named 'tensorflow'")) {
-				t.Skip("EFFNET_PYTHON has no tensorflow")
+				t.Skip("EFFNET_PYTHON has no tensorflow (pip install tensorflow)")
 			}
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)

@@ -51,7 +51,7 @@ var (
 func newEmulation(t testing.TB) *emulation {
 	t.Helper()
 	if !emulated.Available() {
-		t.Skip("no gcc and g++: the kernels of CUDA are not run (install g++)")
+		t.Skip("the kernels of CUDA are not run: install gcc and g++")
 	}
 	build.Do(func() {
 		sources, err := Sources()

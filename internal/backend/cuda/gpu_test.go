@@ -30,7 +30,7 @@ const gpuEnv = "EFFNET_GPU"
 func needsGPU(t *testing.T) {
 	t.Helper()
 	if os.Getenv(gpuEnv) == "" {
-		t.Skipf("no test of a GPU: %s is not set (make test-gpu)", gpuEnv)
+		t.Skipf("no test of a GPU: %s is not set (make test-gpu sets it)", gpuEnv)
 	}
 }
 
@@ -312,7 +312,7 @@ func TestGPULossCurve(t *testing.T) {
 // What the GPU is to pass, by the emulation: b0 whole, and 200 steps of a small network.
 func TestLongOnTheEmulation(t *testing.T) {
 	if os.Getenv("EFFNET_VARIANTS") == "" {
-		t.Skip("EFFNET_VARIANTS is not set (make test-full)")
+		t.Skip("EFFNET_VARIANTS is not set: make test-full sets it")
 	}
 	host, err := cpu.New(0)
 	if err != nil {

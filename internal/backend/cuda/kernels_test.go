@@ -42,7 +42,7 @@ func tools(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv(sass.FolderEnv)
 	if folder == "" {
-		t.Skip(sass.FolderEnv + " names no folder of tools/cuda_wheels.py: NVIDIA's compilers are not run")
+		t.Skip("NVIDIA's compilers are not run: set " + sass.FolderEnv + " to a folder that tools/cuda_wheels.py made")
 	}
 	return folder
 }

@@ -209,7 +209,7 @@ func TestErrors(t *testing.T) {
 func TestKeras(t *testing.T) {
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with keras and torch")
+		t.Skip("EFFNET_PYTHON is not set: set it to a Python with keras and torch")
 	}
 	for i, resolution := range []int{64, 65} {
 		const batch = 2
@@ -254,7 +254,7 @@ func TestKeras(t *testing.T) {
 		cmd.Env = append(os.Environ(), "KERAS_BACKEND=torch")
 		out, err := cmd.CombinedOutput()
 		if e := (*exec.ExitError)(nil); errors.As(err, &e) && e.ExitCode() == 3 {
-			t.Skipf("EFFNET_PYTHON has no Keras: %s", out)
+			t.Skipf("EFFNET_PYTHON has no Keras (pip install keras torch): %s", out)
 		}
 		if err != nil {
 			t.Errorf("%v: %s", err, out)

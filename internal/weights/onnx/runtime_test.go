@@ -25,7 +25,7 @@ func newRuntime(t *testing.T, name string) *runtime {
 	t.Helper()
 	python := os.Getenv("EFFNET_PYTHON")
 	if python == "" {
-		t.Skip("EFFNET_PYTHON is not set: no Python with onnx and " + name)
+		t.Skip("EFFNET_PYTHON is not set: set it to a Python with onnx and " + name)
 	}
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import onnx, "+name).CombinedOutput(); err != nil {
 		t.Skipf("%s has no onnx or no %s (pip install onnx %s): %s", python, name, name, out)

@@ -126,7 +126,7 @@ echo $status
 // What lost the card's work is skipped, and all else runs again.
 func TestLostWork(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the program is a shell script")
+		t.Skip("the program is a shell script: run the test on another system than Windows")
 	}
 	k := kit{dir: t.TempDir(), tmp: t.TempDir()}
 	program := k.file("cuda.test")

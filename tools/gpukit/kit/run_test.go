@@ -28,7 +28,7 @@ func shell(name string, limit time.Duration, script string) stage {
 func runKit(ctx context.Context, t *testing.T, budget time.Duration, stages ...stage) (ok bool, printed string, r report, log string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("stages are shell commands")
+		t.Skip("stages are shell commands: run the test on another system than Windows")
 	}
 	k := kit{dir: t.TempDir(), out: t.TempDir()}
 	var w bytes.Buffer

@@ -198,10 +198,10 @@ func program() string {
 func TestHeaders(t *testing.T) {
 	folder := os.Getenv(sass.FolderEnv)
 	if folder == "" {
-		t.Skip(sass.FolderEnv + " names no folder of tools/cuda_wheels.py: there are no headers to compare with")
+		t.Skip("no headers to compare with: set " + sass.FolderEnv + " to a folder that tools/cuda_wheels.py made")
 	}
 	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("no gcc to read NVIDIA's headers with")
+		t.Skip("no compiler to read NVIDIA's headers with: install gcc")
 	}
 	versions, err := sass.Versions(folder)
 	if err != nil {

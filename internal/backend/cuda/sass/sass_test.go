@@ -138,11 +138,11 @@ func TestOccupancy(t *testing.T) {
 func occupancyOfHeader(t *testing.T) {
 	headers, _ := filepath.Glob(filepath.Join(os.Getenv(FolderEnv), "*/nvidia/*/include/cuda_occupancy.h"))
 	if os.Getenv(FolderEnv) == "" || len(headers) == 0 {
-		t.Skip("no cuda_occupancy.h to compare with: " + FolderEnv + " names no folder of tools/cuda_wheels.py")
+		t.Skip("no cuda_occupancy.h to compare with: set " + FolderEnv + " to a folder that tools/cuda_wheels.py made")
 	}
 	compiler, err := exec.LookPath("g++")
 	if err != nil {
-		t.Skip("no g++ to compile cuda_occupancy.h with")
+		t.Skip("no compiler for cuda_occupancy.h: install g++")
 	}
 	program := filepath.Join(t.TempDir(), "occupancy")
 	cmd := exec.CommandContext(t.Context(), compiler, "-x", "c++", "-w", "-I", filepath.Dir(headers[len(headers)-1]), "-o", program, "-")
