@@ -18,13 +18,17 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build vet test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
 
-test: ## vet and every test; needs Go and nothing else
+vet: ## vet the code and its tests, here and as built for macOS and Windows
 	go vet ./...
+	GOOS=darwin GOARCH=arm64 GOEXPERIMENT= go vet ./...
+	GOOS=windows GOARCH=amd64 GOEXPERIMENT= go vet ./...
+
+test: vet ## vet and every test; needs Go and nothing else
 	go test -timeout 15m ./...
 
 test-full: ## test without cached results, also on the generic kernels, and what needs files outside the repository
@@ -41,7 +45,7 @@ test-full: ## test without cached results, also on the generic kernels, and what
 	@echo 'tools/cuda_wheels.py makes, of NVIDIA'"'"'s compilers and headers from CUDA 12.0 to 13.5,'
 	@echo 'for internal/backend/cuda too. Without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
-	go vet ./...
+	@$(MAKE) --no-print-directory vet
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
 	GOEXPERIMENT= go vet ./...
 	GOEXPERIMENT= EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
@@ -350,17 +349,5 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("exitCode(%v) = %d, want %d", c.err, got, c.want)
 		}
-	}
-}
-
-func TestSignalEndsTheContext(t *testing.T) {
-	ctx, stop := withSignals(context.Background())
-	defer stop()
-	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-ctx.Done()
-	if got := exitCode(context.Cause(ctx)); got != 143 {
-		t.Errorf("after SIGTERM: %v, exit code %d", context.Cause(ctx), got)
 	}
 }

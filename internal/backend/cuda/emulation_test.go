@@ -13,8 +13,6 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
 	"effnet/internal/backend/cuda/emulated"
-
-	"github.com/ebitengine/purego"
 )
 
 // emulation is a device on the processor: the kernels as g++ compiles them, in
@@ -66,24 +64,6 @@ func newEmulation(t testing.TB) *emulation {
 		t.Fatal(buildFail)
 	}
 	return &emulation{memory: map[driver.Pointer][]byte{}, kernels: kernels, limit: 4 << 30}
-}
-
-// addKernels compiles a source's.
-func addKernels(text string) error {
-	path, names, err := emulated.Kernels(text)
-	if err != nil {
-		return err
-	}
-	library, err := purego.Dlopen(path, purego.RTLD_NOW)
-	if err != nil {
-		return err
-	}
-	var launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
-	purego.RegisterLibFunc(&launch, library, "launch")
-	for i, name := range names {
-		kernels = append(kernels, compiled{name, int32(i), launch})
-	}
-	return nil
 }
 
 func (e *emulation) Name() string         { return "emulation" }
