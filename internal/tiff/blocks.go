@@ -20,6 +20,7 @@ type reader struct {
 	n       int     // channels
 	row     []byte  // of a strip or tile
 	spare   []byte  // likewise
+	work    int64   // what was spent
 }
 
 // newImage allocates the pixels. An image of one sample a pixel has one channel,
@@ -115,11 +116,35 @@ func (r *reader) readBlock(data []byte, area image.Rectangle, channels []int) er
 	if err != nil {
 		return err
 	}
+	if err := r.readRows(src, area, channels); err != nil {
+		return err
+	}
+	return r.spend(len(data) - r.src.Len())
+}
+
+// spend counts the bytes that are read from strips and tiles and those that they become,
+// and refuses a file with many times more of them than its image needs. Strips and tiles
+// may share data, as blank ones do, so a small file could otherwise take hours.
+func (r *reader) spend(bytes int) error {
+	r.work += int64(bytes)
+	most := workPerByte*(int64(len(r.file))+int64(len(r.pix))) + minWork
+	if r.work > most {
+		return fmt.Errorf("tiff: its strips or tiles hold more than %d bytes, too many for %dx%d pixels", most, r.w, r.h)
+	}
+	return nil
+}
+
+// readRows reads the rows of area from src, the samples of a strip or tile, into
+// channels.
+func (r *reader) readRows(src io.Reader, area image.Rectangle, channels []int) error {
 	if r.subsampling != [2]int{1, 1} {
 		return r.clumps(src, area)
 	}
 	n := r.perBlock()
 	r.row = grow(r.row, (r.blockW*n*r.bits+7)/8)
+	if err := r.spend(area.Dy() * len(r.row)); err != nil {
+		return err
+	}
 	for y := area.Min.Y; y < area.Max.Y; y++ {
 		if _, err := io.ReadFull(src, r.row); err != nil {
 			return err
@@ -141,6 +166,9 @@ func (r *reader) clumps(src io.Reader, area image.Rectangle) error {
 	across, down := r.subsampling[0], r.subsampling[1]
 	size := across*down + 2
 	r.row = grow(r.row, divideUp(r.blockW, across)*size)
+	if err := r.spend(divideUp(area.Dy(), down) * len(r.row)); err != nil {
+		return err
+	}
 	for top := area.Min.Y; top < area.Max.Y; top += down {
 		if _, err := io.ReadFull(src, r.row); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 
 // scratch is what decompressors keep from one strip or tile to the next.
 type scratch struct {
+	src    bytes.Reader // the data
 	zlib   io.ReadCloser
 	zstd   *zstd.Decoder
 	jpeg   *jpeg.Decoder
@@ -26,9 +27,11 @@ const maxWindow = 32 << 20
 // expand returns the decompressed samples of a strip or tile, before the predictor is
 // undone; only the first rows are needed. A JPEG block has blockW pixels by full rows.
 func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
-	switch src := bytes.NewReader(data); r.compression {
+	src := &r.src
+	src.Reset(data)
+	switch r.compression {
 	case packBits:
-		return &packBitsReader{data: data}, nil
+		return &packBitsReader{src: src}, nil
 	case lzwCodes:
 		if len(data) >= 2 && data[0] == 0 && data[1]&1 == 1 { // tif_lzw.c's test
 			return nil, UnsupportedError("LZW compression from before TIFF 6.0")
@@ -49,9 +52,11 @@ func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
 		}
 		return r.zstd, r.zstd.Reset(src)
 	case faxRows, fax3, fax4, faxWords:
+		src.Reset(nil) // as it is read whole
 		pixels, err := decodeFax(data, r.blockW, rows, r.compression, r.uint(tagT4Options, 0))
 		return bytes.NewReader(pixels), err
 	case newJPEG, oldJPEG:
+		src.Reset(nil) // likewise
 		pixels, err := r.fromJPEG(data, full)
 		return bytes.NewReader(pixels), err
 	default:
@@ -61,8 +66,8 @@ func (r *reader) expand(data []byte, rows, full int) (io.Reader, error) {
 
 // packBitsReader expands PackBits (TIFF 6.0, section 9).
 type packBitsReader struct {
-	data    []byte
-	literal int // bytes of data still to be copied
+	src     *bytes.Reader
+	literal int // bytes of src still to be copied
 	run     int // copies of value still to be written
 	value   byte
 }
@@ -76,19 +81,19 @@ func (p *packBitsReader) Read(out []byte) (n int, err error) {
 				out[n+i] = p.value
 			}
 			n, p.run = n+m, p.run-m
-		case len(p.data) == 0:
+		case p.src.Len() == 0:
 			return n, io.EOF
 		case p.literal > 0:
-			m := copy(out[n:], p.data[:min(p.literal, len(p.data))])
-			n, p.literal, p.data = n+m, p.literal-m, p.data[m:]
+			m, _ := p.src.Read(out[n:min(n+p.literal, len(out))]) // which has some
+			n, p.literal = n+m, p.literal-m
 		default:
-			code := int8(p.data[0])
-			p.data = p.data[1:]
-			switch {
+			b, _ := p.src.ReadByte() // likewise
+			switch code := int8(b); {
 			case code >= 0:
 				p.literal = int(code) + 1
-			case code != -128 && len(p.data) > 0:
-				p.run, p.value, p.data = 1-int(code), p.data[0], p.data[1:]
+			case code != -128 && p.src.Len() > 0:
+				p.run = 1 - int(code)
+				p.value, _ = p.src.ReadByte()
 			}
 		}
 	}
@@ -115,6 +120,9 @@ func (r *reader) fromJPEG(data []byte, full int) ([]byte, error) {
 	}
 	if h.Width*h.Height > max(2*r.w*r.h, minBlockArea) {
 		return nil, fmt.Errorf("tiff: JPEG data of %dx%d pixels in an image of %dx%d", h.Width, h.Height, r.w, r.h)
+	}
+	if err := r.spend(len(data) + h.Width*h.Height*h.Components); err != nil {
+		return nil, err
 	}
 	r.pixels = grow(r.pixels, h.Width*h.Height*h.Components)
 	if r.photometric == yCbCr && !r.planar && r.compression == newJPEG {

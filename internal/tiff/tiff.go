@@ -34,6 +34,8 @@ const (
 	maxBlockSide = 1 << 16 // pixels across a strip or tile
 	maxPlanes    = 1 << 10
 	minBlockArea = 1 << 22 // pixels that a JPEG tile may have, however small the image
+	minWork      = 1 << 24 // bytes that strips and tiles may hold, however small the file and the image
+	workPerByte  = 16      // how many more, for each byte of the file and of the pixels
 )
 
 // Is reports whether a file begins as TIFF does (TiffImagePlugin.py, PREFIXES, which

@@ -1,9 +1,15 @@
 package tiff
 
 import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
 	"image"
+	"image/jpeg"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"effnet/internal/imagetest"
@@ -169,6 +175,74 @@ func TestMemoryOfTiles(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
 			t.Errorf("%s: %d bytes", v.Name, n)
+		}
+	}
+}
+
+// tiled is a file of w by h grey pixels in tiles of tileW by tileH, which all have the
+// same data.
+func tiled(w, h, tileW, tileH, compression int, data []byte) []byte {
+	n := (w + tileW - 1) / tileW * ((h + tileH - 1) / tileH)
+	file := append([]byte("II*\x00\x00\x00\x00\x00"), data...)
+	le := binary.LittleEndian
+	array := func(v int) (at int) {
+		at = len(file)
+		for range n {
+			file = le.AppendUint32(file, uint32(v))
+		}
+		return at
+	}
+	offsets, sizes := array(8), array(len(data))
+	le.PutUint32(file[4:], uint32(len(file)))
+	fields := [][3]int{ // tag, count, value
+		{tagWidth, 1, w}, {tagHeight, 1, h}, {tagBits, 1, 8}, {tagCompression, 1, compression}, {tagPhotometric, 1, blackIsZero},
+		{tagTileWidth, 1, tileW}, {tagTileHeight, 1, tileH}, {tagTileOffsets, n, offsets}, {tagTileBytes, n, sizes},
+	}
+	file = le.AppendUint16(file, uint16(len(fields)))
+	for _, f := range fields {
+		file = le.AppendUint16(le.AppendUint16(file, uint16(f[0])), 4) // LONG
+		file = le.AppendUint32(le.AppendUint32(file, uint32(f[1])), uint32(f[2]))
+	}
+	return file
+}
+
+// deflated compresses a tile, after empty bytes of blocks without data.
+func deflated(tile []byte, empty int) []byte {
+	var out bytes.Buffer
+	z := zlib.NewWriter(&out)
+	z.Write(tile)
+	z.Close()
+	head, rest := out.Bytes()[:2], out.Bytes()[2:]
+	return slices.Concat(head, bytes.Repeat([]byte("\x00\x00\x00\xff\xff"), empty/5), rest)
+}
+
+// Tiles may share data, but a file cannot ask for hours of work with it.
+func TestTilesThatShareData(t *testing.T) {
+	tile := bytes.Repeat([]byte{77}, 16*16)
+	packed := bytes.Repeat([]byte{0x81, 77}, 2)
+	var asJPEG bytes.Buffer
+	if err := jpeg.Encode(&asJPEG, image.NewGray(image.Rect(0, 0, 16, 16)), nil); err != nil {
+		t.Fatal(err)
+	}
+	filler := bytes.Repeat([]byte{0xff}, 1<<18) // before a marker
+	long := slices.Concat(asJPEG.Bytes()[:2], filler, asJPEG.Bytes()[2:])
+	for name, c := range map[string]struct {
+		file    []byte
+		refused bool
+	}{
+		"raw":                 {tiled(1024, 1024, 16, 16, raw, tile), false},
+		"deflate":             {tiled(1024, 1024, 16, 16, deflate, deflated(tile, 0)), false},
+		"packbits":            {tiled(1024, 1024, 16, 16, packBits, packed), false},
+		"jpeg":                {tiled(1024, 1024, 16, 16, newJPEG, asJPEG.Bytes()), false},
+		"deflate, all empty":  {tiled(1024, 1024, 16, 16, deflate, deflated(tile, 1<<18)), true},
+		"packbits, no effect": {tiled(1024, 1024, 16, 16, packBits, append(bytes.Repeat([]byte{0x80}, 1<<18), packed...)), true},
+		"jpeg, filled":        {tiled(1024, 1024, 16, 16, newJPEG, long), true},
+		"wide":                {tiled(1, 1024, 1<<16, 1, raw, make([]byte, 1<<16)), true},
+		"narrow":              {tiled(1, 1<<16, 1, 1, raw, []byte{0}), false},
+	} {
+		_, err := Decode(c.file)
+		if got := err != nil && strings.HasPrefix(err.Error(), "tiff: its strips or tiles hold more than "); got != c.refused || err != nil && !got {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
