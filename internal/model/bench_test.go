@@ -34,7 +34,7 @@ func benchTrain(b *testing.B, variant string, size, batch int) {
 		if err := net.backend.Upload(t.Images, values("input", t.Images.Len, 0, 1.7)); err != nil {
 			b.Fatal(err)
 		}
-		opt, err := optim.New(net.backend, optim.Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3}, net.Weights, t.GradientView(), optim.Groups(net.Weights.Len, net.Decayed))
+		opt, err := optim.New(net.backend, optim.Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3}, net.Weights, t.GradientView(), []optim.Group{{N: net.Decayed, Decay: true}, {From: net.Decayed, N: net.Weights.Len - net.Decayed}})
 		if err != nil {
 			b.Fatal(err)
 		}

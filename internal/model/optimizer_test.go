@@ -30,7 +30,7 @@ func TestTenStepsAgainstPyTorch(t *testing.T) {
 				defer b.Close()
 				net, train := g.load(t, b)
 				opt, err := optim.New(b, optim.Options{Rule: o.Name, Momentum: o.Momentum, Decay: o.Alpha, Eps: o.Eps, WeightDecay: o.WeightDecay},
-					net.Weights, train.GradientView(), optim.Groups(net.Weights.Len, net.Decayed))
+					net.Weights, train.GradientView(), []optim.Group{{N: net.Decayed, Decay: true}, {From: net.Decayed, N: net.Weights.Len - net.Decayed}})
 				if err != nil {
 					t.Fatal(err)
 				}

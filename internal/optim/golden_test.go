@@ -71,7 +71,7 @@ func TestStepsEqualPyTorch(t *testing.T) {
 		defer b.Close()
 		for _, c := range readGolden(t).Cases {
 			w, g := view(t, b, cosines()...), view(t, b, goldenGradient(0)...)
-			groups, frozen := Groups(goldenWeights, goldenDecayed), 0
+			groups, frozen := []Group{{N: goldenDecayed, Decay: true}, {From: goldenDecayed, N: goldenWeights - goldenDecayed}}, 0
 			if c.Groups != nil {
 				groups, frozen = c.Groups, c.Groups[0].From
 			}
@@ -150,7 +150,7 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 	defer b.Close()
 	sum := goldenGradient(0)
 	w1, w2, g := view(t, b, cosines()...), view(t, b, cosines()...), view(t, b, sum...)
-	four, err := New(b, Options{Rule: "sgd", MicroBatches: 4}, w1, g, Groups(goldenWeights, 0))
+	four, err := New(b, Options{Rule: "sgd", MicroBatches: 4}, w1, g, []Group{{N: goldenWeights}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestMicroBatchesAddUpInOrder(t *testing.T) {
 	for i := range sum {
 		sum[i] *= 0.25
 	}
-	one, err := New(b, Options{Rule: "sgd"}, w2, view(t, b, sum...), Groups(goldenWeights, 0))
+	one, err := New(b, Options{Rule: "sgd"}, w2, view(t, b, sum...), []Group{{N: goldenWeights}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestMicroBatchesEqualOneBatch(t *testing.T) {
 			compile(backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: backend.SoftmaxCrossEntropy{N: n, K: classes}}, logits, ys, view(t, b, 1), logits),
 			compile(backend.MatMul{M: in, N: classes, K: n, TransA: true}, xs, logits, g),
 		}
-		o, err := New(b, Options{Rule: "sgd", Momentum: .9, MicroBatches: micro}, w, g, Groups(in*classes, 0))
+		o, err := New(b, Options{Rule: "sgd", Momentum: .9, MicroBatches: micro}, w, g, []Group{{N: in * classes}})
 		if err != nil {
 			t.Fatal(err)
 		}

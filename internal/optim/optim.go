@@ -46,12 +46,6 @@ type rate struct {
 
 func (g Group) rate() rate { return rate{cmp.Or(g.Scale, 1), g.Since} }
 
-// Groups are one of the first decayed weights of n, which decay, and one of the
-// others.
-func Groups(n, decayed int) []Group {
-	return []Group{{From: 0, N: decayed, Decay: true}, {From: decayed, N: n - decayed}}
-}
-
 // SlotCount is how many values a rule keeps for each weight.
 func (o Options) SlotCount() int { return len(rules[o.Rule].slots) }
 

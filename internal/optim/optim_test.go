@@ -50,7 +50,7 @@ func TestStepByHand(t *testing.T) {
 		b := cpu.NewWith(set, 2)
 		defer b.Close()
 		w, g := view(t, b, 2, -3, 1), view(t, b, .5, .25, .5)
-		o, err := New(b, Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3, WeightDecay: .1}, w, g, Groups(3, 2))
+		o, err := New(b, Options{Rule: "rmsprop", Momentum: .9, Decay: .9, Eps: 1e-3, WeightDecay: .1}, w, g, []Group{{N: 2, Decay: true}, {From: 2, N: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestStepByHand(t *testing.T) {
 func TestUnknownRule(t *testing.T) {
 	b := cpu.NewWith(kernel.Available()[0], 1)
 	defer b.Close()
-	if _, err := New(b, Options{Rule: "adagrad"}, view(t, b, 1), view(t, b, 1), Groups(1, 1)); err == nil {
+	if _, err := New(b, Options{Rule: "adagrad"}, view(t, b, 1), view(t, b, 1), []Group{{N: 1}}); err == nil {
 		t.Error("no error")
 	}
 }

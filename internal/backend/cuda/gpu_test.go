@@ -243,7 +243,7 @@ func curve(t *testing.T, b backend.Backend, arch scale.Arch, batch, steps int) [
 	check(net.Initialise(1))
 	training, err := net.Training(batch, 1)
 	check(err)
-	optimizer, err := optim.New(b, optim.Options{Rule: "sgd", Momentum: 0.9}, net.Weights, training.GradientView(), optim.Groups(net.Weights.Len, net.Decayed))
+	optimizer, err := optim.New(b, optim.Options{Rule: "sgd", Momentum: 0.9}, net.Weights, training.GradientView(), []optim.Group{{N: net.Decayed, Decay: true}, {From: net.Decayed, N: net.Weights.Len - net.Decayed}})
 	check(err)
 	losses := make([]float64, steps)
 	for i := range losses {

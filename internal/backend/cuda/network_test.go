@@ -43,10 +43,9 @@ func trained(t *testing.T, b backend.Backend, steps int) (losses, gradients, wei
 	net, err := model.New(arch, b)
 	check(err)
 	check(net.Initialise(seed))
-	grads, err := backend.NewView(b, net.Weights.Len)
+	training, err := net.Training(batch, seed)
 	check(err)
-	training, err := net.TrainingAt(model.Pass{Resolution: arch.Resolution, Dropout: arch.Dropout, Batch: batch, Seed: seed}, grads)
-	check(err)
+	grads := training.GradientView()
 	optimizer, err := optim.New(b, optim.Options{Rule: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1e-3, WeightDecay: 1e-5, ClipNorm: 5}, net.Weights, grads,
 		[]optim.Group{{N: net.Decayed, Decay: true}, {From: net.Decayed, N: net.Weights.Len - net.Decayed}})
 	check(err)
