@@ -83,27 +83,11 @@ func (n *Network) Tensors() ([]named.Tensor, error) {
 	if err := n.backend.Download(running, n.Running); err != nil {
 		return nil, err
 	}
-	return n.tensors(w, running), nil
-}
-
-// Gradients returns a Training's gradients as Tensors does the parameters.
-func (t *Training) Gradients() ([]named.Tensor, error) {
-	g := make([]float32, t.gradients.Len)
-	if err := t.net.backend.Download(g, t.gradients); err != nil {
-		return nil, err
-	}
-	return t.net.tensors(g, nil), nil
-}
-
-func (n *Network) tensors(w, running []float32) []named.Tensor {
 	var all []named.Tensor
 	for _, p := range n.Params {
 		data := make([]float32, p.Len())
 		p.toTorch(data, w[p.Offset:])
 		all = append(all, named.Tensor{Name: p.Name, Shape: p.TorchShape(), Data: data})
-	}
-	if running == nil {
-		return all
 	}
 	for _, norm := range n.Norms {
 		mean, variance := running[norm.Offset:], running[norm.Offset+norm.C:]
@@ -111,7 +95,7 @@ func (n *Network) tensors(w, running []float32) []named.Tensor {
 			named.Tensor{Name: norm.Name + ".running_mean", Shape: []int{norm.C}, Data: mean[:norm.C:norm.C]},
 			named.Tensor{Name: norm.Name + ".running_var", Shape: []int{norm.C}, Data: variance[:norm.C:norm.C]})
 	}
-	return all
+	return all, nil
 }
 
 // Load sets the whole network. Every tensor of the network must be there, with

@@ -99,6 +99,22 @@ func tensorsOf(t *testing.T, n *Network) []named.Tensor {
 	return all
 }
 
+// gradientsOf are a training pass's gradients as Tensors has the parameters.
+func gradientsOf(t *testing.T, train *Training) []named.Tensor {
+	t.Helper()
+	g := make([]float32, train.gradients.Len)
+	if err := train.net.backend.Download(g, train.gradients); err != nil {
+		t.Fatal(err)
+	}
+	var all []named.Tensor
+	for _, p := range train.net.Params {
+		data := make([]float32, p.Len())
+		p.toTorch(data, g[p.Offset:])
+		all = append(all, named.Tensor{Name: p.Name, Shape: p.TorchShape(), Data: data})
+	}
+	return all
+}
+
 func equalBits(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }

@@ -60,12 +60,10 @@ func runStep(t *testing.T, net *Network, train *Training, step uint64) result {
 	if err == nil {
 		err = train.Logits(r.logits)
 	}
-	if err == nil {
-		r.grads, err = train.Gradients()
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.grads = gradientsOf(t, train)
 	r.tensors = tensorsOf(t, net)
 	return r
 }
