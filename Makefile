@@ -18,17 +18,17 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build vet test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build vet-other test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
 
-vet: ## vet the code and its tests, here and as built for macOS and Windows
-	go vet ./...
+vet-other: ## vet the code and its tests as built for macOS and Windows
 	GOOS=darwin GOARCH=arm64 GOEXPERIMENT= go vet ./...
 	GOOS=windows GOARCH=amd64 GOEXPERIMENT= go vet ./...
 
-test: vet ## vet and every test; needs Go and nothing else
+test: ## vet and every test; needs Go and nothing else
+	go vet ./...
 	go test -timeout 15m ./...
 
 test-full: ## test without cached results, also on the generic kernels, and what needs files outside the repository
