@@ -45,14 +45,16 @@ func (d *Diagnosis) Usable(name string) error {
 }
 
 // Examine looks at every device. Only the host's failing is an error.
-func Examine(ctx context.Context) (*Diagnosis, error) {
+func Examine(ctx context.Context) (*Diagnosis, error) { return examine(ctx, device.All()) }
+
+func examine(ctx context.Context, devices []*device.Device) (*Diagnosis, error) {
 	d := &Diagnosis{Memory: device.HostMemory(), Found: []string{}, Problems: []string{}}
 	host := d.add(ctx, device.Host(), nil)
 	if host.Err != nil {
 		return nil, host.Err
 	}
-	for _, other := range device.All() {
-		if !other.Host {
+	for _, other := range devices {
+		if other != device.Host() {
 			d.add(ctx, other, host.network)
 		}
 	}
@@ -61,7 +63,7 @@ func Examine(ctx context.Context) (*Diagnosis, error) {
 
 // add examines a device. What is missing, or else why it cannot be used, is a problem.
 func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []float32) Device {
-	v := Device{Name: dev.Name, Host: dev.Host}
+	v := Device{Name: dev.Name, Host: dev == device.Host()}
 	var missing []string
 	v.Has, missing = dev.Found()
 	if !v.Host {
