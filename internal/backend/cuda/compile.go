@@ -107,7 +107,7 @@ func (c *compiler) unfused(s backend.Fused, v []place) error {
 	before := c.used
 	defer c.release(before)
 	steps := gated(s.Unfused())
-	types := backend.StepTypes(steps, c.maps(), typesOf(v))
+	types := backend.StepTypes(steps, c.Maps(), typesOf(v))
 	return backend.EachStep(steps, v, func(n, size int) (place, error) { return c.temporary(size, types[n]), nil }, c.compile)
 }
 

@@ -1,10 +1,8 @@
 package cuda
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -255,38 +253,33 @@ func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 			z[i*m.N+j] = float32(sum)
 		}
 	}
-	if m.Out == driver.BFloat16 {
-		return p.e.Upload(c, halves(z))
-	}
-	return p.e.Upload(c, backend.Bytes(z))
+	return p.e.Upload(c, kinds[dtypeOf(m.Out)].encode(z))
 }
 
 // factor reads a matrix.
 func (e *emulation) factor(p driver.Pointer, n int, t driver.Type) ([]float32, error) {
-	size := map[driver.Type]int{driver.Float32: 4, driver.BFloat16: 2}[t]
-	raw, err := e.bytes(p, int64(size*n))
+	dtype := dtypeOf(t)
+	raw, err := e.bytes(p, int64(dtype.Size()*n))
 	if err != nil {
 		return nil, err
 	}
 	v := make([]float32, n)
-	if t == driver.BFloat16 {
-		for i := range v {
-			v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16)
-		}
+	if decode := kinds[dtype].decode; decode != nil {
+		decode(v, raw)
 	} else {
 		copy(backend.Bytes(v), raw)
 	}
 	return v, nil
 }
 
-// halves are values as bf16, rounded to the nearest, ties to even.
-func halves(v []float32) []byte {
-	b := make([]byte, 2*len(v))
-	for i, x := range v {
-		u := math.Float32bits(x)
-		binary.LittleEndian.PutUint16(b[2*i:], uint16((u+0x7fff+u>>16&1)>>16))
+// dtypeOf is the type of a matrix's values.
+func dtypeOf(matrix driver.Type) backend.DType {
+	for t, kind := range kinds {
+		if kind.matrix == matrix {
+			return backend.DType(t)
+		}
 	}
-	return b
+	panic(fmt.Sprintf("no values are %v", matrix))
 }
 
 // recording runs again what was recorded.

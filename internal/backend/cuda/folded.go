@@ -166,7 +166,7 @@ func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
 // makes x so too. What it gives is float32.
 func (c *compiler) linear(s backend.Linear, v []place) (err error) {
 	weights := v[1]
-	if kept := c.maps(); kept != backend.Float32 {
+	if kept := c.Maps(); kept != backend.Float32 {
 		if weights, err = c.keepAs(kept, weights, s.K*s.N); err != nil {
 			return err
 		}

@@ -34,15 +34,13 @@ func pools(spec backend.Spec) (alone, beside bool) {
 	return false, false
 }
 
-// The folded Specs with bf16 maps and weights.
+// The folded Specs with maps and weights of 16 bits.
 func TestHalfFolded(t *testing.T) {
-	b, _ := onCPU(t)
-	b.precision = driver.BF16
-	testHalfFolded(t, b, 5)
+	inHalves(t, func(t *testing.T, b *Backend) { testHalfFolded(t, b, 5) })
 }
 
-// testHalfFolded runs one of every few folded Specs with bf16 maps and weights: maps
-// are bf16, means and logits not, and both nearly the reference's.
+// testHalfFolded runs one of every few folded Specs with a precision's maps and weights:
+// maps are of its type, means and logits not, and both nearly the reference's.
 func testHalfFolded(t *testing.T, b *Backend, every int) {
 	t.Helper()
 	const limit = 1. / 32
@@ -55,7 +53,7 @@ func testHalfFolded(t *testing.T, b *Backend, every int) {
 		_, linear := spec.(backend.Linear)
 		alone, beside := pools(spec)
 		last := len(want) - 1
-		half := func(i int) bool { return types[i] == backend.BFloat16 }
+		half := func(i int) bool { return types[i] == b.Maps() }
 		if half(last) == (alone || beside || linear) || beside && !half(last-1) {
 			t.Errorf("%T%+v: operands of types %v", spec, spec, types)
 		}
@@ -66,7 +64,10 @@ func testHalfFolded(t *testing.T, b *Backend, every int) {
 // launched are the kernels that run launches.
 func launched(e *emulation, run func()) (names []string) {
 	e.refuse = func(name string) error {
-		names = append(names, strings.TrimSuffix(name, "_bf16"))
+		for _, suffix := range Suffixes() {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		names = append(names, name)
 		return nil
 	}
 	run()
@@ -103,7 +104,7 @@ func TestFoldedLaunches(t *testing.T) {
 	residual.Residual, gated.Gated, active.Norm = true, true, swish
 	pool := active
 	pool.Pool = true
-	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+	for _, precision := range append(halfPrecisions(), driver.FP32) {
 		b, e := onCPU(t)
 		b.precision = precision
 		for _, c := range []struct {
@@ -119,11 +120,11 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct"},
 			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct"},
 			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
-			{backend.Linear{M: 1, N: 8, K: 8}, map[driver.Precision]string{driver.BF16: "toMap"}[precision]}, // of x
+			{backend.Linear{M: 1, N: 8, K: 8}, map[bool]string{true: "toMap"}[precision != driver.FP32]}, // of x
 		} {
 			types := make([]backend.DType, len(backend.Sizes(c.spec)))
 			for _, i := range reads(c.spec) { // as layers before leave them
-				types[i] = b.maps()
+				types[i] = b.Maps()
 			}
 			b.Types(c.spec, types)
 			var views []backend.View
@@ -261,7 +262,7 @@ func TestNetworkAnswersAsOnTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 0.03} {
+	for precision, limit := range limits(1e-5, 0.03) {
 		b, _ := onCPU(t)
 		b.precision = precision
 		compareAnswers(t, b, host, limit)

@@ -55,16 +55,20 @@ func TestGPU(t *testing.T) {
 	backendtest.Test(t, 2e-5, gpu(t, driver.FP32))
 }
 
-// The suite with bf16 maps.
+// The suite with maps of 16 bits.
 func TestGPUHalf(t *testing.T) {
-	b := gpu(t, driver.BF16)
-	t.Run("maps", func(t *testing.T) { testHalf(t, b) })
-	t.Run("folded", func(t *testing.T) { testHalfFolded(t, b, 1) })
+	for _, precision := range halfPrecisions() {
+		b := gpu(t, precision)
+		t.Run(string(precision)+" maps", func(t *testing.T) { testHalf(t, b) })
+		t.Run(string(precision)+" folded", func(t *testing.T) { testHalfFolded(t, b, 1) })
+	}
 }
 
 // A network trains on the GPU as on the CPU; with coarser products, nearly so.
 func TestGPUTrainsAsTheCPU(t *testing.T) {
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 2e-2, driver.BF16: 0.15} {
+	all := limits(1e-4, 0.15)
+	all[driver.TF32] = 2e-2
+	for precision, limit := range all {
 		b := gpu(t, precision)
 		host, err := cpu.New(0)
 		if err != nil {
@@ -77,7 +81,9 @@ func TestGPUTrainsAsTheCPU(t *testing.T) {
 
 // A network answers on the GPU as on the CPU.
 func TestGPUAnswersAsTheCPU(t *testing.T) {
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-4, driver.TF32: 1e-2, driver.BF16: 0.05} {
+	all := limits(1e-4, 0.05)
+	all[driver.TF32] = 1e-2
+	for precision, limit := range all {
 		b := gpu(t, precision)
 		host, err := cpu.New(0)
 		if err != nil {
@@ -90,7 +96,7 @@ func TestGPUAnswersAsTheCPU(t *testing.T) {
 
 // A step of a small network in each precision: short enough for compute-sanitizer.
 func TestGPUStep(t *testing.T) {
-	for _, precision := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
+	for _, precision := range driver.Precisions {
 		b := gpu(t, precision)
 		losses, _, _, logits := trained(t, b, 3)
 		for _, v := range slices.Concat(losses, logits) {
@@ -118,7 +124,7 @@ func TestGPUMemoryIsPlanned(t *testing.T) {
 			Std: [3]float64{1, 1, 1}}, BatchSize: c.batch}
 		options := train.Options{Arch: arch, Epochs: 1, BatchSize: c.batch, Optimizer: optim.Options{Rule: "rmsprop"}, EMA: 0.999,
 			Schedule: "constant", TrainLoader: reading, EvalLoader: reading}
-		for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+		for _, precision := range append(halfPrecisions(), driver.FP32) {
 			t.Run(fmt.Sprintf("%s/%s", c.variant, precision), func(t *testing.T) {
 				b, counter := gpu(t, precision), NewCounter(string(precision))
 				for _, b := range []*Backend{b, counter} {
@@ -308,7 +314,7 @@ func TestGPULossCurve(t *testing.T) {
 	}
 	defer host.Close()
 	want := curve(t, host, arch, batch, steps)
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-2, driver.BF16: 0.1} {
+	for precision, limit := range limits(1e-2, 0.1) {
 		compareCurves(t, gpu(t, precision), want, arch, batch, limit, 0.05)
 	}
 }
@@ -326,7 +332,7 @@ func TestLongOnTheEmulation(t *testing.T) {
 	b, _ := onCPU(t)
 	comparePass(t, b, host, 224)
 	want := curve(t, host, small(), 8, steps)
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 1e-5, driver.BF16: 1e-2} {
+	for precision, limit := range limits(1e-5, 1e-2) {
 		b, _ := onCPU(t)
 		b.precision = precision
 		compareCurves(t, b, want, small(), 8, limit, 0.02)

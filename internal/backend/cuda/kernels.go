@@ -43,6 +43,16 @@ func source(t backend.DType) (string, error) {
 	return kernelName.ReplaceAllString(text, "${1}"+kind.suffix+"("), nil
 }
 
+// Suffixes are how the names of kernels end in each of Sources: "" for float32 maps, and
+// behind _ the name of any other type.
+func Suffixes() []string {
+	all := make([]string, len(kinds))
+	for t, kind := range kinds {
+		all[t] = kind.suffix
+	}
+	return all
+}
+
 // Sources are the kernels in CUDA C++, for maps of each type.
 func Sources() ([]string, error) {
 	all := make([]string, len(kinds))

@@ -30,7 +30,7 @@ func made(t *testing.T, b backend.Backend) (*model.Training, *model.Inference) {
 // A Counter says what the same things take, to the byte but for the products'
 // workspace.
 func TestPlannerCountsWhatIsTaken(t *testing.T) {
-	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+	for _, precision := range append(halfPrecisions(), driver.FP32) {
 		b, e := onCPU(t)
 		b.precision = precision
 		training, inference := made(t, b)
@@ -48,18 +48,20 @@ func TestPlannerCountsWhatIsTaken(t *testing.T) {
 	}
 }
 
-// bf16 maps take half the memory, and what runs one after the other shares it.
+// Maps of 16 bits take half the memory, and what runs one after the other shares it.
 func TestArenas(t *testing.T) {
-	var bytes [2]int64
-	for i, precision := range []driver.Precision{driver.FP32, driver.BF16} {
+	bytes := map[driver.Precision]int64{}
+	for _, precision := range append(halfPrecisions(), driver.FP32) {
 		p := NewCounter(string(precision))
 		training, inference := made(t, p)
-		bytes[i] = training.ArenaBytes()
+		bytes[precision] = training.ArenaBytes()
 		if p.shared.Len*4 != int(training.ArenaBytes()) || inference.ArenaBytes() >= training.ArenaBytes() {
 			t.Errorf("%s: %d bytes are shared by %d and %d", precision, p.shared.Len*4, training.ArenaBytes(), inference.ArenaBytes())
 		}
 	}
-	if share := float64(bytes[1]) / float64(bytes[0]); share < 0.5 || share > 0.55 {
-		t.Errorf("maps of bf16 take %d bytes, %.2f of %d", bytes[1], share, bytes[0])
+	for precision, n := range bytes {
+		if share := float64(n) / float64(bytes[driver.FP32]); precision != driver.FP32 && (share < 0.5 || share > 0.55) {
+			t.Errorf("maps of %s take %d bytes, %.2f of %d", precision, n, share, bytes[driver.FP32])
+		}
 	}
 }

@@ -13,8 +13,7 @@ import (
 const oldestArchitecture = "compute_80"
 
 // Open opens the GPU that driver.DeviceEnv names, and compiles the kernels for it
-// unless that was done before. precision is
-// fp32, tf32 (of matrix products) or bf16 (of maps too).
+// unless that was done before. precision is one of driver.Precisions.
 func Open(precision string) (*Backend, error) {
 	wrap := func(err error) error { return &backend.Error{Device: "cuda", Op: "open", Err: err} }
 	libraries := driver.Find()

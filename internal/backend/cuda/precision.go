@@ -35,12 +35,12 @@ var kinds = [...]struct {
 // mapTypes is in which type each precision keeps maps, where that is not float32.
 var mapTypes = map[driver.Precision]backend.DType{driver.BF16: backend.BFloat16}
 
-// maps is the type that maps are kept in.
-func (b *Backend) maps() backend.DType { return mapTypes[b.precision] }
+// Maps is the type that maps are kept in.
+func (b *Backend) Maps() backend.DType { return mapTypes[b.precision] }
 
 // Types implements backend.Typer.
 func (b *Backend) Types(spec backend.Spec, types []backend.DType) {
-	backend.SetTypes(spec, b.maps(), types)
+	backend.SetTypes(spec, b.Maps(), types)
 }
 
 // types of places.
@@ -57,7 +57,7 @@ func typesOf(places []place) []backend.DType {
 func (c *compiler) typed(spec backend.Spec, v []place, compile func(v []place) error) error {
 	before := c.used
 	defer c.release(before)
-	maps := backend.MapType(spec, c.maps(), typesOf(v))
+	maps := backend.MapType(spec, c.Maps(), typesOf(v))
 	operands, all := spec.Operands(), slices.Clone(v)
 	var results []int // to convert
 	for i, o := range operands {

@@ -1,8 +1,8 @@
 package cuda
 
 import (
-	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -13,13 +13,33 @@ import (
 	"effnet/internal/backend/cuda/driver"
 )
 
-// rounded makes values what bf16 holds of them.
-func rounded(v []float32) {
-	b := halves(v)
-	for i := range v {
-		v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+// halfPrecisions are those whose maps are not float32.
+func halfPrecisions() []driver.Precision { return slices.Sorted(maps.Keys(mapTypes)) }
+
+// limits are of relative errors: with float32 maps, and with those of any other type,
+// which is as coarse as bf16 at most.
+func limits(float32s, halves float64) map[driver.Precision]float64 {
+	all := map[driver.Precision]float64{driver.FP32: float32s}
+	for precision := range mapTypes {
+		all[precision] = halves
+	}
+	return all
+}
+
+// inHalves runs a test in each of halfPrecisions, by the emulation.
+func inHalves(t *testing.T, test func(t *testing.T, b *Backend)) {
+	t.Helper()
+	for _, precision := range halfPrecisions() {
+		t.Run(string(precision), func(t *testing.T) {
+			b, _ := onCPU(t)
+			b.precision = precision
+			test(t, b)
+		})
 	}
 }
+
+// rounded makes values what a type holds of them.
+func rounded(v []float32, t backend.DType) { kinds[t].decode(v, kinds[t].encode(v)) }
 
 // reads are the maps that a Spec reads.
 func reads(spec backend.Spec) (maps []int) {
@@ -31,18 +51,18 @@ func reads(spec backend.Spec) (maps []int) {
 	return maps
 }
 
-// runHalf is backendtest.Run with the maps that a Spec reads in bf16, and what it
-// writes as Types says, or not.
+// runHalf is backendtest.Run with the maps that a Spec reads in the precision's type, and
+// what it writes as Types says, or not.
 func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, otherwise bool) (got [][]float32, types []backend.DType) {
 	t.Helper()
 	types = make([]backend.DType, len(operands))
 	for _, i := range reads(spec) {
-		types[i] = backend.BFloat16
-		rounded(operands[i])
+		types[i] = b.Maps()
+		rounded(operands[i], b.Maps())
 	}
 	b.Types(spec, types)
 	if last := len(types) - 1; otherwise {
-		types[last] = backend.Float32 + backend.BFloat16 - types[last]
+		types[last] = backend.Float32 + b.Maps() - types[last]
 	}
 	views := make([]backend.View, len(operands))
 	for i, o := range operands {
@@ -70,16 +90,12 @@ func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, 
 	return got, types
 }
 
-// Every Spec that has maps, with bf16 ones.
-func TestHalfMaps(t *testing.T) {
-	b, _ := onCPU(t)
-	b.precision = driver.BF16
-	testHalf(t, b)
-}
+// Every Spec that has maps, with those of a type of 16 bits.
+func TestHalfMaps(t *testing.T) { inHalves(t, testHalf) }
 
-// testHalf runs the suite with bf16 maps: what is written as bf16 is the reference's
-// value rounded, and sums lose nothing. Results are by turns of the kind that Types
-// says and of the other.
+// testHalf runs the suite with a precision's maps: what is written as one is the
+// reference's value rounded, and sums lose nothing. Results are by turns of the kind that
+// Types says and of the other.
 func testHalf(t *testing.T, b *Backend) {
 	t.Helper()
 	checked := map[bool]int{}
@@ -93,7 +109,7 @@ func testHalf(t *testing.T, b *Backend) {
 		otherwise := i%2 == 1
 		got, types := runHalf(t, b, spec, want, otherwise)
 		last := len(want) - 1
-		half := types[last] == backend.BFloat16
+		half := types[last] == b.Maps()
 		if half != (out != otherwise) {
 			t.Errorf("%T%+v: the result is %v", spec, spec, types[last])
 		}
@@ -114,41 +130,74 @@ func testHalf(t *testing.T, b *Backend) {
 	}
 }
 
-// Every float32 goes to a bf16 map as the nearest value there, ties to even, and a NaN
-// stays one, whatever its payload.
+// Every float32 goes to a map of 16 bits as the nearest value there, ties to even, and
+// beyond the largest to infinity; a NaN stays one, whatever its payload. The kernels make
+// the same of it.
 func TestUploadHalf(t *testing.T) {
-	b, _ := onCPU(t)
-	var values, want []float32
-	for _, c := range [][2]uint32{
-		{0x3f800000, 0x3f800000}, {0x3f808000, 0x3f800000}, {0x3f818000, 0x3f820000}, {0x3f808001, 0x3f810000},
-		{0x7f7fffff, 0x7f800000}, {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000}, {0x80000001, 0x80000000},
-		{0x7f800001, 0x7fc00000}, {0x7f80ffff, 0x7fc00000}, {0xff800001, 0xffc00000}, {0x7fffffff, 0x7fff0000}, {0x7fc00000, 0x7fc00000},
-	} {
-		values, want = append(values, math.Float32frombits(c[0])), append(want, math.Float32frombits(c[1]))
-	}
-	v, err := backend.NewViewOf(b, len(values), backend.BFloat16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make([]float32, len(values))
-	if err := errors.Join(b.Upload(v, values), b.Download(got, v)); err != nil {
-		t.Fatal(err)
-	}
-	for i := range got {
-		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-			t.Errorf("%08x becomes %08x, want %08x", math.Float32bits(values[i]), math.Float32bits(got[i]), math.Float32bits(want[i]))
+	inHalves(t, func(t *testing.T, b *Backend) {
+		values, want := roundings(b.Maps())
+		for _, bits := range []uint32{0x7f800001, 0x7f80ffff, 0xff800001, 0x7fffffff, 0x7fc00000} {
+			values, want = append(values, math.Float32frombits(bits)), append(want, math.Float32frombits(bits))
 		}
+		half, err1 := backend.NewViewOf(b, len(values), b.Maps())
+		wide, err2 := backend.NewView(b, len(values))
+		host, kernels := make([]float32, len(values)), make([]float32, len(values))
+		check := errors.Join(err1, err2, b.Upload(half, values), b.Download(host, half), b.Upload(wide, values))
+		for _, v := range [][]backend.View{{wide, half}, {half, wide}} {
+			p, err := b.Compile(backend.Copy{N: len(values)}, v...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.All()
+		}
+		if err := errors.Join(check, b.Download(kernels, wide)); err != nil {
+			t.Fatal(err)
+		}
+		same := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b }
+		for i := range want {
+			if !same(host[i], want[i]) || !same(kernels[i], want[i]) {
+				t.Fatalf("%v becomes %v, by kernels %v, want %v", values[i], host[i], kernels[i], want[i])
+			}
+		}
+	})
+}
+
+// roundings are values of a type of 16 bits and values about the middles between them,
+// and what each is to become.
+func roundings(t backend.DType) (values, want []float32) {
+	add := func(v, w float32) { values, want = append(values, v, -v), append(want, w, -w) }
+	value := func(bits int) float32 {
+		var v [1]float32
+		kinds[t].decode(v[:], []byte{byte(bits), byte(bits >> 8)})
+		return v[0]
+	}
+	for bits := 0; ; bits++ { // those that are not negative: the next larger one is the next
+		v, next := value(bits), value(bits+1)
+		if v > math.MaxFloat32 {
+			add(v, v)
+			return values, want
+		}
+		step := next - v
+		if next > math.MaxFloat32 {
+			step = v - value(bits-1)
+		}
+		middle, even := v+step/2, v
+		if bits%2 == 1 {
+			even = next
+		}
+		add(v, v)
+		add(math.Nextafter32(middle, v), v)
+		add(middle, even)
+		add(math.Nextafter32(middle, float32(math.Inf(1))), next)
 	}
 }
 
-// A network trains with bf16 maps nearly as on the CPU.
+// A network trains with maps of 16 bits nearly as on the CPU.
 func TestNetworkTrainsInHalf(t *testing.T) {
-	b, _ := onCPU(t)
-	b.precision = driver.BF16
 	host, err := cpu.New(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	compareTraining(t, b, host, 3, 0.15)
+	inHalves(t, func(t *testing.T, b *Backend) { compareTraining(t, b, host, 3, 0.15) })
 }

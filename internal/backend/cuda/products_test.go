@@ -49,9 +49,9 @@ func TestCutProducts(t *testing.T) {
 	}
 }
 
-// A bias that cuBLASLt does not add is added after, in float32 and bf16.
+// A bias that cuBLASLt does not add is added after, in each type of maps.
 func TestBiasWithoutAnEpilogue(t *testing.T) {
-	for precision, limit := range map[driver.Precision]float64{driver.FP32: 2e-5, driver.BF16: 1. / 32} {
+	for precision, limit := range limits(2e-5, 1./32) {
 		b, e := onCPU(t)
 		b.precision = precision
 		refused := 0

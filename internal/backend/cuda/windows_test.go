@@ -11,22 +11,19 @@ import (
 // A depthwise convolution adds a bias and activates, as a normalisation after it whose
 // constants are folded into its weights needs.
 func TestDepthwiseEpilogue(t *testing.T) {
-	for _, half := range []bool{false, true} {
+	for precision, limit := range limits(2e-5, 1./256) {
 		b, _ := onCPU(t)
-		limit := 2e-5
-		if half {
-			b.precision, limit = driver.BF16, 1./256
-		}
+		b.precision = precision
 		for i, act := range backend.Activations() {
 			for _, k := range []struct{ kernel, stride int }{{3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 3}} {
 				s := backend.ConvShape{N: 2, H: 9, W: 13, In: 24, Out: 24, Kernel: k.kernel, Stride: k.stride, Top: 1, Left: 1,
 					OutH: (11-k.kernel)/k.stride + 1, OutW: (15-k.kernel)/k.stride + 1}
 				o := backendtest.Operands(backend.Depthwise{ConvShape: s}, uint64(i))
-				if half {
-					rounded(o[0])
+				if precision != driver.FP32 {
+					rounded(o[0], b.Maps())
 				}
 				bias := backendtest.Operands(backend.Add{N: s.Out}, 1)[0]
-				got := epilogue(t, b, half, s, act, o[0], o[1], bias, len(o[2]))
+				got := epilogue(t, b, s, act, o[0], o[1], bias, len(o[2]))
 				if err := backend.Reference(backend.Depthwise{ConvShape: s}, o); err != nil {
 					t.Fatal(err)
 				}
@@ -37,7 +34,7 @@ func TestDepthwiseEpilogue(t *testing.T) {
 					t.Fatal(err)
 				}
 				if e := backendtest.RelError(got, o[2]); !(e <= limit) {
-					t.Errorf("%dx%d at stride %d, activation %v, bf16 %v: relative error %.2g", k.kernel, k.kernel, k.stride, act, half, e)
+					t.Errorf("%dx%d at stride %d, activation %v, in %s: relative error %.2g", k.kernel, k.kernel, k.stride, act, precision, e)
 				}
 			}
 		}
@@ -45,13 +42,13 @@ func TestDepthwiseEpilogue(t *testing.T) {
 }
 
 // epilogue is act(x*w + bias) by a backend, n values.
-func epilogue(t *testing.T, b *Backend, half bool, s backend.ConvShape, act backend.Activation, x, w, bias []float32, n int) []float32 {
+func epilogue(t *testing.T, b *Backend, s backend.ConvShape, act backend.Activation, x, w, bias []float32, n int) []float32 {
 	t.Helper()
 	views := make([]backend.View, 4)
 	for i, values := range [][]float32{x, w, bias, make([]float32, n)} {
 		dtype := backend.Float32
-		if half && (i == 0 || i == 3) {
-			dtype = backend.BFloat16
+		if i == 0 || i == 3 {
+			dtype = b.Maps()
 		}
 		v, err := backend.NewViewOf(b, len(values), dtype)
 		if err == nil {
@@ -83,7 +80,7 @@ func epilogue(t *testing.T, b *Backend, half bool, s backend.ConvShape, act back
 func TestGradWeightThreads(t *testing.T) {
 	b, _ := onCPU(t)
 	b.threads = maxThreads
-	for _, half := range []bool{false, true} {
+	for maps, suffix := range Suffixes() {
 		for _, k := range [][2]int{{3, 1}, {3, 2}, {5, 1}, {5, 2}, {7, 2}} {
 			s := backend.ConvShape{N: 2, H: 9, W: 9, In: 64, Out: 64, Kernel: k[0], Stride: k[1], OutH: (9-k[0])/k[1] + 1, OutW: (9-k[0])/k[1] + 1}
 			spec := backend.DepthwiseGradWeight{ConvShape: s}
@@ -93,8 +90,8 @@ func TestGradWeightThreads(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if half && i < 2 {
-					v.DType = backend.BFloat16
+				if i < 2 {
+					v.DType = backend.DType(maps)
 				}
 				views[i] = v
 			}
@@ -112,8 +109,12 @@ func TestGradWeightThreads(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}
-	if got := Threads("depthwiseGradWeight5_bf16"); got != maxThreads/2 {
-		t.Errorf("%d threads, want %d", got, maxThreads/2)
+		want := maxThreads / 2
+		if suffix == "" {
+			want = maxThreads
+		}
+		if got := Threads("depthwiseGradWeight5" + suffix); got != want {
+			t.Errorf("%q: %d threads, want %d", suffix, got, want)
+		}
 	}
 }

@@ -26,6 +26,9 @@ const (
 	BF16 Precision = "bf16"
 )
 
+// Precisions are all, the usual one first.
+var Precisions = []Precision{FP32, TF32, BF16}
+
 // Type is what a matrix's values are: a cudaDataType of library_types.h.
 type Type int32
 
