@@ -91,7 +91,7 @@ func (s *benchmark) detail(ctx context.Context, d *device.Device, r *Result, opt
 	if !opts.Profile && !opts.Kernels {
 		return nil
 	}
-	peaks, err := d.Peaks(ctx, s.backend, opts.Precision)
+	peaks, err := d.Peaks(ctx, s.backend)
 	if err != nil {
 		return err
 	}

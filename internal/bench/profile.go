@@ -60,7 +60,7 @@ func (s *benchmark) profiled(ctx context.Context, d *device.Device, all device.P
 	}
 	b, workers, large, small := s.inference.Work()
 	if workers > 1 {
-		one, err := d.Peaks(ctx, b, d.Precisions[0])
+		one, err := d.Peaks(ctx, b)
 		if err != nil {
 			return nil, err
 		}

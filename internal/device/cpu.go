@@ -32,7 +32,7 @@ var cpuDevice = &Device{
 	memory:   func() (int64, error) { return HostMemory(), nil },
 	found:    foundCPU,
 	describe: func(backend.Backend) (string, error) { return "", nil },
-	peaks: func(_ context.Context, b backend.Backend, _ string) (Peaks, error) {
+	peaks: func(_ context.Context, b backend.Backend) (Peaks, error) {
 		host := b.(*cpu.Backend)
 		bandwidth, err := host.CopyBandwidth()
 		return Peaks{FLOPS: host.PeakFLOPS(), Copy: bandwidth}, err

@@ -13,7 +13,7 @@ import (
 // cudaDevice is an NVIDIA GPU.
 var cudaDevice = &Device{
 	Name:       "cuda",
-	Precisions: []string{"fp32", string(driver.TF32), string(driver.BF16)},
+	Precisions: precisionsOfGPU(),
 
 	compiled: driver.Compiled,
 	open: func(precision string, _ int) (backend.Backend, error) {
@@ -39,21 +39,26 @@ var cudaDevice = &Device{
 	},
 }
 
+func precisionsOfGPU() (all []string) {
+	for _, p := range driver.Precisions {
+		all = append(all, string(p))
+	}
+	return all
+}
+
 // peaksOfGPU times a product and a copy that are large enough for a GPU's speed: they
 // take 1.8 GiB, besides a network.
-func peaksOfGPU(ctx context.Context, b backend.Backend, precision string) (p Peaks, err error) {
+func peaksOfGPU(ctx context.Context, b backend.Backend) (p Peaks, err error) {
 	side, values := 8192, 128<<20
-	free, err := b.(*cuda.Backend).Free()
+	gpu := b.(*cuda.Backend)
+	free, err := gpu.Free()
 	if err != nil {
 		return p, err
 	}
 	if free < 4<<30 {
 		side, values = productSide, copyValues
 	}
-	factors := backend.Float32
-	if precision == string(driver.BF16) {
-		factors = backend.BFloat16
-	}
+	factors := gpu.Maps()
 	product, err := Time(ctx, b, backend.MatMul{M: side, N: side, K: side, TransA: true}, []backend.DType{factors, factors, backend.Float32})
 	if err != nil {
 		return p, err

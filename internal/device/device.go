@@ -28,7 +28,7 @@ type Device struct {
 	memory   func() (int64, error)
 	found    func() (found, missing []string)
 	describe func(backend.Backend) (string, error)
-	peaks    func(ctx context.Context, b backend.Backend, precision string) (Peaks, error)
+	peaks    func(ctx context.Context, b backend.Backend) (Peaks, error)
 	usage    func(backend.Backend) (Usage, error)
 }
 
@@ -134,10 +134,8 @@ func (d *Device) Found() (found, missing []string) { return d.found() }
 // Describe says which device a backend of d is, for people; "" where Found says it.
 func (d *Device) Describe(b backend.Backend) (string, error) { return d.describe(b) }
 
-// Peaks measures what a backend of d can do at most.
-func (d *Device) Peaks(ctx context.Context, b backend.Backend, precision string) (Peaks, error) {
-	return d.peaks(ctx, b, precision)
-}
+// Peaks measures what a backend of d can do at most, in its precision.
+func (d *Device) Peaks(ctx context.Context, b backend.Backend) (Peaks, error) { return d.peaks(ctx, b) }
 
 // Usage is what a backend takes of memory that is the device's own.
 type Usage struct {

@@ -27,6 +27,18 @@ func TestSettingsNameTheDevices(t *testing.T) {
 			}
 		}
 	}
+	names, _ := config.Lookup("device")
+	kinds, _ := config.Lookup("precision")
+	for _, d := range device.All() {
+		if !strings.Contains(names.Help, d.Name) {
+			t.Errorf("the help of device has no %s", d.Name)
+		}
+	}
+	for precision := range precisions {
+		if !strings.Contains(kinds.Help, precision) {
+			t.Errorf("the help of precision has no %s", precision)
+		}
+	}
 	c := config.Default()
 	c.Device = "abacus"
 	err := c.Validate()
@@ -57,14 +69,16 @@ func TestWrongSettings(t *testing.T) {
 	_, half := device.Host().Open("bf16", 1)
 	_, none := cuda.Open("fp8", 0)
 	_, planned := cuda.Counter("fp8", 0)
+	last := len(cuda.Precisions) - 1
+	precisions := strings.Join(cuda.Precisions[:last], ", ") + " or " + cuda.Precisions[last]
 	for _, c := range []struct {
 		err  error
 		want string
 	}{
 		{unknown, "--device abacus: want " + device.Names()},
 		{half, "--precision bf16: the CPU computes in fp32 (or use --device cuda)"},
-		{none, "--precision fp8: want fp32, tf32 or bf16"},
-		{planned, "--precision fp8: want fp32, tf32 or bf16"},
+		{none, "--precision fp8: want " + precisions},
+		{planned, "--precision fp8: want " + precisions},
 	} {
 		if c.err == nil || c.err.Error() != c.want || !errors.As(c.err, new(*device.SettingError)) {
 			t.Errorf("got %v, want a SettingError %s", c.err, c.want)
@@ -165,7 +179,7 @@ func TestHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if peaks, err := host.Peaks(t.Context(), b, "fp32"); err != nil || peaks.FLOPS <= 0 || peaks.Copy <= 0 {
+	if peaks, err := host.Peaks(t.Context(), b); err != nil || peaks.FLOPS <= 0 || peaks.Copy <= 0 {
 		t.Errorf("peaks %+v, %v", peaks, err)
 	}
 	if u, err := host.Usage(b); err != nil || u != (device.Usage{}) {
