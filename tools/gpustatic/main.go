@@ -64,7 +64,8 @@ func table(ctx context.Context, w io.Writer, folder string) error {
 	}
 	rows, names := map[string]row{}, []string{}
 	var problems []error
-	for _, source := range sources {
+	suffixes := cuda.Suffixes()
+	for t, source := range sources {
 		for _, architecture := range architectures {
 			kernels, err := inspect(ctx, tools, libraries, source, architecture)
 			if err != nil {
@@ -80,9 +81,12 @@ func table(ctx context.Context, w io.Writer, folder string) error {
 				rows[k.Name][architecture] = k
 			}
 		}
-		names = append(names, launched(source)...)
+		names = append(names, launched(source, suffixes[t])...)
 	}
 	fmt.Fprintf(w, preface, libraries.NVRTC.Version, version)
+	for _, suffix := range suffixes[1:] {
+		fmt.Fprintf(w, "A kernel called NAME%s has maps in %s.\n\n", suffix, suffix[1:])
+	}
 	fmt.Fprint(w, "| kernel | threads |")
 	for _, a := range architectures {
 		fmt.Fprintf(w, " %s: registers | spills | shared | blocks | occupancy | 16-byte loads, stores |", a)
@@ -99,8 +103,6 @@ func table(ctx context.Context, w io.Writer, folder string) error {
 const preface = `# The compiled kernels
 
 Made without a GPU by ` + "`make gpu-static`" + `, with NVRTC %s and ptxas %s; nothing here was timed. For each kernel and architecture: registers per thread; bytes that a thread spills; static shared memory per block, in bytes; how many blocks of the largest launch a multiprocessor holds at once, and the share of its 64 warps that these are; and the number of instructions that load and store 16 bytes of global memory. No kernel has a stack or uses local memory, and every kernel that works on several channels at a time has 16-byte accesses: the command fails otherwise, and so does ` + "`make test-full`" + `.
-
-A kernel called NAME_bf16 has maps in bf16.
 
 `
 
@@ -119,11 +121,11 @@ func inspect(ctx context.Context, tools *sass.Tools, libraries *driver.Libraries
 
 var signature = regexp.MustCompile(`extern "C" __global__ void (\w+)\(([^)]*)\)`)
 
-// launched lists a source's kernels, without those for bf16 maps that have no map: they
-// are never launched.
-func launched(source string) (names []string) {
+// launched lists a source's kernels. Those with a suffix that have no map are never
+// launched, and not in the list.
+func launched(source, suffix string) (names []string) {
 	for _, m := range signature.FindAllStringSubmatch(source, -1) {
-		if strings.Contains(m[2], "Map*") || !strings.HasSuffix(m[1], "_bf16") {
+		if suffix == "" || strings.Contains(m[2], "Map*") {
 			names = append(names, m[1])
 		}
 	}
