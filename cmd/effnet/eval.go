@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"effnet/internal/atomicfile"
+	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
 	"effnet/internal/predict"
@@ -34,7 +35,8 @@ type deviceOptions struct {
 // AddFlags registers the options.
 func (o *deviceOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Device, "device", device.Host().Name, device.Names())
-	flags.StringVar(&o.Precision, "precision", "fp32", "on cuda: fp32, tf32 (for matrix products) or bf16 (for maps too)")
+	precision, _ := config.Lookup("precision")
+	flags.StringVar(&o.Precision, precision.Key, precision.Default, precision.Help)
 	flags.IntVar(&o.Threads, "threads", 0, "threads that compute; 0 for one per core")
 	flags.BoolVar(&o.JSON, "json", false, "print JSON")
 }
