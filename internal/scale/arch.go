@@ -60,7 +60,7 @@ type Stage struct {
 	Block     string  `json:"block" yaml:"block"`         // one of blockKinds
 	Kernel    int     `json:"kernel" yaml:"kernel"`       // side of the depthwise kernel, or of the block's only one over 1x1
 	Stride    int     `json:"stride" yaml:"stride"`       // of the first block
-	Expansion float64 `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels, see inner; of Bottleneck output channels / Expansion
+	Expansion float64 `json:"expansion" yaml:"expansion"` // inner channels = Expansion * input channels, see inner; where the kind divides, output channels / Expansion
 	Channels  int     `json:"channels" yaml:"channels"`   // output channels
 	Repeats   int     `json:"repeats" yaml:"repeats"`     // number of blocks
 	SERatio   float64 `json:"se_ratio" yaml:"se-ratio"`   // squeeze width / block input channels, see SE; 0 for none

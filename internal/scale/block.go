@@ -13,7 +13,7 @@ type Block struct {
 	Kind           string // of Stage.Block
 	Kernel, Stride int
 	In, Out        int     // channels
-	Inner          int     // channels before the last convolution: In * expansion, of Bottleneck Out / expansion
+	Inner          int     // channels before the last convolution: In * expansion, or Out / expansion
 	Expand         bool    // whether the expansion is not 1
 	Squeeze        int     // SE's inner width; 0 for no SE
 	Residual       bool    // whether the input is added to the output
@@ -38,12 +38,13 @@ func (a Arch) Blocks() []Block {
 	blocks := make([]Block, 0, n)
 	in, stage, index := a.Stem, -1, 0
 	for row, s := range a.Stages {
+		kind := kindOf(s.Block)
 		if row == 0 || !s.Joined {
 			stage, index = stage+1, 0
 		}
 		stride := s.Stride
 		for range s.Repeats {
-			global, same := len(blocks), stride == 1 && in == s.Channels
+			global, alike := len(blocks), stride == 1 && in == s.Channels
 			b := Block{
 				Stage:      stage,
 				Index:      index,
@@ -56,8 +57,8 @@ func (a Arch) Blocks() []Block {
 				Out:        s.Channels,
 				Inner:      s.inner(in),
 				Expand:     s.Expansion != 1,
-				Residual:   s.Block == Bottleneck || s.Block != Separable && same && !s.NoShortcut,
-				Project:    s.Block == Bottleneck && !same,
+				Residual:   kind.shortcut == projected || kind.shortcut == whereAlike && alike && !s.NoShortcut,
+				Project:    kind.shortcut == projected && !alike,
 				Survival:   1 - a.StochasticDepth*float64(global)/float64(n),
 				Activation: cmp.Or(s.Activation, a.Activation),
 			}
@@ -76,7 +77,7 @@ func (s Stage) inner(in int) int {
 		in = s.ExpandFrom
 	}
 	switch whole := int(s.Expansion); {
-	case s.Block == Bottleneck:
+	case kindOf(s.Block).expansion == divides:
 		return s.Channels / whole
 	case s.Expansion == float64(whole):
 		return in * whole

@@ -4,18 +4,39 @@ import "slices"
 
 // blockKinds are the kinds of Stage.Block.
 var blockKinds = []blockKind{
-	{MBConv, "MBConv", (*lister).mbconv},
-	{Fused, "Fused-MBConv", (*lister).fused},
-	{Separable, "Separable", (*lister).separable},
-	{Bottleneck, "Bottleneck", (*lister).bottleneck},
+	{name: MBConv, title: "MBConv", add: (*lister).mbconv, squeezes: true},
+	{name: Fused, title: "Fused-MBConv", add: (*lister).fused},
+	{name: Separable, title: "Separable", add: (*lister).separable, expansion: noExpansion, shortcut: noShortcut},
+	{name: Bottleneck, title: "Bottleneck", add: (*lister).bottleneck, expansion: divides, shortcut: projected},
 }
 
 // A blockKind is one of them.
 type blockKind struct {
-	name  string                // Stage.Block
-	title string                // the papers' name
-	add   func(*lister, *Block) // adds a block's layers, with the shortcut around them
+	name      string                // Stage.Block
+	title     string                // the papers' name
+	add       func(*lister, *Block) // adds a block's layers, with the shortcut around them
+	expansion expansion
+	shortcut  shortcut
+	squeezes  bool // may have squeeze-and-excitation
 }
+
+// expansion is what a kind of block makes of Stage.Expansion.
+type expansion int
+
+const (
+	multiplies  expansion = iota // its input's channels are multiplied by it
+	divides                      // its output's channels are divided by it, which is whole
+	noExpansion                  // it is 1
+)
+
+// shortcut is where a kind of block adds its input to its output.
+type shortcut int
+
+const (
+	whereAlike shortcut = iota // where both have the same shape
+	projected                  // everywhere, where the shapes differ through a 1x1 convolution
+	noShortcut                 // nowhere
+)
 
 // kindOf is the kind of a name, or the zero one.
 func kindOf(name string) (k blockKind) {
@@ -25,8 +46,8 @@ func kindOf(name string) (k blockKind) {
 	return k
 }
 
-// kindNames are the names of all.
-func kindNames() (all []string) {
+// BlockKinds are the names of all kinds of blocks.
+func BlockKinds() (all []string) {
 	for _, k := range blockKinds {
 		all = append(all, k.name)
 	}
@@ -102,16 +123,6 @@ func (l *lister) bottleneck(b *Block) {
 	l.role = ProjectRole
 	l.convolution("conv3", 1, 1, b.Out)
 	l.normalise("bn3", Identity)
-	if b.Project {
-		branch := l.here()
-		l.to(begin)
-		l.role = ShortcutRole
-		l.convolution("downsample.0", 1, b.Stride, b.Out)
-		l.normalise("downsample.1", Identity)
-		begin = l.here()
-		l.to(branch)
-		l.role = ProjectRole
-	}
 	l.shortcut(b, begin)
 	l.activate("act3", b.Activation)
 }
@@ -135,8 +146,19 @@ func (l *lister) squeezeExcite(b *Block) {
 	l.add(Layer{Op: Gate, Name: "se", Inputs: []int{x.at, gate}})
 }
 
-// shortcut adds what was there at the block's beginning, if the block has a shortcut.
+// shortcut adds what was there at the block's beginning, if the block has a shortcut, as
+// it is or brought to the output's shape. The names are torchvision's.
 func (l *lister) shortcut(b *Block, begin place) {
+	if b.Project {
+		branch, role := l.here(), l.role
+		l.to(begin)
+		l.role = ShortcutRole
+		l.convolution("downsample.0", 1, b.Stride, b.Out)
+		l.normalise("downsample.1", Identity)
+		begin = l.here()
+		l.to(branch)
+		l.role = role
+	}
 	if b.Residual {
 		l.add(Layer{Op: Add, Inputs: []int{l.at, begin.at}})
 	}

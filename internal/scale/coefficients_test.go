@@ -155,6 +155,9 @@ func TestBadBaselines(t *testing.T) {
 		{"stage 2: channels: 16 are not a multiple of the expansion, 3", func(b *Baseline) {
 			b.Stages[1] = Stage{Block: Bottleneck, Kernel: 3, Stride: 1, Expansion: 3, Channels: 16, Repeats: 1}
 		}},
+		{`stage 2: no-shortcut: a block "bottleneck" always adds its input`, func(b *Baseline) {
+			b.Stages[1] = Stage{Block: Bottleneck, Kernel: 3, Stride: 1, Expansion: 4, Channels: 16, Repeats: 1, NoShortcut: true}
+		}},
 		{"stage 2: expansion: 0", func(b *Baseline) { b.Stages[1].Block, b.Stages[1].Expansion = Bottleneck, 0 }},
 		{"number of stages: 0", func(b *Baseline) { b.Stages = nil }},
 		{`activation: "tanh" is unknown (have [swish relu relu6 hard-swish])`, func(b *Baseline) { b.Activation = "tanh" }},

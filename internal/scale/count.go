@@ -83,8 +83,9 @@ func (a Arch) row(n, side int) Row {
 
 // label is the stage in the papers' words: MBConv6, k3x3.
 func (s Stage) label() string {
-	name := kindOf(s.Block).title
-	if s.Block != Separable { // which has no expansion
+	kind := kindOf(s.Block)
+	name := kind.title
+	if kind.expansion != noExpansion {
 		name += strconv.FormatFloat(s.Expansion, 'g', -1, 64)
 	}
 	return fmt.Sprintf("%s, k%dx%d", name, s.Kernel, s.Kernel)

@@ -62,8 +62,9 @@ func (a Arch) Validate() error {
 }
 
 func (s Stage) check() []error {
+	kind := kindOf(s.Block)
 	errs := []error{
-		checkName("block", s.Block, kindNames()...),
+		checkName("block", s.Block, BlockKinds()...),
 		checkInt("kernel", s.Kernel, maxKernel),
 		checkOdd("kernel", s.Kernel),
 		checkInt("stride", s.Stride, maxStride),
@@ -74,17 +75,20 @@ func (s Stage) check() []error {
 		checkName("activation", s.Activation, append(slices.Clone(mapActivations), Identity)...),
 		checkFrom(0, "expand-from", s.ExpandFrom, maxChannels),
 	}
-	if s.Block != MBConv && s.SERatio != 0 {
+	if !kind.squeezes && s.SERatio != 0 {
 		errs = append(errs, fmt.Errorf("se-ratio: %v in a block %q, which has no squeeze-and-excitation", s.SERatio, s.Block))
 	}
-	if s.Block == Separable && s.Expansion != 1 {
+	if kind.expansion == noExpansion && s.Expansion != 1 {
 		errs = append(errs, fmt.Errorf("expansion: %v in a block %q, which has none: it is 1", s.Expansion, s.Block))
 	}
-	if s.Block == Bottleneck && s.Expansion >= 1 && (s.Expansion != math.Trunc(s.Expansion) || math.Mod(float64(s.Channels), s.Expansion) != 0) {
+	if kind.expansion == divides && s.Expansion >= 1 && (s.Expansion != math.Trunc(s.Expansion) || math.Mod(float64(s.Channels), s.Expansion) != 0) {
 		errs = append(errs, fmt.Errorf("channels: %d are not a multiple of the expansion, %v, as a block %q needs", s.Channels, s.Expansion, s.Block))
 	}
-	if s.ExpandFrom > 0 && (s.Block == Bottleneck || s.Block == Separable || s.Expansion == 1) {
+	if s.ExpandFrom > 0 && (kind.expansion != multiplies || s.Expansion == 1) {
 		errs = append(errs, fmt.Errorf("expand-from: %d in a block %q of expansion %v, which expands nothing", s.ExpandFrom, s.Block, s.Expansion))
+	}
+	if s.NoShortcut && kind.shortcut == projected {
+		errs = append(errs, fmt.Errorf("no-shortcut: a block %q always adds its input", s.Block))
 	}
 	return errs
 }
