@@ -52,6 +52,32 @@ type golden struct {
 	} `json:"optimizers"`
 }
 
+// Every kind of block is in tinyArchs and in a network that PyTorch has computed: a kind
+// that is new needs both.
+func TestEveryKindOfBlock(t *testing.T) {
+	paths, err := filepath.Glob("testdata/tiny_*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var goldens []scale.Arch
+	for _, path := range paths {
+		goldens = append(goldens, readGolden(t, path).Arch)
+	}
+	for where, archs := range map[string][]scale.Arch{"tinyArchs": tinyArchs(), "testdata/tiny_*.json": goldens} {
+		have := map[string]bool{}
+		for _, a := range archs {
+			for _, s := range a.Stages {
+				have[s.Block] = true
+			}
+		}
+		for _, kind := range scale.BlockKinds() {
+			if !have[kind] {
+				t.Errorf("no network of %s has a block %q", where, kind)
+			}
+		}
+	}
+}
+
 type probe struct {
 	Norm    float64   `json:"norm"`
 	Samples []float32 `json:"samples"`

@@ -14,17 +14,20 @@ import (
 // small is a network with every kind of block, an odd number of pixels, and
 // channels that fill no vector of 16 bytes times 32.
 func small() scale.Arch {
-	return scale.Arch{
+	a := scale.Arch{
 		Name: "small", Resolution: 33, Stem: 8, StemKernel: 7, StemPool: true, Head: 40, Classes: 5, Activation: scale.Swish, Padding: scale.Same,
 		Dropout: 0.2, StochasticDepth: 0.5, BNEps: 1e-3, BNMomentum: 0.1,
 		Stages: []scale.Stage{
 			{Block: scale.MBConv, Kernel: 3, Stride: 1, Expansion: 1, Channels: 8, Repeats: 1, SERatio: 0.25},
 			{Block: scale.MBConv, Kernel: 5, Stride: 2, Expansion: 4, Channels: 12, Repeats: 2, SERatio: 0.25},
 			{Block: scale.Fused, Kernel: 3, Stride: 1, Expansion: 2, Channels: 12, Repeats: 1},
-			{Block: scale.Separable, Kernel: 3, Stride: 1, Expansion: 1, Channels: 16, Repeats: 1},
 			{Block: scale.Bottleneck, Kernel: 3, Stride: 1, Expansion: 4, Channels: 24, Repeats: 1},
 		},
 	}
+	for i, kind := range scale.BlockKinds() {
+		a.Stages = append(a.Stages, scale.Stage{Block: kind, Kernel: 3, Stride: 1, Expansion: 1, Channels: 16 + 8*(i%2), Repeats: 1})
+	}
+	return a
 }
 
 // trained is what a network comes to on a backend in a few steps: the loss of each,

@@ -16,7 +16,7 @@ import (
 // A model that is read back and run by the operators' definitions gives our own
 // logits.
 func TestModelsComputeTheNetwork(t *testing.T) {
-	for name, arch := range map[string]scale.Arch{
+	archs := map[string]scale.Arch{
 		"same":      tiny(),
 		"odd":       changed(tiny(), func(a *scale.Arch) { a.Resolution = 37 }),
 		"symmetric": changed(tiny(), func(a *scale.Arch) { a.Padding = scale.Symmetric }),
@@ -30,7 +30,15 @@ func TestModelsComputeTheNetwork(t *testing.T) {
 		"mobilenetv3":       mobileNetV3(),
 		"resnet":            resNet(),
 		"resnet, symmetric": changed(resNet(), func(a *scale.Arch) { a.Padding, a.Resolution = scale.Symmetric, 37 }),
-	} {
+	}
+	for _, kind := range scale.BlockKinds() {
+		archs[kind] = changed(tiny(), func(a *scale.Arch) {
+			for i := range a.Stages {
+				a.Stages[i].Block, a.Stages[i].Expansion, a.Stages[i].SERatio = kind, 1, 0
+			}
+		})
+	}
+	for name, arch := range archs {
 		n := newNetwork(t, arch)
 		pixels := images(2, arch.Resolution)
 		want := n.logits(t, pixels, 2)
