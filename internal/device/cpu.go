@@ -41,10 +41,10 @@ var cpuDevice = &Device{
 }
 
 func withoutKernels() *Shortcoming {
-	if kernel.Compiled {
+	if len(kernel.Available()) > 1 {
 		return nil
 	}
-	return &Shortcoming{"this build has no SIMD kernels and is many times slower", "build with GOEXPERIMENT=simd, or make build, on amd64"}
+	return &Shortcoming{"there are no vector kernels for this processor, and it is many times slower", "use an amd64 processor with AVX2, or an arm64 one"}
 }
 
 // Processor is what a CPU has to compute with.

@@ -70,7 +70,7 @@ func TestLateLosses(t *testing.T) {
 		"trained":       func(*Options) {},
 		"micro-batches": func(o *Options) { o.Optimizer.MicroBatches = 2 },
 		"diverged":      func(o *Options) { o.PeakLR = 1e20 },
-		"head diverged": func(o *Options) { o.FineTune.HeadLR, o.LogInterval = 1e39, 0 },
+		"head diverged": func(o *Options) { o.FineTune.HeadLR, o.LogInterval = 1e41, 0 },
 		"clipped":       func(o *Options) { o.PeakLR, o.Optimizer.ClipNorm, o.LogInterval = 1e20, 1, 0 },
 	} {
 		now, errNow := trainedFiles(t, b, set, change)

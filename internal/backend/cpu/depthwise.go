@@ -86,7 +86,7 @@ func (b *Backend) normDepthwise(s backend.ConvShape, in *normInput, x, w, y, sta
 			}
 			t := forwardTaps(taps[worker], s, g, oh)
 			out := y[(n*s.OutH+oh)*row:][:row]
-			b.set.Depthwise(out, s.In, g.mem.of(b, worker), 0, s.Stride*s.In, w, t, s.Kernel, s.OutW, s.In, 0)
+			b.set.Depthwise(out, s.In, g.mem.of(b, worker), 0, s.Stride*s.In, w, t, s.Kernel, s.OutW, s.In)
 			if stats != nil {
 				m.add(b, task, out)
 			}
@@ -117,7 +117,7 @@ func (r *normInput) read(b *Backend, dst, x []float32) {
 		copy(dst, x)
 		return
 	}
-	b.set.NormAct(dst, x, r.norm, r.act, len(r.gamma), 0)
+	b.set.NormAct(dst, x, r.norm, r.act, len(r.gamma))
 }
 
 func (b *Backend) compileNormDepthwise(s backend.NormDepthwise, v [][]float32) backend.Launch {

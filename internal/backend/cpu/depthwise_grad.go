@@ -86,7 +86,7 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 				d.readInput(b, worker, n, filled)
 			}
 			t := forwardTaps(d.taps[worker], d.ConvShape, d.inputs, oh)
-			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In, 0)
+			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In)
 		}
 		if d.dx == nil {
 			continue
@@ -104,7 +104,7 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 				}
 				sums := d.dsParts.of(b, task)
 				slope := d.slopes.row(b, worker, done, d.W)
-				b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], slope, d.in.norm.Mean, d.In, 0)
+				b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], slope, d.in.norm.Mean, d.In)
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func (d *depthwiseGrad) readInput(b *Backend, worker, n, r int) {
 		d.in.read(b, dst, x)
 		return
 	}
-	b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), x, d.in.norm, d.in.act, d.In, 0)
+	b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), x, d.in.norm, d.in.act, d.In)
 }
 
 // inputRow computes row r of the gradient with respect to the input: pixel i of
@@ -151,7 +151,7 @@ func (d *depthwiseGrad) inputRow(b *Backend, worker int, dst []float32, r int) {
 		if d.Stride == 1 {
 			w, inRow = d.flipped.of(b, 0), k
 		}
-		b.set.Depthwise(dst[class*c:], d.Stride*c, g.mem.of(b, worker), 0, c, w, taps, inRow, n, c, 0)
+		b.set.Depthwise(dst[class*c:], d.Stride*c, g.mem.of(b, worker), 0, c, w, taps, inRow, n, c)
 	}
 }
 
@@ -198,7 +198,7 @@ func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) back
 		g := dy[r*row:][:row]
 		if gate != nil {
 			n := r / s.OutH
-			b.set.MulAddColumns(scaled.of(b, worker), g, gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In, 0)
+			b.set.MulAddColumns(scaled.of(b, worker), g, gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In)
 			g = scaled.of(b, worker)
 		}
 		back.run(b, dst, c[r*row:][:row], g)
@@ -208,7 +208,7 @@ func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) back
 		if d.in != nil {
 			d.in.fold()
 		}
-		b.set.Scale(spread, dpool, 1/float32(s.OutH*s.OutW), 0)
+		b.set.Scale(spread, dpool, 1/float32(s.OutH*s.OutW))
 	}
 	return b.newDepthwiseGrad(d, &l)
 }

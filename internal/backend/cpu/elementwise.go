@@ -23,13 +23,13 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) backend.L
 		return b.images(s.N, func(n int) {
 			y := v[1][n*s.C:][:s.C]
 			clear(y)
-			b.set.ColumnSum(y, v[0][n*s.Area*s.C:][:s.Area*s.C], s.C, 0)
-			b.set.Scale(y, y, 1/float32(s.Area), 0)
+			b.set.ColumnSum(y, v[0][n*s.Area*s.C:][:s.Area*s.C], s.C)
+			b.set.Scale(y, y, 1/float32(s.Area))
 		})
 	case backend.GlobalAvgPoolGrad:
 		return b.images(s.N, func(n int) {
 			dx := v[1][n*s.Area*s.C:][:s.Area*s.C]
-			b.set.Scale(dx[:s.C], v[0][n*s.C:][:s.C], 1/float32(s.Area), 0)
+			b.set.Scale(dx[:s.C], v[0][n*s.C:][:s.C], 1/float32(s.Area))
 			for filled := s.C; filled < len(dx); filled *= 2 {
 				copy(dx[filled:], dx[:filled])
 			}
@@ -37,26 +37,26 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) backend.L
 	case backend.ChannelScale:
 		return b.images(s.N, func(n int) {
 			size := s.Area * s.C
-			b.set.MulColumns(v[2][n*size:][:size], v[0][n*size:][:size], v[1][n*s.C:][:s.C], s.C, 0)
+			b.set.MulColumns(v[2][n*size:][:size], v[0][n*size:][:size], v[1][n*s.C:][:s.C], s.C)
 		})
 	case backend.ChannelScaleGrad:
 		return b.images(s.N, func(n int) {
 			size := s.Area * s.C
 			ds := v[2][n*s.C:][:s.C]
 			clear(ds)
-			b.set.ColumnDot(ds, v[0][n*size:][:size], v[1][n*size:][:size], s.C, 0)
+			b.set.ColumnDot(ds, v[0][n*size:][:size], v[1][n*size:][:size], s.C)
 		})
 	case backend.DropPath:
 		return b.images(s.N, func(n int) {
-			b.set.Scale(v[2][n*s.Size:][:s.Size], v[0][n*s.Size:][:s.Size], keep(s, v[1], n), 0)
+			b.set.Scale(v[2][n*s.Size:][:s.Size], v[0][n*s.Size:][:s.Size], keep(s, v[1], n))
 		})
 	case backend.ResidualAdd:
 		return b.images(s.N, func(n int) {
 			at := n * s.Size
-			b.set.ScaleAdd(v[3][at:][:s.Size], v[0][at:][:s.Size], v[1][at:][:s.Size], keep(s.DropPath, v[2], n), 0)
+			b.set.ScaleAdd(v[3][at:][:s.Size], v[0][at:][:s.Size], v[1][at:][:s.Size], keep(s.DropPath, v[2], n))
 		})
 	case backend.Add:
-		return b.flat(s.N, func(from, to int) { b.set.Add(v[2][from:to], v[0][from:to], v[1][from:to], 0) })
+		return b.flat(s.N, func(from, to int) { b.set.Add(v[2][from:to], v[0][from:to], v[1][from:to]) })
 	case backend.Copy:
 		return func() { copy(v[1], v[0]) }
 	case backend.Dropout:
@@ -70,24 +70,24 @@ func (b *Backend) compileElementwise(spec backend.Spec, v [][]float32) backend.L
 	case backend.RMSProp:
 		rule := kernel.RMSPropRule{Rho: s.Rho, Momentum: s.Momentum, Eps: s.Eps}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
-			b.set.RMSProp(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
+			b.set.RMSProp(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule)
 		})
 	case backend.SGD:
 		rule := kernel.SGDRule{Momentum: s.Momentum}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
-			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule, 0)
+			b.set.SGD(v[2][from:to], v[0][from:to], v[3][from:to], &rule)
 		})
 	case backend.Adam:
 		rule := kernel.AdamRule{Beta1: float32(s.Beta1), Fresh1: float32(1 - s.Beta1), Beta2: float32(s.Beta2), Fresh2: float32(1 - s.Beta2), Eps: s.Eps}
 		return b.update(s.N, s.Decay, &rule.Rates, v[1], func(from, to int) {
-			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule, 0)
+			b.set.Adam(v[2][from:to], v[0][from:to], v[3][from:to], v[4][from:to], &rule)
 		})
 	case backend.Guard:
 		return func() { s.Hold(v[0][0], v[1]) }
 	case backend.ClipNorm:
 		return b.clipNorm(s, v)
 	case backend.Average:
-		return b.flat(s.N, func(from, to int) { b.set.Average(v[2][from:to], v[0][from:to], v[1][0], 0) })
+		return b.flat(s.N, func(from, to int) { b.set.Average(v[2][from:to], v[0][from:to], v[1][0]) })
 	case backend.RunningStats:
 		return func() {
 			for i, batch := range v[0] {
@@ -189,9 +189,9 @@ func (b *Backend) activate(s backend.Activate, v [][]float32) backend.Launch {
 	return b.flat(s.N, func(from, to int) {
 		x, y := v[0][from:to], v[1][from:to]
 		whole := len(x) / actCols * actCols
-		b.set.NormAct(y[:whole], x[:whole], one, act, actCols, 0)
+		b.set.NormAct(y[:whole], x[:whole], one, act, actCols)
 		if rest := len(x) - whole; rest > 0 {
-			b.set.NormAct(y[whole:], x[whole:], one, act, rest, 0)
+			b.set.NormAct(y[whole:], x[whole:], one, act, rest)
 		}
 	})
 }
@@ -202,9 +202,9 @@ func (b *Backend) activateGrad(s backend.ActivateGrad, v [][]float32) backend.La
 	return b.flat(s.N, func(from, to int) {
 		x, dy, dx := v[0][from:to], v[1][from:to], v[2][from:to]
 		whole := len(x) / actCols * actCols
-		b.set.NormActGradInput(dx[:whole], x[:whole], dy[:whole], one, zero, zero, act, actCols, 0)
+		b.set.NormActGradInput(dx[:whole], x[:whole], dy[:whole], one, zero, zero, act, actCols)
 		if rest := len(x) - whole; rest > 0 {
-			b.set.NormActGradInput(dx[whole:], x[whole:], dy[whole:], one, zero, zero, act, rest, 0)
+			b.set.NormActGradInput(dx[whole:], x[whole:], dy[whole:], one, zero, zero, act, rest)
 		}
 	})
 }
@@ -266,7 +266,7 @@ func (b *Backend) softmax(exps, row []float32) (top float32, sum float64) {
 	for _, z := range row {
 		top = max(top, z) // keeps a NaN
 	}
-	b.set.Exp(exps, row, top, 0)
+	b.set.Exp(exps, row, top)
 	for _, e := range exps {
 		sum += float64(e)
 	}

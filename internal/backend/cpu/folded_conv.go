@@ -26,7 +26,7 @@ func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Progra
 			b.gatherPatches(p, x, s.ConvShape, r)
 			row := y[r*s.OutW*s.Out:][:s.OutW*s.Out]
 			m.multiply(b, 0, s.OutW, p, row, s.Out, false)
-			b.set.BiasAct(nil, row, s.Out, row, m.bias, kernelAct[s.Norm.Act], s.Out, 0)
+			b.set.BiasAct(nil, row, s.Out, row, m.bias, kernelAct[s.Norm.Act], s.Out)
 		}
 	}
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(tasks, task) }}

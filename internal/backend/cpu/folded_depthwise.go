@@ -133,9 +133,9 @@ func (d *foldedDepthwise) task(worker, i int) {
 			filled += rows
 		}
 		taps := forwardTaps(d.taps[worker], s, &g, oh)
-		d.b.set.Depthwise(narrow, cols, g.mem.of(d.b, worker), 0, s.Stride*cols, w, taps, s.Kernel, s.OutW, cols, 0)
+		d.b.set.Depthwise(narrow, cols, g.mem.of(d.b, worker), 0, s.Stride*cols, w, taps, s.Kernel, s.OutW, cols)
 		y := d.y[((image*s.OutH+oh)*s.OutW)*d.In+first:]
-		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols, 0)
+		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols)
 	}
 	d.done[worker] = progress{group, part + 1, filled}
 }
@@ -161,7 +161,7 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 	}
 	bias := d.before.bias[d.before.groups[group].from:][:cols]
 	for r := range rows {
-		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.BeforeNorm.Act], cols, 0)
+		b.set.BiasAct(nil, g.row(b, worker, first+r, width), cols, wide[r*width*cols:][:width*cols], bias, kernelAct[d.BeforeNorm.Act], cols)
 	}
 }
 
@@ -184,8 +184,8 @@ func (d *foldedDepthwise) finish() {
 		mean := d.means[n*d.In:][:d.In]
 		copy(mean, d.sums.of(d.b, n*d.parts))
 		for p := 1; p < d.parts; p++ {
-			d.b.set.Add(mean, mean, d.sums.of(d.b, n*d.parts+p), 0)
+			d.b.set.Add(mean, mean, d.sums.of(d.b, n*d.parts+p))
 		}
-		d.b.set.Scale(mean, mean, 1/float32(d.OutH*d.OutW), 0)
+		d.b.set.Scale(mean, mean, 1/float32(d.OutH*d.OutW))
 	}
 }

@@ -106,7 +106,7 @@ func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
 	a := m.rows.of(m.b, worker)[:len(x)]
 	for n, at := blk.image, 0; at < len(x); n++ {
 		size := min(m.Area*m.K, len(x)-at)
-		m.b.set.MulColumns(a[at:at+size], x[at:at+size], m.gate[n*m.K:][:m.K], m.K, 0)
+		m.b.set.MulColumns(a[at:at+size], x[at:at+size], m.gate[n*m.K:][:m.K], m.K)
 		at += size
 	}
 	return a
@@ -147,11 +147,11 @@ func (m *foldedMatMul) block(worker, group int, blk rowBlock) {
 func (m *foldedMatMul) eachRow(y, x, bias []float32, rows int, act backend.Activation) {
 	n := len(bias)
 	if n == m.N {
-		m.b.set.BiasAct(nil, y, n, x[:rows*n], bias, kernelAct[act], n, 0)
+		m.b.set.BiasAct(nil, y, n, x[:rows*n], bias, kernelAct[act], n)
 		return
 	}
 	for r := range rows {
-		m.b.set.BiasAct(nil, y[r*m.N:], n, x[r*m.N:][:n], bias, kernelAct[act], n, 0)
+		m.b.set.BiasAct(nil, y[r*m.N:], n, x[r*m.N:][:n], bias, kernelAct[act], n)
 	}
 }
 
@@ -170,9 +170,9 @@ func (m *foldedMatMul) pool(worker, group int) {
 				clear(sum)
 			}
 			part := z[(at-blk.from)*n : (to-blk.from)*n]
-			b.set.BiasAct(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n, 0)
+			b.set.BiasAct(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n)
 			if to == (image+1)*m.Area {
-				b.set.Scale(sum, sum, 1/float32(m.Area), 0)
+				b.set.Scale(sum, sum, 1/float32(m.Area))
 			}
 			at = to
 		}
@@ -212,6 +212,6 @@ func (m *weights) dense(b *Backend, i, rows int, x, y []float32, act backend.Act
 	m.multiply(b, i, rows, x, y[g.from:], n, false)
 	for r := range rows {
 		row := y[r*n:][g.from:g.to]
-		b.set.BiasAct(nil, row, n, row, m.bias[g.from:g.to], kernelAct[act], len(row), 0)
+		b.set.BiasAct(nil, row, n, row, m.bias[g.from:g.to], kernelAct[act], len(row))
 	}
 }

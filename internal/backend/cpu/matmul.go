@@ -33,7 +33,7 @@ func (b *Backend) matMul(s backend.MatMul, v [][]float32) backend.Launch {
 		if s.Bias {
 			for r := from; r < to; r++ {
 				row := y[r*s.N : (r+1)*s.N]
-				b.set.Add(row, row, v[2], 0)
+				b.set.Add(row, row, v[2])
 			}
 		}
 	}

@@ -57,11 +57,11 @@ func (m *moments) add(b *Backend, part int, x []float32) {
 	p, c := m.parts.of(b, part), m.c
 	if m.rows[part] == 0 {
 		clear(p)
-		b.set.ColumnSum(p[:c], x, c, 0)
-		b.set.Scale(p[:c], p[:c], float32(c)/float32(len(x)), 0)
+		b.set.ColumnSum(p[:c], x, c)
+		b.set.Scale(p[:c], p[:c], float32(c)/float32(len(x)))
 	}
 	m.rows[part] += len(x) / c
-	b.set.ColumnMoments(p[c:2*c], p[2*c:], x, p[:c], c, 0)
+	b.set.ColumnMoments(p[c:2*c], p[2*c:], x, p[:c], c)
 }
 
 // finish writes stats [2,C]: the means, then the variances.
@@ -108,7 +108,7 @@ func (b *Backend) normAct(s backend.NormAct, v [][]float32) backend.Launch {
 	norm, act, n := newNorm(s.C), kernelAct[s.Act], blocks(s.Rows, s.C)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		b.set.NormAct(y[from*s.C:to*s.C], x[from*s.C:to*s.C], norm, act, s.C, 0)
+		b.set.NormAct(y[from*s.C:to*s.C], x[from*s.C:to*s.C], norm, act, s.C)
 	}
 	return func() {
 		foldNorm(norm, v[1], v[2], v[3], s.Eps)
@@ -126,7 +126,7 @@ func (b *Backend) normActGradSums(s backend.NormActGradSums, v [][]float32) back
 		from, to := span(s.Rows, n, i)
 		part := parts.of(b, i)
 		clear(part)
-		b.set.NormActGradSums(part[:s.C], part[s.C:], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, act, s.C, 0)
+		b.set.NormActGradSums(part[:s.C], part[s.C:], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, act, s.C)
 	}
 	sum := b.sumSlots(sums, parts, n)
 	return func() {
@@ -145,7 +145,7 @@ func (b *Backend) normActGradInput(s backend.NormActGradInput, v [][]float32) ba
 	k1, k0 := alloc(s.C), alloc(s.C)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		b.set.NormActGradInput(dx[from*s.C:to*s.C], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, k1, k0, act, s.C, 0)
+		b.set.NormActGradInput(dx[from*s.C:to*s.C], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, k1, k0, act, s.C)
 	}
 	return func() {
 		foldNorm(norm, stats, v[2], v[3], s.Eps)
@@ -170,7 +170,7 @@ func (b *Backend) columnSum(s backend.ColumnSum, v [][]float32) backend.Launch {
 		from, to := span(s.Rows, n, i)
 		part := parts.of(b, i)
 		clear(part)
-		b.set.ColumnSum(part, x[from*s.Cols:to*s.Cols], s.Cols, 0)
+		b.set.ColumnSum(part, x[from*s.Cols:to*s.Cols], s.Cols)
 	}
 	sum := b.sumSlots(y, parts, n)
 	return func() {

@@ -111,12 +111,12 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 			a := x[blk.from*s.K : blk.to*s.K]
 			if in != nil {
 				a = rows.of(b, worker)[:len(a)]
-				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K, 0)
+				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K)
 			}
 			if gate != nil {
 				blk.eachImage(s.Area, func(n, from, to int) {
 					part := a[from*s.K : to*s.K]
-					b.set.MulColumns(part, part, gate[n*s.K:][:s.K], s.K, 0)
+					b.set.MulColumns(part, part, gate[n*s.K:][:s.K], s.K)
 				})
 			}
 			out := y[blk.from*s.N : blk.to*s.N]
@@ -163,10 +163,10 @@ func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 		for r := 0; r < s.Area; r += rows { // one long sum would lose digits
 			clear(part)
 			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
-			b.set.NormActSum(part, block, in.norm, in.act, s.C, 0)
-			b.set.Add(sum, sum, part, 0)
+			b.set.NormActSum(part, block, in.norm, in.act, s.C)
+			b.set.Add(sum, sum, part)
 		}
-		b.set.Scale(sum, sum, 1/float32(s.Area), 0)
+		b.set.Scale(sum, sum, 1/float32(s.Area))
 	}
 	return func() {
 		in.fold()

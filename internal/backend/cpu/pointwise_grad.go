@@ -104,7 +104,7 @@ func (n *normBack) fold() {
 }
 
 func (n *normBack) run(b *Backend, dx, x, dy []float32) {
-	b.set.NormActGradInput(dx, x, dy, n.norm, n.k1, n.k0, n.act, len(n.gamma), 0)
+	b.set.NormActGradInput(dx, x, dy, n.norm, n.k1, n.k0, n.act, len(n.gamma))
 }
 
 // projectGrad: for each block of rows, multiply dy back to da, compute what the
@@ -136,12 +136,12 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
 			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
 			a, slope, seen := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)], x[blk.from*s.K:blk.to*s.K]
-			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K, 0)
+			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K)
 			blk.eachImage(s.Area, func(n, start, end int) {
 				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
 				clear(sum)
 				at, to := start*s.K, end*s.K
-				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K, 0)
+				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K)
 			})
 			g.add(b, worker, i, dout, a, k == 0)
 		}
@@ -176,9 +176,9 @@ func (b *Backend) gateGrads(s backend.GateGrads, v [][]float32) backend.Launch {
 	b.reserve(l.size)
 	task := func(worker, n int) {
 		a, slope, seen, sum := maps.of(b, worker), slopes.of(b, worker), x[n*size:][:size], sums.of(b, n)
-		b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.C, 0)
+		b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.C)
 		clear(sum)
-		b.set.GateGrad(a, sum, seen, da[n*size:][:size], slope, in.norm.Mean, gate, s.C, 0)
+		b.set.GateGrad(a, sum, seen, da[n*size:][:size], slope, in.norm.Mean, gate, s.C)
 		in.gateSums(b, parts, n, s.N, sums, n, n+1)
 	}
 	return func() {
@@ -195,10 +195,10 @@ func (r *normInput) gateSums(b *Backend, parts []float32, image, images int, blo
 		part := parts[(k*images+image)*c:][:c]
 		clear(part)
 		for i := from; i < to; i++ {
-			b.set.Add(part, part, blocks.of(b, i)[k*c:][:c], 0)
+			b.set.Add(part, part, blocks.of(b, i)[k*c:][:c])
 		}
 		if k >= 3 {
-			b.set.MulColumns(part, part, r.perStd, c, 0)
+			b.set.MulColumns(part, part, r.perStd, c)
 		}
 	}
 }
@@ -207,8 +207,8 @@ func (r *normInput) gateSums(b *Backend, parts []float32, image, images int, blo
 func sumUngated(b *Backend, sums, parts []float32, c, images int) {
 	clear(sums)
 	for n := range images {
-		b.set.Add(sums[:c], sums[:c], parts[(images+n)*c:][:c], 0)
-		b.set.Add(sums[c:], sums[c:], parts[(3*images+n)*c:][:c], 0)
+		b.set.Add(sums[:c], sums[:c], parts[(images+n)*c:][:c])
+		b.set.Add(sums[c:], sums[c:], parts[(3*images+n)*c:][:c])
 	}
 }
 
@@ -229,9 +229,9 @@ func (b *Backend) gatedGradSums(s backend.GatedGradSums, v [][]float32) backend.
 		for i := range 2 {
 			sum, with, without := sums[i*s.C:][:s.C], parts[(2*i+1)*size:][:size], parts[(2*i+2)*size:][:size]
 			clear(sum)
-			b.set.ColumnDot(sum, without, dpool, s.C, 0)
-			b.set.Scale(sum, sum, 1/float32(s.Area), 0)
-			b.set.ColumnDot(sum, with, gate, s.C, 0)
+			b.set.ColumnDot(sum, without, dpool, s.C)
+			b.set.Scale(sum, sum, 1/float32(s.Area))
+			b.set.ColumnDot(sum, with, gate, s.C)
 		}
 	}
 }

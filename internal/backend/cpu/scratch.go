@@ -35,7 +35,7 @@ func (b *Backend) sumSlots(dst []float32, parts slot, n int) backend.Launch {
 		sum := dst[from:to]
 		copy(sum, parts.of(b, 0)[from:to])
 		for k := 1; k < n; k++ {
-			b.set.Add(sum, sum, parts.of(b, k)[from:to], 0)
+			b.set.Add(sum, sum, parts.of(b, k)[from:to])
 		}
 	}
 	return func() { b.pool.run(chunks, task) }
@@ -48,7 +48,7 @@ func (b *Backend) sumSlotsTransposed(dst []float32, parts slot, n, rows, cols in
 		from, to := i*group, min((i+1)*group, rows)
 		sum := parts.of(b, 0)[from*cols : to*cols]
 		for k := 1; k < n; k++ {
-			b.set.Add(sum, sum, parts.of(b, k)[from*cols:to*cols], 0)
+			b.set.Add(sum, sum, parts.of(b, k)[from*cols:to*cols])
 		}
 		for c := range cols {
 			for r := from; r < to; r++ {

@@ -24,13 +24,13 @@ func TestBiasAct(t *testing.T) {
 					sum, _ := guarded(r, sh.cols)
 					got, gotY := clone(out, n)
 					want, wantY := clone(out, n)
-					s.BiasAct(nil, gotY, ldy, x, bias, act, sh.cols, 0)
-					biasActGeneric(nil, wantY, ldy, x, bias, act, sh.cols, 0)
+					s.BiasAct(nil, gotY, ldy, x, bias, act, sh.cols)
+					biasActGeneric(nil, wantY, ldy, x, bias, act, sh.cols)
 					same(t, "BiasAct "+name, got, want, n, 3e-6)
 					gotSum, gs := clone(sum, sh.cols)
 					wantSum, ws := clone(sum, sh.cols)
-					s.BiasAct(gs, gotY, ldy, x, bias, act, sh.cols, 0)
-					biasActGeneric(ws, wantY, ldy, x, bias, act, sh.cols, 0)
+					s.BiasAct(gs, gotY, ldy, x, bias, act, sh.cols)
+					biasActGeneric(ws, wantY, ldy, x, bias, act, sh.cols)
 					same(t, "BiasAct with a sum "+name, got, want, n, 3e-6)
 					same(t, "BiasAct's sum "+name, gotSum, wantSum, sh.cols, 2e-5)
 				}
@@ -63,7 +63,7 @@ func TestBiasActAtTheEnds(t *testing.T) {
 	each(t, func(t *testing.T, s *Set) {
 		y, bias := make([]float32, len(x)), make([]float32, len(x))
 		for _, act := range []Act{Swish, Sigmoid, HardSwish, HardSigmoid} {
-			s.BiasAct(nil, y, len(x), x, bias, act, len(x), 0)
+			s.BiasAct(nil, y, len(x), x, bias, act, len(x))
 			for i, v := range y {
 				z := float64(x[i])
 				want, tol := 1/(1+math.Exp(-z)), 1e-37 // below the least normal number
@@ -93,11 +93,30 @@ func BenchmarkBiasAct(b *testing.B) {
 					}
 					bias := make([]float32, sh.cols+Tail)
 					for b.Loop() {
-						s.BiasAct(sum, y, sh.cols, x[:n], bias, act, sh.cols, 0)
+						s.BiasAct(sum, y, sh.cols, x[:n], bias, act, sh.cols)
 					}
 					b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/float64(n)*1e9, "ns/value")
 				})
 			}
+		}
+	}
+}
+
+// What is far below the largest value is nothing, however far.
+func TestExpAtTheEnds(t *testing.T) {
+	x := []float32{0, -1, -80, -1e5, -1e30, -3e38, 3e38, float32(math.NaN())}
+	for _, s := range Available() {
+		y := make([]float32, len(x), len(x)+Tail)
+		for _, top := range []float32{0, 3e38} {
+			s.Exp(y[:7], x[:7], top)
+			for i, v := range y[:6] {
+				if want := math.Exp(float64(x[i]) - float64(top)); math.Abs(float64(v)-want) > 2e-6*want+2e-38 {
+					t.Errorf("%s: e^(%g-%g) is %g, want %g", s.Name, x[i], top, v, want)
+				}
+			}
+		}
+		if s.Exp(y, x, 0); y[7] == y[7] {
+			t.Errorf("%s: e^NaN is %g", s.Name, y[7])
 		}
 	}
 }

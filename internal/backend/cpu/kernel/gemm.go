@@ -6,20 +6,20 @@ import "unsafe"
 // write). Buffers are padded by it.
 const Tail = 16
 
-// A tile is the inner loop of a matrix product: rows x cols accumulators that
-// stay in registers while k runs. It may be told to use fewer rows, and to store
-// fewer columns, down to one in its last vector.
+// A tile is a product with a panel of B, cols columns wide: some rows of C, as many
+// as fit into registers, at a time. It may be told to store fewer columns.
 type tile struct {
-	rows, cols int
-	run        func(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool)
+	cols int
+	run  func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int) // gemmGeneric
 }
 
-// laneNumbers are the numbers of a vector's values.
-var laneNumbers = [16]int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
-
 // blockK is how many values of the inner dimension a panel of B holds at once:
-// 256 rows of 48 columns are 48 KiB, which stay in L2 next to the rows of A.
+// 256 rows of 64 columns are 64 KiB, which stay in L2 next to the rows of A.
 const blockK = 256
+
+// blockM is how many rows of A go past all panels before the next ones: they stay in
+// L1, and every tile's height divides it.
+const blockM = 24
 
 // Gemm computes rows of C = A·B from a packed B:
 //
@@ -29,27 +29,27 @@ const blockK = 256
 // and with add, c[...] += the sum. The strides let A be read transposed in
 // place; packed holds B as b lays it out.
 func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []float32, ldc int, add bool) {
-	pa, pc := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(c))
 	if m == 0 || b.N == 0 {
 		return
 	}
-	_, _ = a[(m-1)*ars+(b.K-1)*acs], c[(m-1)*ldc+b.N-1]
+	_, _, _ = a[(m-1)*ars+(b.K-1)*acs], c[(m-1)*ldc+b.N-1], packed[b.Size()-1]
+	adds := 0
+	if add {
+		adds = 1
+	}
 	for k := 0; k < b.K; k += blockK {
 		kb := min(blockK, b.K-k)
-		col := 0
-		for _, p := range b.panels {
-			t := s.tiles[p]
-			panel := unsafe.Pointer(&packed[b.rowLen*k+col*kb])
-			gemmPanel(t, m, kb, unsafe.Add(pa, k*acs*4), ars, acs, panel, unsafe.Add(pc, col*4), ldc, min(t.cols, b.N-col), add || k > 0)
-			col += t.cols
+		for i := 0; i < m; i += blockM {
+			rows, from := min(blockM, m-i), unsafe.Pointer(&a[i*ars+k*acs])
+			col := 0
+			for _, t := range b.panels {
+				t := &s.tiles[t]
+				t.run(unsafe.Pointer(&c[i*ldc+col]), from, unsafe.Pointer(&packed[b.rowLen*k+col*kb]),
+					rows, kb, ars, acs, ldc, min(t.cols, b.N-col), adds)
+				col += t.cols
+			}
 		}
-	}
-}
-
-// gemmPanel runs a tile down the m rows of one panel of which n columns count.
-func gemmPanel(t tile, m, k int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, n int, add bool) {
-	for i := 0; i < m; i += t.rows {
-		t.run(k, min(t.rows, m-i), unsafe.Add(a, i*ars*4), ars, acs, b, unsafe.Add(c, i*ldc*4), ldc, n, add)
+		adds = 1
 	}
 }
 
@@ -62,21 +62,26 @@ type Packing struct {
 	rowLen int   // padded columns
 }
 
-// NewPacking plans the packing of a [k,n] matrix: the widest panels, unless
-// that would leave a narrow one where two of middle width do.
+// panelCost is what a panel costs beside its columns, in columns: narrow ones leave
+// less to do with each value of A that is loaded.
+const panelCost = 4
+
+// NewPacking plans the packing of a [k,n] matrix by the cheapest panels.
 func (s *Set) NewPacking(k, n int) *Packing {
 	p := &Packing{K: k, N: n}
-	for left := n; left > 0; {
-		i := len(s.tiles) - 1
-		for i > 0 && s.tiles[i].cols < left {
-			i--
+	unit := s.tiles[len(s.tiles)-1].cols // which divides all others
+	cost, first := make([]int, (n+unit-1)/unit+1), make([]int, (n+unit-1)/unit+1)
+	for left := 1; left < len(cost); left++ {
+		for i, t := range s.tiles {
+			c := t.cols + panelCost + cost[max(0, left-t.cols/unit)]
+			if i == 0 || c < cost[left] {
+				cost[left], first[left] = c, i
+			}
 		}
-		if i == 0 && len(s.tiles) == 3 && left > s.tiles[0].cols && left <= 2*s.tiles[1].cols {
-			i = 1
-		}
-		p.panels = append(p.panels, i)
-		p.rowLen += s.tiles[i].cols
-		left -= s.tiles[i].cols
+	}
+	for left := len(cost) - 1; left > 0; left -= s.tiles[first[left]].cols / unit {
+		p.panels = append(p.panels, first[left])
+		p.rowLen += s.tiles[first[left]].cols
 	}
 	return p
 }
@@ -112,6 +117,16 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 	}
 }
 
+// packRows is packRowsGeneric; it may copy the columns after the n-th too.
+func (s *Set) packRows(dst, src []float32, rows, stride, cols, n int) {
+	if s.c == nil {
+		packRowsGeneric(dst, src, rows, stride, cols, n)
+		return
+	}
+	_, _ = dst[rows*cols-1], src[(rows-1)*stride+n-1]
+	s.c.packRows(p(dst), p(src), rows, stride, cols)
+}
+
 // packRowsGeneric copies the first n columns of rows that are stride apart to
 // rows of cols.
 func packRowsGeneric(dst, src []float32, rows, stride, cols, n int) {
@@ -120,14 +135,14 @@ func packRowsGeneric(dst, src []float32, rows, stride, cols, n int) {
 	}
 }
 
-// tileGeneric is the definition of a tile, of up to 4 rows and 8 columns: c = a·b
-// or, with add, c += a·b. Values of a are ars apart from row to row and acs along
-// k; b holds k rows of 8, of which the first cols columns count.
-func tileGeneric(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointer, ldc, cols int, add bool) {
-	av := unsafe.Slice((*float32)(a), (rows-1)*ars+(k-1)*acs+1)
+// gemmGeneric is the definition of a tile, of 8 columns: m rows of c = a·b or, with
+// add, c += a·b. Values of a are ars apart from row to row and acs along k; b holds k
+// rows of 8, of which the first cols columns count.
+func gemmGeneric(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int) {
+	av := unsafe.Slice((*float32)(a), (m-1)*ars+(k-1)*acs+1)
 	bv := unsafe.Slice((*float32)(b), k*8)
-	cv := unsafe.Slice((*float32)(c), (rows-1)*ldc+cols)
-	for r := range rows {
+	cv := unsafe.Slice((*float32)(c), (m-1)*ldc+cols)
+	for r := range m {
 		var acc [8]float32
 		for i := range k {
 			x, row := av[r*ars+i*acs], bv[i*8:i*8+8]
@@ -137,7 +152,7 @@ func tileGeneric(k, rows int, a unsafe.Pointer, ars, acs int, b, c unsafe.Pointe
 		}
 		dst := cv[r*ldc:][:cols]
 		for j, v := range acc[:cols] {
-			if add {
+			if add != 0 {
 				v += dst[j]
 			}
 			dst[j] = v

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Norm is a batch normalisation, one value a channel, ready to apply:
 // z = x*Scale + Shift.
@@ -21,25 +24,52 @@ const (
 	Sigmoid
 	HardSwish
 	HardSigmoid
+
+	actCount = iota // how many there are
 )
 
-// The kernels below work on x [rows,cols] from column c on; every variant does
-// the columns that fill its vectors and leaves the rest to the next narrower.
+// The kernels below work on x [rows,cols].
+
+// ColumnSum is columnSumGeneric.
+func (s *Set) ColumnSum(sum, x []float32, cols int) {
+	if s.c == nil {
+		columnSumGeneric(sum, x, cols)
+		return
+	}
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.columnSum(p(sum), p(x[at:]), rows, cols)
+	}
+}
 
 // columnSumGeneric: sum[c] += sum over r of x[r,c].
-func columnSumGeneric(sum, x []float32, cols, c int) {
+func columnSumGeneric(sum, x []float32, cols int) {
 	for ; len(x) > 0; x = x[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			sum[j] += x[j]
 		}
 	}
 }
 
+// ColumnMoments is columnMomentsGeneric.
+func (s *Set) ColumnMoments(sum, squares, x, pivot []float32, cols int) {
+	if s.c == nil {
+		columnMomentsGeneric(sum, squares, x, pivot, cols)
+		return
+	}
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.columnMoments(p(sum), p(squares), p(x[at:]), p(pivot), rows, cols)
+	}
+}
+
 // columnMomentsGeneric: with d = x[r,c]-pivot[c], sum[c] += sum over r of d,
 // squares[c] += sum over r of d*d. With a pivot among the values nothing cancels.
-func columnMomentsGeneric(sum, squares, x, pivot []float32, cols, c int) {
+func columnMomentsGeneric(sum, squares, x, pivot []float32, cols int) {
 	for ; len(x) > 0; x = x[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			d := x[j] - pivot[j]
 			sum[j] += d
 			squares[j] += d * d
@@ -47,56 +77,139 @@ func columnMomentsGeneric(sum, squares, x, pivot []float32, cols, c int) {
 	}
 }
 
+// ColumnDot is columnDotGeneric.
+func (s *Set) ColumnDot(sum, x, y []float32, cols int) {
+	if s.c == nil {
+		columnDotGeneric(sum, x, y, cols)
+		return
+	}
+	y = y[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.columnDot(p(sum), p(x[at:]), p(y[at:]), rows, cols)
+	}
+}
+
 // columnDotGeneric: sum[c] += sum over r of x[r,c]*y[r,c].
-func columnDotGeneric(sum, x, y []float32, cols, c int) {
+func columnDotGeneric(sum, x, y []float32, cols int) {
 	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			sum[j] += x[j] * y[j]
 		}
 	}
 }
 
+// MulColumns is mulColumnsGeneric.
+func (s *Set) MulColumns(y, x, scale []float32, cols int) {
+	if s.c == nil {
+		mulColumnsGeneric(y, x, scale, cols)
+		return
+	}
+	y = y[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.mulColumns(p(y[at:]), p(x[at:]), p(scale), rows, cols)
+	}
+}
+
 // mulColumnsGeneric: y[r,c] = x[r,c]*s[c].
-func mulColumnsGeneric(y, x, s []float32, cols, c int) {
+func mulColumnsGeneric(y, x, s []float32, cols int) {
 	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			y[j] = x[j] * s[j]
 		}
 	}
 }
 
+// MulAddColumns is mulAddColumnsGeneric.
+func (s *Set) MulAddColumns(y, x, scale, b []float32, cols int) {
+	if s.c == nil {
+		mulAddColumnsGeneric(y, x, scale, b, cols)
+		return
+	}
+	y = y[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.mulAddColumns(p(y[at:]), p(x[at:]), p(scale), p(b), rows, cols)
+	}
+}
+
 // mulAddColumnsGeneric: y[r,c] = x[r,c]*s[c] + b[c].
-func mulAddColumnsGeneric(y, x, s, b []float32, cols, c int) {
+func mulAddColumnsGeneric(y, x, s, b []float32, cols int) {
 	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			y[j] = x[j]*s[j] + b[j]
 		}
 	}
 }
 
+// NormAct is normActGeneric.
+func (s *Set) NormAct(y, x []float32, n *Norm, act Act, cols int) {
+	if s.c == nil {
+		normActGeneric(y, x, n, act, cols)
+		return
+	}
+	y = y[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.normAct[act](p(y[at:]), p(x[at:]), unsafe.Pointer(n), rows, cols)
+	}
+}
+
 // normActGeneric: y[r,c] = act(x[r,c]*scale[c] + shift[c]).
-func normActGeneric(y, x []float32, n *Norm, act Act, cols, c int) {
+func normActGeneric(y, x []float32, n *Norm, act Act, cols int) {
 	for ; len(x) > 0; x, y = x[cols:], y[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			y[j] = activate(act, x[j]*n.Scale[j]+n.Shift[j])
 		}
 	}
 }
 
+// NormActSum is normActSumGeneric.
+func (s *Set) NormActSum(sum, x []float32, n *Norm, act Act, cols int) {
+	if s.c == nil {
+		normActSumGeneric(sum, x, n, act, cols)
+		return
+	}
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.normActSum[act](p(sum), p(x[at:]), unsafe.Pointer(n), rows, cols)
+	}
+}
+
 // normActSumGeneric: sum[c] += sum over r of act(x[r,c]*scale[c] + shift[c]).
-func normActSumGeneric(sum, x []float32, n *Norm, act Act, cols, c int) {
+func normActSumGeneric(sum, x []float32, n *Norm, act Act, cols int) {
 	for ; len(x) > 0; x = x[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			sum[j] += activate(act, x[j]*n.Scale[j]+n.Shift[j])
 		}
 	}
 }
 
+// NormActGradSums is normActGradSumsGeneric.
+func (s *Set) NormActGradSums(db, dg, x, dy []float32, n *Norm, act Act, cols int) {
+	if s.c == nil {
+		normActGradSumsGeneric(db, dg, x, dy, n, act, cols)
+		return
+	}
+	dy = dy[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.normActGradSums[act](p(db), p(dg), p(x[at:]), p(dy[at:]), unsafe.Pointer(n), rows, cols)
+	}
+}
+
 // normActGradSumsGeneric: with dz = dy*act'(x*scale+shift),
 // db[c] += sum over r of dz, dg[c] += sum over r of dz*(x-mean).
-func normActGradSumsGeneric(db, dg, x, dy []float32, n *Norm, act Act, cols, c int) {
+func normActGradSumsGeneric(db, dg, x, dy []float32, n *Norm, act Act, cols int) {
 	for ; len(x) > 0; x, dy = x[cols:], dy[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			dz := dy[j] * derivative(act, x[j]*n.Scale[j]+n.Shift[j])
 			db[j] += dz
 			dg[j] += dz * (x[j] - n.Mean[j])
@@ -104,36 +217,97 @@ func normActGradSumsGeneric(db, dg, x, dy []float32, n *Norm, act Act, cols, c i
 	}
 }
 
+// NormActGradInput is normActGradInputGeneric.
+func (s *Set) NormActGradInput(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols int) {
+	if s.c == nil {
+		normActGradInputGeneric(dx, x, dy, n, k1, k0, act, cols)
+		return
+	}
+	dy = dy[:len(x)]
+	dx = dx[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.normActGradInput[act](p(dx[at:]), p(x[at:]), p(dy[at:]), unsafe.Pointer(n), p(k1), p(k0), rows, cols)
+	}
+}
+
 // normActGradInputGeneric: dx = scale*dz + k1[c]*(x-mean) + k0[c], with dz as
 // in normActGradSumsGeneric.
-func normActGradInputGeneric(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols, c int) {
+func normActGradInputGeneric(dx, x, dy []float32, n *Norm, k1, k0 []float32, act Act, cols int) {
 	for ; len(x) > 0; x, dy, dx = x[cols:], dy[cols:], dx[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			dz := dy[j] * derivative(act, x[j]*n.Scale[j]+n.Shift[j])
 			dx[j] = n.Scale[j]*dz + (k1[j]*(x[j]-n.Mean[j]) + k0[j])
 		}
 	}
 }
 
+// NormActSlope is normActSlopeGeneric.
+func (s *Set) NormActSlope(y, slope, x []float32, n *Norm, act Act, cols int) {
+	if s.c == nil {
+		normActSlopeGeneric(y, slope, x, n, act, cols)
+		return
+	}
+	y = y[:len(x)]
+	slope = slope[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.normActSlope[act](p(y[at:]), p(slope[at:]), p(x[at:]), unsafe.Pointer(n), rows, cols)
+	}
+}
+
 // normActSlopeGeneric: with z = x[r,c]*scale[c] + shift[c], y[r,c] = act(z) and
 // slope[r,c] = act'(z).
-func normActSlopeGeneric(y, slope, x []float32, n *Norm, act Act, cols, c int) {
+func normActSlopeGeneric(y, slope, x []float32, n *Norm, act Act, cols int) {
 	for ; len(x) > 0; x, y, slope = x[cols:], y[cols:], slope[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			z := x[j]*n.Scale[j] + n.Shift[j]
 			y[j], slope[j] = activate(act, z), derivative(act, z)
 		}
 	}
 }
 
+// SlopeSums is slopeSumsGeneric.
+func (s *Set) SlopeSums(db, dg, x, dy, slope, mean []float32, cols int) {
+	if s.c == nil {
+		slopeSumsGeneric(db, dg, x, dy, slope, mean, cols)
+		return
+	}
+	dy = dy[:len(x)]
+	slope = slope[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.slopeSums(p(db), p(dg), p(x[at:]), p(dy[at:]), p(slope[at:]), p(mean), rows, cols)
+	}
+}
+
 // slopeSumsGeneric is normActGradSumsGeneric from the slopes.
-func slopeSumsGeneric(db, dg, x, dy, slope, mean []float32, cols, c int) {
+func slopeSumsGeneric(db, dg, x, dy, slope, mean []float32, cols int) {
 	for ; len(x) > 0; x, dy, slope = x[cols:], dy[cols:], slope[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			dz := dy[j] * slope[j]
 			db[j] += dz
 			dg[j] += dz * (x[j] - mean[j])
 		}
+	}
+}
+
+// GateGrad is gateGradGeneric.
+func (s *Set) GateGrad(a, sums, x, da, slope, mean, gate []float32, cols int) {
+	if s.c == nil {
+		gateGradGeneric(a, sums, x, da, slope, mean, gate, cols)
+		return
+	}
+	a = a[:len(x)]
+	da = da[:len(x)]
+	slope = slope[:len(x)]
+	step := callRows(cols)
+	for at := 0; at < len(x); at += step {
+		rows := min(step, len(x)-at) / cols
+		s.c.gateGrad(p(a[at:]), p(sums), p(x[at:]), p(da[at:]), p(slope[at:]), p(mean), p(gate), rows, cols)
 	}
 }
 
@@ -143,9 +317,9 @@ func slopeSumsGeneric(db, dg, x, dy, slope, mean []float32, cols, c int) {
 // over the rows,
 //
 //	a*da, da*slope, slope, da*slope*(x-mean), slope*(x-mean)
-func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
+func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols int) {
 	for ; len(x) > 0; x, da, a, slope = x[cols:], da[cols:], a[cols:], slope[cols:] {
-		for j := c; j < cols; j++ {
+		for j := range cols {
 			d := x[j] - mean[j]
 			sums[j] += a[j] * da[j]
 			sums[cols+j] += da[j] * slope[j]
@@ -157,9 +331,21 @@ func gateGradGeneric(a, sums, x, da, slope, mean, gate []float32, cols, c int) {
 	}
 }
 
-// expGeneric: y = e^(x-top) from index i on, where no x is above top.
-func expGeneric(y, x []float32, top float32, i int) {
-	for ; i < len(x); i++ {
+// Exp is expGeneric.
+func (s *Set) Exp(y, x []float32, top float32) {
+	if s.c == nil {
+		expGeneric(y, x, top)
+		return
+	}
+	y = y[:len(x)]
+	for at := 0; at < len(x); at += callValues {
+		s.c.exp(p(y[at:]), p(x[at:]), min(callValues, len(x)-at), top)
+	}
+}
+
+// expGeneric: y = e^(x-top), where no x is above top.
+func expGeneric(y, x []float32, top float32) {
+	for i := range x {
 		y[i] = expMinus(top - x[i])
 	}
 }
@@ -251,18 +437,3 @@ const (
 	exp2C4 = 0.0091993874
 	exp2C5 = 0.0017883688
 )
-
-// expVectors are the constants of expMinus as the vector kernels load them.
-var expVectors = [7][16]float32{
-	splat(-math.Log2E), splat(1), splat(exp2C1), splat(exp2C2), splat(exp2C3), splat(exp2C4), splat(exp2C5),
-}
-
-// hardVectors are the constants of the hard activations: 3, -3, 0, 6, 1/6, 1, 1/3, 1/2.
-var hardVectors = [8][16]float32{splat(3), splat(-3), splat(0), splat(6), splat(1. / 6), splat(1), splat(1. / 3), splat(.5)}
-
-func splat(v float32) (all [16]float32) {
-	for i := range all {
-		all[i] = v
-	}
-	return all
-}

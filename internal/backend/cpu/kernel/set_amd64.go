@@ -1,93 +1,33 @@
-//go:build goexperiment.simd
-
 package kernel
 
-import "simd/archsimd"
+import "golang.org/x/sys/cpu"
 
-// Compiled is whether this build holds SIMD kernels at all; without them the
-// network runs many times slower.
-const Compiled = true
+var avx512 = Set{Name: "avx512", c: &avx512Kernels, lanes: 16, tiles: []tile{
+	{64, avx512Kernels.gemm6x4x0},
+	{48, avx512Kernels.gemm8x3x0},
+	{40, avx512Kernels.gemm8x2x1},
+	{32, avx512Kernels.gemm12x2x0},
+	{24, avx512Kernels.gemm12x1x1},
+	{16, avx512Kernels.gemm12x1x0},
+	{8, avx512Kernels.gemm12x0x1},
+}}
 
-var avx512 = Set{
-	Name: "avx512",
-	Peak: peakAVX512,
-	tiles: []tile{
-		{3, 48, tile3x3AVX512},
-		{4, 32, tile4x2AVX512},
-		{6, 16, tile6x1AVX512},
-	},
-	packRows:            packRowsAVX512,
-	ColumnSum:           columnSumAVX512,
-	ColumnMoments:       columnMomentsAVX512,
-	ColumnDot:           columnDotAVX512,
-	MulColumns:          mulColumnsAVX512,
-	MulAddColumns:       mulAddColumnsAVX512,
-	NormAct:             normActAVX512,
-	NormActSum:          normActSumAVX512,
-	NormActGradSums:     normActGradSumsAVX512,
-	NormActGradInput:    normActGradInputAVX512,
-	NormActSlope:        normActSlopeAVX512,
-	SlopeSums:           slopeSumsAVX512,
-	GateGrad:            gateGradAVX512,
-	Exp:                 expAVX512,
-	BiasAct:             biasActAVX512,
-	Gather:              gatherAVX512,
-	Depthwise:           depthwiseAVX512,
-	DepthwiseGradWeight: depthwiseGradWeightAVX512,
-	Add:                 addAVX512,
-	ScaleAdd:            scaleAddAVX512,
-	Scale:               scaleAVX512,
-	RMSProp:             rmsPropAVX512,
-	SGD:                 sgdAVX512,
-	Adam:                adamAVX512,
-	Average:             averageAVX512,
-}
+var avx2 = Set{Name: "avx2", c: &avx2Kernels, lanes: 8, tiles: []tile{
+	{24, avx2Kernels.gemm4x3x0},
+	{16, avx2Kernels.gemm6x2x0},
+	{8, avx2Kernels.gemm8x1x0},
+}}
 
-var avx2 = Set{
-	Name: "avx2",
-	Peak: peakAVX2,
-	tiles: []tile{
-		{3, 24, tile3x3AVX2},
-		{4, 16, tile4x2AVX2},
-		{6, 8, tile6x1AVX2},
-	},
-	packRows:            packRowsAVX2,
-	ColumnSum:           columnSumAVX2,
-	ColumnMoments:       columnMomentsAVX2,
-	ColumnDot:           columnDotAVX2,
-	MulColumns:          mulColumnsAVX2,
-	MulAddColumns:       mulAddColumnsAVX2,
-	NormAct:             normActAVX2,
-	NormActSum:          normActSumAVX2,
-	NormActGradSums:     normActGradSumsAVX2,
-	NormActGradInput:    normActGradInputAVX2,
-	NormActSlope:        normActSlopeAVX2,
-	SlopeSums:           slopeSumsAVX2,
-	GateGrad:            gateGradAVX2,
-	Exp:                 expAVX2,
-	BiasAct:             biasActAVX2,
-	Gather:              gatherAVX2,
-	Depthwise:           depthwiseAVX2,
-	DepthwiseGradWeight: depthwiseGradWeightAVX2,
-	Add:                 addAVX2,
-	ScaleAdd:            scaleAddAVX2,
-	Scale:               scaleAVX2,
-	RMSProp:             rmsPropAVX2,
-	SGD:                 sgdAVX2,
-	Adam:                adamAVX2,
-	Average:             averageAVX2,
-}
-
-// Features lists the CPU features the kernels look at.
+// Features lists what of the CPU the kernels look at.
 func Features() []string {
 	var names []string
 	for _, f := range []struct {
 		name string
 		has  bool
 	}{
-		{"avx2", archsimd.X86.AVX2()},
-		{"fma", archsimd.X86.FMA()},
-		{"avx512", archsimd.X86.AVX512()},
+		{"avx2", cpu.X86.HasAVX2},
+		{"fma", cpu.X86.HasFMA},
+		{"avx512", hasAVX512()},
 	} {
 		if f.has {
 			names = append(names, f.name)
@@ -96,12 +36,17 @@ func Features() []string {
 	return names
 }
 
-func simdSets() []*Set {
+func hasAVX512() bool {
+	x := &cpu.X86
+	return x.HasAVX512F && x.HasAVX512BW && x.HasAVX512CD && x.HasAVX512DQ && x.HasAVX512VL
+}
+
+func vectorSets() []*Set {
 	var sets []*Set
-	if archsimd.X86.AVX512() {
+	if hasAVX512() {
 		sets = append(sets, &avx512)
 	}
-	if archsimd.X86.AVX2() && archsimd.X86.FMA() {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		sets = append(sets, &avx2)
 	}
 	return sets

@@ -1,0 +1,211 @@
+// Normalisation, activations and their gradients over maps [rows,cols]. The
+// definitions are in norm.go and epilogue.go.
+//
+// What gives a map goes along the rows, as memory lies. What sums over rows goes
+// down 16 channels at a time, a cache line, whose constants and sums stay in
+// registers.
+#include "act.h"
+
+typedef struct { const float *p; long len, cap; } slice;
+typedef struct { slice scale, shift, mean; } norm; // Norm in norm.go
+
+// ALONG_ROWS runs BODY(i, n) for each vector of each row: of n values, i from where
+// the row begins.
+#define ALONG_ROWS(BODY, NEXT) \
+  for (long r_ = a->rows; r_ > 0; r_--) { \
+    const long cols = a->cols; \
+    long i = 0; \
+    ROLLED for (; i + L <= cols; i += L) { BODY(i, L) } \
+    if (i < cols) { BODY(i, cols - i) } \
+    NEXT; \
+  }
+
+#define BODY(i, n) keep(y + i, load(x + i) * load(s + i), n);
+KERNEL(mulColumns, float *y; const float *x, *s; long rows, cols;) {
+  float *y = a->y; const float *x = a->x, *s = a->s;
+  ALONG_ROWS(BODY, (x += cols, y += cols))
+}
+#undef BODY
+
+#define BODY(i, n) keep(y + i, load(x + i) * load(s + i) + load(b + i), n);
+KERNEL(mulAddColumns, float *y; const float *x, *s, *b; long rows, cols;) {
+  float *y = a->y; const float *x = a->x, *s = a->s, *b = a->b;
+  ALONG_ROWS(BODY, (x += cols, y += cols))
+}
+#undef BODY
+
+#define BODY(i, n) keep(y + i, activate(act, load(x + i) * load(s + i) + load(b + i)), n);
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *y; const float *x; const norm *n; long rows, cols;) { \
+    const int act = activation; \
+    float *y = a->y; const float *x = a->x, *s = a->n->scale.p, *b = a->n->shift.p; \
+    ALONG_ROWS(BODY, (x += cols, y += cols)) \
+  }
+EACH_ACT(normAct, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
+#define BODY(i, n) { \
+  V z = load(x + i) * load(s + i) + load(b + i), v, d; \
+  if (act == Swish) { V g = sigmoid(z); v = z * g; d = v * (1.0f - g) + g; } \
+  else if (act == Sigmoid) { v = sigmoid(z); d = derivativeOf(act, z, v); } \
+  else { v = activate(act, z); d = derivativeOf(act, z, z); } \
+  keep(y + i, v, n); keep(slope + i, d, n); }
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *y, *slope; const float *x; const norm *n; long rows, cols;) { \
+    const int act = activation; \
+    float *y = a->y, *slope = a->slope; const float *x = a->x, *s = a->n->scale.p, *b = a->n->shift.p; \
+    ALONG_ROWS(BODY, (x += cols, y += cols, slope += cols)) \
+  }
+EACH_ACT(normActSlope, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
+#define BODY(i, n) { \
+  V v = load(x + i), scale = load(s + i), dz = load(dy + i); \
+  if (act != Identity) dz *= derivative(act, v * scale + load(b + i)); \
+  keep(dx + i, scale * dz + (load(k1 + i) * (v - load(m + i)) + load(k0 + i)), n); }
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *dx; const float *x, *dy; const norm *n; const float *k1, *k0; long rows, cols;) { \
+    const int act = activation; \
+    float *dx = a->dx; const float *x = a->x, *dy = a->dy, *k1 = a->k1, *k0 = a->k0; \
+    const float *s = a->n->scale.p, *b = a->n->shift.p, *m = a->n->mean.p; \
+    ALONG_ROWS(BODY, (x += cols, dy += cols, dx += cols)) \
+  }
+EACH_ACT(normActGradInput, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
+#define NV (16 / L) // vectors of 16 channels
+#define EACH UNROLLED for (int j = 0; j < NV; j++)
+
+// DOWN_COLUMNS runs BEFORE for 16 channels at c, BODY(i) for each of their rows, which
+// begin at i, and AFTER.
+#define DOWN_COLUMNS(BEFORE, BODY, AFTER) \
+  for (long c = 0; c < a->cols; c += 16) { \
+    BEFORE \
+    ROLLED for (long r_ = a->rows, i = c, cols = a->cols; r_ > 0; r_--, i += cols) { BODY(i) } \
+    AFTER \
+  }
+
+// add16 adds sums to the channels that are left at p.
+INLINE void add16(float *p, const V *s, long left) {
+  EACH storeSome(p + L * j, load(p + L * j) + s[j], left - L * j);
+}
+
+#define BODY(i) EACH s[j] += load(x + i + L * j);
+KERNEL(columnSum, float *sum; const float *x; long rows, cols;) {
+  DOWN_COLUMNS(const float *x = a->x; V s[NV] = {};, BODY, add16(a->sum + c, s, a->cols - c);)
+}
+#undef BODY
+
+#define BODY(i) EACH { V d = load(x + i + L * j) - p[j]; s[j] += d; q[j] += d * d; }
+KERNEL(columnMoments, float *sum, *squares; const float *x, *pivot; long rows, cols;) {
+  DOWN_COLUMNS(const float *x = a->x; V s[NV] = {}; V q[NV] = {}; V p[NV]; EACH p[j] = load(a->pivot + c + L * j);, BODY,
+    add16(a->sum + c, s, a->cols - c); add16(a->squares + c, q, a->cols - c);)
+}
+#undef BODY
+
+#define BODY(i) EACH s[j] += load(x + i + L * j) * load(y + i + L * j);
+KERNEL(columnDot, float *sum; const float *x, *y; long rows, cols;) {
+  DOWN_COLUMNS(const float *x = a->x; const float *y = a->y; V s[NV] = {};, BODY, add16(a->sum + c, s, a->cols - c);)
+}
+#undef BODY
+
+// BY_VECTOR is DOWN_COLUMNS of a vector of channels at a time, where more would not
+// stay in registers.
+#define BY_VECTOR(BEFORE, BODY, AFTER) \
+  for (long c = 0; c < a->cols; c += L) ROWS(BEFORE, BODY, AFTER)
+#define ROWS(BEFORE, BODY, AFTER) { \
+    BEFORE \
+    ROLLED for (long r_ = a->rows, i = c, cols = a->cols; r_ > 0; r_--, i += cols) { BODY(i) } \
+    AFTER \
+  }
+
+INLINE void addSome(float *p, V s, long left) { storeSome(p, load(p) + s, left); }
+
+// WHOLE_AND_REST is BY_VECTOR for kernels that write maps: BODY knows by whole whether
+// all of a vector's channels are there.
+#define WHOLE_AND_REST(BEFORE, BODY, AFTER) \
+  long c = 0; \
+  for (const int whole = 1; c + L <= a->cols; c += L) ROWS(BEFORE, BODY, AFTER) \
+  if (c < a->cols) { const int whole = 0; ROWS(BEFORE, BODY, AFTER) }
+
+#define BODY(i) s += activate(act, load(x + i) * scale + shift);
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *sum; const float *x; const norm *n; long rows, cols;) { \
+    const int act = activation; \
+    BY_VECTOR(const float *x = a->x; const norm *n = a->n; V s = {}; V scale = load(n->scale.p + c); V shift = load(n->shift.p + c);, \
+      BODY, addSome(a->sum + c, s, a->cols - c);) \
+  }
+EACH_ACT(normActSum, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
+#define BODY(i) { \
+  V v = load(x + i), dz = load(dy + i); \
+  if (act != Identity) dz *= derivative(act, v * load(again(scale)) + load(again(shift))); \
+  s += dz; \
+  q += dz * (v - load(again(mean))); }
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *db, *dg; const float *x, *dy; const norm *n; long rows, cols;) { \
+    const int act = activation; \
+    BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const norm *n = a->n; \
+      V s = {}; V q = {}; const float *scale = n->scale.p + c; const float *shift = n->shift.p + c; const float *mean = n->mean.p + c;, \
+      BODY, addSome(a->db + c, s, a->cols - c); addSome(a->dg + c, q, a->cols - c);) \
+  }
+
+EACH_ACT(normActGradSums, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
+#define BODY(i) { \
+  V dz = load(dy + i) * load(slope + i); \
+  s += dz; \
+  q += dz * (load(x + i) - mean); }
+KERNEL(slopeSums, float *db, *dg; const float *x, *dy, *slope, *mean; long rows, cols;) {
+  BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const float *slope = a->slope; V s = {}; V q = {}; V mean = load(a->mean + c);, BODY, addSome(a->db + c, s, a->cols - c); addSome(a->dg + c, q, a->cols - c);)
+}
+#undef BODY
+
+// addFive adds to five rows of sums, which are cols apart.
+INLINE void addFive(float *p, long cols, long left, V s0, V s1, V s2, V s3, V s4) {
+  addSome(p, s0, left);
+  addSome(p + cols, s1, left);
+  addSome(p + 2 * cols, s2, left);
+  addSome(p + 3 * cols, s3, left);
+  addSome(p + 4 * cols, s4, left);
+}
+
+#define BODY(i) { \
+  V v = load(m + i), g = load(da + i), t = load(slope + i), d = load(x + i) - mean; \
+  s0 += v * g; \
+  s2 += t; \
+  s4 += t * d; \
+  t *= g; \
+  s1 += t; \
+  s3 += t * d; \
+  if (whole) store(m + i, v * gate); else storeFirst(m + i, v * gate, a->cols % L); }
+KERNEL(gateGrad, float *m, *sums; const float *x, *da, *slope, *mean, *gate; long rows, cols;) {
+#define SUMS float *m = a->m; const float *x = a->x; const float *da = a->da; const float *slope = a->slope; \
+  V s0 = {}; V s1 = {}; V s2 = {}; V s3 = {}; V s4 = {}; V mean = load(a->mean + c); V gate = load(a->gate + c);
+  WHOLE_AND_REST(SUMS, BODY, addFive(a->sums + c, a->cols, a->cols - c, s0, s1, s2, s3, s4);)
+}
+#undef SUMS
+#undef BODY
+
+// Rows of y are ldy apart; sum may be null.
+#define BODY(i) { \
+  V v = activate(act, load(x + i) + b); \
+  if (whole) store(y + o, v); else storeFirst(y + o, v, a->cols % L); \
+  o += ldy; \
+  s += v; }
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, float *sum, *y; const float *x, *bias; long ldy, rows, cols;) { \
+    const int act = activation; \
+    WHOLE_AND_REST(float *y = a->y; const float *x = a->x; V s = {}; V b = load(a->bias + c); const long ldy = a->ldy; long o = c;, \
+      BODY, float *sum = a->sum; if (sum) addSome(sum + c, s, a->cols - c);) \
+  }
+EACH_ACT(biasAct, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY

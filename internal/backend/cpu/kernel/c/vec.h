@@ -1,0 +1,86 @@
+// Vectors of float32 as each target has them, and what of them C cannot say alike
+// for all. A kernel is written once over V, of L values.
+//
+// Operands may be read up to 16 values past their end (kernel.Tail in Go), never
+// written there.
+#pragma once
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define L 16
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define L 8
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#define L 4
+#endif
+
+// A product and a sum are one instruction with one rounding wherever they meet.
+#pragma clang fp contract(fast)
+
+typedef float V __attribute__((ext_vector_type(L)));
+typedef int VI __attribute__((ext_vector_type(L)));
+typedef float VU __attribute__((ext_vector_type(L), aligned(4), may_alias)); // in memory, anywhere
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+#define ROLLED _Pragma("clang loop unroll(disable)")
+
+// KERNEL is a function that Go calls with the address of its arguments, a. They are
+// volatile so that each is loaded where the source says: with all of them loaded at
+// the start there would be too few registers.
+#define KERNEL(name, ...) \
+  struct name##Args { __VA_ARGS__ }; \
+  __attribute__((preserve_none)) void name(const volatile struct name##Args *a); \
+  __attribute__((preserve_none)) void name(const volatile struct name##Args *a)
+
+INLINE V load(const float *p) { return *(const VU *)p; }
+INLINE void store(float *p, V v) { *(VU *)p = v; }
+INLINE V splat(float x) { return (V)x; }
+
+// again is p, which the compiler takes for another pointer each time: what is loaded
+// from it does not stay in a register where those are too few.
+INLINE const float *again(const float *p) {
+  __asm__ volatile("" : "+r"(p));
+  return p;
+}
+
+// same is i, likewise: sums of it are made one after another, not all kept.
+INLINE long same(long i) {
+  __asm__ volatile("" : "+r"(i));
+  return i;
+}
+
+// storeFirst stores the first n of v, 0 < n < L.
+INLINE void storeFirst(float *p, V v, long n) {
+#if L == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif L == 8
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes), (__m256)v);
+#else
+  p[0] = v[0];
+  if (n > 1) p[1] = v[1];
+  if (n > 2) p[2] = v[2];
+#endif
+}
+
+// storeSome stores v, or as much of it as left says.
+INLINE void storeSome(float *p, V v, long left) {
+  if (left >= L) store(p, v);
+  else if (left > 0) storeFirst(p, v, left);
+}
+
+// keep stores the first n of v.
+INLINE void keep(float *p, V v, long n) {
+  if (n == L) store(p, v);
+  else storeFirst(p, v, n);
+}
+
+// Where z is NaN, the smaller and the larger are z.
+INLINE V atMost(V z, V top) { return z > top ? top : z; }
+INLINE V atLeast(V z, V bottom) { return z < bottom ? bottom : z; }
+
+INLINE V root(V v) { return __builtin_elementwise_sqrt(v); }

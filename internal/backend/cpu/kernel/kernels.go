@@ -1,0 +1,44 @@
+package kernel
+
+import "unsafe"
+
+//go:generate go run effnet/tools/clangasm avx512 avx2 neon
+
+// kernels are the functions in c/*.c, which clangasm compiles for a set of
+// instructions; a nil one is not defined for the set. The methods of Set check and
+// cut what they are given, and say what is computed.
+type kernels struct {
+	gemm6x4x0, gemm8x3x0, gemm8x2x1, gemm12x2x0, gemm12x1x1, gemm12x1x0, gemm12x0x1 func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+	gemm6x2x0, gemm4x3x0, gemm8x1x0                                                 func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+	packRows                                                                        func(dst, src unsafe.Pointer, rows, stride, cols int)
+	gather                                                                          func(y, x unsafe.Pointer, ldy, step, n, size int)
+	peak                                                                            func(c unsafe.Pointer, k int)
+
+	columnSum        func(sum, x unsafe.Pointer, rows, cols int)
+	columnMoments    func(sum, squares, x, pivot unsafe.Pointer, rows, cols int)
+	columnDot        func(sum, x, y unsafe.Pointer, rows, cols int)
+	mulColumns       func(y, x, s unsafe.Pointer, rows, cols int)
+	mulAddColumns    func(y, x, s, b unsafe.Pointer, rows, cols int)
+	normAct          [actCount]func(y, x, n unsafe.Pointer, rows, cols int)
+	normActSum       [actCount]func(sum, x, n unsafe.Pointer, rows, cols int)
+	normActGradSums  [actCount]func(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+	normActGradInput [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+	normActSlope     [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int)
+	slopeSums        func(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
+	gateGrad         func(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+	biasAct          [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+	depthwise                                                                                      func(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
+	depthwise3x1, depthwise3x2, depthwise5x1, depthwise5x2                                         func(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)
+	depthwiseGradWeight                                                                            func(dw, x, dy, taps unsafe.Pointer, tapCount, xstep, dystep, n, cols int)
+	depthwiseGradWeight3x1, depthwiseGradWeight3x2, depthwiseGradWeight5x1, depthwiseGradWeight5x2 func(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
+
+	add      func(y, x, z unsafe.Pointer, n int)
+	scaleAdd func(y, x, z unsafe.Pointer, n int, s float32)
+	scale    func(y, x unsafe.Pointer, n int, s float32)
+	average  func(y, x unsafe.Pointer, n int, s float32)
+	exp      func(y, x unsafe.Pointer, n int, top float32)
+	rmsProp  func(w, g, ms, buf, rule unsafe.Pointer, n int)
+	sgd      func(w, g, buf, rule unsafe.Pointer, n int)
+	adam     func(w, g, m, v, rule unsafe.Pointer, n int)
+}

@@ -1,0 +1,14 @@
+package kernel
+
+var neon = Set{Name: "neon", c: &neonKernels, lanes: 4, tiles: []tile{
+	{16, neonKernels.gemm6x4x0},
+	{12, neonKernels.gemm8x3x0},
+	{8, neonKernels.gemm12x2x0},
+	{4, neonKernels.gemm12x1x0},
+}}
+
+// Features lists what of the CPU the kernels look at: every arm64 has vectors of
+// 128 bits.
+func Features() []string { return []string{"neon"} }
+
+func vectorSets() []*Set { return []*Set{&neon} }
