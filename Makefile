@@ -1,8 +1,4 @@
-# GOEXPERIMENT=simd compiles the AVX-512 and AVX2 kernels in; without it
-# everything works, many times slower. No C compiler is needed, but for "race".
-export GOEXPERIMENT := simd
-# The kernels are written with an experiment of the compiler that changes between versions.
-export GOTOOLCHAIN := go1.26.8
+# No C compiler is needed, but for "race", and clang for "generate".
 export CGO_ENABLED := 0
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -18,14 +14,14 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build vet-other test test-full gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
 
 vet-other: ## vet the code and its tests as built for macOS and Windows
-	GOOS=darwin GOARCH=arm64 GOEXPERIMENT= go vet ./...
-	GOOS=windows GOARCH=amd64 GOEXPERIMENT= go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=windows GOARCH=amd64 go vet ./...
 
 test: ## vet and every test; needs Go and nothing else
 	go vet ./...
@@ -47,8 +43,17 @@ test-full: ## test without cached results, also on the generic kernels, and what
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	@$(MAKE) --no-print-directory vet
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
-	GOEXPERIMENT= go vet ./...
-	GOEXPERIMENT= EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
+	EFFNET_CPU=generic EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
+	@if command -v qemu-aarch64-static >/dev/null; then $(MAKE) test-arm64; \
+		else echo 'arm64 is skipped: install qemu-user-static for qemu-aarch64-static'; fi
+
+test-arm64: ## the kernels for arm64 under qemu-aarch64-static, and a training of a few steps
+	GOARCH=arm64 go vet ./...
+	GOARCH=arm64 go test -timeout 60m -count=1 -exec qemu-aarch64-static ./internal/backend/cpu/... ./internal/pixel ./internal/jpeg ./internal/optim ./internal/vm
+	GOARCH=arm64 go test -timeout 60m -count=1 -exec qemu-aarch64-static -run 'Learn|Resume|Golden' ./internal/model ./internal/train
+
+generate: ## what go generate writes: the kernels' assembly (clang-19, lld-19, llvm-19) and docs/settings.md
+	go generate ./...
 
 gpu-kit: ## bin/gpu-kit: everything to test effnet on a graphics card, for a machine without Go
 	go run ./tools/gpukit -version '$(VERSION)'
@@ -72,11 +77,9 @@ gpu-static: ## docs/gpu-static.md: the kernels as NVIDIA's compilers compile the
 	@test -d "$(CUDA)" || { echo 'CUDA names no folder: make one with python3 tools/cuda_wheels.py DIR'; exit 1; }
 	go run ./tools/gpustatic $(CUDA) > docs/gpu-static.md
 
-# The matrix kernels step pointers past their operands, and do not follow them:
-# the one thing that -race's pointer checks are not to look at.
 race: ## every test under the race detector; needs cgo and a C compiler
 	@echo 'the race detector needs cgo: CGO_ENABLED=1 and a C compiler'
-	CGO_ENABLED=1 go test -race -gcflags=effnet/internal/backend/cpu/kernel=-d=checkptr=0 -timeout 60m ./...
+	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@for pkg in $$(go list ./...); do \

@@ -23,11 +23,21 @@ const (
 	rowShift    = dctBits + passBits + 3
 )
 
+// IDCT is idctGeneric.
+func (s *Set) IDCT(dst []uint8, stride int, blocks []int16) {
+	n := len(blocks) / 64
+	if s.c == nil || n == 0 {
+		idctGeneric(dst, stride, blocks)
+		return
+	}
+	_ = dst[7*stride+8*n-1]
+	s.c.idct(p(dst), p(blocks), stride, n)
+}
+
 // idctGeneric is the inverse DCT of len(blocks)/64 blocks, in libjpeg's accurate
 // integer arithmetic. A block is 64 dequantised coefficients, row-major; the
 // blocks lie next to each other in the image, 8 pixels each, and dst's rows are
-// stride apart. An odd number of blocks may be treated as one more: dst has room
-// for it.
+// stride apart.
 func idctGeneric(dst []uint8, stride int, blocks []int16) {
 	for i := 0; i+64 <= len(blocks); i += 64 {
 		var m [64]int32
@@ -68,6 +78,17 @@ func idct8(v [8]int32, round int32) [8]int32 {
 	return [8]int32{a0 + b3, a1 + b2, a2 + b1, a3 + b0, a3 - b0, a2 - b1, a1 - b2, a0 - b3}
 }
 
+// Blend is blendGeneric.
+func (s *Set) Blend(dst []uint16, near, far []uint8) {
+	near, far = near[:len(dst)], far[:len(dst)]
+	done := 0
+	if s.c != nil {
+		s.c.blend(p(dst), p(near), p(far), len(dst))
+		done = len(dst) / 16 * 16
+	}
+	blendGeneric(dst[done:], near[done:], far[done:])
+}
+
 // blendGeneric is dst[i] = 3*near[i] + far[i], the vertical half of libjpeg's
 // interpolation of chroma at half resolution (jdsample.c, h2v2_fancy_upsample).
 func blendGeneric(dst []uint16, near, far []uint8) {
@@ -75,6 +96,18 @@ func blendGeneric(dst []uint16, near, far []uint8) {
 	for i := range dst {
 		dst[i] = 3*uint16(near[i]) + uint16(far[i])
 	}
+}
+
+// Widen is widenGeneric.
+func (s *Set) Widen(dst []uint8, sums []uint16, even, odd uint16) {
+	n := len(dst) / 2
+	sums = sums[:n+2]
+	done := 0
+	if s.c != nil {
+		s.c.widen(p(dst), p(sums), n, int(even), int(odd))
+		done = n / 16 * 16
+	}
+	widenGeneric(dst[2*done:], sums[done:], even, odd)
 }
 
 // widenGeneric is the horizontal half: dst[2i] = (3*sums[i+1] + sums[i] + even)/16
@@ -95,6 +128,17 @@ const (
 	crToGreen = -46802
 	cbToBlue  = 116130
 )
+
+// YCbCr is yCbCrGeneric.
+func (s *Set) YCbCr(dst, y, cb, cr []uint8) {
+	cb, cr, dst = cb[:len(y)], cr[:len(y)], dst[:3*len(y)]
+	done := 0
+	if s.c != nil {
+		s.c.yCbCr(p(dst), p(y), p(cb), p(cr), len(y))
+		done = len(y) / s.wide * s.wide
+	}
+	yCbCrGeneric(dst[3*done:], y[done:], cb[done:], cr[done:])
+}
 
 // yCbCrGeneric converts len(y) pixels to dst, [len(y), 3].
 func yCbCrGeneric(dst, y, cb, cr []uint8) {

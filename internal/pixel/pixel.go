@@ -2,46 +2,33 @@
 // conversion of JPEG, resampling, normalisation. Slices in, slices out, one
 // thread.
 //
-// Each has a plain definition, the function whose name ends in Generic, and
-// vector variants that give the same bits. A Set is one complete choice.
+// Each has a plain definition, the function whose name ends in Generic, and is
+// written once more in C (c/*.c), which is committed as Go assembly for several
+// sets of instructions and gives the same bits.
 package pixel
+
+import "unsafe"
 
 // Tail is how many bytes past the end of a row vector variants read, if its
 // slice's capacity allows; where it does not the definition runs.
 const Tail = 64
 
-//go:generate go run generate.go
-
-// Set is the loops of one instruction set. Every function is documented at its
+// Set is the loops of one set of instructions. Each method is documented at its
 // Generic definition.
 type Set struct {
-	Name string // "avx512", "avx2", "generic"
-
-	IDCT       func(dst []uint8, stride int, blocks []int16)
-	Blend      func(dst []uint16, near, far []uint8)
-	Widen      func(dst []uint8, sums []uint16, even, odd uint16)
-	YCbCr      func(dst, y, cb, cr []uint8)
-	LayRow     func(t *Taps)
-	AlongRow   func(dst, src []uint8, t *Taps)
-	AcrossRows func(dst, src []uint8, stride int, weights []int32)
-	Normalize  func(dst []float32, src []uint8, n *Norm)
+	Name string   // "avx512vbmi", "avx2", "neon", "generic"
+	c    *kernels // nil for the definitions
+	wide int      // values that c does at a time, of most loops
 }
 
-var generic = Set{
-	Name:       "generic",
-	IDCT:       idctGeneric,
-	Blend:      blendGeneric,
-	Widen:      widenGeneric,
-	YCbCr:      yCbCrGeneric,
-	LayRow:     layRowGeneric,
-	AlongRow:   alongRowGeneric,
-	AcrossRows: acrossRowsGeneric,
-	Normalize:  normalizeGeneric,
-}
+var generic = Set{Name: "generic"}
 
-// Available returns the sets that this build has and this CPU can run, the
-// fastest first; the last is always "generic".
-func Available() []*Set { return append(simdSets(), &generic) }
+// Available returns the sets that this CPU can run, the fastest first; the last is
+// always "generic".
+func Available() []*Set { return append(vectorSets(), &generic) }
 
 // Best is the fastest set.
 func Best() *Set { return Available()[0] }
+
+// p is where a slice begins.
+func p[T any](x []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(x)) }

@@ -62,13 +62,10 @@ func testIDCT(t *testing.T, s *Set, rng *rand.Rand, blocks int, scale int) {
 			coefficients[i] = int16(rng.IntN(2*scale+1) - scale)
 		}
 	}
-	stride := 8 * (blocks + blocks%2)
+	stride := 8 * blocks
 	got, want := guard(8*stride, uint8(0xa5)), slices.Repeat([]uint8{0xa5}, 8*stride)
 	s.IDCT(got.body, stride, coefficients)
 	idctGeneric(want, stride, coefficients)
-	for r := 0; blocks%2 == 1 && r < 8; r++ { // room for a block that may be written
-		copy(got.body[r*stride+8*blocks:(r+1)*stride], want[r*stride+8*blocks:])
-	}
 	got.check(t, fmt.Sprintf("IDCT of %d blocks up to %d", blocks, scale), want)
 }
 

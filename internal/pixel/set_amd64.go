@@ -1,40 +1,15 @@
-//go:build goexperiment.simd
-
 package pixel
 
-import "simd/archsimd"
+import "golang.org/x/sys/cpu"
 
-var avx512 = Set{
-	Name:       "avx512",
-	IDCT:       idctAVX512,
-	Blend:      blendAVX2,
-	Widen:      widenAVX2,
-	YCbCr:      yCbCrAVX512,
-	LayRow:     layRowAVX512,
-	AlongRow:   alongRowAVX512,
-	AcrossRows: acrossRowsAVX512,
-	Normalize:  normalizeAVX512,
-}
-
-var avx2 = Set{
-	Name:       "avx2",
-	IDCT:       idctAVX2,
-	Blend:      blendAVX2,
-	Widen:      widenAVX2,
-	YCbCr:      yCbCrAVX2,
-	LayRow:     layRowAVX2,
-	AlongRow:   alongRowAVX2,
-	AcrossRows: acrossRowsAVX2,
-	Normalize:  normalizeAVX2,
-}
-
-func simdSets() []*Set {
+func vectorSets() []*Set {
 	var sets []*Set
-	if archsimd.X86.AVX512() && archsimd.X86.AVX512VBMI() {
-		sets = append(sets, &avx512)
+	x := &cpu.X86
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512CD && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VBMI {
+		sets = append(sets, &Set{Name: "avx512vbmi", c: &avx512vbmiKernels, wide: 16})
 	}
-	if archsimd.X86.AVX2() {
-		sets = append(sets, &avx2)
+	if x.HasAVX2 && x.HasFMA {
+		sets = append(sets, &Set{Name: "avx2", c: &avx2Kernels, wide: 8})
 	}
 	return sets
 }

@@ -105,7 +105,7 @@ func build(ctx context.Context, out, version string, generate bool) (err error) 
 // programs builds what runs on the other machine.
 func programs(ctx context.Context, dir, version string) error {
 	flags := "-s -w -X main.version=" + version
-	env := []string{"GOEXPERIMENT=simd", "CGO_ENABLED=0"}
+	env := []string{"CGO_ENABLED=0"}
 	return errors.Join(
 		command(ctx, env, "go", "build", "-trimpath", "-ldflags", flags, "-o", filepath.Join(dir, "effnet"), "./cmd/effnet"),
 		command(ctx, env, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "kit"), "./tools/gpukit/kit"),

@@ -1,0 +1,3 @@
+package pixel
+
+func vectorSets() []*Set { return []*Set{{Name: "neon", c: &neonKernels, wide: 8}} }

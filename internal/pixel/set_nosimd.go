@@ -1,5 +1,0 @@
-//go:build !(amd64 && goexperiment.simd)
-
-package pixel
-
-func simdSets() []*Set { return nil }
