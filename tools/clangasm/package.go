@@ -52,12 +52,18 @@ func readPackage(dir string) (*pkg, error) {
 		return nil, err
 	}
 	p := &pkg{dir: dir, name: f.Name.Name}
-	fields := kernelFields(f)
-	if fields == nil {
+	all, ok := declaredType(f, "kernels").(*ast.StructType)
+	if !ok {
 		return nil, fmt.Errorf("%s: no struct type kernels", declared)
 	}
-	for _, field := range fields.List {
-		k, err := newKernel(fset, field.Type)
+	for _, field := range all.Fields.List {
+		t := field.Type
+		if name, ok := t.(*ast.Ident); ok { // a func type of the same file
+			if t = declaredType(f, name.Name); t == nil {
+				t = name
+			}
+		}
+		k, err := newKernel(fset, t)
 		if err != nil {
 			return nil, err
 		}
@@ -78,18 +84,16 @@ func readPackage(dir string) (*pkg, error) {
 	return p, err
 }
 
-// kernelFields are the fields of the struct type kernels.
-func kernelFields(f *ast.File) *ast.FieldList {
+// declaredType is the type that a file gives a name, or nil.
+func declaredType(f *ast.File, name string) ast.Expr {
 	for _, d := range f.Decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok {
 			continue
 		}
 		for _, spec := range g.Specs {
-			if t, ok := spec.(*ast.TypeSpec); ok && t.Name.Name == "kernels" {
-				if s, ok := t.Type.(*ast.StructType); ok {
-					return s.Fields
-				}
+			if t, ok := spec.(*ast.TypeSpec); ok && t.Name.Name == name {
+				return t.Type
 			}
 		}
 	}

@@ -64,6 +64,18 @@ func (m *moments) add(b *Backend, part int, x []float32) {
 	b.set.ColumnMoments(p[c:2*c], p[2*c:], x, p[:c], c)
 }
 
+// take is where a product's rows add to a part (kernel.Store); pivot makes the first
+// row of the product, which is the part's pivot.
+func (m *moments) take(b *Backend, part, rows int, pivot func([]float32)) []float32 {
+	p := m.parts.of(b, part)
+	if m.rows[part] == 0 {
+		clear(p)
+		pivot(p[:m.c])
+	}
+	m.rows[part] += rows
+	return p
+}
+
 // finish writes stats [2,C]: the means, then the variances.
 func (m *moments) finish(b *Backend, stats []float32) {
 	mean, m2, count := m.mean, m.m2, 0.0

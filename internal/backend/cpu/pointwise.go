@@ -97,7 +97,7 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 		stats = next(&v)
 	}
 
-	all, _ := rowBlocks(s.M/s.Area, s.Area, s.N+s.K)
+	all := productBlocks(s.M, s.Area, s.K, s.N)
 	tasks := min(forwardTasks, len(all))
 	p := b.set.NewPacking(s.K, s.N)
 	var l layout
@@ -107,8 +107,13 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, s.N, 1) }
 	task := func(worker, i int) {
 		from, to := span(len(all), tasks, i)
-		for _, blk := range all[from:to] {
+		for k := from; k < to; k++ {
+			blk := all[k]
 			a := x[blk.from*s.K : blk.to*s.K]
+			store := kernel.Store{Stream: s.M*s.N >= streamValues}
+			if k+1 < to {
+				store.Ahead = x[blk.to*s.K : all[k+1].to*s.K]
+			}
 			if in != nil {
 				a = rows.of(b, worker)[:len(a)]
 				b.set.NormAct(a, x[blk.from*s.K:blk.to*s.K], in.norm, in.act, s.K)
@@ -120,10 +125,12 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 				})
 			}
 			out := y[blk.from*s.N : blk.to*s.N]
-			b.set.Gemm(blk.to-blk.from, a, s.K, 1, p, packed.of(b, 0), out, s.N, false)
 			if stats != nil {
-				m.add(b, i, out)
+				store.Stats = m.take(b, i, blk.to-blk.from, func(pivot []float32) {
+					b.set.Gemm(1, a, s.K, 1, p, packed.of(b, 0), pivot, s.N, false)
+				})
 			}
+			b.set.GemmTo(blk.to-blk.from, a, s.K, 1, p, packed.of(b, 0), out, s.N, &store)
 		}
 	}
 	return func() {
@@ -137,6 +144,25 @@ func (b *Backend) normMatMul(s backend.NormMatMul, v [][]float32) backend.Launch
 			m.finish(b, stats)
 		}
 	}
+}
+
+// streamValues is how many values a map has that no cache keeps until it is read
+// again: 8 MiB.
+const streamValues = 2 << 20
+
+// productBlocks cuts the rows of a product of k inner values and n columns into blocks:
+// of about 16K values that are read, which stay in L1 or near it, but enough rows where B
+// is large, since each block has all of B pass by.
+func productBlocks(m, area, k, n int) (all []rowBlock) {
+	const tall = 24 // what the tiles' heights divide
+	rows := min(max(16<<10/k/tall*tall, tall), 4*tall)
+	if k*n > 32<<10 {
+		rows = 4 * tall
+	}
+	for at := 0; at < m; at += rows {
+		all = append(all, rowBlock{at / area, at, min(at+rows, m)})
+	}
+	return all
 }
 
 // blockSize is how many values the largest block has over width columns.

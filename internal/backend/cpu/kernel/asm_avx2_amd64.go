@@ -5,13 +5,13 @@ package kernel
 import "unsafe"
 
 //go:noescape
-func gemm6x2x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm6x2x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm4x3x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm4x3x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
 func packRowsAVX2(dst, src unsafe.Pointer, rows, stride, cols int)

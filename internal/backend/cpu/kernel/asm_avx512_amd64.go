@@ -5,25 +5,25 @@ package kernel
 import "unsafe"
 
 //go:noescape
-func gemm6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm8x3x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm8x3x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm8x2x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm8x2x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x2x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x2x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x1x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x1x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
 func packRowsAVX512(dst, src unsafe.Pointer, rows, stride, cols int)

@@ -5,16 +5,16 @@ package kernel
 import "unsafe"
 
 //go:noescape
-func gemm6x4x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm6x4x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm8x3x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm8x3x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x2x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x2x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func gemm12x1x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+func gemm12x1x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
 func packRowsNEON(dst, src unsafe.Pointer, rows, stride, cols int)

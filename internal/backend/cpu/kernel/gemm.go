@@ -9,8 +9,9 @@ const Tail = 16
 // A tile is a product with a panel of B, cols columns wide: some rows of C, as many
 // as fit into registers, at a time. It may be told to store fewer columns.
 type tile struct {
+	rows int // of C at a time
 	cols int
-	run  func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int) // gemmGeneric
+	run  gemmFunc
 }
 
 // blockK is how many values of the inner dimension a panel of B holds at once:
@@ -29,28 +30,89 @@ const blockM = 24
 // and with add, c[...] += the sum. The strides let A be read transposed in
 // place; packed holds B as b lays it out.
 func (s *Set) Gemm(m int, a []float32, ars, acs int, b *Packing, packed, c []float32, ldc int, add bool) {
+	s.GemmTo(m, a, ars, acs, b, packed, c, ldc, &Store{Add: add})
+}
+
+// Store is what GemmTo does with its results beside storing them.
+type Store struct {
+	Add bool // to what is there
+
+	// Stream sends the results past the caches, which a map that is larger than they
+	// are would only empty. It counts where C's rows begin on cache lines.
+	Stream bool
+
+	// Stats, unless nil, is three rows of b.N values: pivots, to which nothing is
+	// done, the columns' sums of differences from them, and the sums of their squares,
+	// to which those of this C are added.
+	Stats []float32
+
+	// Ahead is what will be read next, and comes into the caches meanwhile.
+	Ahead []float32
+}
+
+const (
+	addHow    = 1 << iota // ADD in c/gemm.c
+	streamHow             // STREAM
+)
+
+// GemmTo is Gemm with the results stored as to says.
+func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []float32, ldc int, to *Store) {
 	if m == 0 || b.N == 0 {
 		return
 	}
 	_, _, _ = a[(m-1)*ars+(b.K-1)*acs], c[(m-1)*ldc+b.N-1], packed[b.Size()-1]
-	adds := 0
-	if add {
-		adds = 1
+	how := 0
+	if to.Add {
+		how = addHow
 	}
+	ahead := newAhead(to.Ahead, packed)
 	for k := 0; k < b.K; k += blockK {
 		kb := min(blockK, b.K-k)
+		var stats []float32
+		if k+kb == b.K {
+			stats = to.Stats
+			if to.Stream && b.lined && ldc%line == 0 && uintptr(p(c))%(4*line) == 0 {
+				how |= streamHow
+			}
+		}
 		for i := 0; i < m; i += blockM {
 			rows, from := min(blockM, m-i), unsafe.Pointer(&a[i*ars+k*acs])
 			col := 0
 			for _, t := range b.panels {
 				t := &s.tiles[t]
+				var sums unsafe.Pointer
+				if stats != nil {
+					sums = unsafe.Pointer(&stats[col])
+				}
+				next, step := ahead.next(kb * ((rows + t.rows - 1) / t.rows))
 				t.run(unsafe.Pointer(&c[i*ldc+col]), from, unsafe.Pointer(&packed[b.rowLen*k+col*kb]),
-					rows, kb, ars, acs, ldc, min(t.cols, b.N-col), adds)
+					rows, kb, ars, acs, ldc, min(t.cols, b.N-col), how, sums, b.N, next, step)
 				col += t.cols
 			}
 		}
-		adds = 1
+		how |= addHow
 	}
+}
+
+// line is how many values a cache line holds.
+const line = 16
+
+// ahead is memory to fetch, a line for each step of a product's inner loop.
+type ahead struct {
+	left []float32
+	any  unsafe.Pointer // what to fetch again and again when nothing is left
+}
+
+func newAhead(left, any []float32) ahead { return ahead{left, p(any)} }
+
+// next is where the next steps fetch, and how many bytes each is from the one before.
+func (a *ahead) next(steps int) (unsafe.Pointer, int) {
+	if n := steps * line; len(a.left) >= n && n > 0 {
+		at := p(a.left)
+		a.left = a.left[n:]
+		return at, 4 * line
+	}
+	return a.any, 0
 }
 
 // Packing lays a matrix B [K,N] out for Gemm: blocks of blockK rows, each block
@@ -60,6 +122,7 @@ type Packing struct {
 	K, N   int
 	panels []int // index of each panel's tile in the Set
 	rowLen int   // padded columns
+	lined  bool  // every panel begins on a cache line of a C that does, and is whole
 }
 
 // panelCost is what a panel costs beside its columns, in columns: narrow ones leave
@@ -79,7 +142,9 @@ func (s *Set) NewPacking(k, n int) *Packing {
 			}
 		}
 	}
+	p.lined = n%line == 0
 	for left := len(cost) - 1; left > 0; left -= s.tiles[first[left]].cols / unit {
+		p.lined = p.lined && s.tiles[first[left]].cols%line == 0
 		p.panels = append(p.panels, first[left])
 		p.rowLen += s.tiles[first[left]].cols
 	}
@@ -136,9 +201,10 @@ func packRowsGeneric(dst, src []float32, rows, stride, cols, n int) {
 }
 
 // gemmGeneric is the definition of a tile, of 8 columns: m rows of c = a·b or, with
-// add, c += a·b. Values of a are ars apart from row to row and acs along k; b holds k
-// rows of 8, of which the first cols columns count.
-func gemmGeneric(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int) {
+// addHow, c += a·b. Values of a are ars apart from row to row and acs along k; b holds k
+// rows of 8, of which the first cols columns count. It adds c's differences from stats, and
+// their squares, to the sums sumsAt and twice as far behind it.
+func gemmGeneric(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, _ unsafe.Pointer, _ int) {
 	av := unsafe.Slice((*float32)(a), (m-1)*ars+(k-1)*acs+1)
 	bv := unsafe.Slice((*float32)(b), k*8)
 	cv := unsafe.Slice((*float32)(c), (m-1)*ldc+cols)
@@ -152,10 +218,21 @@ func gemmGeneric(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int) {
 		}
 		dst := cv[r*ldc:][:cols]
 		for j, v := range acc[:cols] {
-			if add != 0 {
+			if how&addHow != 0 {
 				v += dst[j]
 			}
 			dst[j] = v
+		}
+	}
+	if stats == nil {
+		return
+	}
+	sums := unsafe.Slice((*float32)(stats), 2*sumsAt+cols)
+	for r := range m {
+		for j, v := range cv[r*ldc:][:cols] {
+			d := v - sums[j]
+			sums[sumsAt+j] += d
+			sums[2*sumsAt+j] += d * d
 		}
 	}
 }

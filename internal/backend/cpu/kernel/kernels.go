@@ -8,8 +8,8 @@ import "unsafe"
 // instructions; a nil one is not defined for the set. The methods of Set check and
 // cut what they are given, and say what is computed.
 type kernels struct {
-	gemm6x4x0, gemm8x3x0, gemm8x2x1, gemm12x2x0, gemm12x1x1, gemm12x1x0, gemm12x0x1 func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
-	gemm6x2x0, gemm4x3x0, gemm8x1x0                                                 func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, add int)
+	gemm6x4x0, gemm8x3x0, gemm8x2x1, gemm12x2x0, gemm12x1x1, gemm12x1x0, gemm12x0x1 gemmFunc
+	gemm6x2x0, gemm4x3x0, gemm8x1x0                                                 gemmFunc
 	packRows                                                                        func(dst, src unsafe.Pointer, rows, stride, cols int)
 	gather                                                                          func(y, x unsafe.Pointer, ldy, step, n, size int)
 	peak                                                                            func(c unsafe.Pointer, k int)
@@ -42,3 +42,6 @@ type kernels struct {
 	sgd      func(w, g, buf, rule unsafe.Pointer, n int)
 	adam     func(w, g, m, v, rule unsafe.Pointer, n int)
 }
+
+// gemmFunc is a product with a panel: GEMM in c/gemm.c.
+type gemmFunc func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)

@@ -20,7 +20,7 @@ type Set struct {
 	tiles []tile   // of Gemm, the widest first
 }
 
-var generic = Set{Name: "generic", lanes: 1, tiles: []tile{{8, gemmGeneric}}}
+var generic = Set{Name: "generic", lanes: 1, tiles: []tile{{1, 8, gemmGeneric}}}
 
 // Available returns the sets that this CPU can run, the fastest first; the last is
 // always "generic".

@@ -3,19 +3,19 @@ package kernel
 import "golang.org/x/sys/cpu"
 
 var avx512 = Set{Name: "avx512", c: &avx512Kernels, lanes: 16, tiles: []tile{
-	{64, avx512Kernels.gemm6x4x0},
-	{48, avx512Kernels.gemm8x3x0},
-	{40, avx512Kernels.gemm8x2x1},
-	{32, avx512Kernels.gemm12x2x0},
-	{24, avx512Kernels.gemm12x1x1},
-	{16, avx512Kernels.gemm12x1x0},
-	{8, avx512Kernels.gemm12x0x1},
+	{6, 64, avx512Kernels.gemm6x4x0},
+	{8, 48, avx512Kernels.gemm8x3x0},
+	{8, 40, avx512Kernels.gemm8x2x1},
+	{12, 32, avx512Kernels.gemm12x2x0},
+	{12, 24, avx512Kernels.gemm12x1x1},
+	{12, 16, avx512Kernels.gemm12x1x0},
+	{12, 8, avx512Kernels.gemm12x0x1},
 }}
 
 var avx2 = Set{Name: "avx2", c: &avx2Kernels, lanes: 8, tiles: []tile{
-	{24, avx2Kernels.gemm4x3x0},
-	{16, avx2Kernels.gemm6x2x0},
-	{8, avx2Kernels.gemm8x1x0},
+	{4, 24, avx2Kernels.gemm4x3x0},
+	{6, 16, avx2Kernels.gemm6x2x0},
+	{8, 8, avx2Kernels.gemm8x1x0},
 }}
 
 // Features lists what of the CPU the kernels look at.

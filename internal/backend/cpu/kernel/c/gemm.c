@@ -4,16 +4,24 @@
 typedef float H __attribute__((ext_vector_type(L / 2))); // half a vector
 typedef float HU __attribute__((ext_vector_type(L / 2), aligned(4), may_alias));
 
+enum { ADD = 1, STREAM = 2 }; // how a product is stored: gemm.go
+
 // GEMM(MR, NV, NH) is a product with panels of NV vectors and NH half vectors of columns:
 //
 //	c[i*ldc+j] = sum over k of a[i*ars+l*acs] * b[l*N+j]   for i in 0..m, j in 0..cols
 //
-// or, with add, c[...] += the sum, where N is the columns of a panel. MR rows of c at a
+// or, with ADD, c[...] += the sum, where N is the columns of a panel. MR rows of c at a
 // time stay in registers while k runs; the rows left at the end go by 8, 4, 2 and 1.
 // Each value is a sum in the order of k, whatever the rows beside it.
+//
+// Unless stats is null it holds pivots, and sumsAt and twice that further on sums of the
+// columns' differences from them and of their squares, to which c's are added. With STREAM
+// c goes past the caches. The line at ahead, and every k on the one aheadStep bytes on, is
+// fetched meanwhile.
 #define GEMM(MR, NV, NH) \
-  KERNEL(gemm##MR##x##NV##x##NH, float *c; const float *a, *b; long m, k, ars, acs, ldc, cols, add;) { \
+  KERNEL(gemm##MR##x##NV##x##NH, float *c; const float *a, *b; long m, k, ars, acs, ldc, cols, how; float *stats; long sumsAt; const char *ahead; long aheadStep;) { \
     long i = 0; \
+    const char *ahead = a->ahead; \
     for (; a->m - i >= MR; i += MR) TILE(MR, NV, NH) \
     if (MR > 8 && a->m - i >= 8) { TILE(8, NV, NH) i += 8; } \
     if (MR > 4 && a->m - i >= 4) { TILE(4, NV, NH) i += 4; } \
@@ -25,10 +33,12 @@ typedef float HU __attribute__((ext_vector_type(L / 2), aligned(4), may_alias));
     V acc[R][NV + 1]; H half[R]; \
     UNROLLED for (int r = 0; r < R; r++) { UNROLLED for (int j = 0; j < NV; j++) acc[r][j] = (V){}; half[r] = (H){}; } \
     { \
-      const long ars = a->ars, acs = a->acs; \
+      const long ars = a->ars, acs = a->acs, step = a->aheadStep; \
       const float *p = a->a + same(i) * ars, *b = a->b; \
       ROLLED for (long k = a->k; k > 0; k--, p += acs, b += L * NV + L / 2 * NH) { \
         V bv[NV + 1]; H bh = {}; \
+        __builtin_prefetch(ahead, 0, 3); \
+        ahead += step; \
         UNROLLED for (int j = 0; j < NV; j++) bv[j] = load(b + L * j); \
         if (NH) bh = *(const HU *)(b + L * NV); \
         UNROLLED for (int r = 0; r < R; r++) { \
@@ -39,22 +49,68 @@ typedef float HU __attribute__((ext_vector_type(L / 2), aligned(4), may_alias));
         } \
       } \
     } \
-    float *c = a->c + i * a->ldc; \
-    UNROLLED for (int r = 0; r < R; r++, c += a->ldc) { \
-      const long cols = a->cols; \
-      if (a->add) { \
+    float *c = a->c + same(i) * a->ldc; \
+    const long cols = a->cols; \
+    if (a->how & ADD) \
+      UNROLLED for (int r = 0; r < R; r++, c = moved(c, a->ldc)) { \
         UNROLLED for (int j = 0; j < NV; j++) acc[r][j] += load(c + L * j); \
         if (NH) half[r] += *(const HU *)(c + L * NV); \
       } \
-      if (cols == L * NV + L / 2 * NH) { \
+    float *stats = a->stats; \
+    if (stats) { \
+      const long at = a->sumsAt; \
+      UNROLLED for (int j = 0; j < NV; j++, stats += L) { \
+        V s = (V){}, q = s; \
+        UNROLLED for (int r = 0; r < R; r++) { \
+          const V d = acc[r][j] - load(again(stats)); \
+          s += d; \
+          q += d * d; \
+          DONE(s); \
+          DONE(q); \
+        } \
+        storeSome(stats + at, load(stats + at) + s, cols - L * j); \
+        storeSome(stats + 2 * at, load(stats + 2 * at) + q, cols - L * j); \
+      } \
+      if (NH) { \
+        H s = (H){}, q = s, pivot = *(const HU *)stats; \
+        UNROLLED for (int r = 0; r < R; r++) { \
+          const H d = half[r] - pivot; \
+          s += d; \
+          q += d * d; \
+          DONE(s); \
+          DONE(q); \
+        } \
+        storeSome(stats + at, load(stats + at) + widened(s), halfLeft(cols - L * NV)); \
+        storeSome(stats + 2 * at, load(stats + 2 * at) + widened(q), halfLeft(cols - L * NV)); \
+      } \
+    } \
+    c = a->c + same(i) * a->ldc; \
+    if (a->how & STREAM) \
+      UNROLLED for (int r = 0; r < R; r++, c = moved(c, a->ldc)) { \
+        UNROLLED for (int j = 0; j < NV; j++) stream(c + L * j, acc[r][j]); \
+        if (NH) *(HU *)(c + L * NV) = half[r]; \
+      } \
+    else if (cols == L * NV + L / 2 * NH) \
+      UNROLLED for (int r = 0; r < R; r++, c = moved(c, a->ldc)) { \
         UNROLLED for (int j = 0; j < NV; j++) store(c + L * j, acc[r][j]); \
         if (NH) *(HU *)(c + L * NV) = half[r]; \
-      } else { \
+      } \
+    else \
+      UNROLLED for (int r = 0; r < R; r++, c = moved(c, a->ldc)) { \
         UNROLLED for (int j = 0; j < NV; j++) storeSome(c + L * j, acc[r][j], cols - L * j); \
         if (NH && cols > L * NV) storeFirst(c + L * NV, widened(half[r]), cols - L * NV); \
       } \
-    } \
   }
+
+// moved is p and n, which the compiler is not to make ahead of time.
+INLINE float *moved(float *p, long n) {
+  p += n;
+  __asm__ volatile("" : "+r"(p));
+  return p;
+}
+
+// halfLeft is how many of left values there are in half a vector.
+INLINE long halfLeft(long left) { return left < L / 2 ? left : L / 2; }
 
 // widened is h and as many zeros.
 INLINE V widened(H h) {

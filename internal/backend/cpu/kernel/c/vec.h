@@ -38,6 +38,8 @@ typedef float VU __attribute__((ext_vector_type(L), aligned(4), may_alias)); // 
 
 INLINE V load(const float *p) { return *(const VU *)p; }
 INLINE void store(float *p, V v) { *(VU *)p = v; }
+// stream stores to memory that is a multiple of a vector, past the caches.
+INLINE void stream(float *p, V v) { __builtin_nontemporal_store(v, (V *)p); }
 INLINE V splat(float x) { return (V)x; }
 
 // again is p, which the compiler takes for another pointer each time: what is loaded
@@ -52,6 +54,13 @@ INLINE long same(long i) {
   __asm__ volatile("" : "+r"(i));
   return i;
 }
+
+// DONE makes the compiler finish a vector before it begins what follows.
+#if defined(__x86_64__)
+#define DONE(v) __asm__ volatile("" : "+v"(v))
+#else
+#define DONE(v) __asm__ volatile("" : "+w"(v))
+#endif
 
 // storeFirst stores the first n of v, 0 < n < L.
 INLINE void storeFirst(float *p, V v, long n) {
