@@ -81,8 +81,6 @@ func freeMemory() int64 {
 	return kib << 10
 }
 
-const line = 16 // float32 a cache line
-
 func alloc(n int) []float32 {
 	raw := make([]float32, n+kernel.Tail+line)
 	adviseHuge(raw)

@@ -71,6 +71,9 @@ func tapLists(workers, size int) [][]kernel.Tap {
 // normDepthwise is a depthwise convolution; in and stats are nil where there is
 // nothing to normalise or to gather.
 func (b *Backend) normDepthwise(s backend.ConvShape, in *normInput, x, w, y, stats []float32) backend.Launch {
+	if b.set.HasLines(s.Kernel, s.Stride) {
+		return b.depthwiseByLines(s, in, x, w, y, stats)
+	}
 	tasks := min(s.N, maxImageTasks)
 	var l layout
 	g := inputRing(&l, b.pool.threads, s)

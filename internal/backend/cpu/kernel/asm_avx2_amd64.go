@@ -200,6 +200,42 @@ func depthwiseGradWeight5x1AVX2(dw, x, dy, taps unsafe.Pointer, tapCount, n, col
 func depthwiseGradWeight5x2AVX2(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 
 //go:noescape
+func copyLinesAVX2(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines0AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines1AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines2AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines3AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines4AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines5AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines6AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1AVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2AVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1AVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2AVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
 func addAVX2(y, x, z unsafe.Pointer, n int)
 
 //go:noescape
@@ -253,6 +289,12 @@ var avx2Kernels = kernels{
 	depthwiseGradWeight3x2: depthwiseGradWeight3x2AVX2,
 	depthwiseGradWeight5x1: depthwiseGradWeight5x1AVX2,
 	depthwiseGradWeight5x2: depthwiseGradWeight5x2AVX2,
+	copyLines:              copyLinesAVX2,
+	normLines:              [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLines0AVX2, normLines1AVX2, normLines2AVX2, normLines3AVX2, normLines4AVX2, normLines5AVX2, normLines6AVX2},
+	lines3x1:               lines3x1AVX2,
+	lines3x2:               lines3x2AVX2,
+	lines5x1:               lines5x1AVX2,
+	lines5x2:               lines5x2AVX2,
 	add:                    addAVX2,
 	scaleAdd:               scaleAddAVX2,
 	scale:                  scaleAVX2,

@@ -212,6 +212,42 @@ func depthwiseGradWeight5x1AVX512(dw, x, dy, taps unsafe.Pointer, tapCount, n, c
 func depthwiseGradWeight5x2AVX512(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 
 //go:noescape
+func copyLinesAVX512(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines0AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines1AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines2AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines3AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines4AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines5AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines6AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1AVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2AVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1AVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2AVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
 func addAVX512(y, x, z unsafe.Pointer, n int)
 
 //go:noescape
@@ -269,6 +305,12 @@ var avx512Kernels = kernels{
 	depthwiseGradWeight3x2: depthwiseGradWeight3x2AVX512,
 	depthwiseGradWeight5x1: depthwiseGradWeight5x1AVX512,
 	depthwiseGradWeight5x2: depthwiseGradWeight5x2AVX512,
+	copyLines:              copyLinesAVX512,
+	normLines:              [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLines0AVX512, normLines1AVX512, normLines2AVX512, normLines3AVX512, normLines4AVX512, normLines5AVX512, normLines6AVX512},
+	lines3x1:               lines3x1AVX512,
+	lines3x2:               lines3x2AVX512,
+	lines5x1:               lines5x1AVX512,
+	lines5x2:               lines5x2AVX512,
 	add:                    addAVX512,
 	scaleAdd:               scaleAddAVX512,
 	scale:                  scaleAVX512,

@@ -203,6 +203,42 @@ func depthwiseGradWeight5x1NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, col
 func depthwiseGradWeight5x2NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 
 //go:noescape
+func copyLinesNEON(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines0NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines1NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines2NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines3NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines4NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines5NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLines6NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
 func addNEON(y, x, z unsafe.Pointer, n int)
 
 //go:noescape
@@ -257,6 +293,12 @@ var neonKernels = kernels{
 	depthwiseGradWeight3x2: depthwiseGradWeight3x2NEON,
 	depthwiseGradWeight5x1: depthwiseGradWeight5x1NEON,
 	depthwiseGradWeight5x2: depthwiseGradWeight5x2NEON,
+	copyLines:              copyLinesNEON,
+	normLines:              [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLines0NEON, normLines1NEON, normLines2NEON, normLines3NEON, normLines4NEON, normLines5NEON, normLines6NEON},
+	lines3x1:               lines3x1NEON,
+	lines3x2:               lines3x2NEON,
+	lines5x1:               lines5x1NEON,
+	lines5x2:               lines5x2NEON,
 	add:                    addNEON,
 	scaleAdd:               scaleAddNEON,
 	scale:                  scaleNEON,

@@ -33,6 +33,10 @@ type kernels struct {
 	depthwiseGradWeight                                                                            func(dw, x, dy, taps unsafe.Pointer, tapCount, xstep, dystep, n, cols int)
 	depthwiseGradWeight3x1, depthwiseGradWeight3x2, depthwiseGradWeight5x1, depthwiseGradWeight5x2 func(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 
+	copyLines                              func(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+	normLines                              [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+	lines3x1, lines3x2, lines5x1, lines5x2 linesFunc
+
 	add      func(y, x, z unsafe.Pointer, n int)
 	scaleAdd func(y, x, z unsafe.Pointer, n int, s float32)
 	scale    func(y, x unsafe.Pointer, n int, s float32)
@@ -45,3 +49,7 @@ type kernels struct {
 
 // gemmFunc is a product with a panel: GEMM in c/gemm.c.
 type gemmFunc func(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+// linesFunc is a depthwise convolution of lines: LINES in c/lines.c. The last four
+// arguments are the kernel's own.
+type linesFunc func(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)

@@ -102,13 +102,6 @@ enum { ADD = 1, STREAM = 2 }; // how a product is stored: gemm.go
       } \
   }
 
-// moved is p and n, which the compiler is not to make ahead of time.
-INLINE float *moved(float *p, long n) {
-  p += n;
-  __asm__ volatile("" : "+r"(p));
-  return p;
-}
-
 // halfLeft is how many of left values there are in half a vector.
 INLINE long halfLeft(long left) { return left < L / 2 ? left : L / 2; }
 

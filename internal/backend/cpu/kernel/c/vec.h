@@ -30,11 +30,11 @@ typedef float VU __attribute__((ext_vector_type(L), aligned(4), may_alias)); // 
 
 // KERNEL is a function that Go calls with the address of its arguments, a. They are
 // volatile so that each is loaded where the source says: with all of them loaded at
-// the start there would be too few registers.
+// the start there would be too few registers. They are the kernel's own, to change too.
 #define KERNEL(name, ...) \
   struct name##Args { __VA_ARGS__ }; \
-  __attribute__((preserve_none)) void name(const volatile struct name##Args *a); \
-  __attribute__((preserve_none)) void name(const volatile struct name##Args *a)
+  __attribute__((preserve_none)) void name(volatile struct name##Args *a); \
+  __attribute__((preserve_none)) void name(volatile struct name##Args *a)
 
 INLINE V load(const float *p) { return *(const VU *)p; }
 INLINE void store(float *p, V v) { *(VU *)p = v; }
@@ -53,6 +53,13 @@ INLINE const float *again(const float *p) {
 INLINE long same(long i) {
   __asm__ volatile("" : "+r"(i));
   return i;
+}
+
+// moved is p and n, which the compiler is not to make ahead of time.
+INLINE float *moved(float *p, long n) {
+  p += n;
+  __asm__ volatile("" : "+r"(p));
+  return p;
 }
 
 // DONE makes the compiler finish a vector before it begins what follows.

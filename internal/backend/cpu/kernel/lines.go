@@ -1,0 +1,165 @@
+package kernel
+
+import "unsafe"
+
+// LineChannels is how many channels of a pixel a line holds: the values of a cache line.
+const LineChannels = line
+
+// Ring is how rows of lines lie in a ring: row r begins at r modulo Rows times Row values,
+// which a line's pixels follow one another in.
+type Ring struct{ Rows, Row int }
+
+// Fill is what FillLines reads: Count rows from row First on of a map's channels, of which
+// those of a line count, if there are as many. X begins at the first of them; its pixels
+// are Step values apart and its rows Row.
+type Fill struct {
+	X            []float32
+	First, Count int
+	Pixels       int
+	Step, Row    int
+	Norm         *Norm // of all channels; nil to copy
+	Act          Act
+	Channel      int // the line's first
+}
+
+// HasLines is whether there are kernels for lines with filters of k taps a row at a
+// stride.
+func (s *Set) HasLines(k, stride int) bool { return s.c != nil && s.c.linesFor(k, stride) != nil }
+
+// FillLines is fillLinesGeneric. What lies ahead of X by so many values is fetched
+// meanwhile.
+func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
+	if s.c == nil {
+		fillLinesGeneric(ring, to, f)
+		return
+	}
+	if f.Count == 0 || f.Pixels == 0 {
+		return
+	}
+	_, _ = f.X[(f.Count-1)*f.Row+(f.Pixels-1)*f.Step], ring[(to.Rows-1)*to.Row+f.Pixels*line-1]
+	if f.Norm == nil {
+		s.c.copyLines(p(ring), unsafe.Pointer(to), p(f.X), f.First, f.Count, f.Pixels, f.Step, f.Row, ahead)
+		return
+	}
+	s.c.normLines[f.Act](p(ring), unsafe.Pointer(to), p(f.X), p(f.Norm.Scale[f.Channel:]), p(f.Norm.Shift[f.Channel:]),
+		f.First, f.Count, f.Pixels, f.Step, f.Row, ahead)
+}
+
+// fillLinesGeneric puts rows of a map into a ring, normalised and activated:
+//
+//	ring[(First+r)%to.Rows*to.Row + p*16 + c] = act(X[r*Row+p*Step+c]*scale[Channel+c] + shift[Channel+c])
+//
+// for r in 0..Count, p in 0..Pixels, c in 0..16. Where the map has fewer channels than a
+// line, the rest of the line is anything.
+func fillLinesGeneric(ring []float32, to *Ring, f *Fill) {
+	for r := range f.Count {
+		for p := range f.Pixels {
+			for c := range line {
+				at := r*f.Row + p*f.Step + c
+				if at >= len(f.X) {
+					break
+				}
+				v := f.X[at]
+				if n := f.Norm; n != nil && f.Channel+c < len(n.Scale) {
+					v = activate(f.Act, v*n.Scale[f.Channel+c]+n.Shift[f.Channel+c])
+				}
+				ring[(f.First+r)%to.Rows*to.Row+p*line+c] = v
+			}
+		}
+	}
+}
+
+// Conv is what DepthwiseLines computes: Count rows from row First on of a depthwise
+// convolution of Kernel x Kernel taps, for a line's channels. W holds the taps' lines. An
+// output row o meets the input rows o*Stride-Top and following, of which 0..Height are
+// there. Y begins at the first row's first channel; its pixels are Step values apart and
+// its rows Row, and Channels of the line are stored.
+type Conv struct {
+	Kernel, Stride, Top, Height int
+	W                           []float32
+	First, Count                int
+	Y                           []float32
+	Pixels                      int
+	Step, Row                   int
+	Channels                    int
+	Stream                      bool // past the caches: Y begins on a cache line, and Step is of whole ones
+
+	// Stats, unless nil, is the channels' pivots; SumsAt values on come the sums of their
+	// differences from them, and as far again the sums of the differences' squares, to
+	// which Y's are added.
+	Stats  []float32
+	SumsAt int
+}
+
+// DepthwiseLines is depthwiseLinesGeneric.
+func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
+	if v.Count == 0 || v.Pixels == 0 {
+		return
+	}
+	_, _ = v.Y[(v.Count-1)*v.Row+(v.Pixels-1)*v.Step+v.Channels-1], v.W[v.Kernel*v.Kernel*line-1]
+	run := s.linesFor(v.Kernel, v.Stride)
+	if run == nil {
+		depthwiseLinesGeneric(ring, from, v)
+		return
+	}
+	stream := 0
+	if v.Stream && v.Channels >= line && v.Step%line == 0 && uintptr(p(v.Y))%(4*line) == 0 {
+		stream = 1
+	}
+	run(p(v.Y), p(ring), unsafe.Pointer(from), p(v.W), v.First, v.Count, v.Top, v.Height, v.Pixels,
+		v.Step, v.Row, min(v.Channels, line), stream, p(v.Stats), v.SumsAt, nil, 0, 0, 0)
+}
+
+func (s *Set) linesFor(k, stride int) linesFunc {
+	if s.c == nil {
+		return nil
+	}
+	return s.c.linesFor(k, stride)
+}
+
+// linesFor is the kernel for filters of k taps a row at a stride; nil if there is none.
+func (k *kernels) linesFor(taps, stride int) linesFunc {
+	switch [2]int{taps, stride} {
+	case [2]int{3, 1}:
+		return k.lines3x1
+	case [2]int{3, 2}:
+		return k.lines3x2
+	case [2]int{5, 1}:
+		return k.lines5x1
+	case [2]int{5, 2}:
+		return k.lines5x2
+	}
+	return nil
+}
+
+// depthwiseLinesGeneric is, for o in First..First+Count, p in 0..Pixels, c in 0..Channels:
+//
+//	Y[(o-First)*Row+p*Step+c] = sum over kh, kw of row(o*Stride-Top+kh)[(p*Stride+kw)*16+c] * W[(kh*Kernel+kw)*16+c]
+//
+// where row(r) is the ring's, for the r of 0..Height.
+func depthwiseLinesGeneric(ring []float32, from *Ring, v *Conv) {
+	for o := v.First; o < v.First+v.Count; o++ {
+		for p := range v.Pixels {
+			y := v.Y[(o-v.First)*v.Row+p*v.Step:]
+			for c := range min(v.Channels, line) {
+				var sum float32
+				for kh := range v.Kernel {
+					r := o*v.Stride - v.Top + kh
+					if r < 0 || r >= v.Height {
+						continue
+					}
+					x := ring[r%from.Rows*from.Row+p*v.Stride*line+c:]
+					for kw := range v.Kernel {
+						sum += x[kw*line] * v.W[(kh*v.Kernel+kw)*line+c]
+					}
+				}
+				y[c] = sum
+				if v.Stats != nil {
+					d := sum - v.Stats[c]
+					v.Stats[v.SumsAt+c] += d
+					v.Stats[2*v.SumsAt+c] += d * d
+				}
+			}
+		}
+	}
+}
