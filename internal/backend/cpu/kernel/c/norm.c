@@ -82,40 +82,50 @@ EACH_ACT(normActGradInput, KERNEL_OF)
 // DOWN_COLUMNS runs BEFORE for 16 channels at c, BODY(i) for each of their rows, which
 // begin at i, and AFTER.
 #define DOWN_COLUMNS(BEFORE, BODY, AFTER) \
-  for (long c = 0; c < a->cols; c += 16) { \
+  GROUPS for (long c = 0; c < a->cols; c += 16) IN_GROUP(BEFORE, BODY, AFTER)
+
+// GROUPS goes through GROUP rows at a time, which memory gives as that many streams;
+// down all rows at once it would give a line here and there.
+#define GROUP 8
+#define GROUPS for (long base = 0; a->rows > 0; a->rows -= GROUP, base += GROUP * a->cols)
+#define IN_GROUP(BEFORE, BODY, AFTER) { \
     BEFORE \
-    ROLLED for (long r_ = a->rows, i = c, cols = a->cols; r_ > 0; r_--, i += cols) { BODY(i) } \
+    ROLLED for (long r_ = a->rows < GROUP ? a->rows : GROUP, i = base + c, cols = a->cols; r_ > 0; r_--, i += cols) { BODY(i) } \
     AFTER \
   }
 
-// add16 adds sums to the channels that are left at p.
-INLINE void add16(float *p, const V *s, long left) {
-  EACH storeSome(p + L * j, load(p + L * j) + s[j], left - L * j);
+// Sums go on from where they are, row by row, so that they do not depend on how rows are
+// cut into groups and calls.
+INLINE void load16(V *s, const float *p) { EACH s[j] = load(p + L * j); }
+
+// store16 stores the channels that are left at p.
+INLINE void store16(float *p, const V *s, long left) {
+  EACH storeSome(p + L * j, s[j], left - L * j);
 }
 
 #define BODY(i) EACH s[j] += load(x + i + L * j);
 KERNEL(columnSum, float *sum; const float *x; long rows, cols;) {
-  DOWN_COLUMNS(const float *x = a->x; V s[NV] = {};, BODY, add16(a->sum + c, s, a->cols - c);)
+  DOWN_COLUMNS(const float *x = a->x; V s[NV]; load16(s, a->sum + c);, BODY, store16(a->sum + c, s, a->cols - c);)
 }
 #undef BODY
 
 #define BODY(i) EACH { V d = load(x + i + L * j) - p[j]; s[j] += d; q[j] += d * d; }
 KERNEL(columnMoments, float *sum, *squares; const float *x, *pivot; long rows, cols;) {
-  DOWN_COLUMNS(const float *x = a->x; V s[NV] = {}; V q[NV] = {}; V p[NV]; EACH p[j] = load(a->pivot + c + L * j);, BODY,
-    add16(a->sum + c, s, a->cols - c); add16(a->squares + c, q, a->cols - c);)
+  DOWN_COLUMNS(const float *x = a->x; V s[NV]; V q[NV]; V p[NV]; load16(s, a->sum + c); load16(q, a->squares + c); load16(p, a->pivot + c);, BODY,
+    store16(a->sum + c, s, a->cols - c); store16(a->squares + c, q, a->cols - c);)
 }
 #undef BODY
 
 #define BODY(i) EACH s[j] += load(x + i + L * j) * load(y + i + L * j);
 KERNEL(columnDot, float *sum; const float *x, *y; long rows, cols;) {
-  DOWN_COLUMNS(const float *x = a->x; const float *y = a->y; V s[NV] = {};, BODY, add16(a->sum + c, s, a->cols - c);)
+  DOWN_COLUMNS(const float *x = a->x; const float *y = a->y; V s[NV]; load16(s, a->sum + c);, BODY, store16(a->sum + c, s, a->cols - c);)
 }
 #undef BODY
 
 // BY_VECTOR is DOWN_COLUMNS of a vector of channels at a time, where more would not
 // stay in registers.
 #define BY_VECTOR(BEFORE, BODY, AFTER) \
-  for (long c = 0; c < a->cols; c += L) ROWS(BEFORE, BODY, AFTER)
+  GROUPS for (long c = 0; c < a->cols; c += L) IN_GROUP(BEFORE, BODY, AFTER)
 #define ROWS(BEFORE, BODY, AFTER) { \
     BEFORE \
     ROLLED for (long r_ = a->rows, i = c, cols = a->cols; r_ > 0; r_--, i += cols) { BODY(i) } \
@@ -135,24 +145,25 @@ INLINE void addSome(float *p, V s, long left) { storeSome(p, load(p) + s, left);
 #define KERNEL_OF(name, activation) \
   KERNEL(name, float *sum; const float *x; const norm *n; long rows, cols;) { \
     const int act = activation; \
-    BY_VECTOR(const float *x = a->x; const norm *n = a->n; V s = {}; V scale = load(n->scale.p + c); V shift = load(n->shift.p + c);, \
-      BODY, addSome(a->sum + c, s, a->cols - c);) \
+    BY_VECTOR(const float *x = a->x; const norm *n = a->n; V s = load(a->sum + c); V scale = load(n->scale.p + c); V shift = load(n->shift.p + c);, \
+      BODY, storeSome(a->sum + c, s, a->cols - c);) \
   }
 EACH_ACT(normActSum, KERNEL_OF)
 #undef KERNEL_OF
 #undef BODY
 
+// The constants are loaded each time, from one pointer: there are too few registers on AVX2.
 #define BODY(i) { \
   V v = load(x + i), dz = load(dy + i); \
-  if (act != Identity) dz *= derivative(act, v * load(again(scale)) + load(again(shift))); \
+  if (act != Identity) dz *= derivative(act, v * load(again(scale)) + load(again(scale) + shift)); \
   s += dz; \
-  q += dz * (v - load(again(mean))); }
+  q += dz * (v - load(again(scale) + mean)); }
 #define KERNEL_OF(name, activation) \
   KERNEL(name, float *db, *dg; const float *x, *dy; const norm *n; long rows, cols;) { \
     const int act = activation; \
     BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const norm *n = a->n; \
-      V s = {}; V q = {}; const float *scale = n->scale.p + c; const float *shift = n->shift.p + c; const float *mean = n->mean.p + c;, \
-      BODY, addSome(a->db + c, s, a->cols - c); addSome(a->dg + c, q, a->cols - c);) \
+      V s = load(a->db + c); V q = load(a->dg + c); const float *scale = n->scale.p + c; const long shift = n->shift.p - n->scale.p; const long mean = n->mean.p - n->scale.p;, \
+      BODY, storeSome(a->db + c, s, a->cols - c); storeSome(a->dg + c, q, a->cols - c);) \
   }
 
 EACH_ACT(normActGradSums, KERNEL_OF)
@@ -164,7 +175,8 @@ EACH_ACT(normActGradSums, KERNEL_OF)
   s += dz; \
   q += dz * (load(x + i) - mean); }
 KERNEL(slopeSums, float *db, *dg; const float *x, *dy, *slope, *mean; long rows, cols;) {
-  BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const float *slope = a->slope; V s = {}; V q = {}; V mean = load(a->mean + c);, BODY, addSome(a->db + c, s, a->cols - c); addSome(a->dg + c, q, a->cols - c);)
+  BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const float *slope = a->slope; V s = load(a->db + c); V q = load(a->dg + c); V mean = load(a->mean + c);, BODY,
+    storeSome(a->db + c, s, a->cols - c); storeSome(a->dg + c, q, a->cols - c);)
 }
 #undef BODY
 
