@@ -82,7 +82,7 @@ func (b *Backend) matMulReduce(s backend.MatMul, x, w, y []float32) backend.Laun
 	b.reserve(l.size)
 	multiply := func(worker, i int) {
 		from, to := span(s.K, parts, i)
-		g.add(b, worker, i, x[from*s.M:to*s.M], w[from*s.N:to*s.N], true)
+		g.add(b, worker, i, x[from*s.M:to*s.M], w[from*s.N:to*s.N], true, nil)
 	}
 	sum := b.sumSlots(y, g.parts, parts)
 	return func() {
@@ -176,7 +176,7 @@ func (b *Backend) convGradWeight(s backend.ConvGradWeight, v [][]float32) backen
 		for r := from; r < to; r++ {
 			a := patches.of(b, worker)
 			b.gatherPatches(a, x, s.ConvShape, r)
-			g.add(b, worker, i, a, dy[r*s.OutW*s.Out:(r+1)*s.OutW*s.Out], r == from)
+			g.add(b, worker, i, a, dy[r*s.OutW*s.Out:(r+1)*s.OutW*s.Out], r == from, nil)
 		}
 	}
 	sum := b.sumSlots(dw, g.parts, parts)

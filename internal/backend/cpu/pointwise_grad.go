@@ -34,14 +34,17 @@ func newWeightGrad(b *Backend, l *layout, tasks, narrow, wide int) *weightGrad {
 	return &weightGrad{narrow, wide, p, l.take(b.pool.threads, p.Size()), l.take(tasks, narrow*wide)}
 }
 
-// add adds what rows of the two maps give to a task's sum, which first clears.
-func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool) {
+// add adds what rows of the two maps give to a task's sum, which first clears. What is
+// read next comes into the caches meanwhile.
+func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, first bool, ahead []float32) {
+	store := kernel.Store{Ahead: ahead}
 	packed, sum := g.packed.of(b, worker), g.parts.of(b, task)
 	p := *g.p
 	for len(wide) > 0 {
 		p.K = min(gradRows, len(wide)/g.wide)
 		b.set.PackBlock(packed, &p, 0, wide, g.wide, 1)
-		b.set.Gemm(g.narrow, narrow, 1, g.narrow, &p, packed, sum, g.wide, !first)
+		store.Add = !first
+		b.set.GemmTo(g.narrow, narrow, 1, g.narrow, &p, packed, sum, g.wide, &store)
 		narrow, wide, first = narrow[p.K*g.narrow:], wide[p.K*g.wide:], false
 	}
 }
@@ -67,8 +70,13 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 		for k, blk := range all[from:to] {
 			dc := rows.of(b, worker)[:(blk.to-blk.from)*s.N]
 			back.run(b, dc, c[blk.from*s.N:blk.to*s.N], dy[blk.from*s.N:blk.to*s.N])
-			b.set.Gemm(blk.to-blk.from, dc, s.N, 1, p, packed.of(b, 0), dx[blk.from*s.K:blk.to*s.K], s.K, false)
-			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0)
+			nextC, nextDy := []float32(nil), []float32(nil)
+			if from+k+1 < to {
+				next := all[from+k+1]
+				nextC, nextDy = c[next.from*s.N:next.to*s.N], dy[next.from*s.N:next.to*s.N]
+			}
+			b.set.GemmTo(blk.to-blk.from, dc, s.N, 1, p, packed.of(b, 0), dx[blk.from*s.K:blk.to*s.K], s.K, &kernel.Store{Ahead: nextC})
+			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0, nextDy)
 		}
 	}
 	sum := b.sumSlots(dw, g.parts, tasks)
@@ -134,8 +142,9 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 		from, to := span(len(all), tasks, i)
 		for k, blk := range all[from:to] {
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
-			b.set.Gemm(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, false)
-			a, slope, seen := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)], x[blk.from*s.K:blk.to*s.K]
+			seen := x[blk.from*s.K : blk.to*s.K]
+			b.set.GemmTo(blk.to-blk.from, dout, s.N, 1, p, packed.of(b, 0), din, s.K, &kernel.Store{Ahead: seen})
+			a, slope := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)]
 			b.set.NormActSlope(a, slope, seen, in.norm, in.act, s.K)
 			blk.eachImage(s.Area, func(n, start, end int) {
 				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
@@ -143,7 +152,7 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 				at, to := start*s.K, end*s.K
 				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K)
 			})
-			g.add(b, worker, i, dout, a, k == 0)
+			g.add(b, worker, i, dout, a, k == 0, nil)
 		}
 	}
 	parts := sums

@@ -46,7 +46,8 @@ type Store struct {
 	// to which those of this C are added.
 	Stats []float32
 
-	// Ahead is what will be read next, and comes into the caches meanwhile.
+	// Ahead is what will be read next, and comes into the caches meanwhile; what there was
+	// no time for is left in it.
 	Ahead []float32
 }
 
@@ -65,7 +66,7 @@ func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []f
 	if to.Add {
 		how = addHow
 	}
-	ahead := newAhead(to.Ahead, packed)
+	ahead := ahead{to.Ahead, p(packed)}
 	for k := 0; k < b.K; k += blockK {
 		kb := min(blockK, b.K-k)
 		var stats []float32
@@ -92,6 +93,7 @@ func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []f
 		}
 		how |= addHow
 	}
+	to.Ahead = ahead.left
 }
 
 // line is how many values a cache line holds.
@@ -102,8 +104,6 @@ type ahead struct {
 	left []float32
 	any  unsafe.Pointer // what to fetch again and again when nothing is left
 }
-
-func newAhead(left, any []float32) ahead { return ahead{left, p(any)} }
 
 // next is where the next steps fetch, and how many bytes each is from the one before.
 func (a *ahead) next(steps int) (unsafe.Pointer, int) {
