@@ -416,7 +416,7 @@ func sigmoid(z float32) float32 { return 1 / (1 + expMinus(z)) }
 // t = -z*log2(e) it is 2^floor(t) * 2^r, where 0 <= r < 1 and 2^r is a polynomial.
 // 2^floor(t) is clamped to normal numbers.
 func expMinus(z float32) float32 {
-	t := z * -math.Log2E
+	t := float32(z * -math.Log2E) // rounded: arm64 would fuse the product with t - n
 	n := float32(math.Floor(float64(t)))
 	r := t - n
 	p := float32(exp2C5)*r + exp2C4
