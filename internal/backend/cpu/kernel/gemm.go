@@ -171,14 +171,31 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 		if bcs == 1 {
 			s.packRows(dst[:kb*cols], b[k0*brs+col:], kb, brs, cols, n)
 		} else {
-			for j := range n {
-				for k, v := range b[k0+(col+j)*bcs:][:kb] {
-					dst[k*cols+j] = v
-				}
-			}
+			packColumns(dst, b[k0+col*bcs:], kb, bcs, cols, n)
 		}
 		dst = dst[kb*cols:]
 		col += n
+	}
+}
+
+// packColumns copies n columns of rows values, which are stride apart, to rows of cols:
+// eight at a time, so that each line of dst is written once.
+func packColumns(dst, src []float32, rows, stride, cols, n int) {
+	j := 0
+	for ; j+8 <= n; j += 8 {
+		c := func(i int) []float32 { return src[(j+i)*stride:][:rows] }
+		c0, c1, c2, c3, c4, c5, c6, c7 := c(0), c(1), c(2), c(3), c(4), c(5), c(6), c(7)
+		at := dst[j:]
+		for r := range rows {
+			d := at[r*cols:][:8]
+			d[0], d[1], d[2], d[3] = c0[r], c1[r], c2[r], c3[r]
+			d[4], d[5], d[6], d[7] = c4[r], c5[r], c6[r], c7[r]
+		}
+	}
+	for ; j < n; j++ {
+		for r, v := range src[j*stride:][:rows] {
+			dst[r*cols+j] = v
+		}
 	}
 }
 
