@@ -30,7 +30,7 @@ func (s *Set) Depthwise(y []float32, ystep int, x []float32, x0, xstep int, w []
 // callPixels is of how many pixels a call of assembly makes the sums of so many taps.
 func callPixels(taps, cols int) int {
 	const block = 14 // what the kernels do at once
-	return max(block, 8*callValues/(max(1, taps)*cols)/block*block)
+	return max(block, callProducts/(max(1, taps)*cols)/block*block)
 }
 
 // inRows is the kernel for rows of taps at a stride; nil if there is none.

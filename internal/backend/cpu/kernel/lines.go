@@ -37,12 +37,16 @@ func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
 		return
 	}
 	_, _ = f.X[(f.Count-1)*f.Row+(f.Pixels-1)*f.Step], ring[(to.Rows-1)*to.Row+f.Pixels*line-1]
-	if f.Norm == nil {
-		s.c.copyLines(p(ring), unsafe.Pointer(to), p(f.X), f.First, f.Count, f.Pixels, f.Step, f.Row, ahead)
-		return
+	most := callRows(f.Pixels*line) / (f.Pixels * line)
+	for r := 0; r < f.Count; r += most {
+		x, first, rows := p(f.X[r*f.Row:]), f.First+r, min(most, f.Count-r)
+		if f.Norm == nil {
+			s.c.copyLines(p(ring), unsafe.Pointer(to), x, first, rows, f.Pixels, f.Step, f.Row, ahead)
+			continue
+		}
+		s.c.normLines[f.Act](p(ring), unsafe.Pointer(to), x, p(f.Norm.Scale[f.Channel:]), p(f.Norm.Shift[f.Channel:]),
+			first, rows, f.Pixels, f.Step, f.Row, ahead)
 	}
-	s.c.normLines[f.Act](p(ring), unsafe.Pointer(to), p(f.X), p(f.Norm.Scale[f.Channel:]), p(f.Norm.Shift[f.Channel:]),
-		f.First, f.Count, f.Pixels, f.Step, f.Row, ahead)
 }
 
 // fillLinesGeneric puts rows of a map into a ring, normalised and activated:
@@ -106,8 +110,11 @@ func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
 	if v.Stream && v.Channels >= line && v.Step%line == 0 && uintptr(p(v.Y))%(4*line) == 0 {
 		stream = 1
 	}
-	run(p(v.Y), p(ring), unsafe.Pointer(from), p(v.W), v.First, v.Count, v.Top, v.Height, v.Pixels,
-		v.Step, v.Row, min(v.Channels, line), stream, p(v.Stats), v.SumsAt, nil, 0, 0, 0)
+	most := max(1, callProducts/(v.Pixels*line*v.Kernel*v.Kernel))
+	for r := 0; r < v.Count; r += most {
+		run(p(v.Y[r*v.Row:]), p(ring), unsafe.Pointer(from), p(v.W), v.First+r, min(most, v.Count-r), v.Top, v.Height, v.Pixels,
+			v.Step, v.Row, min(v.Channels, line), stream, p(v.Stats), v.SumsAt, nil, 0, 0, 0)
+	}
 }
 
 func (s *Set) linesFor(k, stride int) linesFunc {

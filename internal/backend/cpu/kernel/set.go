@@ -47,6 +47,9 @@ func Find(name string) (*Set, error) {
 // more than some tens of microseconds.
 const callValues = 32 << 10
 
+// callProducts is callValues where the work is multiply-adds alone.
+const callProducts = 8 * callValues
+
 // callRows is how many values of rows of cols a call gets.
 func callRows(cols int) int { return max(1, callValues/cols) * cols }
 
