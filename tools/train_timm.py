@@ -18,6 +18,7 @@ has its own learning rate. One line an epoch on stderr, one JSON object on stdou
 
 import argparse
 import copy
+import functools
 import json
 import math
 import random
@@ -32,7 +33,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.optim import RMSpropTF
-from torchvision import transforms
+from torchvision import datasets, transforms
 from torchvision.datasets import ImageFolder
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "interpolation": "bicubic"}
@@ -53,12 +54,18 @@ def few(data, shots, seed):
     return torch.utils.data.Subset(data, sorted(chosen))
 
 
+@functools.cache
+def read(path):
+    """An image, decoded once for all epochs: the processes that read share it."""
+    return datasets.folder.pil_loader(path)
+
+
 def loaders(args):
     prep = metadata(args.finetune)["preprocess"] if args.finetune else IMAGENET
     mode = transforms.InterpolationMode(prep["interpolation"])
     tail = [transforms.ToTensor(), transforms.Normalize([v / 255 for v in prep["mean"]], [v / 255 for v in prep["std"]])]
     train = ImageFolder(f"{args.dir}/train", transforms.Compose(
-        [transforms.RandomResizedCrop(args.img_size, (args.scale, 1), interpolation=mode), transforms.RandomHorizontalFlip(), *tail]))
+        [transforms.RandomResizedCrop(args.img_size, (args.scale, 1), interpolation=mode), transforms.RandomHorizontalFlip(), *tail]), loader=read)
     padding = round(args.img_size * (1 / 0.875 - 1))
 
     def center(image):  # tensorflow/tpu, preprocessing.py, _decode_and_center_crop
@@ -66,13 +73,17 @@ def loaders(args):
         x, y = (image.width - side + 1) // 2, (image.height - side + 1) // 2
         return image.crop((x, y, x + side, y + side)).resize((args.img_size, args.img_size), {"bilinear": 2, "bicubic": 3}[prep["interpolation"]])
 
-    val = ImageFolder(f"{args.dir}/val", transforms.Compose([center, *tail]))
+    val = ImageFolder(f"{args.dir}/val", transforms.Compose([center, *tail]), loader=read)
     assert train.classes == val.classes
+    for path, _ in train.samples + val.samples:
+        read(path)
     classes = len(train.classes)
     if args.shots:
         train = few(train, args.shots, args.seed)
     make = lambda s, **k: torch.utils.data.DataLoader(s, args.batch_size, num_workers=args.workers, persistent_workers=args.workers > 0, **k)
-    return make(train, shuffle=True, drop_last=True), make(val), classes
+    random_of = lambda seed: torch.Generator().manual_seed(seed)
+    order = torch.utils.data.RandomSampler(train, generator=random_of(args.order))
+    return make(train, sampler=order, drop_last=True, generator=random_of(1000 + args.crops)), make(val, generator=random_of(0)), classes
 
 
 def network(args, classes):
@@ -144,6 +155,11 @@ FINETUNE = dict(img_size=224, batch_size=16, lr=0.00003, head_lr=100, warmup_epo
                 clip_grad=5, ema_decay=0.99)
 
 
+# What is drawn: the first weights, the order of images, crops and flips, dropout and
+# stochastic depth.
+SOURCES = ["weights", "order", "crops", "drops"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dir")
@@ -151,6 +167,8 @@ def main():
     parser.add_argument("--shots", type=int, default=0, help="train on N images of each class")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=42)
+    for source in SOURCES:
+        parser.add_argument(f"--{source}", type=int, metavar="SEED", help="of this source of chance alone (default: --seed)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that read images")
     parser.add_argument("--compare", metavar="EFFNET", help="train with this program too")
@@ -160,10 +178,14 @@ def main():
     if args.compare:
         compare(args)
         return
-    torch.manual_seed(args.seed)
+    for source in SOURCES:
+        if getattr(args, source) is None:
+            setattr(args, source, args.seed)
+    torch.manual_seed(args.weights)
     torch.set_num_threads(args.threads)
     train, val, classes = loaders(args)
     net = network(args, classes)
+    torch.manual_seed(5000 + args.drops)
     ema = copy.deepcopy(net)
     optimizer = optimizer_of(args, net)
     total, warmup, step = args.epochs * len(train), args.warmup_epochs * len(train), 0
