@@ -8,7 +8,7 @@
 // func idctNEON(dst, blocks unsafe.Pointer, stride, n int)
 TEXT ·idctNEON(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e8a // ldr x10, [x20, #0x18]
 	WORD $0xf100055f // cmp x10, #0x1
 	WORD $0x5400330b // b.lt L668
@@ -460,7 +460,7 @@ TEXT ·idctNEON(SB), NOSPLIT|NOFRAME, $0-32
 // func blendNEON(dst, near, far unsafe.Pointer, n int)
 TEXT ·blendNEON(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100411f // cmp x8, #0x10
 	WORD $0x5400024b // b.lt L50
@@ -488,7 +488,7 @@ TEXT ·blendNEON(SB), NOSPLIT|NOFRAME, $0-32
 // func widenNEON(dst, sums unsafe.Pointer, n, even, odd int)
 TEXT ·widenNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400a88 // ldr x8, [x20, #0x10]
 	WORD $0xf100411f // cmp x8, #0x10
 	WORD $0x540004ab // b.lt L9c
@@ -535,7 +535,7 @@ TEXT ·widenNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func yCbCrNEON(dst, y, cb, cr unsafe.Pointer, n int)
 TEXT ·yCbCrNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
 	WORD $0xf100211f // cmp x8, #0x8
 	WORD $0x54000b2b // b.lt L16c
@@ -639,7 +639,7 @@ TEXT ·yCbCrNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func alongPixelsNEON(dst, src, start, weight unsafe.Pointer, taps, n int)
 TEXT ·alongPixelsNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401689 // ldr x9, [x20, #0x28]
 	WORD $0xf100052a // subs x10, x9, #0x1
 	WORD $0x54000a6b // b.lt L154
@@ -742,7 +742,7 @@ TEXT ·alongPixelsNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func acrossRowsNEON(dst, src, weights unsafe.Pointer, stride, rows, n int)
 TEXT ·acrossRowsNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf940168e // ldr x14, [x20, #0x28]
 	WORD $0xa941aa88 // ldp x8, x10, [x20, #0x18]
 	WORD $0xf10081df // cmp x14, #0x20
@@ -933,7 +933,7 @@ TEXT ·acrossRowsNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normalizeNEON(dst, src, n unsafe.Pointer, count int)
 TEXT ·normalizeNEON(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100611f // cmp x8, #0x18
 	WORD $0x5400094b // b.lt L130

@@ -53,6 +53,9 @@ func link(ctx context.Context, tmp string, t target, objects []string, name stri
 	if err != nil {
 		return nil, err
 	}
+	if a := f.Section(".text").Addralign; a > uint64(t.align) {
+		return nil, fmt.Errorf("needs an alignment of %d, more than %d", a, t.align)
+	}
 	all, err := f.Section(".text").Data()
 	if err != nil {
 		return nil, err

@@ -56,6 +56,9 @@ func TestRefusals(t *testing.T) {
 		{"pointer to a constant", begin + "static const float x[2] = {1, 2}; static const float *const volatile y[2] = {x, x + 1};\n" + head + "{ a->p[0] = *y[a->n & 1]; }", "needs memory of its own"},
 		{"call through a pointer", begin + head + "{ ((void (*)(float *))(a->p))(a->p); a->p[0] = 1; }", "not allowed in a kernel"},
 		{"upper halves", begin + head + "{ __asm__ volatile(\"vxorps %%ymm0, %%ymm0, %%ymm0\" : : : \"xmm0\"); a->p[0] = 1; }", "upper halves"},
+		{"stack by other names", begin + head + "{ __asm__ volatile(\"enter $16, $0; leave\"); a->p[0] = 1; }", "not allowed in a kernel"},
+		{"Go's g", begin + head + "{ __asm__ volatile(\"movq $0, %fs:-8\"); a->p[0] = 1; }", "not allowed in a kernel"},
+		{"alignment", begin + "static const float x[64] __attribute__((aligned(256))) = {1, 2};\n" + head + "{ a->p[0] = x[a->n]; }", "needs an alignment"},
 		{"system call", begin + head + "{ __asm__ volatile(\"syscall\" : : : \"rcx\", \"r11\", \"memory\"); a->p[0] = 1; }", "not allowed in a kernel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

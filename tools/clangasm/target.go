@@ -36,7 +36,7 @@ func amd64(flags string) target {
 		goarch: "amd64", triple: "x86_64-linux-gnu", emulation: "elf_x86_64",
 		flags:    strings.Fields(flags + " -mno-red-zone -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer"),
 		argument: "LEAQ %s+0(FP), R12", align: 64,
-		forbidden: regexp.MustCompile(`%[re]?[sb]pl?\b|^call|^push|^pop|^jmp\w* \*|^(int|syscall|std|ldmxcsr|vldmxcsr)`),
+		forbidden: regexp.MustCompile(`%[re]?[sb]pl?\b|%[fg]s:|^call|^push|^pop[^c]|^(enter|leave)|^ret\w* \$|^jmp\w* \*|^(int\b|int3|syscall|std\b|v?ldmxcsr|fldcw|fninit|xrstor)`),
 		frame:     regexp.MustCompile(`^(pushq %rbp|movq %rsp, %rbp|popq %rbp)$`),
 		nop:       0x90,
 		wide:      regexp.MustCompile(`%[yz]mm`),
@@ -52,9 +52,9 @@ var allTargets = map[string]target{
 	"neon": {
 		goarch: "arm64", triple: "aarch64-linux-gnu", emulation: "aarch64linux",
 		flags:    strings.Fields("-march=armv8-a -mtune=neoverse-n1 -ffixed-x18 -ffixed-x28 -mcmodel=tiny"),
-		argument: "MOVD $%s+0(FP), R20", align: 16, words: true,
+		argument: "MOVD $%s+0(FP), R20", align: 64, words: true,
 		// Not the stack, the link, Go's g (x28), nor the platform's register (x18).
-		forbidden: regexp.MustCompile(`\bw?sp\b|\badrp\b|^(bl|blr|br|svc)\b|\b[xw](18|28|29|30)\b`),
+		forbidden: regexp.MustCompile(`\bw?sp\b|\badrp\b|^(bl|blr|br|svc|msr)\b|^ret x|\b[xw](18|28|29|30)\b`),
 		frame:     regexp.MustCompile(`^$`),
 	},
 }

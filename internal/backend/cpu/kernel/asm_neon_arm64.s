@@ -8,7 +8,7 @@
 // func gemm6x4x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 TEXT ·gemm6x4x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD $c+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9403289 // ldr x9, [x20, #0x60]
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100191f // cmp x8, #0x6
@@ -2979,7 +2979,7 @@ TEXT ·gemm6x4x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 // func gemm8x3x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 TEXT ·gemm8x3x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD $c+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9403289 // ldr x9, [x20, #0x60]
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100211f // cmp x8, #0x8
@@ -5570,7 +5570,7 @@ TEXT ·gemm8x3x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 // func gemm12x2x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 TEXT ·gemm12x2x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD $c+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9403289 // ldr x9, [x20, #0x60]
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100311f // cmp x8, #0xc
@@ -8038,7 +8038,7 @@ TEXT ·gemm12x2x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 // func gemm12x1x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 TEXT ·gemm12x1x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 	MOVD $c+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9403289 // ldr x9, [x20, #0x60]
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100311f // cmp x8, #0xc
@@ -9740,7 +9740,7 @@ TEXT ·gemm12x1x0NEON(SB), NOSPLIT|NOFRAME, $0-112
 // func packRowsNEON(dst, src unsafe.Pointer, rows, stride, cols int)
 TEXT ·packRowsNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $dst+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400e8a // ldr x10, [x20, #0x18]
@@ -9790,7 +9790,7 @@ TEXT ·packRowsNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func gatherNEON(y, x unsafe.Pointer, ldy, step, n, size int)
 TEXT ·gatherNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54001b8b // b.lt L378
@@ -10036,7 +10036,7 @@ TEXT ·gatherNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func peakNEON(c unsafe.Pointer, k int)
 TEXT ·peakNEON(SB), NOSPLIT|NOFRAME, $0-16
 	MOVD $c+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0x3cc0810d // ldur q13, [x8, #0x8]
 	WORD $0x3cc1810c // ldur q12, [x8, #0x18]
@@ -10140,7 +10140,7 @@ TEXT ·peakNEON(SB), NOSPLIT|NOFRAME, $0-16
 // func columnSumNEON(sum, x unsafe.Pointer, rows, cols int)
 TEXT ·columnSumNEON(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400a88 // ldr x8, [x20, #0x10]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x540010cb // b.lt L220
@@ -10298,7 +10298,7 @@ TEXT ·columnSumNEON(SB), NOSPLIT|NOFRAME, $0-32
 // func columnMomentsNEON(sum, squares, x, pivot unsafe.Pointer, rows, cols int)
 TEXT ·columnMomentsNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54001c0b // b.lt L388
@@ -10554,7 +10554,7 @@ TEXT ·columnMomentsNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func columnDotNEON(sum, x, y unsafe.Pointer, rows, cols int)
 TEXT ·columnDotNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400122b // b.lt L24c
@@ -10723,7 +10723,7 @@ TEXT ·columnDotNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func mulColumnsNEON(y, x, s unsafe.Pointer, rows, cols int)
 TEXT ·mulColumnsNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -10786,7 +10786,7 @@ TEXT ·mulColumnsNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func mulAddColumnsNEON(y, x, s, b unsafe.Pointer, rows, cols int)
 TEXT ·mulAddColumnsNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -10851,7 +10851,7 @@ TEXT ·mulAddColumnsNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normAct0NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct0NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -10924,7 +10924,7 @@ TEXT ·normAct0NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct1NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct1NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11068,7 +11068,7 @@ TEXT ·normAct1NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct2NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct2NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11145,7 +11145,7 @@ TEXT ·normAct2NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct3NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct3NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11227,7 +11227,7 @@ TEXT ·normAct3NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct4NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct4NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11371,7 +11371,7 @@ TEXT ·normAct4NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct5NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct5NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11459,7 +11459,7 @@ TEXT ·normAct5NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normAct6NEON(y, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normAct6NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -11545,7 +11545,7 @@ TEXT ·normAct6NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum0NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum0NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000a0b // b.lt L148
@@ -11643,7 +11643,7 @@ TEXT ·normActSum0NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum1NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum1NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000feb // b.lt L204
@@ -11788,7 +11788,7 @@ TEXT ·normActSum1NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum2NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum2NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000a4b // b.lt L150
@@ -11888,7 +11888,7 @@ TEXT ·normActSum2NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum3NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum3NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000a8b // b.lt L158
@@ -11990,7 +11990,7 @@ TEXT ·normActSum3NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum4NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum4NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000feb // b.lt L204
@@ -12135,7 +12135,7 @@ TEXT ·normActSum4NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum5NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum5NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000acb // b.lt L160
@@ -12239,7 +12239,7 @@ TEXT ·normActSum5NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActSum6NEON(sum, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSum6NEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000aab // b.lt L15c
@@ -12342,7 +12342,7 @@ TEXT ·normActSum6NEON(SB), NOSPLIT|NOFRAME, $0-40
 // func normActGradSums0NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums0NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000d0b // b.lt L1a8
@@ -12466,7 +12466,7 @@ TEXT ·normActGradSums0NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums1NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums1NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400146b // b.lt L294
@@ -12649,7 +12649,7 @@ TEXT ·normActGradSums1NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums2NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums2NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000e6b // b.lt L1d4
@@ -12784,7 +12784,7 @@ TEXT ·normActGradSums2NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums3NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums3NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000e6b // b.lt L1d4
@@ -12919,7 +12919,7 @@ TEXT ·normActGradSums3NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums4NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums4NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400140b // b.lt L288
@@ -13099,7 +13099,7 @@ TEXT ·normActGradSums4NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums5NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums5NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000f0b // b.lt L1e8
@@ -13239,7 +13239,7 @@ TEXT ·normActGradSums5NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradSums6NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
 TEXT ·normActGradSums6NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000e6b // b.lt L1d4
@@ -13374,7 +13374,7 @@ TEXT ·normActGradSums6NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func normActGradInput0NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput0NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -13460,7 +13460,7 @@ TEXT ·normActGradInput0NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput1NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput1NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -13637,7 +13637,7 @@ TEXT ·normActGradInput1NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput2NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput2NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -13739,7 +13739,7 @@ TEXT ·normActGradInput2NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput3NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput3NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -13846,7 +13846,7 @@ TEXT ·normActGradInput3NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput4NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput4NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14019,7 +14019,7 @@ TEXT ·normActGradInput4NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput5NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput5NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14139,7 +14139,7 @@ TEXT ·normActGradInput5NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActGradInput6NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 TEXT ·normActGradInput6NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $dx+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14244,7 +14244,7 @@ TEXT ·normActGradInput6NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func normActSlope0NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope0NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14336,7 +14336,7 @@ TEXT ·normActSlope0NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope1NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope1NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14504,7 +14504,7 @@ TEXT ·normActSlope1NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope2NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope2NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14604,7 +14604,7 @@ TEXT ·normActSlope2NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope3NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope3NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14712,7 +14712,7 @@ TEXT ·normActSlope3NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope4NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope4NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -14878,7 +14878,7 @@ TEXT ·normActSlope4NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope5NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope5NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -15006,7 +15006,7 @@ TEXT ·normActSlope5NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func normActSlope6NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 TEXT ·normActSlope6NEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
 	WORD $0xf9400a8a // ldr x10, [x20, #0x10]
@@ -15116,7 +15116,7 @@ TEXT ·normActSlope6NEON(SB), NOSPLIT|NOFRAME, $0-48
 // func slopeSumsNEON(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
 TEXT ·slopeSumsNEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $db+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54000d0b // b.lt L1a8
@@ -15240,7 +15240,7 @@ TEXT ·slopeSumsNEON(SB), NOSPLIT|NOFRAME, $0-64
 // func gateGradNEON(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 TEXT ·gateGradNEON(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD $a+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9402288 // ldr x8, [x20, #0x40]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x540007ca // b.ge L100
@@ -15581,7 +15581,7 @@ TEXT ·gateGradNEON(SB), NOSPLIT|NOFRAME, $0-72
 // func biasAct0NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct0NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x5400058a // b.ge Lb8
@@ -15734,7 +15734,7 @@ TEXT ·biasAct0NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct1NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct1NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x54000baa // b.ge L17c
@@ -15986,7 +15986,7 @@ TEXT ·biasAct1NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct2NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct2NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x540005ca // b.ge Lc0
@@ -16147,7 +16147,7 @@ TEXT ·biasAct2NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct3NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct3NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x5400062a // b.ge Lcc
@@ -16308,7 +16308,7 @@ TEXT ·biasAct3NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct4NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct4NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x54000baa // b.ge L17c
@@ -16560,7 +16560,7 @@ TEXT ·biasAct4NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct5NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct5NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x5400074a // b.ge Lf0
@@ -16740,7 +16740,7 @@ TEXT ·biasAct5NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func biasAct6NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 TEXT ·biasAct6NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $sum+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100111f // cmp x8, #0x4
 	WORD $0x5400072a // b.ge Lec
@@ -16919,7 +16919,7 @@ TEXT ·biasAct6NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func depthwiseNEON(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
 TEXT ·depthwiseNEON(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9402288 // ldr x8, [x20, #0x40]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400174b // b.lt L2f0
@@ -17132,7 +17132,7 @@ TEXT ·depthwiseNEON(SB), NOSPLIT|NOFRAME, $0-72
 // func depthwise3x1NEON(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)
 TEXT ·depthwise3x1NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401e88 // ldr x8, [x20, #0x38]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400568b // b.lt Lad8
@@ -17868,7 +17868,7 @@ TEXT ·depthwise3x1NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func depthwise3x2NEON(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)
 TEXT ·depthwise3x2NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401e88 // ldr x8, [x20, #0x38]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54005b8b // b.lt Lb78
@@ -18644,7 +18644,7 @@ TEXT ·depthwise3x2NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func depthwise5x1NEON(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)
 TEXT ·depthwise5x1NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401e88 // ldr x8, [x20, #0x38]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54005fab // b.lt Lbfc
@@ -19453,7 +19453,7 @@ TEXT ·depthwise5x1NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func depthwise5x2NEON(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)
 TEXT ·depthwise5x2NEON(SB), NOSPLIT|NOFRAME, $0-64
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401e88 // ldr x8, [x20, #0x38]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400668b // b.lt Lcd8
@@ -20317,7 +20317,7 @@ TEXT ·depthwise5x2NEON(SB), NOSPLIT|NOFRAME, $0-64
 // func depthwiseGradWeightNEON(dw, x, dy, taps unsafe.Pointer, tapCount, xstep, dystep, n, cols int)
 TEXT ·depthwiseGradWeightNEON(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD $dw+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9402288 // ldr x8, [x20, #0x40]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x540016eb // b.lt L2e4
@@ -20526,7 +20526,7 @@ TEXT ·depthwiseGradWeightNEON(SB), NOSPLIT|NOFRAME, $0-72
 // func depthwiseGradWeight3x1NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 TEXT ·depthwiseGradWeight3x1NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $dw+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400486b // b.lt L914
@@ -21139,7 +21139,7 @@ TEXT ·depthwiseGradWeight3x1NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func depthwiseGradWeight3x2NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 TEXT ·depthwiseGradWeight3x2NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $dw+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x54004b6b // b.lt L974
@@ -21776,7 +21776,7 @@ TEXT ·depthwiseGradWeight3x2NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func depthwiseGradWeight5x1NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 TEXT ·depthwiseGradWeight5x1NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $dw+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400536b // b.lt La74
@@ -22477,7 +22477,7 @@ TEXT ·depthwiseGradWeight5x1NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func depthwiseGradWeight5x2NEON(dw, x, dy, taps unsafe.Pointer, tapCount, n, cols int)
 TEXT ·depthwiseGradWeight5x2NEON(SB), NOSPLIT|NOFRAME, $0-56
 	MOVD $dw+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401a88 // ldr x8, [x20, #0x30]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400576b // b.lt Laf4
@@ -23210,7 +23210,7 @@ TEXT ·depthwiseGradWeight5x2NEON(SB), NOSPLIT|NOFRAME, $0-56
 // func copyLinesNEON(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·copyLinesNEON(SB), NOSPLIT|NOFRAME, $0-72
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
 	WORD $0xf9400e8b // ldr x11, [x20, #0x18]
 	WORD $0xf940010c // ldr x12, [x8]
@@ -23269,7 +23269,7 @@ TEXT ·copyLinesNEON(SB), NOSPLIT|NOFRAME, $0-72
 // func normLines0NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines0NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -23352,7 +23352,7 @@ TEXT ·normLines0NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines1NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines1NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -23559,7 +23559,7 @@ TEXT ·normLines1NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines2NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines2NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -23650,7 +23650,7 @@ TEXT ·normLines2NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines3NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines3NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -23749,7 +23749,7 @@ TEXT ·normLines3NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines4NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines4NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -23956,7 +23956,7 @@ TEXT ·normLines4NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines5NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines5NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -24075,7 +24075,7 @@ TEXT ·normLines5NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func normLines6NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 TEXT ·normLines6NEON(SB), NOSPLIT|NOFRAME, $0-88
 	MOVD $ring+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0xf9401288 // ldr x8, [x20, #0x20]
@@ -24190,7 +24190,7 @@ TEXT ·normLines6NEON(SB), NOSPLIT|NOFRAME, $0-88
 // func lines3x1NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 TEXT ·lines3x1NEON(SB), NOSPLIT|NOFRAME, $0-152
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400ac4b // b.lt L1590
@@ -25713,7 +25713,7 @@ TEXT ·lines3x1NEON(SB), NOSPLIT|NOFRAME, $0-152
 // func lines3x2NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 TEXT ·lines3x2NEON(SB), NOSPLIT|NOFRAME, $0-152
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400ae4b // b.lt L15d0
@@ -27252,7 +27252,7 @@ TEXT ·lines3x2NEON(SB), NOSPLIT|NOFRAME, $0-152
 // func lines5x1NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 TEXT ·lines5x1NEON(SB), NOSPLIT|NOFRAME, $0-152
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400b54b // b.lt L16b0
@@ -28847,7 +28847,7 @@ TEXT ·lines5x1NEON(SB), NOSPLIT|NOFRAME, $0-152
 // func lines5x2NEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 TEXT ·lines5x2NEON(SB), NOSPLIT|NOFRAME, $0-152
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf9401688 // ldr x8, [x20, #0x28]
 	WORD $0xf100051f // cmp x8, #0x1
 	WORD $0x5400b74b // b.lt L16f0
@@ -30458,7 +30458,7 @@ TEXT ·lines5x2NEON(SB), NOSPLIT|NOFRAME, $0-152
 // func addNEON(y, x, z unsafe.Pointer, n int)
 TEXT ·addNEON(SB), NOSPLIT|NOFRAME, $0-32
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf940028a // ldr x10, [x20]
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
 	WORD $0xf9400a89 // ldr x9, [x20, #0x10]
@@ -30513,7 +30513,7 @@ TEXT ·addNEON(SB), NOSPLIT|NOFRAME, $0-32
 // func scaleAddNEON(y, x, z unsafe.Pointer, n int, s float32)
 TEXT ·scaleAddNEON(SB), NOSPLIT|NOFRAME, $0-36
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0x9100828c // add x12, x20, #0x20
 	WORD $0xf940028a // ldr x10, [x20]
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
@@ -30568,7 +30568,7 @@ TEXT ·scaleAddNEON(SB), NOSPLIT|NOFRAME, $0-36
 // func scaleNEON(y, x unsafe.Pointer, n int, s float32)
 TEXT ·scaleNEON(SB), NOSPLIT|NOFRAME, $0-28
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0x9100628b // add x11, x20, #0x18
 	WORD $0xf9400289 // ldr x9, [x20]
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
@@ -30639,7 +30639,7 @@ TEXT ·scaleNEON(SB), NOSPLIT|NOFRAME, $0-28
 // func averageNEON(y, x unsafe.Pointer, n int, s float32)
 TEXT ·averageNEON(SB), NOSPLIT|NOFRAME, $0-28
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0x9100628b // add x11, x20, #0x18
 	WORD $0xf9400288 // ldr x8, [x20]
 	WORD $0xf9400689 // ldr x9, [x20, #0x8]
@@ -30696,7 +30696,7 @@ TEXT ·averageNEON(SB), NOSPLIT|NOFRAME, $0-28
 // func expNEON(y, x unsafe.Pointer, n int, top float32)
 TEXT ·expNEON(SB), NOSPLIT|NOFRAME, $0-28
 	MOVD $y+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0x9100628b // add x11, x20, #0x18
 	WORD $0xf9400289 // ldr x9, [x20]
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
@@ -30835,7 +30835,7 @@ TEXT ·expNEON(SB), NOSPLIT|NOFRAME, $0-28
 // func rmsPropNEON(w, g, ms, buf, rule unsafe.Pointer, n int)
 TEXT ·rmsPropNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $w+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf940028b // ldr x11, [x20]
 	WORD $0xf9400a89 // ldr x9, [x20, #0x10]
 	WORD $0x4f03f600 // fmov v0.4s, #1.00000000
@@ -30957,7 +30957,7 @@ TEXT ·rmsPropNEON(SB), NOSPLIT|NOFRAME, $0-48
 // func sgdNEON(w, g, buf, rule unsafe.Pointer, n int)
 TEXT ·sgdNEON(SB), NOSPLIT|NOFRAME, $0-40
 	MOVD $w+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf940028a // ldr x10, [x20]
 	WORD $0xf9400a89 // ldr x9, [x20, #0x10]
 	WORD $0xf9400688 // ldr x8, [x20, #0x8]
@@ -31048,7 +31048,7 @@ TEXT ·sgdNEON(SB), NOSPLIT|NOFRAME, $0-40
 // func adamNEON(w, g, m, v, rule unsafe.Pointer, n int)
 TEXT ·adamNEON(SB), NOSPLIT|NOFRAME, $0-48
 	MOVD $w+0(FP), R20
-	PCALIGN $16
+	PCALIGN $64
 	WORD $0xf940028a // ldr x10, [x20]
 	WORD $0xf9400a89 // ldr x9, [x20, #0x10]
 	WORD $0xf9400e88 // ldr x8, [x20, #0x18]
