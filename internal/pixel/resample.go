@@ -171,13 +171,19 @@ func acrossRowsGeneric(dst, src []uint8, stride int, weights []int32) {
 // Norm is a normalisation by channel: (value - Mean) * Scale.
 type Norm struct{ Mean, Scale [3]float32 }
 
+// normalizeValues is how many values a call of assembly normalises, where the runtime
+// cannot stop a goroutine: some microseconds, and whole vectors of pixels.
+const normalizeValues = 3 * 16 << 10
+
 // Normalize is normalizeGeneric.
 func (s *Set) Normalize(dst []float32, src []uint8, n *Norm) {
 	dst = dst[:len(src)]
 	done := 0
 	if s.c != nil {
-		s.c.normalize(p(dst), p(src), unsafe.Pointer(n), len(src))
-		done = len(src) / (3 * s.wide) * (3 * s.wide)
+		whole := len(src) / (3 * s.wide) * (3 * s.wide)
+		for ; done < whole; done = min(done+normalizeValues, whole) {
+			s.c.normalize(p(dst[done:]), p(src[done:]), unsafe.Pointer(n), min(normalizeValues, whole-done))
+		}
 	}
 	normalizeGeneric(dst[done:], src[done:], n)
 }

@@ -73,6 +73,9 @@ func (s *Set) DepthwiseGradWeight(dw []float32, x []float32, x0, xstep int, dy [
 		return
 	}
 	_ = dy[(n-1)*dystep+cols-1]
+	for _, t := range taps {
+		_ = dw[t.W+cols-1]
+	}
 	pt, count := unsafe.Pointer(unsafe.SliceData(taps)), len(taps)
 	run := s.c.gradInRows(row, xstep, cols)
 	if dystep != cols {

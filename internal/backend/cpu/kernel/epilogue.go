@@ -10,7 +10,10 @@ func (s *Set) BiasAct(sum, y []float32, ldy int, x, bias []float32, act Act, col
 	if rows == 0 {
 		return
 	}
-	_ = y[(rows-1)*ldy+cols-1]
+	_, _ = y[(rows-1)*ldy+cols-1], bias[cols-1]
+	if sum != nil {
+		_ = sum[cols-1]
+	}
 	step := callRows(cols) / cols
 	for r := 0; r < rows; r += step {
 		s.c.biasAct[act](p(sum), p(y[r*ldy:]), p(x[r*cols:]), p(bias), ldy, min(step, rows-r), cols)

@@ -62,6 +62,9 @@ func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []f
 		return
 	}
 	_, _, _ = a[(m-1)*ars+(b.K-1)*acs], c[(m-1)*ldc+b.N-1], packed[b.Size()-1]
+	if to.Stats != nil {
+		_ = to.Stats[3*b.N-1]
+	}
 	how := 0
 	if to.Add {
 		how = addHow

@@ -101,6 +101,9 @@ func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
 		return
 	}
 	_, _ = v.Y[(v.Count-1)*v.Row+(v.Pixels-1)*v.Step+v.Channels-1], v.W[v.Kernel*v.Kernel*line-1]
+	if v.Stats != nil {
+		_ = v.Stats[2*v.SumsAt+min(v.Channels, line)-1]
+	}
 	run := s.linesFor(v.Kernel, v.Stride)
 	if run == nil {
 		depthwiseLinesGeneric(ring, from, v)

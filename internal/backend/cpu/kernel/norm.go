@@ -36,6 +36,7 @@ func (s *Set) ColumnSum(sum, x []float32, cols int) {
 		columnSumGeneric(sum, x, cols)
 		return
 	}
+	_ = sum[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -58,6 +59,7 @@ func (s *Set) ColumnMoments(sum, squares, x, pivot []float32, cols int) {
 		columnMomentsGeneric(sum, squares, x, pivot, cols)
 		return
 	}
+	_, _, _ = sum[cols-1], squares[cols-1], pivot[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -84,6 +86,7 @@ func (s *Set) ColumnDot(sum, x, y []float32, cols int) {
 		return
 	}
 	y = y[:len(x)]
+	_ = sum[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -107,6 +110,7 @@ func (s *Set) MulColumns(y, x, scale []float32, cols int) {
 		return
 	}
 	y = y[:len(x)]
+	_ = scale[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -130,6 +134,7 @@ func (s *Set) MulAddColumns(y, x, scale, b []float32, cols int) {
 		return
 	}
 	y = y[:len(x)]
+	_, _ = scale[cols-1], b[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -153,6 +158,7 @@ func (s *Set) NormAct(y, x []float32, n *Norm, act Act, cols int) {
 		return
 	}
 	y = y[:len(x)]
+	_, _ = n.Scale[cols-1], n.Shift[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -175,6 +181,7 @@ func (s *Set) NormActSum(sum, x []float32, n *Norm, act Act, cols int) {
 		normActSumGeneric(sum, x, n, act, cols)
 		return
 	}
+	_, _, _ = sum[cols-1], n.Scale[cols-1], n.Shift[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -198,6 +205,7 @@ func (s *Set) NormActGradSums(db, dg, x, dy []float32, n *Norm, act Act, cols in
 		return
 	}
 	dy = dy[:len(x)]
+	_, _, _, _, _ = db[cols-1], dg[cols-1], n.Scale[cols-1], n.Shift[cols-1], n.Mean[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -225,6 +233,7 @@ func (s *Set) NormActGradInput(dx, x, dy []float32, n *Norm, k1, k0 []float32, a
 	}
 	dy = dy[:len(x)]
 	dx = dx[:len(x)]
+	_, _, _, _, _ = k1[cols-1], k0[cols-1], n.Scale[cols-1], n.Shift[cols-1], n.Mean[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -251,6 +260,7 @@ func (s *Set) NormActSlope(y, slope, x []float32, n *Norm, act Act, cols int) {
 	}
 	y = y[:len(x)]
 	slope = slope[:len(x)]
+	_, _ = n.Scale[cols-1], n.Shift[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -277,6 +287,7 @@ func (s *Set) SlopeSums(db, dg, x, dy, slope, mean []float32, cols int) {
 	}
 	dy = dy[:len(x)]
 	slope = slope[:len(x)]
+	_, _, _ = db[cols-1], dg[cols-1], mean[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
@@ -304,6 +315,7 @@ func (s *Set) GateGrad(a, sums, x, da, slope, mean, gate []float32, cols int) {
 	a = a[:len(x)]
 	da = da[:len(x)]
 	slope = slope[:len(x)]
+	_, _, _ = sums[5*cols-1], mean[cols-1], gate[cols-1]
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols

@@ -78,3 +78,33 @@ func testGemmTo(t *testing.T, s *Set, r *rand.Rand, m, n, k int) {
 	scale := 1e-6 * float64(m*k)
 	same(t, name+": sums", statsWhole, wantWhole, 3*n, scale)
 }
+
+// What is too short to be written is refused, and nothing is.
+func TestShortSums(t *testing.T) {
+	each(t, func(t *testing.T, s *Set) {
+		memory := make([]float32, 200)
+		short, x := memory[:3:3], make([]float32, 64, 64+Tail)
+		p := s.NewPacking(4, 16)
+		for name, call := range map[string]func(){
+			"ColumnSum":           func() { s.ColumnSum(short, x, 16) },
+			"ColumnMoments":       func() { s.ColumnMoments(x, short, x, x, 16) },
+			"BiasAct":             func() { s.BiasAct(short, make([]float32, 80), 16, x, make([]float32, 40), Identity, 16) },
+			"DepthwiseGradWeight": func() { s.DepthwiseGradWeight(short, x, 0, 16, x, 16, []Tap{{0, 0}}, 0, 4, 16) },
+			"GemmTo": func() {
+				s.GemmTo(4, x, 4, 1, p, make([]float32, p.Size()), make([]float32, 80), 16, &Store{Stats: short})
+			},
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s wrote past its sums", name)
+					}
+				}()
+				call()
+			}()
+		}
+		if slices.ContainsFunc(memory, func(v float32) bool { return v != 0 }) {
+			t.Error("something was written")
+		}
+	})
+}
