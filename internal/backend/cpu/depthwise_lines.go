@@ -30,9 +30,9 @@ type lineConv struct {
 	mem        slot // of each worker: the rings
 	weights    slot // [groups,taps,16]
 	moments    *moments
-	groups     int
-	perRing    int
-	pastCaches bool
+	groups     int  // of 16 channels, the last perhaps of fewer
+	perRing    int  // values of a ring
+	pastCaches bool // y is larger than they are
 }
 
 // depthwiseByLines is normDepthwise.

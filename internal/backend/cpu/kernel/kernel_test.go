@@ -42,7 +42,7 @@ func same(t *testing.T, what string, got, want []float32, n int, tol float64) {
 	}
 }
 
-// each runs f for every SIMD set, skipping visibly when there is none.
+// each runs f for every vector set, skipping visibly when there is none.
 func each(t *testing.T, f func(t *testing.T, s *Set)) {
 	sets := Available()
 	if len(sets) == 1 {

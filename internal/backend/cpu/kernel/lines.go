@@ -24,7 +24,7 @@ type Fill struct {
 
 // HasLines is whether there are kernels for lines with filters of k taps a row at a
 // stride.
-func (s *Set) HasLines(k, stride int) bool { return s.c != nil && s.c.linesFor(k, stride) != nil }
+func (s *Set) HasLines(k, stride int) bool { return s.linesFor(k, stride) != nil }
 
 // FillLines is fillLinesGeneric. What lies ahead of X by so many values is fetched
 // meanwhile.
@@ -120,24 +120,20 @@ func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
 	}
 }
 
+// linesFor is the kernel for filters of k taps a row at a stride; nil if there is none.
 func (s *Set) linesFor(k, stride int) linesFunc {
 	if s.c == nil {
 		return nil
 	}
-	return s.c.linesFor(k, stride)
-}
-
-// linesFor is the kernel for filters of k taps a row at a stride; nil if there is none.
-func (k *kernels) linesFor(taps, stride int) linesFunc {
-	switch [2]int{taps, stride} {
+	switch [2]int{k, stride} {
 	case [2]int{3, 1}:
-		return k.lines3x1
+		return s.c.lines3x1
 	case [2]int{3, 2}:
-		return k.lines3x2
+		return s.c.lines3x2
 	case [2]int{5, 1}:
-		return k.lines5x1
+		return s.c.lines5x1
 	case [2]int{5, 2}:
-		return k.lines5x2
+		return s.c.lines5x2
 	}
 	return nil
 }
