@@ -426,9 +426,11 @@ func sigmoid(z float32) float32 { return 1 / (1 + expMinus(z)) }
 
 // expMinus is e^-z, to 6e-7 of it for |z| < 8 and 4e-6 for |z| < 50: with
 // t = -z*log2(e) it is 2^floor(t) * 2^r, where 0 <= r < 1 and 2^r is a polynomial.
-// 2^floor(t) is clamped to normal numbers.
+// t is clamped to what normal numbers hold.
 func expMinus(z float32) float32 {
-	t := float32(z * -math.Log2E) // rounded: arm64 would fuse the product with t - n
+	// Clamped before it is cut in two, so that an infinite z gives a number and NaN passes;
+	// and so that arm64 does not fuse the product with t - n.
+	t := min(max(float32(z*-math.Log2E), -126), 127.999)
 	n := float32(math.Floor(float64(t)))
 	r := t - n
 	p := float32(exp2C5)*r + exp2C4
@@ -436,7 +438,7 @@ func expMinus(z float32) float32 {
 	p = p*r + exp2C2
 	p = p*r + exp2C1
 	p = p*r + 1
-	exponent := uint32(int32(min(max(n, -126), 127)) + 127)
+	exponent := uint32(int32(n) + 127)
 	return p * math.Float32frombits(exponent<<23)
 }
 
