@@ -123,7 +123,7 @@ type Config struct {
 
 	_           struct{} `group:"Machine"`
 	Device      string   `yaml:"device" default:"cpu" want:"cpu or cuda" effect:"free" help:"cpu or cuda"`
-	Precision   string   `yaml:"precision" default:"fp32" want:"fp32 or tf32 or bf16" effect:"free" help:"on cuda: fp32, tf32 (for matrix products) or bf16 (for maps too); weights, statistics and sums are float32"`
+	Precision   string   `yaml:"precision" default:"fp32" want:"fp32 or tf32 or bf16" effect:"free" help:"fp32; bf16 for the maps between layers, their gradients and the factors of products; on cuda also tf32, for products alone. Weights, statistics and sums are float32"`
 	Workers     int      `yaml:"workers" short:"j" default:"0" want:"0 to 1024" effect:"free" help:"goroutines that read images; 0 for one per core"`
 	Prefetch    int      `yaml:"prefetch" default:"2" want:"0 to 1024" effect:"free" help:"batches to read ahead while one is computed"`
 	Threads     int      `yaml:"threads" default:"0" want:"0 to 1024" effect:"free" help:"threads that compute; 0 for one per core"`

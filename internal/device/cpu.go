@@ -15,20 +15,22 @@ import (
 // cpuDevice is this machine's processor.
 var cpuDevice = &Device{
 	Name:       "cpu",
-	Precisions: []string{"fp32"},
+	Precisions: []string{"fp32", "bf16"},
 	Host:       true,
-	other:      "the CPU computes in fp32 (or use --device cuda)",
 
 	compiled: func() error { return nil },
 	slow:     withoutKernels(),
-	open: func(_ string, threads int) (backend.Backend, error) {
+	open: func(precision string, threads int) (backend.Backend, error) {
 		b, err := cpu.New(threads)
 		if err != nil {
 			return nil, &SettingError{err}
 		}
+		b.Keep(mapsOfCPU[precision])
 		return b, nil
 	},
-	counter:  func(_ string, threads int) Counter { return cpu.NewCounter(threads) },
+	counter: func(precision string, threads int) Counter {
+		return cpu.NewCounter(threads, mapsOfCPU[precision])
+	},
 	memory:   func() (int64, error) { return HostMemory(), nil },
 	found:    foundCPU,
 	describe: func(backend.Backend) (string, error) { return "", nil },
@@ -39,6 +41,9 @@ var cpuDevice = &Device{
 	},
 	usage: func(backend.Backend) (Usage, error) { return Usage{}, nil },
 }
+
+// mapsOfCPU is the type in which each precision keeps maps, where it is not float32.
+var mapsOfCPU = map[string]backend.DType{"bf16": backend.BFloat16}
 
 func withoutKernels() *Shortcoming {
 	if len(kernel.Available()) > 1 {

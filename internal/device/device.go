@@ -20,7 +20,6 @@ type Device struct {
 	// program's, and its launches are done when they return.
 	Host bool
 
-	other    string // what to do about a precision that it does not have; may be empty
 	compiled func() error
 	slow     *Shortcoming
 	open     func(precision string, threads int) (backend.Backend, error)
@@ -82,10 +81,7 @@ func (d *Device) Check(precision string) error {
 	if slices.Contains(d.Precisions, precision) {
 		return nil
 	}
-	if d.other != "" {
-		return settingError("--precision %s: %s", precision, d.other)
-	}
-	return settingError("--precision %s: want %s", precision, listed(d.Precisions))
+	return settingError("--precision %s: want %s with --device %s", precision, listed(d.Precisions), d.Name)
 }
 
 // Open opens the device. threads is how many compute, of a Host; 0 is one a core. A

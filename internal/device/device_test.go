@@ -66,7 +66,7 @@ func TestWrongSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, half := device.Host().Open("bf16", 1)
+	_, half := device.Host().Open("tf32", 1)
 	_, none := cuda.Open("fp8", 0)
 	_, planned := cuda.Counter("fp8", 0)
 	last := len(cuda.Precisions) - 1
@@ -76,9 +76,9 @@ func TestWrongSettings(t *testing.T) {
 		want string
 	}{
 		{unknown, "--device abacus: want " + device.Names()},
-		{half, "--precision bf16: the CPU computes in fp32 (or use --device cuda)"},
-		{none, "--precision fp8: want " + precisions},
-		{planned, "--precision fp8: want " + precisions},
+		{half, "--precision tf32: want fp32 or bf16 with --device cpu"},
+		{none, "--precision fp8: want " + precisions + " with --device cuda"},
+		{planned, "--precision fp8: want " + precisions + " with --device cuda"},
 	} {
 		if c.err == nil || c.err.Error() != c.want || !errors.As(c.err, new(*device.SettingError)) {
 			t.Errorf("got %v, want a SettingError %s", c.err, c.want)

@@ -110,7 +110,7 @@ func TestCountedMemoryOfFeatures(t *testing.T) {
 // counters runs a test on each device's.
 func counters(t *testing.T, name string, test func(t *testing.T, counter func() (Counter, error))) {
 	for device, counter := range map[string]func() (Counter, error){
-		"cpu":  func() (Counter, error) { return cpu.NewCounter(2), nil },
+		"cpu":  func() (Counter, error) { return cpu.NewCounter(2, 0), nil },
 		"cuda": func() (Counter, error) { return cuda.NewCounter("bf16"), nil },
 	} {
 		t.Run(name+"/"+device, func(t *testing.T) { test(t, counter) })
@@ -129,7 +129,7 @@ func TestCountingTakesNoMemory(t *testing.T) {
 	opt.TrainLoader.Size, opt.EvalLoader.Size = arch.Resolution, arch.Resolution
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	m, err := CountMemory(func() (Counter, error) { return cpu.NewCounter(2), nil }, opt, 8, 8)
+	m, err := CountMemory(func() (Counter, error) { return cpu.NewCounter(2, 0), nil }, opt, 8, 8)
 	runtime.ReadMemStats(&after)
 	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > 256<<20 || m.Weights < 5*4*480e6 {
 		t.Errorf("%d MiB were allocated to count %d of weights (%v)", took>>20, m.Weights>>20, err)

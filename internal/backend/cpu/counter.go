@@ -12,14 +12,16 @@ import (
 type Counter struct {
 	threads int
 	bytes   *int64 // of all that Split gave
+	maps    backend.DType
 }
 
-// NewCounter returns a Counter for that number of threads; 0 means GOMAXPROCS.
-func NewCounter(threads int) *Counter {
+// NewCounter returns a Counter for that number of threads, 0 means GOMAXPROCS, of a
+// Backend that keeps maps as a type.
+func NewCounter(threads int, maps backend.DType) *Counter {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &Counter{threads, new(int64)}
+	return &Counter{threads, new(int64), maps}
 }
 
 // Bytes is what was allocated.
@@ -59,6 +61,11 @@ func (c *Counter) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	return backend.Program{Run: func() {}}, backend.Check(spec, operands)
 }
 
+// Types implements backend.Typer.
+func (c *Counter) Types(spec backend.Spec, types []backend.DType) {
+	backend.SetTypes(spec, c.maps, types)
+}
+
 // Sync does nothing.
 func (c *Counter) Sync() error { return nil }
 
@@ -72,7 +79,7 @@ func (c *Counter) Threads() int { return c.threads }
 func (c *Counter) Split(n int) []backend.Backend {
 	all := make([]backend.Backend, min(n, c.threads))
 	for i := range all {
-		all[i] = &Counter{1, c.bytes}
+		all[i] = &Counter{1, c.bytes, c.maps}
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -27,6 +28,9 @@ type Backend struct {
 	pool    *pool
 	scratch []float32 // as large as the hungriest launch needs
 	shared  prepared  // with the other backends of a Split; nil for none
+
+	maps        backend.DType // that maps are kept in
+	temporaries []buffer      // of launches that do not know it
 }
 
 // New returns a CPU backend with that number of threads; 0 means GOMAXPROCS.
@@ -100,6 +104,10 @@ func (b *Backend) Upload(dst backend.View, src []float32) error {
 	if len(src) != dst.Len {
 		return fmt.Errorf("cpu: upload of %d values to %d", len(src), dst.Len)
 	}
+	if dst.DType != backend.Float32 {
+		b.upload(dst, src)
+		return nil
+	}
 	copy(values(dst), src)
 	return nil
 }
@@ -117,6 +125,10 @@ func (b *Backend) Send(dst backend.View, src []byte) error {
 func (b *Backend) Download(dst []float32, src backend.View) error {
 	if len(dst) != src.Len {
 		return fmt.Errorf("cpu: download of %d values from %d", len(dst), src.Len)
+	}
+	if src.DType != backend.Float32 {
+		b.download(dst, src)
+		return nil
 	}
 	copy(dst, values(src))
 	return nil
@@ -151,6 +163,9 @@ func (b *Backend) Close() error {
 func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.Program, error) {
 	if err := backend.Check(spec, operands); err != nil {
 		return backend.Program{}, err
+	}
+	if slices.ContainsFunc(operands, func(o backend.View) bool { return o.DType != backend.Float32 }) {
+		return b.compileTyped(spec, operands)
 	}
 	v := make([][]float32, len(operands))
 	for i, o := range operands {

@@ -21,6 +21,18 @@ func TestBackend(t *testing.T) {
 	backendtest.Test(t, 1e-5, backends...)
 }
 
+// Every kernel set does so with maps of bfloat16.
+func TestHalfMaps(t *testing.T) {
+	var backends []backend.Typer
+	for _, set := range kernel.Available() {
+		b := cpu.NewWith(set, 2)
+		defer b.Close()
+		b.Keep(backend.BFloat16)
+		backends = append(backends, b)
+	}
+	backendtest.TestHalf(t, backend.BFloat16, backendtest.Specs(), backends...)
+}
+
 // The best kernel set is asked for all cases, the others, which cut launches by the same
 // code, for the light ones.
 func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
@@ -30,21 +42,23 @@ func TestSameBitsWithAnyNumberOfThreads(t *testing.T) {
 			specs = backendtest.Specs()
 		}
 		for i, spec := range specs {
-			testSameBits(t, set, spec, backendtest.Operands(spec, uint64(i)))
+			testSameBits(t, set, spec, backendtest.Operands(spec, uint64(i)), backend.Float32)
+		}
+		for i, spec := range backendtest.Light() {
+			testSameBits(t, set, spec, backendtest.Operands(spec, uint64(i)), backend.BFloat16)
 		}
 	}
 }
 
-// testSameBits fails where a Spec's results differ between numbers of threads.
-func testSameBits(t *testing.T, set *kernel.Set, spec backend.Spec, operands [][]float32) {
+// testSameBits fails where a Spec's results differ between numbers of threads, with maps
+// of a type.
+func testSameBits(t *testing.T, set *kernel.Set, spec backend.Spec, operands [][]float32, maps backend.DType) {
 	t.Helper()
 	var first [][]float32
 	for _, threads := range []int{1, 2, 5} {
 		b := cpu.NewWith(set, threads)
-		got, err := backendtest.Run(b, spec, operands)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b.Keep(maps)
+		got, _ := backendtest.RunHalf(t, b, maps, spec, operands, false)
 		b.Close()
 		if first == nil {
 			first = got

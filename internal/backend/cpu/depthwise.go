@@ -72,7 +72,7 @@ func tapLists(workers, size int) [][]kernel.Tap {
 // nothing to normalise or to gather.
 func (b *Backend) normDepthwise(s backend.ConvShape, in *normInput, x, w, y, stats []float32) backend.Launch {
 	if b.set.HasLines(s.Kernel, s.Stride) {
-		return b.depthwiseByLines(s, in, x, w, y, stats)
+		return b.depthwiseByLines(&lineConv{ConvShape: s, in: in, x: x, y: y}, w, stats)
 	}
 	tasks := min(s.N, maxImageTasks)
 	var l layout

@@ -15,9 +15,12 @@ type depthwiseGrad struct {
 	// gradRow makes row r, of N*OutH, of the convolution's gradient.
 	gradRow func(worker int, dst []float32, r int)
 	x, w    []float32
-	dx      []float32 // nil if not wanted
-	dw      []float32 // nil if not wanted
-	dsums   []float32 // NormActGradSums of x and dx; nil if not wanted
+	dx      []float32     // nil if not wanted
+	half    []kernel.BF16 // in place of x, and
+	halfOut []kernel.BF16 // of dx, with maps of bfloat16
+	wide    slot          // then, of each worker: a row of dx
+	dw      []float32     // nil if not wanted
+	dsums   []float32     // NormActGradSums of x and dx; nil if not wanted
 
 	tasks            int
 	inputs, grads    *ring
@@ -65,8 +68,11 @@ func (b *Backend) newDepthwiseGrad(d *depthwiseGrad, l *layout) backend.Launch {
 	}
 }
 
+// wantsInput says whether the gradient with respect to the input is wanted.
+func (d *depthwiseGrad) wantsInput() bool { return d.dx != nil || d.halfOut != nil }
+
 func (d *depthwiseGrad) flip(b *Backend) {
-	if d.dx == nil || d.Stride != 1 {
+	if !d.wantsInput() || d.Stride != 1 {
 		return
 	}
 	k, c, dst := d.Kernel, d.In, d.flipped.of(b, 0)
@@ -88,7 +94,7 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 			t := forwardTaps(d.taps[worker], d.ConvShape, d.inputs, oh)
 			b.set.DepthwiseGradWeight(d.dwParts.of(b, task), d.inputs.mem.of(b, worker), 0, d.Stride*d.In, grad, d.In, t, d.Kernel, d.OutW, d.In)
 		}
-		if d.dx == nil {
+		if !d.wantsInput() {
 			continue
 		}
 		last := oh*d.Stride - d.Top + d.Stride - 1 // meets no later output row
@@ -97,14 +103,21 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 		}
 		for ; done <= min(last, d.H-1); done++ {
 			at := (n*d.H + done) * row
-			d.inputRow(b, worker, d.dx[at:][:row], done)
+			var dx []float32
+			if d.halfOut != nil {
+				dx = d.wide.of(b, worker)
+			} else {
+				dx = d.dx[at:][:row]
+			}
+			d.inputRow(b, worker, dx, done)
 			if d.dsums != nil {
 				for ; filled <= done; filled++ { // a row that no output row meets
 					d.readInput(b, worker, n, filled)
 				}
-				sums := d.dsParts.of(b, task)
-				slope := d.slopes.row(b, worker, done, d.W)
-				b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:row], d.dx[at:][:row], slope, d.in.norm.Mean, d.In)
+				d.sumInput(b, worker, task, dx, at, done)
+			}
+			if d.halfOut != nil {
+				b.set.Narrow(d.halfOut[at:][:row], dx)
 			}
 		}
 	}
@@ -113,13 +126,29 @@ func (d *depthwiseGrad) image(b *Backend, worker, task, n int) {
 // readInput puts row r of image n into the ring of inputs and, if its gradient
 // will be summed, the slope there into another.
 func (d *depthwiseGrad) readInput(b *Backend, worker, n, r int) {
-	x := d.x[(n*d.H+r)*d.W*d.In:][:d.W*d.In]
+	at, row := (n*d.H+r)*d.W*d.In, d.W*d.In
 	dst := d.inputs.row(b, worker, r, d.W)
-	if d.dsums == nil {
-		d.in.read(b, dst, x)
+	switch {
+	case d.half != nil && d.dsums == nil:
+		b.set.Widen(dst, d.half[at:][:row])
+	case d.half != nil:
+		b.set.NormActSlopeHalf(dst, d.slopes.row(b, worker, r, d.W), d.half[at:][:row], d.in.norm, d.in.act, d.In)
+	case d.dsums == nil:
+		d.in.read(b, dst, d.x[at:][:row])
+	default:
+		b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), d.x[at:][:row], d.in.norm, d.in.act, d.In)
+	}
+}
+
+// sumInput adds row r of the input's gradient, which is at dx and belongs to the input at,
+// to a task's sums.
+func (d *depthwiseGrad) sumInput(b *Backend, worker, task int, dx []float32, at, r int) {
+	sums, slope := d.dsParts.of(b, task), d.slopes.row(b, worker, r, d.W)
+	if d.half != nil {
+		b.set.SlopeSumsHalf(sums[:d.In], sums[d.In:], d.half[at:][:len(dx)], dx, slope, d.in.norm.Mean, d.In)
 		return
 	}
-	b.set.NormActSlope(dst, d.slopes.row(b, worker, r, d.W), x, d.in.norm, d.in.act, d.In)
+	b.set.SlopeSums(sums[:d.In], sums[d.In:], d.x[at:][:len(dx)], dx, slope, d.in.norm.Mean, d.In)
 }
 
 // inputRow computes row r of the gradient with respect to the input: pixel i of

@@ -23,6 +23,8 @@ type lineConv struct {
 	backend.ConvShape
 	in         *normInput // nil: the input is read as it is
 	x, y       []float32
+	half       []kernel.BF16 // in place of x, and
+	halfOut    []kernel.BF16 // of y, with maps of bfloat16
 	stats      bool
 	ring       kernel.Ring
 	strip      int  // output rows done at once
@@ -35,12 +37,14 @@ type lineConv struct {
 	pastCaches bool // y is larger than they are
 }
 
-// depthwiseByLines is normDepthwise.
-func (b *Backend) depthwiseByLines(s backend.ConvShape, in *normInput, x, w, y, stats []float32) backend.Launch {
+// depthwiseByLines is normDepthwise of what d has of its fields up to halfOut; stats is nil
+// where there is nothing to gather.
+func (b *Backend) depthwiseByLines(d *lineConv, w, stats []float32) backend.Launch {
+	s, in := d.ConvShape, d.in
 	tasks, taps := min(s.N, maxImageTasks), s.Kernel*s.Kernel
 	width := s.Left + s.W + max(0, (s.OutW-1)*s.Stride+s.Kernel-s.Left-s.W)
-	d := &lineConv{ConvShape: s, in: in, x: x, y: y, stats: stats != nil, groups: (s.In + line - 1) / line,
-		far: s.H*s.W*s.In > farValues, pastCaches: len(y) >= streamValues && s.In%line == 0}
+	d.stats, d.groups, d.far = stats != nil, (s.In+line-1)/line, s.H*s.W*s.In > farValues
+	d.pastCaches = (len(d.y) >= streamValues || len(d.halfOut) >= 2*streamValues) && s.In%line == 0
 	d.strip = min(max((stripBytes/(4*line*width)-s.Kernel)/s.Stride+1, 1), s.OutH)
 	rings := 1
 	if d.far {
@@ -113,8 +117,12 @@ func (d *lineConv) rows(b *Backend, ring []float32, task, n, g, at, filled int) 
 	count := min(d.strip, d.OutH-at)
 	if fresh := lastInput(d.ConvShape, at+count-1) + 1 - filled; fresh > 0 {
 		row := d.W * c
-		fill := kernel.Fill{X: d.x[(n*d.H+filled)*row+g*line : (n*d.H+filled+fresh)*row], First: filled, Count: fresh,
-			Pixels: d.W, Step: c, Row: row, Channel: g * line}
+		fill := kernel.Fill{First: filled, Count: fresh, Pixels: d.W, Step: c, Row: row, Channel: g * line}
+		if from, to := (n*d.H+filled)*row+g*line, (n*d.H+filled+fresh)*row; d.half != nil {
+			fill.Half = d.half[from:to]
+		} else {
+			fill.X = d.x[from:to]
+		}
 		if d.in != nil {
 			fill.Norm, fill.Act = d.in.norm, d.in.act
 		}
@@ -123,13 +131,17 @@ func (d *lineConv) rows(b *Backend, ring []float32, task, n, g, at, filled int) 
 	}
 	row := d.OutW * c
 	conv := kernel.Conv{Kernel: d.Kernel, Stride: d.Stride, Top: d.Top, Height: d.H, W: d.weights.of(b, 0)[g*taps*line:][:taps*line],
-		First: at, Count: count, Y: d.y[(n*d.OutH+at)*row+g*line : (n*d.OutH+at+count)*row],
-		Pixels: d.OutW, Step: c, Row: row, Channels: c - g*line, Stream: d.pastCaches}
+		First: at, Count: count, Pixels: d.OutW, Step: c, Row: row, Channels: c - g*line, Stream: d.pastCaches}
+	if from, to := (n*d.OutH+at)*row+g*line, (n*d.OutH+at+count)*row; d.halfOut != nil {
+		conv.Half = d.halfOut[from:to]
+	} else {
+		conv.Y = d.y[from:to]
+	}
 	if d.stats {
 		pivots := d.moments.parts.of(b, task)[g*line:]
 		if d.moments.rows[task] == 0 && at == 0 { // the task's first value is the pivot
 			first := conv
-			first.Y, first.Count, first.Pixels, first.Stream = pivots, 1, 1, false
+			first.Y, first.Half, first.Count, first.Pixels, first.Stream = pivots, nil, 1, 1, false
 			b.set.DepthwiseLines(ring, &d.ring, &first)
 		}
 		conv.Stats, conv.SumsAt = pivots, c

@@ -117,7 +117,7 @@ func (m *weights) size() (total int) {
 // gate writes all groups' packed weights, row k times gate[k].
 func (m *weights) gate(b *Backend, dst, gate []float32) {
 	for _, g := range m.groups {
-		g.packing.Rows(b.set, func(k, at, n int) { b.set.Scale(dst[g.at+at:][:n], g.packed[at:][:n], gate[k]) })
+		g.packing.Rows(func(k, at, n int) { b.set.Scale(dst[g.at+at:][:n], g.packed[at:][:n], gate[k]) })
 	}
 }
 

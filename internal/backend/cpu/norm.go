@@ -129,7 +129,15 @@ func (b *Backend) normAct(s backend.NormAct, v [][]float32) backend.Launch {
 }
 
 func (b *Backend) normActGradSums(s backend.NormActGradSums, v [][]float32) backend.Launch {
-	x, stats, dy, sums := v[0], v[1], v[4], v[5]
+	x, dy := v[0], v[4]
+	return b.gradSums(s, v[1], v[2], v[3], v[5], func(db, dg []float32, from, to int, norm *kernel.Norm, act kernel.Act) {
+		b.set.NormActGradSums(db, dg, x[from:to], dy[from:to], norm, act, s.C)
+	})
+}
+
+// gradSums sums blocks of rows by add, which is given where in the maps they are.
+func (b *Backend) gradSums(s backend.NormActGradSums, stats, gamma, beta, sums []float32,
+	add func(db, dg []float32, from, to int, norm *kernel.Norm, act kernel.Act)) backend.Launch {
 	norm, act, n := newNorm(s.C), kernelAct[s.Act], blocks(s.Rows, s.C)
 	var l layout
 	parts := l.take(n, 2*s.C)
@@ -138,11 +146,11 @@ func (b *Backend) normActGradSums(s backend.NormActGradSums, v [][]float32) back
 		from, to := span(s.Rows, n, i)
 		part := parts.of(b, i)
 		clear(part)
-		b.set.NormActGradSums(part[:s.C], part[s.C:], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, act, s.C)
+		add(part[:s.C], part[s.C:], from*s.C, to*s.C, norm, act)
 	}
 	sum := b.sumSlots(sums, parts, n)
 	return func() {
-		foldNorm(norm, stats, v[2], v[3], s.Eps)
+		foldNorm(norm, stats, gamma, beta, s.Eps)
 		b.pool.run(n, task)
 		sum()
 		for c := range s.C {
@@ -152,15 +160,23 @@ func (b *Backend) normActGradSums(s backend.NormActGradSums, v [][]float32) back
 }
 
 func (b *Backend) normActGradInput(s backend.NormActGradInput, v [][]float32) backend.Launch {
-	x, stats, dy, sums, dx := v[0], v[1], v[4], v[5], v[6]
+	x, dy, dx := v[0], v[4], v[6]
+	return b.gradInput(s, v[1], v[2], v[3], v[5], func(from, to int, norm *kernel.Norm, k1, k0 []float32, act kernel.Act) {
+		b.set.NormActGradInput(dx[from:to], x[from:to], dy[from:to], norm, k1, k0, act, s.C)
+	})
+}
+
+// gradInput makes blocks of rows by block, which is given where in the maps they are.
+func (b *Backend) gradInput(s backend.NormActGradInput, stats, gamma, beta, sums []float32,
+	block func(from, to int, norm *kernel.Norm, k1, k0 []float32, act kernel.Act)) backend.Launch {
 	norm, act, n := newNorm(s.C), kernelAct[s.Act], blocks(s.Rows, s.C)
 	k1, k0 := alloc(s.C), alloc(s.C)
 	task := func(_, i int) {
 		from, to := span(s.Rows, n, i)
-		b.set.NormActGradInput(dx[from*s.C:to*s.C], x[from*s.C:to*s.C], dy[from*s.C:to*s.C], norm, k1, k0, act, s.C)
+		block(from*s.C, to*s.C, norm, k1, k0, act)
 	}
 	return func() {
-		foldNorm(norm, stats, v[2], v[3], s.Eps)
+		foldNorm(norm, stats, gamma, beta, s.Eps)
 		if s.BatchStats {
 			for c := range s.C {
 				std := float32(math.Sqrt(float64(stats[s.C+c]) + float64(s.Eps)))

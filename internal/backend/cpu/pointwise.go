@@ -178,7 +178,13 @@ func blockSize(all []rowBlock, width int) int {
 func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 	x := next(&v)
 	in := nextNormInput(s.Norm, &v)
-	y := next(&v)
+	return b.poolImages(s, in, next(&v), func(sum []float32, from, to int) {
+		b.set.NormActSum(sum, x[from:to], in.norm, in.act, s.C)
+	})
+}
+
+// poolImages sums images block by block by add, which is given where in the map one is.
+func (b *Backend) poolImages(s backend.NormPool, in *normInput, y []float32, add func(sum []float32, from, to int)) backend.Launch {
 	rows := max(1, blockValues/s.C)
 	var l layout
 	partial := l.take(b.pool.threads, s.C)
@@ -188,8 +194,7 @@ func (b *Backend) normPool(s backend.NormPool, v [][]float32) backend.Launch {
 		clear(sum)
 		for r := 0; r < s.Area; r += rows { // one long sum would lose digits
 			clear(part)
-			block := x[(n*s.Area+r)*s.C : (n*s.Area+min(r+rows, s.Area))*s.C]
-			b.set.NormActSum(part, block, in.norm, in.act, s.C)
+			add(part, (n*s.Area+r)*s.C, (n*s.Area+min(r+rows, s.Area))*s.C)
 			b.set.Add(sum, sum, part)
 		}
 		b.set.Scale(sum, sum, 1/float32(s.Area))

@@ -155,11 +155,7 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 			g.add(b, worker, i, dout, a, k == 0, nil)
 		}
 	}
-	parts := sums
-	if s.Read != backend.Gated {
-		parts = alloc(5 * images * s.K)
-	}
-	gather := func(_, n int) { in.gateSums(b, parts, n, images, gateSums, n*perImage, (n+1)*perImage) }
+	gather, finish := b.gatherGateSums(s, in, sums, gateSums, perImage)
 	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
 	return func() {
 		in.fold()
@@ -167,6 +163,19 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 		b.pool.run(tasks, task)
 		sum()
 		b.pool.run(images, gather)
+		finish()
+	}
+}
+
+// gatherGateSums returns the task that gathers an image's sums from its perImage blocks,
+// and what is then left to do to have a ProjectGrad's.
+func (b *Backend) gatherGateSums(s backend.ProjectGrad, in *normInput, sums []float32, blocks slot, perImage int) (gather func(worker, image int), finish func()) {
+	images, parts := s.M/s.Area, sums
+	if s.Read != backend.Gated {
+		parts = alloc(5 * images * s.K)
+	}
+	gather = func(_, n int) { in.gateSums(b, parts, n, images, blocks, n*perImage, (n+1)*perImage) }
+	return gather, func() {
 		if s.Read != backend.Gated {
 			sumUngated(b, sums, parts, s.K, images)
 		}

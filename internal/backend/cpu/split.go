@@ -17,7 +17,7 @@ func (b *Backend) Split(n int) []backend.Backend {
 	all := make([]backend.Backend, min(n, b.pool.threads))
 	shared := prepared{}
 	for i := range all {
-		all[i] = &Backend{set: b.set, pool: newPool(1), shared: shared}
+		all[i] = &Backend{set: b.set, pool: newPool(1), shared: shared, maps: b.maps}
 	}
 	return all
 }

@@ -49,7 +49,7 @@ func testHalfFolded(t *testing.T, b *Backend, every int) {
 			return 0
 		}
 		want := backendtest.Operands(spec, uint64(i))
-		got, types := runHalf(t, b, spec, want, false)
+		got, types := backendtest.RunHalf(t, b, b.Maps(), spec, want, false)
 		_, linear := spec.(backend.Linear)
 		alone, beside := pools(spec)
 		last := len(want) - 1
@@ -123,7 +123,7 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.Linear{M: 1, N: 8, K: 8}, map[bool]string{true: "toMap"}[precision != driver.FP32]}, // of x
 		} {
 			types := make([]backend.DType, len(backend.Sizes(c.spec)))
-			for _, i := range reads(c.spec) { // as layers before leave them
+			for _, i := range backendtest.MapsRead(c.spec) { // as layers before leave them
 				types[i] = b.Maps()
 			}
 			b.Types(c.spec, types)

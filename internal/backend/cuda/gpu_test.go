@@ -59,7 +59,9 @@ func TestGPU(t *testing.T) {
 func TestGPUHalf(t *testing.T) {
 	for _, precision := range halfPrecisions() {
 		b := gpu(t, precision)
-		t.Run(string(precision)+" maps", func(t *testing.T) { testHalf(t, b) })
+		t.Run(string(precision)+" maps", func(t *testing.T) {
+			backendtest.TestHalf(t, b.Maps(), slices.DeleteFunc(backendtest.Specs(), prepares), b)
+		})
 		t.Run(string(precision)+" folded", func(t *testing.T) { testHalfFolded(t, b, 1) })
 	}
 }

@@ -41,93 +41,10 @@ func inHalves(t *testing.T, test func(t *testing.T, b *Backend)) {
 // rounded makes values what a type holds of them.
 func rounded(v []float32, t backend.DType) { kinds[t].decode(v, kinds[t].encode(v)) }
 
-// reads are the maps that a Spec reads.
-func reads(spec backend.Spec) (maps []int) {
-	for i, o := range spec.Operands() {
-		if o.Role.Map() && o.Role.Reads() {
-			maps = append(maps, i)
-		}
-	}
-	return maps
-}
-
-// runHalf is backendtest.Run with the maps that a Spec reads in the precision's type, and
-// what it writes as Types says, or not.
-func runHalf(t *testing.T, b *Backend, spec backend.Spec, operands [][]float32, otherwise bool) (got [][]float32, types []backend.DType) {
-	t.Helper()
-	types = make([]backend.DType, len(operands))
-	for _, i := range reads(spec) {
-		types[i] = b.Maps()
-		rounded(operands[i], b.Maps())
-	}
-	b.Types(spec, types)
-	if last := len(types) - 1; otherwise {
-		types[last] = backend.Float32 + b.Maps() - types[last]
-	}
-	views := make([]backend.View, len(operands))
-	for i, o := range operands {
-		v, err := backend.NewViewOf(b, len(o), types[i])
-		if err == nil {
-			err = b.Upload(v, o)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		views[i] = v
-	}
-	program, err := b.Compile(spec, views...)
-	if err != nil {
-		t.Fatalf("%T%+v: %v", spec, spec, err)
-	}
-	program.All()
-	for _, v := range views {
-		values := make([]float32, v.Len)
-		if err := b.Download(values, v); err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, values)
-	}
-	return got, types
-}
-
 // Every Spec that has maps, with those of a type of 16 bits.
-func TestHalfMaps(t *testing.T) { inHalves(t, testHalf) }
-
-// testHalf runs the suite with a precision's maps: what is written as one is the
-// reference's value rounded, and sums lose nothing. Results are by turns of the kind that
-// Types says and of the other.
-func testHalf(t *testing.T, b *Backend) {
-	t.Helper()
-	checked := map[bool]int{}
-	backendtest.Each(t, b, backendtest.Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
-		operands := spec.Operands()
-		out := operands[len(operands)-1].Role.Map()
-		if !slices.ContainsFunc(operands, func(o backend.Operand) bool { return o.Role.Map() }) || prepares(spec) {
-			return 0
-		}
-		want := backendtest.Operands(spec, uint64(i))
-		otherwise := i%2 == 1
-		got, types := runHalf(t, b, spec, want, otherwise)
-		last := len(want) - 1
-		half := types[last] == b.Maps()
-		if half != (out != otherwise) {
-			t.Errorf("%T%+v: the result is %v", spec, spec, types[last])
-		}
-		limit := 5e-5
-		if out || half {
-			limit = 1. / 256 // half of the last of 8 bits, and a little
-		}
-		switch spec.(type) {
-		case backend.NormPool: // one kernel
-		case backend.Fused:
-			limit = 1. / 32 // what is between its steps is rounded too
-		}
-		checked[out]++
-		return backendtest.Compare(t, spec, got, want, limit)
-	})
-	if checked[true] < 100 || checked[false] < 100 {
-		t.Errorf("%v Specs were checked", checked)
-	}
+func TestHalfMaps(t *testing.T) {
+	specs := slices.DeleteFunc(backendtest.Specs(), prepares)
+	inHalves(t, func(t *testing.T, b *Backend) { backendtest.TestHalf(t, b.Maps(), specs, b) })
 }
 
 // Every float32 goes to a map of 16 bits as the nearest value there, ties to even, and

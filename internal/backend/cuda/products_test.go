@@ -70,7 +70,7 @@ func TestBiasWithoutAnEpilogue(t *testing.T) {
 				}
 				return backendtest.Compare(t, spec, got, want, limit)
 			}
-			got, _ := runHalf(t, b, spec, want, false)
+			got, _ := backendtest.RunHalf(t, b, b.Maps(), spec, want, false)
 			return backendtest.Compare(t, spec, got, want, limit)
 		})
 		if refused < 10 {

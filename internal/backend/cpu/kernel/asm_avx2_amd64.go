@@ -14,6 +14,15 @@ func gemm4x3x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, s
 func gemm8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
+func pairs8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs4x2x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func zipRowsAVX2(y, x unsafe.Pointer, ldy, stride, rows, cols int)
+
+//go:noescape
 func packRowsAVX2(dst, src unsafe.Pointer, rows, stride, cols int)
 
 //go:noescape
@@ -146,7 +155,7 @@ func normActSlope6AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
 func slopeSumsAVX2(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
 
 //go:noescape
-func gateGradAVX2(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+func gateGradAVX2(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
 func biasAct0AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
@@ -168,6 +177,192 @@ func biasAct5AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 
 //go:noescape
 func biasAct6AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func narrowAVX2(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func widenAVX2(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func addHalfAVX2(y, x, z unsafe.Pointer, n int)
+
+//go:noescape
+func scaleAddHalfAVX2(y, x, z unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func scaleHalfAVX2(y, x unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func mulAddColumnsHalfAVX2(y, x, s, b unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf0AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf1AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf2AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf3AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf4AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf5AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf6AVX2(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf0AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf1AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf2AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf3AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf4AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf5AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf6AVX2(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf0AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf1AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf2AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf3AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf4AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf5AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf6AVX2(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf0AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf1AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf2AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf3AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf4AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf5AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf6AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom0AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom1AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom2AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom3AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom4AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom5AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom6AVX2(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf0AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf1AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf2AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf3AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf4AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf5AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf6AVX2(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func slopeSumsHalfAVX2(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func gateGradHalfAVX2(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func copyLinesHalfAVX2(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf0AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf1AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf2AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf3AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf4AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf5AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf6AVX2(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1HalfAVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2HalfAVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1HalfAVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2HalfAVX2(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 
 //go:noescape
 func depthwiseAVX2(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
@@ -263,6 +458,9 @@ var avx2Kernels = kernels{
 	gemm6x2x0:              gemm6x2x0AVX2,
 	gemm4x3x0:              gemm4x3x0AVX2,
 	gemm8x1x0:              gemm8x1x0AVX2,
+	pairs8x1x0:             pairs8x1x0AVX2,
+	pairs4x2x0:             pairs4x2x0AVX2,
+	zipRows:                zipRowsAVX2,
 	packRows:               packRowsAVX2,
 	gather:                 gatherAVX2,
 	peak:                   peakAVX2,
@@ -279,6 +477,26 @@ var avx2Kernels = kernels{
 	slopeSums:              slopeSumsAVX2,
 	gateGrad:               gateGradAVX2,
 	biasAct:                [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasAct0AVX2, biasAct1AVX2, biasAct2AVX2, biasAct3AVX2, biasAct4AVX2, biasAct5AVX2, biasAct6AVX2},
+	narrow:                 narrowAVX2,
+	widen:                  widenAVX2,
+	addHalf:                addHalfAVX2,
+	scaleAddHalf:           scaleAddHalfAVX2,
+	scaleHalf:              scaleHalfAVX2,
+	mulAddColumnsHalf:      mulAddColumnsHalfAVX2,
+	normActHalf:            [actCount]func(y, x, n, gate unsafe.Pointer, rows, cols int){normActHalf0AVX2, normActHalf1AVX2, normActHalf2AVX2, normActHalf3AVX2, normActHalf4AVX2, normActHalf5AVX2, normActHalf6AVX2},
+	normActSumHalf:         [actCount]func(sum, x, n unsafe.Pointer, rows, cols int){normActSumHalf0AVX2, normActSumHalf1AVX2, normActSumHalf2AVX2, normActSumHalf3AVX2, normActSumHalf4AVX2, normActSumHalf5AVX2, normActSumHalf6AVX2},
+	normActGradSumsHalf:    [actCount]func(db, dg, x, dy, n unsafe.Pointer, rows, cols int){normActGradSumsHalf0AVX2, normActGradSumsHalf1AVX2, normActGradSumsHalf2AVX2, normActGradSumsHalf3AVX2, normActGradSumsHalf4AVX2, normActGradSumsHalf5AVX2, normActGradSumsHalf6AVX2},
+	normActGradInputHalf:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputHalf0AVX2, normActGradInputHalf1AVX2, normActGradInputHalf2AVX2, normActGradInputHalf3AVX2, normActGradInputHalf4AVX2, normActGradInputHalf5AVX2, normActGradInputHalf6AVX2},
+	normActGradInputFrom:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputFrom0AVX2, normActGradInputFrom1AVX2, normActGradInputFrom2AVX2, normActGradInputFrom3AVX2, normActGradInputFrom4AVX2, normActGradInputFrom5AVX2, normActGradInputFrom6AVX2},
+	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0AVX2, normActSlopeHalf1AVX2, normActSlopeHalf2AVX2, normActSlopeHalf3AVX2, normActSlopeHalf4AVX2, normActSlopeHalf5AVX2, normActSlopeHalf6AVX2},
+	slopeSumsHalf:          slopeSumsHalfAVX2,
+	gateGradHalf:           gateGradHalfAVX2,
+	copyLinesHalf:          copyLinesHalfAVX2,
+	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0AVX2, normLinesHalf1AVX2, normLinesHalf2AVX2, normLinesHalf3AVX2, normLinesHalf4AVX2, normLinesHalf5AVX2, normLinesHalf6AVX2},
+	lines3x1Half:           lines3x1HalfAVX2,
+	lines3x2Half:           lines3x2HalfAVX2,
+	lines5x1Half:           lines5x1HalfAVX2,
+	lines5x2Half:           lines5x2HalfAVX2,
 	depthwise:              depthwiseAVX2,
 	depthwise3x1:           depthwise3x1AVX2,
 	depthwise3x2:           depthwise3x2AVX2,

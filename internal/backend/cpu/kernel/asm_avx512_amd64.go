@@ -26,6 +26,45 @@ func gemm12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int
 func gemm12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
+func dot6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot8x3x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot8x2x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot12x2x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot12x1x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func dot12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs8x3x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs8x2x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs8x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs8x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func zipRowsAVX512(y, x unsafe.Pointer, ldy, stride, rows, cols int)
+
+//go:noescape
 func packRowsAVX512(dst, src unsafe.Pointer, rows, stride, cols int)
 
 //go:noescape
@@ -158,7 +197,7 @@ func normActSlope6AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
 func slopeSumsAVX512(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
 
 //go:noescape
-func gateGradAVX512(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+func gateGradAVX512(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
 func biasAct0AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
@@ -180,6 +219,192 @@ func biasAct5AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 
 //go:noescape
 func biasAct6AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func narrowAVX512(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func widenAVX512(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func addHalfAVX512(y, x, z unsafe.Pointer, n int)
+
+//go:noescape
+func scaleAddHalfAVX512(y, x, z unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func scaleHalfAVX512(y, x unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func mulAddColumnsHalfAVX512(y, x, s, b unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf0AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf1AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf2AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf3AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf4AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf5AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf6AVX512(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf0AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf1AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf2AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf3AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf4AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf5AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf6AVX512(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf0AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf1AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf2AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf3AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf4AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf5AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf6AVX512(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf0AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf1AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf2AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf3AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf4AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf5AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf6AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom0AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom1AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom2AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom3AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom4AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom5AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom6AVX512(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf0AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf1AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf2AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf3AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf4AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf5AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf6AVX512(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func slopeSumsHalfAVX512(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func gateGradHalfAVX512(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func copyLinesHalfAVX512(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf0AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf1AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf2AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf3AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf4AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf5AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf6AVX512(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1HalfAVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2HalfAVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1HalfAVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2HalfAVX512(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 
 //go:noescape
 func depthwiseAVX512(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
@@ -279,6 +504,19 @@ var avx512Kernels = kernels{
 	gemm12x1x1:             gemm12x1x1AVX512,
 	gemm12x1x0:             gemm12x1x0AVX512,
 	gemm12x0x1:             gemm12x0x1AVX512,
+	dot6x4x0:               dot6x4x0AVX512,
+	dot8x3x0:               dot8x3x0AVX512,
+	dot8x2x1:               dot8x2x1AVX512,
+	dot12x2x0:              dot12x2x0AVX512,
+	dot12x1x1:              dot12x1x1AVX512,
+	dot12x1x0:              dot12x1x0AVX512,
+	dot12x0x1:              dot12x0x1AVX512,
+	pairs6x4x0:             pairs6x4x0AVX512,
+	pairs8x3x0:             pairs8x3x0AVX512,
+	pairs8x2x0:             pairs8x2x0AVX512,
+	pairs8x1x0:             pairs8x1x0AVX512,
+	pairs8x0x1:             pairs8x0x1AVX512,
+	zipRows:                zipRowsAVX512,
 	packRows:               packRowsAVX512,
 	gather:                 gatherAVX512,
 	peak:                   peakAVX512,
@@ -295,6 +533,26 @@ var avx512Kernels = kernels{
 	slopeSums:              slopeSumsAVX512,
 	gateGrad:               gateGradAVX512,
 	biasAct:                [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasAct0AVX512, biasAct1AVX512, biasAct2AVX512, biasAct3AVX512, biasAct4AVX512, biasAct5AVX512, biasAct6AVX512},
+	narrow:                 narrowAVX512,
+	widen:                  widenAVX512,
+	addHalf:                addHalfAVX512,
+	scaleAddHalf:           scaleAddHalfAVX512,
+	scaleHalf:              scaleHalfAVX512,
+	mulAddColumnsHalf:      mulAddColumnsHalfAVX512,
+	normActHalf:            [actCount]func(y, x, n, gate unsafe.Pointer, rows, cols int){normActHalf0AVX512, normActHalf1AVX512, normActHalf2AVX512, normActHalf3AVX512, normActHalf4AVX512, normActHalf5AVX512, normActHalf6AVX512},
+	normActSumHalf:         [actCount]func(sum, x, n unsafe.Pointer, rows, cols int){normActSumHalf0AVX512, normActSumHalf1AVX512, normActSumHalf2AVX512, normActSumHalf3AVX512, normActSumHalf4AVX512, normActSumHalf5AVX512, normActSumHalf6AVX512},
+	normActGradSumsHalf:    [actCount]func(db, dg, x, dy, n unsafe.Pointer, rows, cols int){normActGradSumsHalf0AVX512, normActGradSumsHalf1AVX512, normActGradSumsHalf2AVX512, normActGradSumsHalf3AVX512, normActGradSumsHalf4AVX512, normActGradSumsHalf5AVX512, normActGradSumsHalf6AVX512},
+	normActGradInputHalf:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputHalf0AVX512, normActGradInputHalf1AVX512, normActGradInputHalf2AVX512, normActGradInputHalf3AVX512, normActGradInputHalf4AVX512, normActGradInputHalf5AVX512, normActGradInputHalf6AVX512},
+	normActGradInputFrom:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputFrom0AVX512, normActGradInputFrom1AVX512, normActGradInputFrom2AVX512, normActGradInputFrom3AVX512, normActGradInputFrom4AVX512, normActGradInputFrom5AVX512, normActGradInputFrom6AVX512},
+	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0AVX512, normActSlopeHalf1AVX512, normActSlopeHalf2AVX512, normActSlopeHalf3AVX512, normActSlopeHalf4AVX512, normActSlopeHalf5AVX512, normActSlopeHalf6AVX512},
+	slopeSumsHalf:          slopeSumsHalfAVX512,
+	gateGradHalf:           gateGradHalfAVX512,
+	copyLinesHalf:          copyLinesHalfAVX512,
+	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0AVX512, normLinesHalf1AVX512, normLinesHalf2AVX512, normLinesHalf3AVX512, normLinesHalf4AVX512, normLinesHalf5AVX512, normLinesHalf6AVX512},
+	lines3x1Half:           lines3x1HalfAVX512,
+	lines3x2Half:           lines3x2HalfAVX512,
+	lines5x1Half:           lines5x1HalfAVX512,
+	lines5x2Half:           lines5x2HalfAVX512,
 	depthwise:              depthwiseAVX512,
 	depthwise3x1:           depthwise3x1AVX512,
 	depthwise3x2:           depthwise3x2AVX512,

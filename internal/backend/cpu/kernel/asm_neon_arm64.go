@@ -17,6 +17,21 @@ func gemm12x2x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, 
 func gemm12x1x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
+func pairs6x4x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs8x3x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs12x2x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func pairs12x1x0NEON(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+
+//go:noescape
+func zipRowsNEON(y, x unsafe.Pointer, ldy, stride, rows, cols int)
+
+//go:noescape
 func packRowsNEON(dst, src unsafe.Pointer, rows, stride, cols int)
 
 //go:noescape
@@ -149,7 +164,7 @@ func normActSlope6NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
 func slopeSumsNEON(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
 
 //go:noescape
-func gateGradNEON(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+func gateGradNEON(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
 func biasAct0NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
@@ -171,6 +186,192 @@ func biasAct5NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 
 //go:noescape
 func biasAct6NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func narrowNEON(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func widenNEON(y, x unsafe.Pointer, n int)
+
+//go:noescape
+func addHalfNEON(y, x, z unsafe.Pointer, n int)
+
+//go:noescape
+func scaleAddHalfNEON(y, x, z unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func scaleHalfNEON(y, x unsafe.Pointer, n int, s float32)
+
+//go:noescape
+func mulAddColumnsHalfNEON(y, x, s, b unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf0NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf1NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf2NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf3NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf4NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf5NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActHalf6NEON(y, x, n, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf0NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf1NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf2NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf3NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf4NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf5NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSumHalf6NEON(sum, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf0NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf1NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf2NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf3NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf4NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf5NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradSumsHalf6NEON(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf0NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf1NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf2NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf3NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf4NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf5NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputHalf6NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom0NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom1NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom2NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom3NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom4NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom5NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActGradInputFrom6NEON(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf0NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf1NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf2NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf3NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf4NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf5NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func normActSlopeHalf6NEON(y, slope, x, n unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func slopeSumsHalfNEON(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func gateGradHalfNEON(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+
+//go:noescape
+func copyLinesHalfNEON(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf0NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf1NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf2NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf3NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf4NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf5NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func normLinesHalf6NEON(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+
+//go:noescape
+func lines3x1HalfNEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines3x2HalfNEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x1HalfNEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
+
+//go:noescape
+func lines5x2HalfNEON(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 
 //go:noescape
 func depthwiseNEON(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
@@ -267,6 +468,11 @@ var neonKernels = kernels{
 	gemm8x3x0:              gemm8x3x0NEON,
 	gemm12x2x0:             gemm12x2x0NEON,
 	gemm12x1x0:             gemm12x1x0NEON,
+	pairs6x4x0:             pairs6x4x0NEON,
+	pairs8x3x0:             pairs8x3x0NEON,
+	pairs12x2x0:            pairs12x2x0NEON,
+	pairs12x1x0:            pairs12x1x0NEON,
+	zipRows:                zipRowsNEON,
 	packRows:               packRowsNEON,
 	gather:                 gatherNEON,
 	peak:                   peakNEON,
@@ -283,6 +489,26 @@ var neonKernels = kernels{
 	slopeSums:              slopeSumsNEON,
 	gateGrad:               gateGradNEON,
 	biasAct:                [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasAct0NEON, biasAct1NEON, biasAct2NEON, biasAct3NEON, biasAct4NEON, biasAct5NEON, biasAct6NEON},
+	narrow:                 narrowNEON,
+	widen:                  widenNEON,
+	addHalf:                addHalfNEON,
+	scaleAddHalf:           scaleAddHalfNEON,
+	scaleHalf:              scaleHalfNEON,
+	mulAddColumnsHalf:      mulAddColumnsHalfNEON,
+	normActHalf:            [actCount]func(y, x, n, gate unsafe.Pointer, rows, cols int){normActHalf0NEON, normActHalf1NEON, normActHalf2NEON, normActHalf3NEON, normActHalf4NEON, normActHalf5NEON, normActHalf6NEON},
+	normActSumHalf:         [actCount]func(sum, x, n unsafe.Pointer, rows, cols int){normActSumHalf0NEON, normActSumHalf1NEON, normActSumHalf2NEON, normActSumHalf3NEON, normActSumHalf4NEON, normActSumHalf5NEON, normActSumHalf6NEON},
+	normActGradSumsHalf:    [actCount]func(db, dg, x, dy, n unsafe.Pointer, rows, cols int){normActGradSumsHalf0NEON, normActGradSumsHalf1NEON, normActGradSumsHalf2NEON, normActGradSumsHalf3NEON, normActGradSumsHalf4NEON, normActGradSumsHalf5NEON, normActGradSumsHalf6NEON},
+	normActGradInputHalf:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputHalf0NEON, normActGradInputHalf1NEON, normActGradInputHalf2NEON, normActGradInputHalf3NEON, normActGradInputHalf4NEON, normActGradInputHalf5NEON, normActGradInputHalf6NEON},
+	normActGradInputFrom:   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputFrom0NEON, normActGradInputFrom1NEON, normActGradInputFrom2NEON, normActGradInputFrom3NEON, normActGradInputFrom4NEON, normActGradInputFrom5NEON, normActGradInputFrom6NEON},
+	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0NEON, normActSlopeHalf1NEON, normActSlopeHalf2NEON, normActSlopeHalf3NEON, normActSlopeHalf4NEON, normActSlopeHalf5NEON, normActSlopeHalf6NEON},
+	slopeSumsHalf:          slopeSumsHalfNEON,
+	gateGradHalf:           gateGradHalfNEON,
+	copyLinesHalf:          copyLinesHalfNEON,
+	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0NEON, normLinesHalf1NEON, normLinesHalf2NEON, normLinesHalf3NEON, normLinesHalf4NEON, normLinesHalf5NEON, normLinesHalf6NEON},
+	lines3x1Half:           lines3x1HalfNEON,
+	lines3x2Half:           lines3x2HalfNEON,
+	lines5x1Half:           lines5x1HalfNEON,
+	lines5x2Half:           lines5x2HalfNEON,
 	depthwise:              depthwiseNEON,
 	depthwise3x1:           depthwise3x1NEON,
 	depthwise3x2:           depthwise3x2NEON,

@@ -54,6 +54,7 @@ type Store struct {
 const (
 	addHow    = 1 << iota // ADD in c/gemm.c
 	streamHow             // STREAM
+	halfHow               // HALF
 )
 
 // GemmTo is Gemm with the results stored as to says.
@@ -70,8 +71,8 @@ func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []f
 		how = addHow
 	}
 	ahead := ahead{to.Ahead, p(packed)}
-	for k := 0; k < b.K; k += blockK {
-		kb := min(blockK, b.K-k)
+	for k := 0; k < b.K; k += b.depth {
+		kb := min(b.depth, b.K-k)
 		var stats []float32
 		if k+kb == b.K {
 			stats = to.Stats
@@ -83,7 +84,7 @@ func (s *Set) GemmTo(m int, a []float32, ars, acs int, b *Packing, packed, c []f
 			rows, from := min(blockM, m-i), unsafe.Pointer(&a[i*ars+k*acs])
 			col := 0
 			for _, t := range b.panels {
-				t := &s.tiles[t]
+				t := &b.tiles[t]
 				var sums unsafe.Pointer
 				if stats != nil {
 					sums = unsafe.Pointer(&stats[col])
@@ -118,27 +119,32 @@ func (a *ahead) next(steps int) (unsafe.Pointer, int) {
 	return a.any, 0
 }
 
-// Packing lays a matrix B [K,N] out for Gemm: blocks of blockK rows, each block
+// Packing lays a matrix B [K,N] out for Gemm: blocks of some rows, each block
 // cut into panels of a tile's width, each panel its rows one after another,
 // padded with zeros.
 type Packing struct {
 	K, N   int
-	panels []int // index of each panel's tile in the Set
-	rowLen int   // padded columns
-	lined  bool  // every panel begins on a cache line of a C that does, and is whole
+	tiles  []tile // of the kind of product
+	depth  int    // rows of a block
+	panels []int  // index of each panel's tile
+	rowLen int    // padded columns
+	lined  bool   // every panel begins on a cache line of a C that does, and is whole
 }
 
 // panelCost is what a panel costs beside its columns, in columns: narrow ones leave
 // less to do with each value of A that is loaded.
 const panelCost = 4
 
-// NewPacking plans the packing of a [k,n] matrix by the cheapest panels.
-func (s *Set) NewPacking(k, n int) *Packing {
-	p := &Packing{K: k, N: n}
-	unit := s.tiles[len(s.tiles)-1].cols // which divides all others
+// NewPacking plans the packing of a [k,n] matrix by the cheapest panels, in blocks of
+// blockK rows.
+func (s *Set) NewPacking(k, n int) *Packing { return newPacking(s.tiles, k, n, blockK) }
+
+func newPacking(tiles []tile, k, n, depth int) *Packing {
+	p := &Packing{K: k, N: n, tiles: tiles, depth: depth}
+	unit := tiles[len(tiles)-1].cols // which divides all others
 	cost, first := make([]int, (n+unit-1)/unit+1), make([]int, (n+unit-1)/unit+1)
 	for left := 1; left < len(cost); left++ {
-		for i, t := range s.tiles {
+		for i, t := range tiles {
 			c := t.cols + panelCost + cost[max(0, left-t.cols/unit)]
 			if i == 0 || c < cost[left] {
 				cost[left], first[left] = c, i
@@ -146,10 +152,10 @@ func (s *Set) NewPacking(k, n int) *Packing {
 		}
 	}
 	p.lined = n%line == 0
-	for left := len(cost) - 1; left > 0; left -= s.tiles[first[left]].cols / unit {
-		p.lined = p.lined && s.tiles[first[left]].cols%line == 0
+	for left := len(cost) - 1; left > 0; left -= tiles[first[left]].cols / unit {
+		p.lined = p.lined && tiles[first[left]].cols%line == 0
 		p.panels = append(p.panels, first[left])
-		p.rowLen += s.tiles[first[left]].cols
+		p.rowLen += tiles[first[left]].cols
 	}
 	return p
 }
@@ -158,18 +164,18 @@ func (s *Set) NewPacking(k, n int) *Packing {
 func (p *Packing) Size() int { return p.K * p.rowLen }
 
 // Blocks is the number of pieces PackBlock can pack independently.
-func (p *Packing) Blocks() int { return (p.K + blockK - 1) / blockK }
+func (p *Packing) Blocks() int { return (p.K + p.depth - 1) / p.depth }
 
-// PackBlock packs rows i*blockK... of B, whose element (k,j) is b[k*brs+j*bcs];
+// PackBlock packs block i of B, whose element (k,j) is b[k*brs+j*bcs];
 // one of the strides is 1. Columns that pad a panel hold anything: what they give
 // is not stored.
 func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, bcs int) {
-	k0 := i * blockK
-	kb := min(blockK, p.K-k0)
+	k0 := i * p.depth
+	kb := min(p.depth, p.K-k0)
 	dst := packed[k0*p.rowLen:]
 	col := 0
 	for _, t := range p.panels {
-		cols := s.tiles[t].cols
+		cols := p.tiles[t].cols
 		n := min(cols, p.N-col)
 		if bcs == 1 {
 			s.packRows(dst[:kb*cols], b[k0*brs+col:], kb, brs, cols, n)

@@ -10,9 +10,15 @@ import "unsafe"
 type kernels struct {
 	gemm6x4x0, gemm8x3x0, gemm8x2x1, gemm12x2x0, gemm12x1x1, gemm12x1x0, gemm12x0x1 gemmFunc
 	gemm6x2x0, gemm4x3x0, gemm8x1x0                                                 gemmFunc
-	packRows                                                                        func(dst, src unsafe.Pointer, rows, stride, cols int)
-	gather                                                                          func(y, x unsafe.Pointer, ldy, step, n, size int)
-	peak                                                                            func(c unsafe.Pointer, k int)
+
+	// Products of bfloat16: dot where the processor has VDPBF16PS, pairs elsewhere.
+	dot6x4x0, dot8x3x0, dot8x2x1, dot12x2x0, dot12x1x1, dot12x1x0, dot12x0x1                         gemmFunc
+	pairs6x4x0, pairs8x3x0, pairs8x2x0, pairs8x1x0, pairs8x0x1, pairs4x2x0, pairs12x2x0, pairs12x1x0 gemmFunc
+	zipRows                                                                                          func(y, x unsafe.Pointer, ldy, stride, rows, cols int)
+
+	packRows func(dst, src unsafe.Pointer, rows, stride, cols int)
+	gather   func(y, x unsafe.Pointer, ldy, step, n, size int)
+	peak     func(c unsafe.Pointer, k int)
 
 	columnSum        func(sum, x unsafe.Pointer, rows, cols int)
 	columnMoments    func(sum, squares, x, pivot unsafe.Pointer, rows, cols int)
@@ -25,8 +31,26 @@ type kernels struct {
 	normActGradInput [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
 	normActSlope     [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int)
 	slopeSums        func(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
-	gateGrad         func(a, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+	gateGrad         func(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 	biasAct          [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+	// Of maps of bfloat16, which are read or written so.
+	narrow, widen                                          func(y, x unsafe.Pointer, n int)
+	addHalf                                                func(y, x, z unsafe.Pointer, n int)
+	scaleAddHalf                                           func(y, x, z unsafe.Pointer, n int, s float32)
+	scaleHalf                                              func(y, x unsafe.Pointer, n int, s float32)
+	mulAddColumnsHalf                                      func(y, x, s, b unsafe.Pointer, rows, cols int)
+	normActHalf                                            [actCount]func(y, x, n, gate unsafe.Pointer, rows, cols int)
+	normActSumHalf                                         [actCount]func(sum, x, n unsafe.Pointer, rows, cols int)
+	normActGradSumsHalf                                    [actCount]func(db, dg, x, dy, n unsafe.Pointer, rows, cols int)
+	normActGradInputHalf                                   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+	normActGradInputFrom                                   [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int)
+	normActSlopeHalf                                       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int)
+	slopeSumsHalf                                          func(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
+	gateGradHalf                                           func(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+	copyLinesHalf                                          func(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+	normLinesHalf                                          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
+	lines3x1Half, lines3x2Half, lines5x1Half, lines5x2Half linesFunc
 
 	depthwise                                                                                      func(y, x, w, taps unsafe.Pointer, tapCount, xstep, ystep, n, cols int)
 	depthwise3x1, depthwise3x2, depthwise5x1, depthwise5x2                                         func(y, x, w, taps unsafe.Pointer, tapCount, ystep, n, cols int)

@@ -14,6 +14,7 @@ type Ring struct{ Rows, Row int }
 // are Step values apart and its rows Row.
 type Fill struct {
 	X            []float32
+	Half         []BF16 // in place of X, of a map of bfloat16
 	First, Count int
 	Pixels       int
 	Step, Row    int
@@ -36,15 +37,28 @@ func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
 	if f.Count == 0 || f.Pixels == 0 {
 		return
 	}
-	_, _ = f.X[(f.Count-1)*f.Row+(f.Pixels-1)*f.Step], ring[(to.Rows-1)*to.Row+f.Pixels*line-1]
+	last := (f.Count-1)*f.Row + (f.Pixels-1)*f.Step
+	_ = ring[(to.Rows-1)*to.Row+f.Pixels*line-1]
 	most := callRows(f.Pixels*line) / (f.Pixels * line)
+	copied, normed := s.c.copyLines, &s.c.normLines
+	if f.Half != nil {
+		_ = f.Half[last]
+		copied, normed = s.c.copyLinesHalf, &s.c.normLinesHalf
+	} else {
+		_ = f.X[last]
+	}
 	for r := 0; r < f.Count; r += most {
-		x, first, rows := p(f.X[r*f.Row:]), f.First+r, min(most, f.Count-r)
+		x, first, rows := unsafe.Pointer(nil), f.First+r, min(most, f.Count-r)
+		if f.Half != nil {
+			x = hp(f.Half[r*f.Row:])
+		} else {
+			x = p(f.X[r*f.Row:])
+		}
 		if f.Norm == nil {
-			s.c.copyLines(p(ring), unsafe.Pointer(to), x, first, rows, f.Pixels, f.Step, f.Row, ahead)
+			copied(p(ring), unsafe.Pointer(to), x, first, rows, f.Pixels, f.Step, f.Row, ahead)
 			continue
 		}
-		s.c.normLines[f.Act](p(ring), unsafe.Pointer(to), x, p(f.Norm.Scale[f.Channel:]), p(f.Norm.Shift[f.Channel:]),
+		normed[f.Act](p(ring), unsafe.Pointer(to), x, p(f.Norm.Scale[f.Channel:]), p(f.Norm.Shift[f.Channel:]),
 			first, rows, f.Pixels, f.Step, f.Row, ahead)
 	}
 }
@@ -56,6 +70,11 @@ func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
 // for r in 0..Count, p in 0..Pixels, c in 0..16. Where the map has fewer channels than a
 // line, the rest of the line is anything.
 func fillLinesGeneric(ring []float32, to *Ring, f *Fill) {
+	if f.Half != nil {
+		wide := *f
+		wide.X, wide.Half = widened(f.Half), nil
+		f = &wide
+	}
 	for r := range f.Count {
 		for p := range f.Pixels {
 			for c := range line {
@@ -83,6 +102,7 @@ type Conv struct {
 	W                           []float32
 	First, Count                int
 	Y                           []float32
+	Half                        []BF16 // in place of Y, of a map of bfloat16
 	Pixels                      int
 	Step, Row                   int
 	Channels                    int
@@ -100,7 +120,13 @@ func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
 	if v.Count == 0 || v.Pixels == 0 {
 		return
 	}
-	_, _ = v.Y[(v.Count-1)*v.Row+(v.Pixels-1)*v.Step+v.Channels-1], v.W[v.Kernel*v.Kernel*line-1]
+	last := (v.Count-1)*v.Row + (v.Pixels-1)*v.Step + v.Channels - 1
+	if v.Half != nil {
+		_ = v.Half[last]
+	} else {
+		_ = v.Y[last]
+	}
+	_ = v.W[v.Kernel*v.Kernel*line-1]
 	if v.Stats != nil {
 		_ = v.Stats[2*v.SumsAt+min(v.Channels, line)-1]
 	}
@@ -109,13 +135,17 @@ func (s *Set) DepthwiseLines(ring []float32, from *Ring, v *Conv) {
 		depthwiseLinesGeneric(ring, from, v)
 		return
 	}
+	y, size := p(v.Y), 4
+	if v.Half != nil {
+		y, size, run = hp(v.Half), 2, s.halfLinesFor(v.Kernel, v.Stride)
+	}
 	stream := 0
-	if v.Stream && v.Channels >= line && v.Step%line == 0 && uintptr(p(v.Y))%(4*line) == 0 {
+	if v.Stream && v.Channels >= line && v.Step%line == 0 && uintptr(y)%uintptr(size*line) == 0 {
 		stream = 1
 	}
 	most := max(1, callProducts/(v.Pixels*line*v.Kernel*v.Kernel))
 	for r := 0; r < v.Count; r += most {
-		run(p(v.Y[r*v.Row:]), p(ring), unsafe.Pointer(from), p(v.W), v.First+r, min(most, v.Count-r), v.Top, v.Height, v.Pixels,
+		run(unsafe.Add(y, size*r*v.Row), p(ring), unsafe.Pointer(from), p(v.W), v.First+r, min(most, v.Count-r), v.Top, v.Height, v.Pixels,
 			v.Step, v.Row, min(v.Channels, line), stream, p(v.Stats), v.SumsAt, nil, 0, 0, 0)
 	}
 }
@@ -125,15 +155,24 @@ func (s *Set) linesFor(k, stride int) linesFunc {
 	if s.c == nil {
 		return nil
 	}
+	return ofFilter(k, stride, s.c.lines3x1, s.c.lines3x2, s.c.lines5x1, s.c.lines5x2)
+}
+
+// halfLinesFor is linesFor for results of bfloat16.
+func (s *Set) halfLinesFor(k, stride int) linesFunc {
+	return ofFilter(k, stride, s.c.lines3x1Half, s.c.lines3x2Half, s.c.lines5x1Half, s.c.lines5x2Half)
+}
+
+func ofFilter(k, stride int, f3x1, f3x2, f5x1, f5x2 linesFunc) linesFunc {
 	switch [2]int{k, stride} {
 	case [2]int{3, 1}:
-		return s.c.lines3x1
+		return f3x1
 	case [2]int{3, 2}:
-		return s.c.lines3x2
+		return f3x2
 	case [2]int{5, 1}:
-		return s.c.lines5x1
+		return f5x1
 	case [2]int{5, 2}:
-		return s.c.lines5x2
+		return f5x2
 	}
 	return nil
 }
@@ -144,6 +183,15 @@ func (s *Set) linesFor(k, stride int) linesFunc {
 //
 // where row(r) is the ring's, for the r of 0..Height.
 func depthwiseLinesGeneric(ring []float32, from *Ring, v *Conv) {
+	if v.Half != nil {
+		wide := *v
+		wide.Half = nil
+		throughFloats(v.Half, func(y []float32) {
+			wide.Y = y
+			depthwiseLinesGeneric(ring, from, &wide)
+		})
+		return
+	}
 	for o := v.First; o < v.First+v.Count; o++ {
 		for p := range v.Pixels {
 			y := v.Y[(o-v.First)*v.Row+p*v.Step:]

@@ -319,7 +319,7 @@ func (s *Set) GateGrad(a, sums, x, da, slope, mean, gate []float32, cols int) {
 	step := callRows(cols)
 	for at := 0; at < len(x); at += step {
 		rows := min(step, len(x)-at) / cols
-		s.c.gateGrad(p(a[at:]), p(sums), p(x[at:]), p(da[at:]), p(slope[at:]), p(mean), p(gate), rows, cols)
+		s.c.gateGrad(p(a[at:]), p(a[at:]), p(sums), p(x[at:]), p(da[at:]), p(slope[at:]), p(mean), p(gate), rows, cols)
 	}
 }
 

@@ -18,9 +18,11 @@ type Set struct {
 	c     *kernels // nil for the definitions
 	lanes int      // float32 values of a vector
 	tiles []tile   // of Gemm, the widest first
+	pairs []tile   // of products of pairs, likewise
+	half  bool     // these can store bfloat16
 }
 
-var generic = Set{Name: "generic", lanes: 1, tiles: []tile{{1, 8, gemmGeneric}}}
+var generic = Set{Name: "generic", lanes: 1, tiles: []tile{{1, 8, gemmGeneric}}, pairs: []tile{{1, 8, pairsGeneric}}}
 
 // Available returns the sets that this CPU can run, the fastest first; the last is
 // always "generic".

@@ -10,12 +10,42 @@ var avx512 = Set{Name: "avx512", c: &avx512Kernels, lanes: 16, tiles: []tile{
 	{12, 24, avx512Kernels.gemm12x1x1},
 	{12, 16, avx512Kernels.gemm12x1x0},
 	{12, 8, avx512Kernels.gemm12x0x1},
-}}
+}, pairs: widenedTiles}
+
+// widenedTiles are the tiles of pairs of a processor without VDPBF16PS.
+var widenedTiles = []tile{
+	{6, 64, avx512Kernels.pairs6x4x0},
+	{8, 48, avx512Kernels.pairs8x3x0},
+	{8, 32, avx512Kernels.pairs8x2x0},
+	{8, 16, avx512Kernels.pairs8x1x0},
+	{8, 8, avx512Kernels.pairs8x0x1},
+}
+
+// dots are those of one that has it. They give the same bits, but where a value is below the smallest normal float32, which the instruction
+// takes for zero.
+var dots = []tile{
+	{6, 64, avx512Kernels.dot6x4x0},
+	{8, 48, avx512Kernels.dot8x3x0},
+	{8, 40, avx512Kernels.dot8x2x1},
+	{12, 32, avx512Kernels.dot12x2x0},
+	{12, 24, avx512Kernels.dot12x1x1},
+	{12, 16, avx512Kernels.dot12x1x0},
+	{12, 8, avx512Kernels.dot12x0x1},
+}
+
+func init() {
+	if hasAVX512() && cpu.X86.HasAVX512BF16 {
+		avx512.pairs, avx512.half = dots, true
+	}
+}
 
 var avx2 = Set{Name: "avx2", c: &avx2Kernels, lanes: 8, tiles: []tile{
 	{4, 24, avx2Kernels.gemm4x3x0},
 	{6, 16, avx2Kernels.gemm6x2x0},
 	{8, 8, avx2Kernels.gemm8x1x0},
+}, pairs: []tile{
+	{4, 16, avx2Kernels.pairs4x2x0},
+	{8, 8, avx2Kernels.pairs8x1x0},
 }}
 
 // Features lists what of the CPU the kernels look at.
@@ -28,6 +58,7 @@ func Features() []string {
 		{"avx2", cpu.X86.HasAVX2},
 		{"fma", cpu.X86.HasFMA},
 		{"avx512", hasAVX512()},
+		{"avx512bf16", hasAVX512() && cpu.X86.HasAVX512BF16},
 	} {
 		if f.has {
 			names = append(names, f.name)

@@ -6,10 +6,12 @@
 enum { Identity, Swish, ReLU, ReLU6, Sigmoid, HardSwish, HardSigmoid }; // Act in norm.go
 
 // EACH_ACT defines a kernel for each activation by KERNEL_OF(nameN, act), where N is
-// the activation's number.
-#define EACH_ACT(name, KERNEL_OF) \
-  KERNEL_OF(name##0, Identity) KERNEL_OF(name##1, Swish) KERNEL_OF(name##2, ReLU) KERNEL_OF(name##3, ReLU6) \
-  KERNEL_OF(name##4, Sigmoid) KERNEL_OF(name##5, HardSwish) KERNEL_OF(name##6, HardSigmoid)
+// the activation's number; what follows KERNEL_OF is given to it too.
+#define EACH_ACT(name, KERNEL_OF, ...) \
+  KERNEL_OF(name##0, Identity __VA_OPT__(,) __VA_ARGS__) KERNEL_OF(name##1, Swish __VA_OPT__(,) __VA_ARGS__) \
+  KERNEL_OF(name##2, ReLU __VA_OPT__(,) __VA_ARGS__) KERNEL_OF(name##3, ReLU6 __VA_OPT__(,) __VA_ARGS__) \
+  KERNEL_OF(name##4, Sigmoid __VA_OPT__(,) __VA_ARGS__) KERNEL_OF(name##5, HardSwish __VA_OPT__(,) __VA_ARGS__) \
+  KERNEL_OF(name##6, HardSigmoid __VA_OPT__(,) __VA_ARGS__)
 
 // expMinus is e^-z.
 INLINE V expMinus(V z) {

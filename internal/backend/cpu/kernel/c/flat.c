@@ -9,26 +9,41 @@
   for (; i + L <= n_; i += L) { BODY(L) } \
   if (i < n_) { BODY(n_ - i) }
 
-KERNEL(add, float *y; const float *x, *z; long n;) {
-  float *y = a->y; const float *x = a->x, *z = a->z; const long n = a->n;
 #define BODY(n) keep(y + i, load(x + i) + load(z + i), n);
-  FLAT(n, BODY)
+#define ADD(name, T) \
+  KERNEL(name, T *y; const T *x, *z; long n;) { \
+    T *y = a->y; const T *x = a->x, *z = a->z; const long n = a->n; \
+    FLAT(n, BODY) \
+  }
+ADD(add, float) ADD(addHalf, bf16)
 #undef BODY
-}
 
-KERNEL(scaleAdd, float *y; const float *x, *z; long n; float s;) {
-  float *y = a->y; const float *x = a->x, *z = a->z; const long n = a->n; const V s = splat(a->s);
 #define BODY(n) keep(y + i, s * load(x + i) + load(z + i), n);
-  FLAT(n, BODY)
+#define SCALE_ADD(name, T) \
+  KERNEL(name, T *y; const T *x, *z; long n; float s;) { \
+    T *y = a->y; const T *x = a->x, *z = a->z; const long n = a->n; const V s = splat(a->s); \
+    FLAT(n, BODY) \
+  }
+SCALE_ADD(scaleAdd, float) SCALE_ADD(scaleAddHalf, bf16)
 #undef BODY
-}
 
-KERNEL(scale, float *y; const float *x; long n; float s;) {
-  float *y = a->y; const float *x = a->x; const long n = a->n; const V s = splat(a->s);
 #define BODY(n) keep(y + i, s * load(x + i), n);
-  FLAT(n, BODY)
+#define SCALE(name, T) \
+  KERNEL(name, T *y; const T *x; long n; float s;) { \
+    T *y = a->y; const T *x = a->x; const long n = a->n; const V s = splat(a->s); \
+    FLAT(n, BODY) \
+  }
+SCALE(scale, float) SCALE(scaleHalf, bf16)
 #undef BODY
-}
+
+#define BODY(n) keep(y + i, load(x + i), n);
+#define CONVERT(name, Y, X) \
+  KERNEL(name, Y *y; const X *x; long n;) { \
+    Y *y = a->y; const X *x = a->x; const long n = a->n; \
+    FLAT(n, BODY) \
+  }
+CONVERT(narrow, bf16, float) CONVERT(widen, float, bf16)
+#undef BODY
 
 KERNEL(average, float *y; const float *x; long n; float s;) {
   float *y = a->y; const float *x = a->x; const long n = a->n; const V s = splat(a->s);

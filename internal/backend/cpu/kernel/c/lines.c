@@ -10,13 +10,13 @@ typedef struct { long rows, row; } ring; // Ring in lines.go
 
 // FILL writes VALUE(v) of the lines at x to rows of the ring, and fetches what lies ahead
 // values on.
-#define FILL(VALUE) \
+#define FILL(X, VALUE) \
   const ring *to = a->to; \
   long at = a->first % to->rows; \
-  const float *x0 = a->x; \
+  const X *x0 = a->x; \
   for (long r = a->count; r > 0; r--, x0 += a->xrow) { \
     float *y = a->ring + at * to->row; \
-    const float *x = x0; \
+    const X *x = x0; \
     const long step = a->xstep, ahead = a->ahead; \
     ROLLED for (long p = a->pixels; p > 0; p--, x += step, y += 16) { \
       __builtin_prefetch(x + ahead, 0, 3); \
@@ -25,20 +25,22 @@ typedef struct { long rows, row; } ring; // Ring in lines.go
     if (++at == to->rows) at = 0; \
   }
 
-KERNEL(copyLines, float *ring; const ring *to; const float *x; long first, count, pixels, xstep, xrow, ahead;) { FILL(v) }
+#define KERNEL_OF(name, X) KERNEL(name, float *ring; const ring *to; const X *x; long first, count, pixels, xstep, xrow, ahead;) { FILL(X, v) }
+KERNEL_OF(copyLines, float) KERNEL_OF(copyLinesHalf, bf16)
+#undef KERNEL_OF
 
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *ring; const ring *to; const float *x, *scale, *shift; long first, count, pixels, xstep, xrow, ahead;) { \
+#define KERNEL_OF(name, activation, X) \
+  KERNEL(name, float *ring; const ring *to; const X *x; const float *scale, *shift; long first, count, pixels, xstep, xrow, ahead;) { \
     V scale[NV], shift[NV]; \
     EACH { scale[j] = load(a->scale + L * j); shift[j] = load(a->shift + L * j); } \
-    FILL(activate(activation, v * scale[j] + shift[j])) \
+    FILL(X, activate(activation, v * scale[j] + shift[j])) \
   }
-EACH_ACT(normLines, KERNEL_OF)
+EACH_ACT(normLines, KERNEL_OF, float) EACH_ACT(normLinesHalf, KERNEL_OF, bf16)
 #undef KERNEL_OF
 
 // SUMS makes a vector of P pixels of a row of the output, from column at on: meets is the
 // ring's row that the first of rows rows of the filter meets, whose weights are at w.
-#define SUMS(K, S, P) { \
+#define SUMS(T, K, S, P) { \
     V acc[P]; \
     UNROLLED for (int p = 0; p < P; p++) acc[p] = (V){}; \
     { \
@@ -59,7 +61,7 @@ EACH_ACT(normLines, KERNEL_OF)
     const long left = a->left - L * j; \
     { \
       const long ystep = a->ystep; \
-      float *y = a->y + L * j + at * ystep; \
+      T *y = a->y + L * j + at * ystep; \
       if (a->stream) UNROLLED for (int p = 0; p < P; p++, y = moved(y, ystep)) stream(y, acc[p]); \
       else if (left >= L) UNROLLED for (int p = 0; p < P; p++, y = moved(y, ystep)) store(y, acc[p]); \
       else if (left > 0) UNROLLED for (int p = 0; p < P; p++, y = moved(y, ystep)) storeFirst(y, acc[p], left); \
@@ -79,10 +81,10 @@ EACH_ACT(normLines, KERNEL_OF)
 
 // BLOCKS does a row in blocks of P pixels. The last block overlaps the one before it,
 // and its first skip pixels are not summed again.
-#define BLOCKS(K, S, P) { \
+#define BLOCKS(T, K, S, P) { \
     a->skip = 0; \
     for (long at = 0;;) { \
-      SUMS(K, S, P) \
+      SUMS(T, K, S, P) \
       const long done = at + P, last = a->pixels - P; \
       if (at == last) break; \
       at = done < last ? done : last; \
@@ -92,8 +94,8 @@ EACH_ACT(normLines, KERNEL_OF)
 
 // LINES computes count rows of the output from row first on; y is where they begin. The
 // last four arguments are its own.
-#define LINES(K, S) \
-  KERNEL(lines##K##x##S, float *y; const float *ring; const ring *from; const float *w; long first, count, top, height, pixels, ystep, yrow, left, stream; float *stats; long sumsAt; const float *weights; long rows, meets, skip;) { \
+#define LINES(name, T, K, S) \
+  KERNEL(name, T *y; const float *ring; const ring *from; const float *w; long first, count, top, height, pixels, ystep, yrow, left, stream; float *stats; long sumsAt; const float *weights; long rows, meets, skip;) { \
     for (; a->count > 0; a->count--, a->first++, a->y += a->yrow) { \
       { \
         long ih = a->first * S - a->top, rows = K; \
@@ -105,12 +107,13 @@ EACH_ACT(normLines, KERNEL_OF)
         a->meets = ih % a->from->rows; \
       } \
       for (int j = 0; j < NV; j++) { \
-        if (L != 8 && a->pixels >= 14) BLOCKS(K, S, 14) \
-        else if (a->pixels >= 7) BLOCKS(K, S, 7) \
-        else if (a->pixels >= 4) BLOCKS(K, S, 4) \
-        else BLOCKS(K, S, 1) \
+        if (L != 8 && a->pixels >= 14) BLOCKS(T, K, S, 14) \
+        else if (a->pixels >= 7) BLOCKS(T, K, S, 7) \
+        else if (a->pixels >= 4) BLOCKS(T, K, S, 4) \
+        else BLOCKS(T, K, S, 1) \
       } \
     } \
   }
 
-LINES(3, 1) LINES(3, 2) LINES(5, 1) LINES(5, 2)
+#define KERNEL_OF(K, S) LINES(lines##K##x##S, float, K, S) LINES(lines##K##x##S##Half, bf16, K, S)
+KERNEL_OF(3, 1) KERNEL_OF(3, 2) KERNEL_OF(5, 1) KERNEL_OF(5, 2)

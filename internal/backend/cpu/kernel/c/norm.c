@@ -28,10 +28,13 @@ KERNEL(mulColumns, float *y; const float *x, *s; long rows, cols;) {
 #undef BODY
 
 #define BODY(i, n) keep(y + i, load(x + i) * load(s + i) + load(b + i), n);
-KERNEL(mulAddColumns, float *y; const float *x, *s, *b; long rows, cols;) {
-  float *y = a->y; const float *x = a->x, *s = a->s, *b = a->b;
-  ALONG_ROWS(BODY, (x += cols, y += cols))
-}
+#define KERNEL_OF(name, X) \
+  KERNEL(name, float *y; const X *x; const float *s, *b; long rows, cols;) { \
+    float *y = a->y; const X *x = a->x; const float *s = a->s, *b = a->b; \
+    ALONG_ROWS(BODY, (x += cols, y += cols)) \
+  }
+KERNEL_OF(mulAddColumns, float) KERNEL_OF(mulAddColumnsHalf, bf16)
+#undef KERNEL_OF
 #undef BODY
 
 #define BODY(i, n) keep(y + i, activate(act, load(x + i) * load(s + i) + load(b + i)), n);
@@ -45,19 +48,30 @@ EACH_ACT(normAct, KERNEL_OF)
 #undef KERNEL_OF
 #undef BODY
 
+#define BODY(i, n) keep(y + i, activate(act, load(x + i) * load(s + i) + load(b + i)) * load(g + i), n);
+#define KERNEL_OF(name, activation) \
+  KERNEL(name, bf16 *y; const bf16 *x; const norm *n; const float *gate; long rows, cols;) { \
+    const int act = activation; \
+    bf16 *y = a->y; const bf16 *x = a->x; const float *s = a->n->scale.p, *b = a->n->shift.p, *g = a->gate; \
+    ALONG_ROWS(BODY, (x += cols, y += cols)) \
+  }
+EACH_ACT(normActHalf, KERNEL_OF)
+#undef KERNEL_OF
+#undef BODY
+
 #define BODY(i, n) { \
   V z = load(x + i) * load(s + i) + load(b + i), v, d; \
   if (act == Swish) { V g = sigmoid(z); v = z * g; d = v * (1.0f - g) + g; } \
   else if (act == Sigmoid) { v = sigmoid(z); d = derivativeOf(act, z, v); } \
   else { v = activate(act, z); d = derivativeOf(act, z, z); } \
   keep(y + i, v, n); keep(slope + i, d, n); }
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *y, *slope; const float *x; const norm *n; long rows, cols;) { \
+#define KERNEL_OF(name, activation, X) \
+  KERNEL(name, float *y, *slope; const X *x; const norm *n; long rows, cols;) { \
     const int act = activation; \
-    float *y = a->y, *slope = a->slope; const float *x = a->x, *s = a->n->scale.p, *b = a->n->shift.p; \
+    float *y = a->y, *slope = a->slope; const X *x = a->x; const float *s = a->n->scale.p, *b = a->n->shift.p; \
     ALONG_ROWS(BODY, (x += cols, y += cols, slope += cols)) \
   }
-EACH_ACT(normActSlope, KERNEL_OF)
+EACH_ACT(normActSlope, KERNEL_OF, float) EACH_ACT(normActSlopeHalf, KERNEL_OF, bf16)
 #undef KERNEL_OF
 #undef BODY
 
@@ -65,14 +79,15 @@ EACH_ACT(normActSlope, KERNEL_OF)
   V v = load(x + i), scale = load(s + i), dz = load(dy + i); \
   if (act != Identity) dz *= derivative(act, v * scale + load(b + i)); \
   keep(dx + i, scale * dz + (load(k1 + i) * (v - load(m + i)) + load(k0 + i)), n); }
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *dx; const float *x, *dy; const norm *n; const float *k1, *k0; long rows, cols;) { \
+#define KERNEL_OF(name, activation, DX, X, DY) \
+  KERNEL(name, DX *dx; const X *x; const DY *dy; const norm *n; const float *k1, *k0; long rows, cols;) { \
     const int act = activation; \
-    float *dx = a->dx; const float *x = a->x, *dy = a->dy, *k1 = a->k1, *k0 = a->k0; \
+    DX *dx = a->dx; const X *x = a->x; const DY *dy = a->dy; const float *k1 = a->k1, *k0 = a->k0; \
     const float *s = a->n->scale.p, *b = a->n->shift.p, *m = a->n->mean.p; \
     ALONG_ROWS(BODY, (x += cols, dy += cols, dx += cols)) \
   }
-EACH_ACT(normActGradInput, KERNEL_OF)
+EACH_ACT(normActGradInput, KERNEL_OF, float, float, float) EACH_ACT(normActGradInputHalf, KERNEL_OF, bf16, bf16, bf16)
+EACH_ACT(normActGradInputFrom, KERNEL_OF, float, bf16, float)
 #undef KERNEL_OF
 #undef BODY
 
@@ -142,13 +157,13 @@ INLINE void addSome(float *p, V s, long left) { storeSome(p, load(p) + s, left);
   if (c < a->cols) { const int whole = 0; ROWS(BEFORE, BODY, AFTER) }
 
 #define BODY(i) s += activate(act, load(x + i) * scale + shift);
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *sum; const float *x; const norm *n; long rows, cols;) { \
+#define KERNEL_OF(name, activation, X) \
+  KERNEL(name, float *sum; const X *x; const norm *n; long rows, cols;) { \
     const int act = activation; \
-    BY_VECTOR(const float *x = a->x; const norm *n = a->n; V s = load(a->sum + c); V scale = load(n->scale.p + c); V shift = load(n->shift.p + c);, \
+    BY_VECTOR(const X *x = a->x; const norm *n = a->n; V s = load(a->sum + c); V scale = load(n->scale.p + c); V shift = load(n->shift.p + c);, \
       BODY, storeSome(a->sum + c, s, a->cols - c);) \
   }
-EACH_ACT(normActSum, KERNEL_OF)
+EACH_ACT(normActSum, KERNEL_OF, float) EACH_ACT(normActSumHalf, KERNEL_OF, bf16)
 #undef KERNEL_OF
 #undef BODY
 
@@ -158,15 +173,15 @@ EACH_ACT(normActSum, KERNEL_OF)
   if (act != Identity) dz *= derivative(act, v * load(again(scale)) + load(again(scale) + shift)); \
   s += dz; \
   q += dz * (v - load(again(scale) + mean)); }
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *db, *dg; const float *x, *dy; const norm *n; long rows, cols;) { \
+#define KERNEL_OF(name, activation, T) \
+  KERNEL(name, float *db, *dg; const T *x, *dy; const norm *n; long rows, cols;) { \
     const int act = activation; \
-    BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const norm *n = a->n; \
+    BY_VECTOR(const T *x = a->x; const T *dy = a->dy; const norm *n = a->n; \
       V s = load(a->db + c); V q = load(a->dg + c); const float *scale = n->scale.p + c; const long shift = n->shift.p - n->scale.p; const long mean = n->mean.p - n->scale.p;, \
       BODY, storeSome(a->db + c, s, a->cols - c); storeSome(a->dg + c, q, a->cols - c);) \
   }
 
-EACH_ACT(normActGradSums, KERNEL_OF)
+EACH_ACT(normActGradSums, KERNEL_OF, float) EACH_ACT(normActGradSumsHalf, KERNEL_OF, bf16)
 #undef KERNEL_OF
 #undef BODY
 
@@ -174,10 +189,13 @@ EACH_ACT(normActGradSums, KERNEL_OF)
   V dz = load(dy + i) * load(slope + i); \
   s += dz; \
   q += dz * (load(x + i) - mean); }
-KERNEL(slopeSums, float *db, *dg; const float *x, *dy, *slope, *mean; long rows, cols;) {
-  BY_VECTOR(const float *x = a->x; const float *dy = a->dy; const float *slope = a->slope; V s = load(a->db + c); V q = load(a->dg + c); V mean = load(a->mean + c);, BODY,
-    storeSome(a->db + c, s, a->cols - c); storeSome(a->dg + c, q, a->cols - c);)
-}
+#define KERNEL_OF(name, X) \
+  KERNEL(name, float *db, *dg; const X *x; const float *dy, *slope, *mean; long rows, cols;) { \
+    BY_VECTOR(const X *x = a->x; const float *dy = a->dy; const float *slope = a->slope; V s = load(a->db + c); V q = load(a->dg + c); V mean = load(a->mean + c);, BODY, \
+      storeSome(a->db + c, s, a->cols - c); storeSome(a->dg + c, q, a->cols - c);) \
+  }
+KERNEL_OF(slopeSums, float) KERNEL_OF(slopeSumsHalf, bf16)
+#undef KERNEL_OF
 #undef BODY
 
 // addFive adds to five rows of sums, which are cols apart.
@@ -197,13 +215,15 @@ INLINE void addFive(float *p, long cols, long left, V s0, V s1, V s2, V s3, V s4
   t *= g; \
   s1 += t; \
   s3 += t * d; \
-  if (whole) store(m + i, v * gate); else storeFirst(m + i, v * gate, a->cols % L); }
-KERNEL(gateGrad, float *m, *sums; const float *x, *da, *slope, *mean, *gate; long rows, cols;) {
-#define SUMS float *m = a->m; const float *x = a->x; const float *da = a->da; const float *slope = a->slope; \
-  V s0 = {}; V s1 = {}; V s2 = {}; V s3 = {}; V s4 = {}; V mean = load(a->mean + c); V gate = load(a->gate + c);
-  WHOLE_AND_REST(SUMS, BODY, addFive(a->sums + c, a->cols, a->cols - c, s0, s1, s2, s3, s4);)
-}
-#undef SUMS
+  if (whole) store(y + i, v * gate); else storeFirst(y + i, v * gate, a->cols % L); }
+#define KERNEL_OF(name, T) \
+  KERNEL(name, T *y; const float *m; float *sums; const T *x, *da; const float *slope, *mean, *gate; long rows, cols;) { \
+    WHOLE_AND_REST(T *y = a->y; const float *m = a->m; const T *x = a->x; const T *da = a->da; const float *slope = a->slope; \
+      V s0 = {}; V s1 = {}; V s2 = {}; V s3 = {}; V s4 = {}; V mean = load(a->mean + c); V gate = load(a->gate + c);, \
+      BODY, addFive(a->sums + c, a->cols, a->cols - c, s0, s1, s2, s3, s4);) \
+  }
+KERNEL_OF(gateGrad, float) KERNEL_OF(gateGradHalf, bf16)
+#undef KERNEL_OF
 #undef BODY
 
 // Rows of y are ldy apart; sum may be null.

@@ -21,9 +21,14 @@
 
 typedef float V __attribute__((ext_vector_type(L)));
 typedef int VI __attribute__((ext_vector_type(L)));
+typedef unsigned VW __attribute__((ext_vector_type(L)));
 typedef float VU __attribute__((ext_vector_type(L), aligned(4), may_alias)); // in memory, anywhere
 
-#define INLINE static inline __attribute__((always_inline))
+typedef unsigned short bf16; // a float's upper half
+typedef bf16 VB __attribute__((ext_vector_type(L)));
+typedef bf16 VBU __attribute__((ext_vector_type(L), aligned(2), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, overloadable))
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
 #define ROLLED _Pragma("clang loop unroll(disable)")
@@ -33,18 +38,35 @@ typedef float VU __attribute__((ext_vector_type(L), aligned(4), may_alias)); // 
 // the start there would be too few registers. They are the kernel's own, to change too.
 #define KERNEL(name, ...) \
   struct name##Args { __VA_ARGS__ }; \
-  __attribute__((preserve_none)) void name(volatile struct name##Args *a); \
-  __attribute__((preserve_none)) void name(volatile struct name##Args *a)
+  __attribute__((preserve_none)) KERNEL_TARGET void name(volatile struct name##Args *a); \
+  __attribute__((preserve_none)) KERNEL_TARGET void name(volatile struct name##Args *a)
+#define KERNEL_TARGET // instructions that it may use beside the file's
 
+INLINE V splat(float x) { return (V)x; }
+
+// narrowed is the nearest bf16, ties to even; a NaN becomes that of all ones.
+INLINE VB narrowed(V v) {
+  const VW u = (VW)v;
+  return __builtin_convertvector((u + ((u << 15 >> 31) + 0x7fff) | (VW)(v != v)) >> 16, VB);
+}
+INLINE V widened(VB v) { return (V)(__builtin_convertvector(v, VW) << 16); }
+
+// Values are computed in float; in memory they are that or bf16.
 INLINE V load(const float *p) { return *(const VU *)p; }
+INLINE V load(const bf16 *p) { return widened(*(const VBU *)p); }
 INLINE void store(float *p, V v) { *(VU *)p = v; }
+INLINE void store(bf16 *p, V v) { *(VBU *)p = narrowed(v); }
 // stream stores to memory that is a multiple of a vector, past the caches.
 INLINE void stream(float *p, V v) { __builtin_nontemporal_store(v, (V *)p); }
-INLINE V splat(float x) { return (V)x; }
+INLINE void stream(bf16 *p, V v) { __builtin_nontemporal_store(narrowed(v), (VB *)p); }
 
 // again is p, which the compiler takes for another pointer each time: what is loaded
 // from it does not stay in a register where those are too few.
 INLINE const float *again(const float *p) {
+  __asm__ volatile("" : "+r"(p));
+  return p;
+}
+INLINE const bf16 *again(const bf16 *p) {
   __asm__ volatile("" : "+r"(p));
   return p;
 }
@@ -57,6 +79,11 @@ INLINE long same(long i) {
 
 // moved is p and n, which the compiler is not to make ahead of time.
 INLINE float *moved(float *p, long n) {
+  p += n;
+  __asm__ volatile("" : "+r"(p));
+  return p;
+}
+INLINE bf16 *moved(bf16 *p, long n) {
   p += n;
   __asm__ volatile("" : "+r"(p));
   return p;
@@ -83,17 +110,26 @@ INLINE void storeFirst(float *p, V v, long n) {
 #endif
 }
 
-// storeSome stores v, or as much of it as left says.
-INLINE void storeSome(float *p, V v, long left) {
-  if (left >= L) store(p, v);
-  else if (left > 0) storeFirst(p, v, left);
+INLINE void storeFirst(bf16 *p, V v, long n) {
+  const VB b = narrowed(v);
+#if L == 16
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)b);
+#else
+  UNROLLED for (int i = 0; i < L - 1; i++) if (i < n) p[i] = b[i];
+#endif
 }
 
-// keep stores the first n of v.
-INLINE void keep(float *p, V v, long n) {
-  if (n == L) store(p, v);
-  else storeFirst(p, v, n);
-}
+// storeSome stores v, or as much of it as left says; keep stores the first n of v.
+#define PARTS(T) \
+  INLINE void storeSome(T *p, V v, long left) { \
+    if (left >= L) store(p, v); \
+    else if (left > 0) storeFirst(p, v, left); \
+  } \
+  INLINE void keep(T *p, V v, long n) { \
+    if (n == L) store(p, v); \
+    else storeFirst(p, v, n); \
+  }
+PARTS(float) PARTS(bf16)
 
 // Where z is NaN, the smaller and the larger are z.
 INLINE V atMost(V z, V top) { return z > top ? top : z; }

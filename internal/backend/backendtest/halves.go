@@ -1,0 +1,104 @@
+package backendtest
+
+import (
+	"slices"
+	"testing"
+
+	"effnet/internal/backend"
+)
+
+// MapsRead are the operands of a Spec that are maps and read.
+func MapsRead(spec backend.Spec) (maps []int) {
+	for i, o := range spec.Operands() {
+		if o.Role.Map() && o.Role.Reads() {
+			maps = append(maps, i)
+		}
+	}
+	return maps
+}
+
+// RunHalf is Run with the maps that a Spec reads of a type, to which it rounds them in
+// operands, and what it writes as b.Types says; otherwise, with its last result of the
+// other type.
+func RunHalf(t *testing.T, b backend.Typer, maps backend.DType, spec backend.Spec, operands [][]float32, otherwise bool) (got [][]float32, types []backend.DType) {
+	t.Helper()
+	types = make([]backend.DType, len(operands))
+	for _, i := range MapsRead(spec) {
+		types[i] = maps
+	}
+	b.Types(spec, types)
+	if last := len(types) - 1; otherwise {
+		types[last] = backend.Float32 + maps - types[last]
+	}
+	views := make([]backend.View, len(operands))
+	for i, o := range operands {
+		v, err := backend.NewViewOf(b, len(o), types[i])
+		if err == nil {
+			err = b.Upload(v, o)
+		}
+		if err == nil && types[i] == maps && spec.Operands()[i].Role.Reads() {
+			err = b.Download(o, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		views[i] = v
+	}
+	program, err := b.Compile(spec, views...)
+	if err != nil {
+		t.Fatalf("%T%+v: %v", spec, spec, err)
+	}
+	program.All()
+	for _, v := range views {
+		values := make([]float32, v.Len)
+		if err := b.Download(values, v); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, values)
+	}
+	return got, types
+}
+
+// TestHalf runs those of Specs that have maps with maps of a type of 16 bits: what is
+// written as one is the reference's value rounded, and sums lose nothing. Results are by
+// turns of the kind that Types says and of the other. The reference is computed once for
+// all backends.
+func TestHalf(t *testing.T, maps backend.DType, specs []backend.Spec, backends ...backend.Typer) {
+	t.Helper()
+	checked := map[bool]int{}
+	Each(t, backends[0], specs, func(t *testing.T, i int, spec backend.Spec) (worst float64) {
+		operands := spec.Operands()
+		out := operands[len(operands)-1].Role.Map()
+		if !slices.ContainsFunc(operands, func(o backend.Operand) bool { return o.Role.Map() }) {
+			return 0
+		}
+		given := Operands(spec, uint64(i))
+		otherwise := i%2 == 1
+		var want [][]float32
+		for _, b := range backends {
+			got, types := RunHalf(t, b, maps, spec, given, otherwise)
+			half := types[len(given)-1] == maps
+			if half != (out != otherwise) {
+				t.Errorf("%s: %T%+v: the result is %v", b.Name(), spec, spec, types[len(given)-1])
+			}
+			limit := 5e-5
+			if out || half {
+				limit = 1. / 256 // half of the last of 8 bits, and a little
+			}
+			switch spec.(type) {
+			case backend.NormPool: // one kernel
+			case backend.Fused:
+				limit = 1. / 32 // what is between its steps is rounded too
+			}
+			if want == nil {
+				want = reference(t, spec, given) // of what the first rounded
+			}
+			worst = max(worst, compare(t, b.Name()+": ", spec, got, want, limit))
+		}
+		checked[out]++
+		return worst
+	})
+	if checked[true] < 100 || checked[false] < 100 {
+		t.Errorf("%v Specs were checked", checked)
+	}
+}

@@ -1,0 +1,9 @@
+package kernel
+
+func init() {
+	if hasAVX512() && avx512.half {
+		s := avx512
+		s.Name, s.half, s.pairs = "avx512 without bf16", false, widenedTiles
+		withoutBF16 = &s
+	}
+}
