@@ -1,7 +1,7 @@
 // Command clangasm compiles C kernels with clang and writes them as Go assembly,
 // so that a plain go build has them: no cgo, no compiler but Go's.
 //
-//	//go:generate go run effnet/tools/clangasm avx512 avx2 neon
+//	//go:generate go run effnet/tools/clangasm avx512 avx512bf16 avx2 neon
 //
 // It runs in a package's folder. The struct type kernels in kernels.go declares
 // the kernels: a field of a func type names a C function of c/*.c. That gets the
@@ -18,7 +18,7 @@
 // is refused: a use of the stack or of the registers that Go keeps, a call, a jump
 // out, memory of its own that can be written, a relocation.
 //
-//	go run effnet/tools/clangasm -check avx512 avx2 neon
+//	go run effnet/tools/clangasm -check avx512 avx512bf16 avx2 neon
 //
 // writes nothing and fails if the files are not what it would write. Without
 // clang's binaries it can only compare a hash of the sources.
@@ -133,6 +133,9 @@ func (p *pkg) generate(ctx context.Context, name string, t target) (files map[st
 	fmt.Fprintf(&decls, "%s\npackage %s\n\nimport \"unsafe\"\n", head, p.name)
 	fmt.Fprintf(&table, "\nvar %sKernels = kernels{\n", name)
 	for _, k := range p.kernels {
+		if t.only != nil && !t.only.MatchString(k.name) {
+			continue
+		}
 		var symbols []string
 		for _, one := range k.each() {
 			code, err := link(ctx, tmp, t, objects, one)

@@ -21,6 +21,7 @@ type target struct {
 	forbidden *regexp.Regexp // in an instruction
 	frame     *regexp.Regexp // what only keeps the frame pointer, which Go does itself
 	nop       byte
+	only      *regexp.Regexp // the kernels that it is for; nil for all
 	wide      *regexp.Regexp // registers whose upper halves are to be cleared
 }
 
@@ -48,6 +49,7 @@ const avx512 = "-mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mavx2 -mf
 var allTargets = map[string]target{
 	"avx512":     amd64(avx512),
 	"avx512vbmi": amd64(avx512 + " -mavx512vbmi"),
+	"avx512bf16": only("^(pairs.*|narrow|(add|scale|scaleAdd|normAct|normActGradInput|gateGrad|lines.*)Half)$", amd64(avx512+" -mavx512bf16")),
 	"avx2":       amd64("-mavx2 -mfma -mtune=znver3"),
 	"neon": {
 		goarch: "arm64", triple: "aarch64-linux-gnu", emulation: "aarch64linux",
@@ -57,6 +59,12 @@ var allTargets = map[string]target{
 		forbidden: regexp.MustCompile(`\bw?sp\b|\badrp\b|^(bl|blr|br|svc|msr)\b|^ret x|\b[xw](18|28|29|30)\b`),
 		frame:     regexp.MustCompile(`^$`),
 	},
+}
+
+// only is a target for the kernels whose names match, beside another that has all.
+func only(names string, t target) target {
+	t.only = regexp.MustCompile(names)
+	return t
 }
 
 // inspect refuses what cannot run as a Go function.

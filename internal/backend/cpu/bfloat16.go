@@ -142,6 +142,35 @@ func (b *Backend) download(dst []float32, src backend.View) {
 	b.set.Widen(dst, halves(src))
 }
 
+// reserveNarrow makes sure that narrowed has room for n values for each worker.
+func (b *Backend) reserveNarrow(n int) {
+	if len(b.narrow) > 0 && len(b.narrow[0]) >= n {
+		return
+	}
+	b.narrow = make([][]kernel.BF16, b.pool.threads)
+	for i := range b.narrow {
+		b.narrow[i] = kernel.Halves(alloc((n + 1) / 2))
+	}
+}
+
+// narrowed is rows of k values as pairs, the last of an odd number with a zero. They last
+// until a worker narrows others.
+func (b *Backend) narrowed(worker int, rows []float32, k int) []float32 {
+	dst := b.narrow[worker][:len(rows)/k*even(k)]
+	if k%2 == 0 {
+		b.set.Narrow(dst, rows)
+		return kernel.Words(dst)
+	}
+	for at := dst; len(rows) > 0; rows, at = rows[k:], at[k+1:] {
+		b.set.Narrow(at[:k], rows[:k])
+		at[k] = 0
+	}
+	return kernel.Words(dst)
+}
+
+// even is k or the number after it.
+func even(k int) int { return (k + 1) / 2 * 2 }
+
 // pairWeights are a product's weights [k,n], or [n,k] if they are turned, as pairs: made
 // anew in each launch.
 type pairWeights struct {
@@ -155,6 +184,10 @@ type pairWeights struct {
 	pack     func(worker, i int)
 	blocks   int
 }
+
+// fewValues is how many values of a map are made at once where they are wanted again at
+// once: they stay in L1.
+const fewValues = 2 << 10
 
 // packedPairs is how many pairs of the inner dimension a task packs.
 const packedPairs = 64
@@ -366,9 +399,9 @@ func (b *Backend) projectGradHalf(s backend.ProjectGrad, v []operand) backend.La
 	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
 	tasks := gradTasks(len(all), s.K*s.N)
 	var l layout
-	size := blockSize(all, s.K)
+	few := max(1, fewValues/s.K) * s.K
 	weights := b.newPairWeights(&l, w, s.N, s.K, true)
-	rows, slopes, gated := l.take(b.pool.threads, size), l.take(b.pool.threads, size), l.take(b.pool.threads, size/2)
+	rows, slopes, gated := l.take(b.pool.threads, few), l.take(b.pool.threads, few), l.take(b.pool.threads, blockSize(all, s.K)/2)
 	gateSums := l.take(images*perImage, 5*s.K)
 	g := newPairGrad(b, &l, tasks, s.N, s.K)
 	b.reserve(l.size)
@@ -378,14 +411,16 @@ func (b *Backend) projectGradHalf(s backend.ProjectGrad, v []operand) backend.La
 			din, dout := da[blk.from*s.K:blk.to*s.K], dy[blk.from*s.N:blk.to*s.N]
 			seen := x[blk.from*s.K : blk.to*s.K]
 			weights.times(b, dout, din, &kernel.Store{Ahead: wordsOf(seen)})
-			a, slope := rows.of(b, worker)[:len(din)], slopes.of(b, worker)[:len(din)]
+			a, slope := rows.of(b, worker), slopes.of(b, worker)
 			product := kernel.Halves(gated.of(b, worker))[:len(din)]
-			b.set.NormActSlopeHalf(a, slope, seen, in.norm, in.act, s.K)
 			blk.eachImage(s.Area, func(n, start, end int) {
 				sum := gateSums.of(b, n*perImage+(from+k)%perImage)
 				clear(sum)
-				at, to := start*s.K, end*s.K
-				b.set.GateGradHalf(product[at:to], a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K)
+				for at := start * s.K; at < end*s.K; at += few {
+					to := min(at+few, end*s.K)
+					b.set.NormActSlopeHalf(a, slope, seen[at:to], in.norm, in.act, s.K)
+					b.set.GateGradHalf(product[at:to], a, sum, seen[at:to], din[at:to], slope, in.norm.Mean, gate[n*s.K:][:s.K], s.K)
+				}
 			})
 			g.add(b, worker, i, dout, product, k == 0, nil)
 		}

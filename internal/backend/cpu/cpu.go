@@ -29,8 +29,9 @@ type Backend struct {
 	scratch []float32 // as large as the hungriest launch needs
 	shared  prepared  // with the other backends of a Split; nil for none
 
-	maps        backend.DType // that maps are kept in
-	temporaries []buffer      // of launches that do not know it
+	maps        backend.DType   // that maps are kept in
+	temporaries []buffer        // of launches that do not know it
+	narrow      [][]kernel.BF16 // of each worker: rows of a product
 }
 
 // New returns a CPU backend with that number of threads; 0 means GOMAXPROCS.

@@ -44,7 +44,7 @@ func (b *Backend) depthwiseByLines(d *lineConv, w, stats []float32) backend.Laun
 	tasks, taps := min(s.N, maxImageTasks), s.Kernel*s.Kernel
 	width := s.Left + s.W + max(0, (s.OutW-1)*s.Stride+s.Kernel-s.Left-s.W)
 	d.stats, d.groups, d.far = stats != nil, (s.In+line-1)/line, s.H*s.W*s.In > farValues
-	d.pastCaches = (len(d.y) >= streamValues || len(d.halfOut) >= 2*streamValues) && s.In%line == 0
+	d.pastCaches = len(d.y) >= streamValues && s.In%line == 0 // a line of bfloat16 is half a cache line
 	d.strip = min(max((stripBytes/(4*line*width)-s.Kernel)/s.Stride+1, 1), s.OutH)
 	rings := 1
 	if d.far {

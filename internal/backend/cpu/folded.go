@@ -44,6 +44,7 @@ func (f folding) key(w []float32, cuts int) preparedKey {
 // columns that tasks multiply by apart.
 type weights struct {
 	k      int
+	half   bool // they are packed as pairs of bfloat16, and rows are narrowed for them
 	groups []weightGroup
 	bias   []float32 // [n]
 }
@@ -70,14 +71,30 @@ func columnCuts(n, groups int) []int {
 	return cuts
 }
 
-// newWeights returns the weights w [k,n] folded by f in groups, and what
-// prepares them.
+// newMapWeights is newWeights for rows of a map, so many at once at most: with maps of
+// bfloat16 the product is too.
+func (b *Backend) newMapWeights(w []float32, rows, k, n, groups int, f folding) (*weights, func()) {
+	half := b.maps == backend.BFloat16
+	if half {
+		b.reserveNarrow(rows * even(k))
+	}
+	return b.makeWeights(w, k, n, groups, f, half)
+}
+
+// newWeights returns the weights w [k,n] folded by f in groups, and what prepares them.
 func (b *Backend) newWeights(w []float32, k, n, groups int, f folding) (*weights, func()) {
+	return b.makeWeights(w, k, n, groups, f, false)
+}
+
+func (b *Backend) makeWeights(w []float32, k, n, groups int, f folding, half bool) (*weights, func()) {
 	cuts := columnCuts(n, groups)
 	m := share(b, f.key(w, len(cuts)), func() *weights {
-		m := &weights{k: k, bias: alloc(n)}
+		m := &weights{k: k, half: half, bias: alloc(n)}
 		for i := range len(cuts) - 1 {
 			p := b.set.NewPacking(k, cuts[i+1]-cuts[i])
+			if half {
+				p = b.set.NewPairPacking(k, cuts[i+1]-cuts[i])
+			}
 			m.groups = append(m.groups, weightGroup{cuts[i], cuts[i+1], p, alloc(p.Size()), m.size()})
 		}
 		return m
@@ -99,6 +116,12 @@ func (m *weights) prepare(b *Backend, w []float32, n int, f folding) {
 			for c := range row {
 				row[c] *= scale[g.from+c]
 			}
+		}
+		if m.half {
+			narrow := make([]kernel.BF16, len(scaled)+kernel.Tail)
+			b.set.Narrow(narrow, scaled)
+			b.set.PackPairs(g.packed, g.packing, 0, g.packing.K, m.k, narrow, cols, 1)
+			continue
 		}
 		for i := range g.packing.Blocks() {
 			b.set.PackBlock(g.packed, g.packing, i, scaled, cols, 1)
@@ -122,7 +145,12 @@ func (m *weights) gate(b *Backend, dst, gate []float32) {
 }
 
 // multiply is c [rows, ldc] = a [rows, k]·(group i) or, with add, c += that.
-func (m *weights) multiply(b *Backend, i, rows int, a, c []float32, ldc int, add bool) {
+func (m *weights) multiply(b *Backend, worker, i, rows int, a, c []float32, ldc int, add bool) {
+	if m.half {
+		words := b.narrowed(worker, a[:rows*m.k], m.k)
+		b.set.Gemm(rows, words, even(m.k)/2, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
+		return
+	}
 	b.set.Gemm(rows, a, m.k, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
 }
 

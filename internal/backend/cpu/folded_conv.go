@@ -13,7 +13,7 @@ const convRows = 8
 func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Program {
 	x, w := next(&v), next(&v)
 	patch := s.Kernel * s.Kernel * s.In
-	m, prepare := b.newWeights(w, patch, s.Out, 1, nextFolding(s.Norm, &v))
+	m, prepare := b.newMapWeights(w, s.OutW, patch, s.Out, 1, nextFolding(s.Norm, &v))
 	y := next(&v)
 	var l layout
 	patches := l.take(b.pool.threads, s.OutW*patch+kernel.Tail)
@@ -25,7 +25,7 @@ func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Progra
 		for r := from; r < to; r++ {
 			b.gatherPatches(p, x, s.ConvShape, r)
 			row := y[r*s.OutW*s.Out:][:s.OutW*s.Out]
-			m.multiply(b, 0, s.OutW, p, row, s.Out, false)
+			m.multiply(b, worker, 0, s.OutW, p, row, s.Out, false)
 			b.set.BiasAct(nil, row, s.Out, row, m.bias, kernelAct[s.Norm.Act], s.Out)
 		}
 	}

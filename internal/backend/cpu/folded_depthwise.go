@@ -57,7 +57,7 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 	}
 	if before := s.Before; before.Kernel > 0 {
 		w := next(&v)
-		d.before, prepareBefore = b.newWeights(w, before.Kernel*before.Kernel*before.In, s.In, groups, nextFolding(s.BeforeNorm, &v))
+		d.before, prepareBefore = b.newMapWeights(w, d.band*s.W, before.Kernel*before.Kernel*before.In, s.In, groups, nextFolding(s.BeforeNorm, &v))
 	}
 	w := next(&v)
 	var prepare func()
@@ -153,11 +153,11 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 	cols := g.channels
 	wide := d.wide.of(b, worker)[:rows*width*cols]
 	if d.Before.Pointwise() {
-		d.before.multiply(b, group, rows*width, d.x[at*d.Before.In:], wide, cols, false)
+		d.before.multiply(b, worker, group, rows*width, d.x[at*d.Before.In:], wide, cols, false)
 	} else { // a row at a time
 		patches := d.patches.of(b, worker)
 		b.gatherPatches(patches, d.x, d.Before, image*d.H+first)
-		d.before.multiply(b, group, width, patches, wide, cols, false)
+		d.before.multiply(b, worker, group, width, patches, wide, cols, false)
 	}
 	bias := d.before.bias[d.before.groups[group].from:][:cols]
 	for r := range rows {

@@ -66,11 +66,11 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 		groups = b.groupsFor(1)
 	}
 	var prepare func()
-	m.w, prepare = b.newWeights(w, s.K, s.N, groups, f)
+	m.w, prepare = b.newMapWeights(w, blockSize(m.blocks, 1), s.K, s.N, groups, f)
 	groups = len(m.w.groups)
 
 	var l layout
-	m.gateWeights = s.Gated && s.Area > blockRows && 4*s.N <= s.Area
+	m.gateWeights = s.Gated && !m.w.half && s.Area > blockRows && 4*s.N <= s.Area
 	if m.gateWeights {
 		m.gated = l.take(b.pool.threads, m.w.size())
 		m.images = make([]int, b.pool.threads)
@@ -116,7 +116,7 @@ func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
 func (m *foldedMatMul) multiply(worker, group int, blk rowBlock, a, c []float32, ldc int, add bool) {
 	b, rows := m.b, blk.to-blk.from
 	if !m.gateWeights {
-		m.w.multiply(b, group, rows, a, c, ldc, add)
+		m.w.multiply(b, worker, group, rows, a, c, ldc, add)
 		return
 	}
 	copied := m.gated.of(b, worker)
@@ -183,7 +183,7 @@ func (m *foldedMatMul) pool(worker, group int) {
 func (b *Backend) linear(s backend.Linear, v [][]float32) backend.Program {
 	x, w, bias, y := v[0], v[1], v[2], v[3]
 	m, prepare := b.newWeights(w, s.K, s.N, b.groupsFor(1), biasOnly(bias))
-	task := func(_, i int) { m.dense(b, i, s.M, x, y, backend.Identity) }
+	task := func(worker, i int) { m.dense(b, worker, i, s.M, x, y, backend.Identity) }
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(len(m.groups), task) }}
 }
 
@@ -195,8 +195,8 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 	var l layout
 	hidden := l.take(1, s.N*s.Squeeze)
 	b.reserve(l.size)
-	first := func(_, i int) { reduce.dense(b, i, s.N, x, hidden.of(b, 0), s.Act) }
-	second := func(_, i int) { expand.dense(b, i, s.N, hidden.of(b, 0), gate, s.Gate) }
+	first := func(worker, i int) { reduce.dense(b, worker, i, s.N, x, hidden.of(b, 0), s.Act) }
+	second := func(worker, i int) { expand.dense(b, worker, i, s.N, hidden.of(b, 0), gate, s.Gate) }
 	return backend.Program{
 		Prepare: func() { prepareReduce(); prepareExpand() },
 		Run: func() {
@@ -207,9 +207,9 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 }
 
 // dense is y = act(x·w + bias) for a group of columns of rows of y.
-func (m *weights) dense(b *Backend, i, rows int, x, y []float32, act backend.Activation) {
+func (m *weights) dense(b *Backend, worker, i, rows int, x, y []float32, act backend.Activation) {
 	g, n := &m.groups[i], len(m.bias)
-	m.multiply(b, i, rows, x, y[g.from:], n, false)
+	m.multiply(b, worker, i, rows, x, y[g.from:], n, false)
 	for r := range rows {
 		row := y[r*n:][g.from:g.to]
 		b.set.BiasAct(nil, row, n, row, m.bias[g.from:g.to], kernelAct[act], len(row))

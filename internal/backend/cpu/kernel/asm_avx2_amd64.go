@@ -14,10 +14,10 @@ func gemm4x3x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, s
 func gemm8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func pairs8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+func pairs4x2x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func pairs4x2x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
+func pairs8x1x0AVX2(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
 func zipRowsAVX2(y, x unsafe.Pointer, ldy, stride, rows, cols int)
@@ -458,8 +458,8 @@ var avx2Kernels = kernels{
 	gemm6x2x0:              gemm6x2x0AVX2,
 	gemm4x3x0:              gemm4x3x0AVX2,
 	gemm8x1x0:              gemm8x1x0AVX2,
-	pairs8x1x0:             pairs8x1x0AVX2,
 	pairs4x2x0:             pairs4x2x0AVX2,
+	pairs8x1x0:             pairs8x1x0AVX2,
 	zipRows:                zipRowsAVX2,
 	packRows:               packRowsAVX2,
 	gather:                 gatherAVX2,

@@ -26,27 +26,6 @@ func gemm12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int
 func gemm12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
-func dot6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot8x3x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot8x2x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot12x2x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot12x1x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot12x1x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
-func dot12x0x1AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
-
-//go:noescape
 func pairs6x4x0AVX512(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
@@ -504,13 +483,6 @@ var avx512Kernels = kernels{
 	gemm12x1x1:             gemm12x1x1AVX512,
 	gemm12x1x0:             gemm12x1x0AVX512,
 	gemm12x0x1:             gemm12x0x1AVX512,
-	dot6x4x0:               dot6x4x0AVX512,
-	dot8x3x0:               dot8x3x0AVX512,
-	dot8x2x1:               dot8x2x1AVX512,
-	dot12x2x0:              dot12x2x0AVX512,
-	dot12x1x1:              dot12x1x1AVX512,
-	dot12x1x0:              dot12x1x0AVX512,
-	dot12x0x1:              dot12x0x1AVX512,
 	pairs6x4x0:             pairs6x4x0AVX512,
 	pairs8x3x0:             pairs8x3x0AVX512,
 	pairs8x2x0:             pairs8x2x0AVX512,

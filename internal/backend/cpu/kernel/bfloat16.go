@@ -9,7 +9,8 @@ import (
 // BF16 is a bfloat16, by its bits: a float32's upper half.
 type BF16 uint16
 
-// Narrowed is the nearest BF16, ties to even; a NaN becomes that of all ones.
+// Narrowed is the nearest BF16, ties to even; a NaN becomes that of all ones. Kernels may
+// make another NaN, and take what is below the smallest normal number for zero.
 func Narrowed(x float32) BF16 {
 	if x != x {
 		return math.MaxUint16

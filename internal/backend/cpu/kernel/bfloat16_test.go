@@ -60,14 +60,18 @@ func TestNarrowAndWiden(t *testing.T) {
 		for _, n := range []int{1, 2, 7, 8, 15, 16, 17, 31, 100} {
 			x := make([]float32, n, n+Tail)
 			for i := range x {
-				x[i] = math.Float32frombits(r.Uint32())
+				for x[i] = 0; math.Abs(float64(x[i])) < 0x1p-126; {
+					x[i] = math.Float32frombits(r.Uint32())
+				}
 			}
 			whole, y := guardedHalf(r, n)
 			wantWhole, want := cloneHalf(whole, n)
 			s.Narrow(y, x)
 			generic.Narrow(want, x)
-			if !slices.Equal(whole, wantWhole) {
-				t.Fatalf("Narrow of %d values: %x, want %x", n, whole, wantWhole)
+			for i, h := range whole {
+				if w := wantWhole[i]; h != w && h.Widened() == h.Widened() || w.Widened() == w.Widened() && h != w {
+					t.Fatalf("Narrow of %d values: %x, want %x", n, whole, wantWhole)
+				}
 			}
 			fs, f := guarded(r, n)
 			ws, w := clone(fs, n)

@@ -2,7 +2,7 @@ package kernel
 
 import "unsafe"
 
-//go:generate go run effnet/tools/clangasm avx512 avx2 neon
+//go:generate go run effnet/tools/clangasm avx512 avx512bf16 avx2 neon
 
 // kernels are the functions in c/*.c, which clangasm compiles for a set of
 // instructions; a nil one is not defined for the set. The methods of Set check and
@@ -11,10 +11,10 @@ type kernels struct {
 	gemm6x4x0, gemm8x3x0, gemm8x2x1, gemm12x2x0, gemm12x1x1, gemm12x1x0, gemm12x0x1 gemmFunc
 	gemm6x2x0, gemm4x3x0, gemm8x1x0                                                 gemmFunc
 
-	// Products of bfloat16: dot where the processor has VDPBF16PS, pairs elsewhere.
-	dot6x4x0, dot8x3x0, dot8x2x1, dot12x2x0, dot12x1x1, dot12x1x0, dot12x0x1                         gemmFunc
-	pairs6x4x0, pairs8x3x0, pairs8x2x0, pairs8x1x0, pairs8x0x1, pairs4x2x0, pairs12x2x0, pairs12x1x0 gemmFunc
-	zipRows                                                                                          func(y, x unsafe.Pointer, ldy, stride, rows, cols int)
+	// Products of bfloat16.
+	pairs6x4x0, pairs8x3x0, pairs8x2x1, pairs12x2x0, pairs12x1x1, pairs12x1x0, pairs12x0x1 gemmFunc
+	pairs8x2x0, pairs4x2x0, pairs8x1x0, pairs8x0x1                                         gemmFunc
+	zipRows                                                                                func(y, x unsafe.Pointer, ldy, stride, rows, cols int)
 
 	packRows func(dst, src unsafe.Pointer, rows, stride, cols int)
 	gather   func(y, x unsafe.Pointer, ldy, step, n, size int)

@@ -21,21 +21,27 @@ var widenedTiles = []tile{
 	{8, 8, avx512Kernels.pairs8x0x1},
 }
 
-// dots are those of one that has it. They give the same bits, but where a value is below the smallest normal float32, which the instruction
-// takes for zero.
-var dots = []tile{
-	{6, 64, avx512Kernels.dot6x4x0},
-	{8, 48, avx512Kernels.dot8x3x0},
-	{8, 40, avx512Kernels.dot8x2x1},
-	{12, 32, avx512Kernels.dot12x2x0},
-	{12, 24, avx512Kernels.dot12x1x1},
-	{12, 16, avx512Kernels.dot12x1x0},
-	{12, 8, avx512Kernels.dot12x0x1},
+// pairTiles are those of one that has it.
+var pairTiles = []tile{
+	{6, 64, avx512bf16Kernels.pairs6x4x0},
+	{8, 48, avx512bf16Kernels.pairs8x3x0},
+	{8, 40, avx512bf16Kernels.pairs8x2x1},
+	{12, 32, avx512bf16Kernels.pairs12x2x0},
+	{12, 24, avx512bf16Kernels.pairs12x1x1},
+	{12, 16, avx512bf16Kernels.pairs12x1x0},
+	{12, 8, avx512bf16Kernels.pairs12x0x1},
 }
 
+// With instructions for bfloat16 the kernels that write it are others. They give the same
+// bits, but where a value is below the smallest normal float32, which the instructions
+// take for zero, and but for a NaN's.
 func init() {
 	if hasAVX512() && cpu.X86.HasAVX512BF16 {
-		avx512.pairs, avx512.half = dots, true
+		k, b := avx512Kernels, &avx512bf16Kernels
+		k.narrow, k.addHalf, k.scaleHalf, k.scaleAddHalf = b.narrow, b.addHalf, b.scaleHalf, b.scaleAddHalf
+		k.normActHalf, k.normActGradInputHalf, k.gateGradHalf = b.normActHalf, b.normActGradInputHalf, b.gateGradHalf
+		k.lines3x1Half, k.lines3x2Half, k.lines5x1Half, k.lines5x2Half = b.lines3x1Half, b.lines3x2Half, b.lines5x1Half, b.lines5x2Half
+		avx512.c, avx512.pairs, avx512.half = &k, pairTiles, true
 	}
 }
 

@@ -3,7 +3,7 @@ package kernel
 func init() {
 	if hasAVX512() && avx512.half {
 		s := avx512
-		s.Name, s.half, s.pairs = "avx512 without bf16", false, widenedTiles
+		s.Name, s.c, s.half, s.pairs = "avx512 without bf16", &avx512Kernels, false, widenedTiles
 		withoutBF16 = &s
 	}
 }

@@ -20,9 +20,9 @@ enum { ADD = 1, STREAM = 2, HALF = 4 }; // how a product is stored: gemm.go
 // fetched meanwhile.
 //
 // Kinds differ in what a and b hold, and in STEP, which adds one value of k. gemm is of
-// floats. pairs and dot are of bf16: a word is a pair of neighbours along k, and their
-// products are added one after the other, the second (upper) first, as VDPBF16PS does,
-// which is dot's; with HALF, c is bf16 too, and nothing is added to it.
+// floats, pairs of bf16: a word is a pair of neighbours along k, and their products are
+// added one after the other, the second (upper) first, as VDPBF16PS does. Where that is
+// there, c may be bf16 too (HALF); then nothing is added to it.
 #define GEMM(KIND, MR, NV, NH) \
   KERNEL(KIND##MR##x##NV##x##NH, float *c; const float *a, *b; long m, k, ars, acs, ldc, cols, how; float *stats; long sumsAt; const char *ahead; long aheadStep;) { \
     long i = 0; \
@@ -47,6 +47,17 @@ enum { ADD = 1, STREAM = 2, HALF = 4 }; // how a product is stored: gemm.go
     if (L == 8) __asm__ volatile("" ::: "memory"); /* the next row's value comes in the same register */ \
   }
 
+#if defined(__AVX512BF16__)
+#define STEP_pairs(R, NV, NH) \
+  FETCH \
+  UNROLLED for (int j = 0; j < NV; j++) bv[j] = load(b + L * j); \
+  if (NH) bh = *(const HU *)(b + L * NV); \
+  UNROLLED for (int r = 0; r < R; r++) { \
+    const float x = p[r * ars]; \
+    UNROLLED for (int j = 0; j < NV; j++) acc[r][j] = (V)_mm512_dpbf16_ps((__m512)acc[r][j], (__m512bh)splat(x), (__m512bh)bv[j]); \
+    if (NH) half[r] = (H)_mm256_dpbf16_ps((__m256)half[r], (__m256bh)(H)x, (__m256bh)bh); \
+  }
+#else
 // Of each part of a pair a float is made: the upper half of the word is one, but for what is
 // below it.
 #define STEP_pairs(R, NV, NH) \
@@ -66,16 +77,7 @@ enum { ADD = 1, STREAM = 2, HALF = 4 }; // how a product is stored: gemm.go
   }
 
 INLINE V ofPair(V words, VW shift) { return (V)((VW)words << shift & 0xffff0000u); }
-
-#define STEP_dot(R, NV, NH) \
-  FETCH \
-  UNROLLED for (int j = 0; j < NV; j++) bv[j] = load(b + L * j); \
-  if (NH) bh = *(const HU *)(b + L * NV); \
-  UNROLLED for (int r = 0; r < R; r++) { \
-    const float x = p[r * ars]; \
-    UNROLLED for (int j = 0; j < NV; j++) acc[r][j] = (V)_mm512_dpbf16_ps((__m512)acc[r][j], (__m512bh)splat(x), (__m512bh)bv[j]); \
-    if (NH) half[r] = (H)_mm256_dpbf16_ps((__m256)half[r], (__m256bh)(H)x, (__m256bh)bh); \
-  }
+#endif
 
 #define TILE(KIND, R, NV, NH) { \
     V acc[R][NV + 1]; H half[R]; \
@@ -123,11 +125,16 @@ INLINE V ofPair(V words, VW shift) { return (V)((VW)words << shift & 0xffff0000u
         storeSome(stats + 2 * at, load(stats + 2 * at) + widened(q), halfLeft(cols - L * NV)); \
       } \
     } \
-    if (KIND##_ == dot_ && a->how & HALF) STORE(bf16, R, NV, NH) \
+    if (KIND##_ == pairs_ && STORES_HALF && a->how & HALF) STORE(bf16, R, NV, NH) \
     else STORE(float, R, NV, NH) \
   }
 
-enum { gemm_, pairs_, dot_ };
+enum { gemm_, pairs_ };
+#if defined(__AVX512BF16__)
+#define STORES_HALF 1
+#else
+#define STORES_HALF 0
+#endif
 
 // STORE stores a tile in c, of values of type T.
 #define STORE(T, R, NV, NH) { \
@@ -169,12 +176,11 @@ INLINE void storeLower(bf16 *p, H h) {
 #if L == 16
 #define TILES(KIND) GEMM(KIND, 6, 4, 0) GEMM(KIND, 8, 3, 0) GEMM(KIND, 8, 2, 1) GEMM(KIND, 12, 2, 0) GEMM(KIND, 12, 1, 1) GEMM(KIND, 12, 1, 0) GEMM(KIND, 12, 0, 1)
 TILES(gemm)
+#if defined(__AVX512BF16__)
+TILES(pairs)
+#else
 GEMM(pairs, 6, 4, 0) GEMM(pairs, 8, 3, 0) GEMM(pairs, 8, 2, 0) GEMM(pairs, 8, 1, 0) GEMM(pairs, 8, 0, 1)
-#undef KERNEL_TARGET
-#define KERNEL_TARGET __attribute__((target("avx512bf16")))
-TILES(dot)
-#undef KERNEL_TARGET
-#define KERNEL_TARGET
+#endif
 #elif L == 8
 GEMM(gemm, 6, 2, 0) GEMM(gemm, 4, 3, 0) GEMM(gemm, 8, 1, 0)
 GEMM(pairs, 4, 2, 0) GEMM(pairs, 8, 1, 0)

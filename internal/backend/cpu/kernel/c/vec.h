@@ -38,16 +38,19 @@ typedef bf16 VBU __attribute__((ext_vector_type(L), aligned(2), may_alias));
 // the start there would be too few registers. They are the kernel's own, to change too.
 #define KERNEL(name, ...) \
   struct name##Args { __VA_ARGS__ }; \
-  __attribute__((preserve_none)) KERNEL_TARGET void name(volatile struct name##Args *a); \
-  __attribute__((preserve_none)) KERNEL_TARGET void name(volatile struct name##Args *a)
-#define KERNEL_TARGET // instructions that it may use beside the file's
+  __attribute__((preserve_none)) void name(volatile struct name##Args *a); \
+  __attribute__((preserve_none)) void name(volatile struct name##Args *a)
 
 INLINE V splat(float x) { return (V)x; }
 
-// narrowed is the nearest bf16, ties to even; a NaN becomes that of all ones.
+// narrowed is the nearest bf16, ties to even; a NaN stays one.
 INLINE VB narrowed(V v) {
+#if defined(__AVX512BF16__)
+  return (VB)_mm512_cvtneps_pbh((__m512)v);
+#else
   const VW u = (VW)v;
   return __builtin_convertvector((u + ((u << 15 >> 31) + 0x7fff) | (VW)(v != v)) >> 16, VB);
+#endif
 }
 INLINE V widened(VB v) { return (V)(__builtin_convertvector(v, VW) << 16); }
 
