@@ -32,8 +32,10 @@ func halves(v backend.View) []kernel.BF16 {
 
 // compileTyped compiles a Spec with operands of bfloat16.
 func (b *Backend) compileTyped(spec backend.Spec, views []backend.View) (backend.Program, error) {
-	if run := b.compileHalf(spec, views); run != nil {
-		return backend.Program{Run: run}, nil
+	if v := b.halfOperands(spec, views); v != nil {
+		if program := b.compileHalf(spec, v); program.Run != nil {
+			return program, nil
+		}
 	}
 	wide := make([]backend.View, len(views))
 	var before, after []func()
@@ -86,9 +88,9 @@ func (b *Backend) temporary(i, n int) (backend.View, error) {
 	return backend.View{Buffer: b.temporaries[i], Len: n}, nil
 }
 
-// compileHalf compiles what there is a launch for with all maps of bfloat16; nil for
-// anything else.
-func (b *Backend) compileHalf(spec backend.Spec, views []backend.View) backend.Launch {
+// halfOperands are the operands of a Spec all of whose maps are of bfloat16; nil for
+// others.
+func (b *Backend) halfOperands(spec backend.Spec, views []backend.View) []operand {
 	v := make([]operand, len(views))
 	for i, o := range spec.Operands() {
 		switch half := views[i].DType == backend.BFloat16; {
@@ -100,6 +102,42 @@ func (b *Backend) compileHalf(spec backend.Spec, views []backend.View) backend.L
 			v[i].f = values(views[i])
 		}
 	}
+	return v
+}
+
+// floatOperands are operands of float32.
+func floatOperands(v [][]float32) []operand {
+	all := make([]operand, len(v))
+	for i := range v {
+		all[i].f = v[i]
+	}
+	return all
+}
+
+// compileHalf compiles what there is a launch for with maps of bfloat16; without a Run it
+// is anything else.
+func (b *Backend) compileHalf(spec backend.Spec, v []operand) backend.Program {
+	switch s := spec.(type) {
+	case backend.FoldedMatMul:
+		if s.K%2 == 0 {
+			return b.foldedMatMul(s, v)
+		}
+	case backend.FoldedConv:
+		if s.In%2 == 0 {
+			return b.foldedConv(s, v)
+		}
+	case backend.FoldedDepthwise:
+		if s.Before.Kernel == 0 || s.Before.In%2 == 0 || !s.Before.Pointwise() {
+			return b.foldedDepthwise(s, v)
+		}
+	default:
+		return backend.Program{Run: b.compileHalfLaunch(spec, v)}
+	}
+	return backend.Program{}
+}
+
+// compileHalfLaunch is compileHalf for what has nothing to prepare.
+func (b *Backend) compileHalfLaunch(spec backend.Spec, v []operand) backend.Launch {
 	switch s := spec.(type) {
 	case backend.NormMatMul:
 		return b.normMatMulHalf(s, v)

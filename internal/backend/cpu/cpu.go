@@ -174,11 +174,11 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 	}
 	switch s := spec.(type) {
 	case backend.FoldedMatMul:
-		return b.foldedMatMul(s, v), nil
+		return b.foldedMatMul(s, floatOperands(v)), nil
 	case backend.FoldedConv:
-		return b.foldedConv(s, v), nil
+		return b.foldedConv(s, floatOperands(v)), nil
 	case backend.FoldedDepthwise:
-		return b.foldedDepthwise(s, v), nil
+		return b.foldedDepthwise(s, floatOperands(v)), nil
 	case backend.SqueezeExcite:
 		return b.squeezeExcite(s, v), nil
 	case backend.Linear:

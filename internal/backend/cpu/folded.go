@@ -15,8 +15,8 @@ type folding struct {
 }
 
 // nextFolding takes the three operands of a norm from the front of v.
-func nextFolding(n backend.Norm, v *[][]float32) folding {
-	return folding{stats: next(v), gamma: next(v), beta: next(v), eps: n.Eps}
+func nextFolding(n backend.Norm, v *[]operand) folding {
+	return folding{stats: nextFloats(v), gamma: nextFloats(v), beta: nextFloats(v), eps: n.Eps}
 }
 
 func biasOnly(bias []float32) folding { return folding{beta: bias} }
@@ -71,8 +71,8 @@ func columnCuts(n, groups int) []int {
 	return cuts
 }
 
-// newMapWeights is newWeights for rows of a map, so many at once at most: with maps of
-// bfloat16 the product is too.
+// newMapWeights is newWeights for rows of a map, narrowed so many at once at most: with
+// maps of bfloat16 the product is too.
 func (b *Backend) newMapWeights(w []float32, rows, k, n, groups int, f folding) (*weights, func()) {
 	half := b.maps == backend.BFloat16
 	if half {
@@ -144,14 +144,45 @@ func (m *weights) gate(b *Backend, dst, gate []float32) {
 	}
 }
 
-// multiply is c [rows, ldc] = a [rows, k]·(group i) or, with add, c += that.
-func (m *weights) multiply(b *Backend, worker, i, rows int, a, c []float32, ldc int, add bool) {
+// multiply is c [rows, ldc] = a [rows, k]·(group i) or, with add, c += that. a is as the
+// weights are: of float32, or of pairs.
+func (m *weights) multiply(b *Backend, i, rows int, a, c []float32, ldc int, add bool) {
+	row := m.k
 	if m.half {
-		words := b.narrowed(worker, a[:rows*m.k], m.k)
-		b.set.Gemm(rows, words, even(m.k)/2, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
+		row = even(m.k) / 2
+	}
+	b.set.Gemm(rows, a, row, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
+}
+
+// rows are rows of float32 as the weights multiply them.
+func (m *weights) rows(b *Backend, worker int, a []float32) []float32 {
+	if m.half {
+		return b.narrowed(worker, a, m.k)
+	}
+	return a
+}
+
+// mapView is a map of either type.
+type mapView struct {
+	f []float32
+	h []kernel.BF16
+}
+
+// nextMap takes the first of v.
+func nextMap(v *[]operand) mapView {
+	o := (*v)[0]
+	*v = (*v)[1:]
+	return mapView(o)
+}
+
+// end writes act(x + bias) to rows of n channels, ldy apart from at on, and adds them to
+// sum unless that is nil.
+func (m mapView) end(b *Backend, sum []float32, at, ldy int, x, bias []float32, act kernel.Act, n int) {
+	if m.h != nil {
+		b.set.BiasActHalf(sum, m.h[at:], ldy, x, bias, act, n)
 		return
 	}
-	b.set.Gemm(rows, a, m.k, 1, m.groups[i].packing, m.groups[i].packed, c, ldc, add)
+	b.set.BiasAct(sum, m.f[at:], ldy, x, bias, act, n)
 }
 
 // depthwiseWeights are a depthwise convolution's weights, folded, in groups of channels

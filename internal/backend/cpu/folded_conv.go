@@ -9,24 +9,33 @@ import (
 const convRows = 8
 
 // foldedConv multiplies a row of output pixels at a time, its input patches
-// gathered into a matrix [OutW, Kernel*Kernel*In], and ends it.
-func (b *Backend) foldedConv(s backend.FoldedConv, v [][]float32) backend.Program {
-	x, w := next(&v), next(&v)
+// gathered into a matrix [OutW, Kernel*Kernel*In], and ends it. Of a map of bfloat16
+// patches are gathered as pairs of channels.
+func (b *Backend) foldedConv(s backend.FoldedConv, v []operand) backend.Program {
+	x, w := nextMap(&v), nextFloats(&v)
 	patch := s.Kernel * s.Kernel * s.In
 	m, prepare := b.newMapWeights(w, s.OutW, patch, s.Out, 1, nextFolding(s.Norm, &v))
-	y := next(&v)
+	y := nextMap(&v)
 	var l layout
-	patches := l.take(b.pool.threads, s.OutW*patch+kernel.Tail)
+	patches, results := l.take(b.pool.threads, s.OutW*patch+kernel.Tail), l.take(b.pool.threads, s.OutW*s.Out)
 	b.reserve(l.size)
 	tasks := s.N * ((s.OutH + convRows - 1) / convRows)
+	pairs := s.ConvShape
+	pairs.In /= 2
 	task := func(worker, i int) {
 		from, to := span(s.N*s.OutH, tasks, i)
-		p := patches.of(b, worker)
+		p, c := patches.of(b, worker), results.of(b, worker)
 		for r := from; r < to; r++ {
-			b.gatherPatches(p, x, s.ConvShape, r)
-			row := y[r*s.OutW*s.Out:][:s.OutW*s.Out]
-			m.multiply(b, worker, 0, s.OutW, p, row, s.Out, false)
-			b.set.BiasAct(nil, row, s.Out, row, m.bias, kernelAct[s.Norm.Act], s.Out)
+			var rows []float32
+			if x.h != nil {
+				b.gatherPatches(p, kernel.Words(x.h), pairs, r)
+				rows = p
+			} else {
+				b.gatherPatches(p, x.f, s.ConvShape, r)
+				rows = m.rows(b, worker, p[:s.OutW*patch])
+			}
+			m.multiply(b, 0, s.OutW, rows, c, s.Out, false)
+			y.end(b, nil, r*s.OutW*s.Out, s.Out, c, m.bias, kernelAct[s.Norm.Act], s.Out)
 		}
 	}
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(tasks, task) }}

@@ -14,10 +14,12 @@ import (
 // foldedDepthwise is one FoldedDepthwise.
 type foldedDepthwise struct {
 	backend.FoldedDepthwise
-	b           *Backend
-	before      *weights // nil: the input is read as it is
-	w           *depthwiseWeights
-	x, y, means []float32
+	b      *Backend
+	before *weights // nil: the input is read as it is
+	w      *depthwiseWeights
+	x, y   mapView
+	images slot // x as float32, where the convolution before it wants that
+	means  []float32
 
 	parts        int // of an image's rows, each a task's
 	band         int // input rows made at once
@@ -44,8 +46,8 @@ const bandRows = 96
 // at once.
 const partRows = 14
 
-func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) backend.Program {
-	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: next(&v), parts: 1, band: 1}
+func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v []operand) backend.Program {
+	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: nextMap(&v), parts: 1, band: 1}
 	groups := 1
 	prepareBefore := func() {}
 	if s.Before.Pointwise() {
@@ -56,15 +58,15 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 		d.parts = (s.OutH + partRows - 1) / partRows
 	}
 	if before := s.Before; before.Kernel > 0 {
-		w := next(&v)
+		w := nextFloats(&v)
 		d.before, prepareBefore = b.newMapWeights(w, d.band*s.W, before.Kernel*before.Kernel*before.In, s.In, groups, nextFolding(s.BeforeNorm, &v))
 	}
-	w := next(&v)
+	w := nextFloats(&v)
 	var prepare func()
 	d.w, prepare = b.newDepthwiseWeights(w, s.In, groups, nextFolding(s.Norm, &v))
-	d.y = next(&v)
+	d.y = nextMap(&v)
 	if s.Pool {
-		d.means = next(&v)
+		d.means = nextFloats(&v)
 	}
 	d.reserve()
 	tasks, task := s.N*d.parts*(len(d.w.cuts)-1), d.task
@@ -72,10 +74,23 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v [][]float32) back
 		Prepare: func() { prepareBefore(); prepare() },
 		Run: func() {
 			clear(d.done)
+			if d.widens() {
+				b.pool.run(s.N, d.widen)
+			}
 			b.pool.run(tasks, task)
 			d.finish()
 		},
 	}
+}
+
+// widens says whether the images are made float32 first.
+func (d *foldedDepthwise) widens() bool {
+	return d.x.h != nil && d.before != nil && !d.Before.Pointwise()
+}
+
+func (d *foldedDepthwise) widen(_, n int) {
+	size := len(d.x.h) / d.N
+	d.b.set.Widen(d.images.of(d.b, 0)[n*size:][:size], d.x.h[n*size:][:size])
 }
 
 // reserve takes scratch memory.
@@ -94,6 +109,9 @@ func (d *foldedDepthwise) reserve() {
 		d.patches = l.take(workers, d.before.k*s.W+kernel.Tail)
 	}
 	d.narrow = l.take(workers, s.OutW*cols)
+	if d.widens() {
+		d.images = l.take(1, len(d.x.h))
+	}
 	if d.means != nil {
 		d.sums = l.take(s.N*d.parts, s.In)
 	}
@@ -134,8 +152,7 @@ func (d *foldedDepthwise) task(worker, i int) {
 		}
 		taps := forwardTaps(d.taps[worker], s, &g, oh)
 		d.b.set.Depthwise(narrow, cols, g.mem.of(d.b, worker), 0, s.Stride*cols, w, taps, s.Kernel, s.OutW, cols)
-		y := d.y[((image*s.OutH+oh)*s.OutW)*d.In+first:]
-		d.b.set.BiasAct(sums, y, d.In, narrow, bias, kernelAct[d.Norm.Act], cols)
+		d.y.end(d.b, sums, ((image*s.OutH+oh)*s.OutW)*d.In+first, d.In, narrow, bias, kernelAct[d.Norm.Act], cols)
 	}
 	d.done[worker] = progress{group, part + 1, filled}
 }
@@ -146,18 +163,30 @@ func (d *foldedDepthwise) fill(worker int, g *ring, image, group, first, rows in
 	at := (image*d.H + first) * width
 	if d.before == nil {
 		for r := range rows {
-			copy(g.row(b, worker, first+r, width), d.x[(at+r*width)*d.In:][:width*d.In])
+			dst, from := g.row(b, worker, first+r, width), (at+r*width)*d.In
+			if d.x.h != nil {
+				b.set.Widen(dst, d.x.h[from:][:width*d.In])
+			} else {
+				copy(dst, d.x.f[from:][:width*d.In])
+			}
 		}
 		return
 	}
 	cols := g.channels
 	wide := d.wide.of(b, worker)[:rows*width*cols]
-	if d.Before.Pointwise() {
-		d.before.multiply(b, worker, group, rows*width, d.x[at*d.Before.In:], wide, cols, false)
-	} else { // a row at a time
+	switch from, size := at*d.Before.In, rows*width*d.Before.In; {
+	case d.Before.Pointwise() && d.x.h != nil:
+		d.before.multiply(b, group, rows*width, kernel.Words(d.x.h[from:][:size]), wide, cols, false)
+	case d.Before.Pointwise():
+		d.before.multiply(b, group, rows*width, d.before.rows(b, worker, d.x.f[from:][:size]), wide, cols, false)
+	default: // a row at a time
+		x := d.x.f
+		if d.widens() {
+			x = d.images.of(b, 0)
+		}
 		patches := d.patches.of(b, worker)
-		b.gatherPatches(patches, d.x, d.Before, image*d.H+first)
-		d.before.multiply(b, worker, group, width, patches, wide, cols, false)
+		b.gatherPatches(patches, x, d.Before, image*d.H+first)
+		d.before.multiply(b, group, width, d.before.rows(b, worker, patches[:width*d.before.k]), wide, cols, false)
 	}
 	bias := d.before.bias[d.before.groups[group].from:][:cols]
 	for r := range rows {

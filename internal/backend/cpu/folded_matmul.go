@@ -1,6 +1,9 @@
 package cpu
 
-import "effnet/internal/backend"
+import (
+	"effnet/internal/backend"
+	"effnet/internal/backend/cpu/kernel"
+)
 
 // Folded 1x1 convolutions go through a map by blocks of rows, whose results are
 // ended while they are in a cache. A block's boundaries depend on the image's
@@ -36,11 +39,14 @@ func foldedBlocks(images, area, k int) []rowBlock {
 // foldedMatMul is one FoldedMatMul.
 type foldedMatMul struct {
 	backend.FoldedMatMul
-	b                    *Backend
-	w                    *weights
-	x, gate, shortcut, y []float32
-	blocks               []rowBlock
-	rows, results        slot // of each worker: gated rows, and results that are summed
+	b              *Backend
+	w              *weights
+	x, shortcut, y mapView
+	gate           []float32
+	blocks         []rowBlock
+	rows, results  slot         // of each worker: gated rows, and results of float32 where those are not y
+	one            []float32    // [N], with maps of bfloat16
+	plain          *kernel.Norm // [K], likewise: changes nothing
 
 	// Where an image has many more rows than w has columns, its gate goes into
 	// the weights instead of its rows: here into a copy of each worker's.
@@ -49,17 +55,17 @@ type foldedMatMul struct {
 	images      []int // whose gate is in each worker's copy
 }
 
-func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Program {
-	m := &foldedMatMul{FoldedMatMul: s, b: b, x: next(&v)}
+func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v []operand) backend.Program {
+	m := &foldedMatMul{FoldedMatMul: s, b: b, x: nextMap(&v)}
 	if s.Gated {
-		m.gate = next(&v)
+		m.gate = nextFloats(&v)
 	}
-	w := next(&v)
+	w := nextFloats(&v)
 	f := nextFolding(s.Norm, &v)
 	if s.Residual {
-		m.shortcut = next(&v)
+		m.shortcut = nextMap(&v)
 	}
-	m.y = next(&v)
+	m.y = nextMap(&v)
 	m.blocks = foldedBlocks(s.M/s.Area, s.Area, s.K)
 	groups := b.groupsFor(len(m.blocks))
 	if s.Pool {
@@ -77,8 +83,11 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 	} else if s.Gated {
 		m.rows = l.take(b.pool.threads, blockSize(m.blocks, s.K))
 	}
-	if s.Pool {
+	if s.Pool || m.y.h != nil {
 		m.results = l.take(b.pool.threads, blockSize(m.blocks, s.N))
+	}
+	if m.x.h != nil {
+		m.one, m.plain = ones(s.N), unit(s.K)
 	}
 	b.reserve(l.size)
 	tasks, task := groups*len(m.blocks), func(worker, i int) { m.block(worker, i%groups, m.blocks[i/groups]) }
@@ -97,26 +106,45 @@ func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v [][]float32) backend.Pr
 // that every thread has work.
 func (b *Backend) groupsFor(blocks int) int { return (b.pool.threads + blocks - 1) / blocks }
 
-// input is a block's rows of x, gated.
+// input is a block's rows of x, gated, as they are multiplied.
 func (m *foldedMatMul) input(worker int, blk rowBlock) []float32 {
-	x := m.x[blk.from*m.K : blk.to*m.K]
-	if m.gate == nil || m.gateWeights {
-		return x
+	at, size := blk.from*m.K, (blk.to-blk.from)*m.K
+	if m.x.h != nil {
+		x := m.x.h[at:][:size]
+		if m.gate == nil {
+			return kernel.Words(x)
+		}
+		a := kernel.Halves(m.rows.of(m.b, worker))[:size]
+		m.eachGate(blk, func(from, to int, gate []float32) {
+			m.b.set.NormActHalf(a[from:to], x[from:to], m.plain, kernel.Identity, gate, m.K)
+		})
+		return kernel.Words(a)
 	}
-	a := m.rows.of(m.b, worker)[:len(x)]
-	for n, at := blk.image, 0; at < len(x); n++ {
-		size := min(m.Area*m.K, len(x)-at)
-		m.b.set.MulColumns(a[at:at+size], x[at:at+size], m.gate[n*m.K:][:m.K], m.K)
-		at += size
+	x := m.x.f[at:][:size]
+	if m.gate != nil && !m.gateWeights {
+		a := m.rows.of(m.b, worker)[:size]
+		m.eachGate(blk, func(from, to int, gate []float32) {
+			m.b.set.MulColumns(a[from:to], x[from:to], gate, m.K)
+		})
+		x = a
 	}
-	return a
+	return m.w.rows(m.b, worker, x)
+}
+
+// eachGate calls f for the values of each image in a block, with the image's gate.
+func (m *foldedMatMul) eachGate(blk rowBlock, f func(from, to int, gate []float32)) {
+	for n, at, end := blk.image, 0, (blk.to-blk.from)*m.K; at < end; n++ {
+		to := min(at+m.Area*m.K, end)
+		f(at, to, m.gate[n*m.K:][:m.K])
+		at = to
+	}
 }
 
 // multiply is weights.multiply of a block, by the gated weights if they are.
 func (m *foldedMatMul) multiply(worker, group int, blk rowBlock, a, c []float32, ldc int, add bool) {
 	b, rows := m.b, blk.to-blk.from
 	if !m.gateWeights {
-		m.w.multiply(b, worker, group, rows, a, c, ldc, add)
+		m.w.multiply(b, group, rows, a, c, ldc, add)
 		return
 	}
 	copied := m.gated.of(b, worker)
@@ -133,13 +161,36 @@ func (m *foldedMatMul) block(worker, group int, blk rowBlock) {
 	g, rows := &m.w.groups[group], blk.to-blk.from
 	a := m.input(worker, blk)
 	at := blk.from*m.N + g.from
-	y, bias := m.y[at:(blk.to-1)*m.N+g.to], m.w.bias[g.from:g.to]
-	if m.shortcut != nil {
-		m.eachRow(y, m.shortcut[at:], bias, rows, backend.Identity)
+	bias := m.w.bias[g.from:g.to]
+	if m.y.h != nil {
+		m.halfBlock(worker, group, blk, a, at, bias)
+		return
 	}
-	m.multiply(worker, group, blk, a, y, m.N, m.shortcut != nil)
-	if m.shortcut == nil {
+	y := m.y.f[at : (blk.to-1)*m.N+g.to]
+	if m.shortcut.f != nil {
+		m.eachRow(y, m.shortcut.f[at:], bias, rows, backend.Identity)
+	}
+	m.multiply(worker, group, blk, a, y, m.N, m.shortcut.f != nil)
+	if m.shortcut.f == nil {
 		m.eachRow(y, y, bias, rows, m.Norm.Act)
+	}
+}
+
+// halfBlock is block for results of bfloat16 from at on: they are made as float32.
+func (m *foldedMatMul) halfBlock(worker, group int, blk rowBlock, a []float32, at int, bias []float32) {
+	b, n, rows := m.b, len(bias), blk.to-blk.from
+	c := m.results.of(b, worker)[:rows*n]
+	if m.shortcut.h == nil {
+		m.multiply(worker, group, blk, a, c, n, false)
+		m.y.end(b, nil, at, m.N, c, bias, kernelAct[m.Norm.Act], n)
+		return
+	}
+	for r := range rows {
+		b.set.MulAddColumnsHalf(c[r*n:][:n], m.shortcut.h[at+r*m.N:][:n], m.one, bias, n)
+	}
+	m.multiply(worker, group, blk, a, c, n, true)
+	for r := range rows {
+		b.set.Narrow(m.y.h[at+r*m.N:], c[r*n:][:n])
 	}
 }
 
@@ -165,7 +216,7 @@ func (m *foldedMatMul) pool(worker, group int) {
 		m.multiply(worker, group, blk, m.input(worker, blk), z, n, false)
 		for image, at := blk.image, blk.from; at < blk.to; image++ {
 			to := min((image+1)*m.Area, blk.to)
-			sum := m.y[image*m.N+g.from:][:n]
+			sum := m.y.f[image*m.N+g.from:][:n]
 			if at == image*m.Area {
 				clear(sum)
 			}
@@ -183,7 +234,7 @@ func (m *foldedMatMul) pool(worker, group int) {
 func (b *Backend) linear(s backend.Linear, v [][]float32) backend.Program {
 	x, w, bias, y := v[0], v[1], v[2], v[3]
 	m, prepare := b.newWeights(w, s.K, s.N, b.groupsFor(1), biasOnly(bias))
-	task := func(worker, i int) { m.dense(b, worker, i, s.M, x, y, backend.Identity) }
+	task := func(_, i int) { m.dense(b, i, s.M, x, y, backend.Identity) }
 	return backend.Program{Prepare: prepare, Run: func() { b.pool.run(len(m.groups), task) }}
 }
 
@@ -195,8 +246,8 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 	var l layout
 	hidden := l.take(1, s.N*s.Squeeze)
 	b.reserve(l.size)
-	first := func(worker, i int) { reduce.dense(b, worker, i, s.N, x, hidden.of(b, 0), s.Act) }
-	second := func(worker, i int) { expand.dense(b, worker, i, s.N, hidden.of(b, 0), gate, s.Gate) }
+	first := func(_, i int) { reduce.dense(b, i, s.N, x, hidden.of(b, 0), s.Act) }
+	second := func(_, i int) { expand.dense(b, i, s.N, hidden.of(b, 0), gate, s.Gate) }
 	return backend.Program{
 		Prepare: func() { prepareReduce(); prepareExpand() },
 		Run: func() {
@@ -207,9 +258,9 @@ func (b *Backend) squeezeExcite(s backend.SqueezeExcite, v [][]float32) backend.
 }
 
 // dense is y = act(x·w + bias) for a group of columns of rows of y.
-func (m *weights) dense(b *Backend, worker, i, rows int, x, y []float32, act backend.Activation) {
+func (m *weights) dense(b *Backend, i, rows int, x, y []float32, act backend.Activation) {
 	g, n := &m.groups[i], len(m.bias)
-	m.multiply(b, worker, i, rows, x, y[g.from:], n, false)
+	m.multiply(b, i, rows, x, y[g.from:], n, false)
 	for r := range rows {
 		row := y[r*n:][g.from:g.to]
 		b.set.BiasAct(nil, row, n, row, m.bias[g.from:g.to], kernelAct[act], len(row))

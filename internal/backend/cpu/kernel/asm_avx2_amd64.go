@@ -329,6 +329,27 @@ func slopeSumsHalfAVX2(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int
 func gateGradHalfAVX2(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
+func biasActHalf0AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf1AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf2AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf3AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf4AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf5AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf6AVX2(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
 func copyLinesHalfAVX2(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 
 //go:noescape
@@ -491,6 +512,7 @@ var avx2Kernels = kernels{
 	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0AVX2, normActSlopeHalf1AVX2, normActSlopeHalf2AVX2, normActSlopeHalf3AVX2, normActSlopeHalf4AVX2, normActSlopeHalf5AVX2, normActSlopeHalf6AVX2},
 	slopeSumsHalf:          slopeSumsHalfAVX2,
 	gateGradHalf:           gateGradHalfAVX2,
+	biasActHalf:            [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasActHalf0AVX2, biasActHalf1AVX2, biasActHalf2AVX2, biasActHalf3AVX2, biasActHalf4AVX2, biasActHalf5AVX2, biasActHalf6AVX2},
 	copyLinesHalf:          copyLinesHalfAVX2,
 	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0AVX2, normLinesHalf1AVX2, normLinesHalf2AVX2, normLinesHalf3AVX2, normLinesHalf4AVX2, normLinesHalf5AVX2, normLinesHalf6AVX2},
 	lines3x1Half:           lines3x1HalfAVX2,

@@ -350,6 +350,27 @@ func slopeSumsHalfAVX512(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols i
 func gateGradHalfAVX512(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
+func biasActHalf0AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf1AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf2AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf3AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf4AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf5AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf6AVX512(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
 func copyLinesHalfAVX512(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 
 //go:noescape
@@ -519,6 +540,7 @@ var avx512Kernels = kernels{
 	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0AVX512, normActSlopeHalf1AVX512, normActSlopeHalf2AVX512, normActSlopeHalf3AVX512, normActSlopeHalf4AVX512, normActSlopeHalf5AVX512, normActSlopeHalf6AVX512},
 	slopeSumsHalf:          slopeSumsHalfAVX512,
 	gateGradHalf:           gateGradHalfAVX512,
+	biasActHalf:            [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasActHalf0AVX512, biasActHalf1AVX512, biasActHalf2AVX512, biasActHalf3AVX512, biasActHalf4AVX512, biasActHalf5AVX512, biasActHalf6AVX512},
 	copyLinesHalf:          copyLinesHalfAVX512,
 	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0AVX512, normLinesHalf1AVX512, normLinesHalf2AVX512, normLinesHalf3AVX512, normLinesHalf4AVX512, normLinesHalf5AVX512, normLinesHalf6AVX512},
 	lines3x1Half:           lines3x1HalfAVX512,

@@ -83,6 +83,27 @@ func normActGradInputHalf6AVX512BF16(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, 
 func gateGradHalfAVX512BF16(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
+func biasActHalf0AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf1AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf2AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf3AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf4AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf5AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf6AVX512BF16(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
 func lines3x1HalfAVX512BF16(y, ring, from, w unsafe.Pointer, first, count, top, height, pixels, ystep, yrow, left, stream int, stats unsafe.Pointer, sumsAt int, weights unsafe.Pointer, rows, meets, skip int)
 
 //go:noescape
@@ -109,6 +130,7 @@ var avx512bf16Kernels = kernels{
 	normActHalf:          [actCount]func(y, x, n, gate unsafe.Pointer, rows, cols int){normActHalf0AVX512BF16, normActHalf1AVX512BF16, normActHalf2AVX512BF16, normActHalf3AVX512BF16, normActHalf4AVX512BF16, normActHalf5AVX512BF16, normActHalf6AVX512BF16},
 	normActGradInputHalf: [actCount]func(dx, x, dy, n, k1, k0 unsafe.Pointer, rows, cols int){normActGradInputHalf0AVX512BF16, normActGradInputHalf1AVX512BF16, normActGradInputHalf2AVX512BF16, normActGradInputHalf3AVX512BF16, normActGradInputHalf4AVX512BF16, normActGradInputHalf5AVX512BF16, normActGradInputHalf6AVX512BF16},
 	gateGradHalf:         gateGradHalfAVX512BF16,
+	biasActHalf:          [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasActHalf0AVX512BF16, biasActHalf1AVX512BF16, biasActHalf2AVX512BF16, biasActHalf3AVX512BF16, biasActHalf4AVX512BF16, biasActHalf5AVX512BF16, biasActHalf6AVX512BF16},
 	lines3x1Half:         lines3x1HalfAVX512BF16,
 	lines3x2Half:         lines3x2HalfAVX512BF16,
 	lines5x1Half:         lines5x1HalfAVX512BF16,

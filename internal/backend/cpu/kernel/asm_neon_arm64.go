@@ -338,6 +338,27 @@ func slopeSumsHalfNEON(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int
 func gateGradHalfNEON(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
 
 //go:noescape
+func biasActHalf0NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf1NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf2NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf3NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf4NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf5NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
+func biasActHalf6NEON(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
+
+//go:noescape
 func copyLinesHalfNEON(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 
 //go:noescape
@@ -503,6 +524,7 @@ var neonKernels = kernels{
 	normActSlopeHalf:       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int){normActSlopeHalf0NEON, normActSlopeHalf1NEON, normActSlopeHalf2NEON, normActSlopeHalf3NEON, normActSlopeHalf4NEON, normActSlopeHalf5NEON, normActSlopeHalf6NEON},
 	slopeSumsHalf:          slopeSumsHalfNEON,
 	gateGradHalf:           gateGradHalfNEON,
+	biasActHalf:            [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int){biasActHalf0NEON, biasActHalf1NEON, biasActHalf2NEON, biasActHalf3NEON, biasActHalf4NEON, biasActHalf5NEON, biasActHalf6NEON},
 	copyLinesHalf:          copyLinesHalfNEON,
 	normLinesHalf:          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int){normLinesHalf0NEON, normLinesHalf1NEON, normLinesHalf2NEON, normLinesHalf3NEON, normLinesHalf4NEON, normLinesHalf5NEON, normLinesHalf6NEON},
 	lines3x1Half:           lines3x1HalfNEON,

@@ -249,6 +249,7 @@ func testHalfNorm(t *testing.T, s *Set, r *rand.Rand, rows, c int, act Act) {
 	for what, run := range map[string]func(s *Set, y []BF16){
 		"NormActHalf":          func(s *Set, y []BF16) { s.NormActHalf(y, x, norm, act, p[3], c) },
 		"NormActGradInputHalf": func(s *Set, y []BF16) { s.NormActGradInputHalf(y, x, dy, norm, p[3], p[4], act, c) },
+		"BiasActHalf":          func(s *Set, y []BF16) { s.BiasActHalf(nil, y, c, f, p[3], act, c) },
 		"GateGradHalf": func(s *Set, y []BF16) {
 			s.GateGradHalf(y, f, make([]float32, 5*c+Tail), x, dy, slope, p[2], p[3], c)
 		},
@@ -275,6 +276,9 @@ func testHalfNorm(t *testing.T, s *Set, r *rand.Rand, rows, c int, act Act) {
 	} {
 		compareFloats(t, s, r, what+name, c, run)
 	}
+	compareFloats(t, s, r, "BiasActHalf's sums"+name, c, func(s *Set, y, _ []float32) {
+		s.BiasActHalf(y, make([]BF16, rows*(c+3)), c+3, f, p[3], act, c)
+	})
 	compareFloats(t, s, r, "GateGradHalf's sums"+name, 5*c, func(s *Set, y, _ []float32) {
 		s.GateGradHalf(make([]BF16, n), f, y, x, dy, slope, p[2], p[3], c)
 	})

@@ -182,6 +182,7 @@ func largeHalf(s *Set, x, y []BF16, z, u []float32, cols int) {
 		s.NormActGradInputHalf(y, x, y, norm, c(), c(), act, cols)
 		s.NormActGradInputFrom(z, x, u, norm, c(), c(), act, cols)
 		s.NormActSlopeHalf(z, u, x, norm, act, cols)
+		s.BiasActHalf(c(), y, cols, z, c(), act, cols)
 	}
 	s.SlopeSumsHalf(c(), c(), x, z, u, c(), cols)
 	s.GateGradHalf(y, z, c(), x, x, u, c(), c(), cols)

@@ -161,6 +161,30 @@ func (s *Set) GateGradHalf(y []BF16, a, sums []float32, x, da []BF16, slope, mea
 	})
 }
 
+// BiasActHalf is biasActGeneric; x is float32.
+func (s *Set) BiasActHalf(sum []float32, y []BF16, ldy int, x, bias []float32, act Act, cols int) {
+	rows := len(x) / cols
+	if rows == 0 {
+		return
+	}
+	_, _ = y[(rows-1)*ldy+cols-1], bias[cols-1]
+	if sum != nil {
+		_ = sum[cols-1]
+	}
+	if s.c == nil {
+		f := make([]float32, len(x))
+		biasActGeneric(sum, f, cols, x, bias, act, cols)
+		for r := range rows {
+			s.Narrow(y[r*ldy:], f[r*cols:][:cols])
+		}
+		return
+	}
+	step := callRows(cols) / cols
+	for r := 0; r < rows; r += step {
+		s.c.biasActHalf[act](p(sum), hp(y[r*ldy:]), p(x[r*cols:]), p(bias), ldy, min(step, rows-r), cols)
+	}
+}
+
 // eachRows cuts n values, rows of cols, into what a call gets.
 func eachRows(n, cols int, call func(at, rows int)) {
 	step := callRows(cols)

@@ -48,6 +48,7 @@ type kernels struct {
 	normActSlopeHalf                                       [actCount]func(y, slope, x, n unsafe.Pointer, rows, cols int)
 	slopeSumsHalf                                          func(db, dg, x, dy, slope, mean unsafe.Pointer, rows, cols int)
 	gateGradHalf                                           func(y, m, sums, x, da, slope, mean, gate unsafe.Pointer, rows, cols int)
+	biasActHalf                                            [actCount]func(sum, y, x, bias unsafe.Pointer, ldy, rows, cols int)
 	copyLinesHalf                                          func(ring, to, x unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 	normLinesHalf                                          [actCount]func(ring, to, x, scale, shift unsafe.Pointer, first, count, pixels, xstep, xrow, ahead int)
 	lines3x1Half, lines3x2Half, lines5x1Half, lines5x2Half linesFunc

@@ -232,12 +232,12 @@ KERNEL_OF(gateGrad, float) KERNEL_OF(gateGradHalf, bf16)
   if (whole) store(y + o, v); else storeFirst(y + o, v, a->cols % L); \
   o += ldy; \
   s += v; }
-#define KERNEL_OF(name, activation) \
-  KERNEL(name, float *sum, *y; const float *x, *bias; long ldy, rows, cols;) { \
+#define KERNEL_OF(name, activation, Y) \
+  KERNEL(name, float *sum; Y *y; const float *x, *bias; long ldy, rows, cols;) { \
     const int act = activation; \
-    WHOLE_AND_REST(float *y = a->y; const float *x = a->x; V s = {}; V b = load(a->bias + c); const long ldy = a->ldy; long o = c;, \
+    WHOLE_AND_REST(Y *y = a->y; const float *x = a->x; V s = {}; V b = load(a->bias + c); const long ldy = a->ldy; long o = c;, \
       BODY, float *sum = a->sum; if (sum) addSome(sum + c, s, a->cols - c);) \
   }
-EACH_ACT(biasAct, KERNEL_OF)
+EACH_ACT(biasAct, KERNEL_OF, float) EACH_ACT(biasActHalf, KERNEL_OF, bf16)
 #undef KERNEL_OF
 #undef BODY
