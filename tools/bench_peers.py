@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares PyTorch and ONNX Runtime with `effnet bench` and prints the ratios.
+"""Compares PyTorch, ONNX Runtime and OpenVINO with `effnet bench` and prints the ratios.
 
     make build
-    pip install torch torchvision onnx onnxscript onnxruntime numpy
+    pip install torch torchvision onnx onnxscript onnxruntime openvino numpy
     python3 tools/bench_peers.py                  # on the CPU
     python3 tools/bench_peers.py --device cuda    # on an NVIDIA GPU
     python3 tools/bench_peers.py --device cuda --rows gpu-train-b0 --contenders effnet,eager --rounds 1
@@ -13,9 +13,11 @@ a process reports is the median of its steps; the table has the medians over the
 rounds, and what effnet's is of each. torch.compile also needs a C++ compiler.
 
 Training is torchvision's network (dropout and stochastic depth on), cross-entropy with
-label smoothing, backward and RMSprop with momentum, in both of PyTorch's layouts.
-Inference is the same network exported to ONNX at the row's batch size; on a GPU it is
-torchvision's network, as training is. There PyTorch has channels_last and bf16 by
+label smoothing, backward and RMSprop with momentum, in both of PyTorch's layouts, and in
+bf16 by autocast. Inference is the same network exported to ONNX at the row's batch size;
+OpenVINO runs it in float32 and as it does unasked, in bf16 where the processor has that.
+effnet in float32 is compared with the fastest in float32, and in bf16 with the fastest
+of all. On a GPU inference is torchvision's network, as training is. There PyTorch has channels_last and bf16 by
 autocast, and both programs compute in bf16 unless the table says otherwise; memory is
 what they have allocated on the GPU at the most, not what their allocators hold.
 
@@ -58,8 +60,10 @@ ROWS = {
     "train-b0": Row("train", "b0", 224, 16, 8),
     "train-b4": Row("train", "b4", 380, 2, 6),
     "train-b0-32px": Row("train", "b0", 32, 256, 10),
+    "train-v2-s": Row("train", "v2-s", 224, 8, 8),
     "infer-b0": Row("infer", "b0", 224, 16, 20),
     "infer-b0-one": Row("infer", "b0", 224, 1, 100),
+    "infer-b1-one": Row("infer", "b1", 240, 1, 60),
     "infer-b4-one": Row("infer", "b4", 380, 1, 30),
     "gpu-train-b0": Row("train", "b0", 224, 256, 30, "cuda"),
     "gpu-train-b4": Row("train", "b4", 380, 64, 30, "cuda"),
@@ -68,7 +72,8 @@ ROWS = {
 }
 WARMUPS = {"cpu": 2, "cuda": 10}
 KEPT = {"EFFNET_CUDA_LIBS", "EFFNET_CUDA_DEVICE"}  # of effnet's environment: where CUDA is
-IDS = ["effnet", "eager", "compile", "graphs", "tf32", "fp32", "channels_last", "nchw", "onnx", "avx2", "generic", "one"]
+IDS = ["effnet", "effnet_bf16", "eager", "compile", "graphs", "tf32", "fp32", "channels_last", "nchw", "bf16", "compile_bf16",
+       "onnx", "openvino", "openvino_fp32", "avx2", "generic", "one"]
 
 
 @dataclasses.dataclass
@@ -81,6 +86,7 @@ class Contender:
     env: dict = dataclasses.field(default_factory=dict)
     once: bool = False  # in the first round only
     peer: bool = False
+    precision: str = "fp32"
     speeds: list = dataclasses.field(default_factory=list)  # images/s, one a round
     memory: list = dataclasses.field(default_factory=list)  # MiB: peak RSS, or the GPU's
     error: str = ""
@@ -166,17 +172,25 @@ def contenders(name, row, a, tmp):
         if not a.peers_only:
             entries += [Contender(p, f"effnet, {p}", effnet(a.threads, precision=p)) for p in ["tf32", "fp32"]]
         return chosen(entries)
-    entries = [Contender("effnet", "effnet", effnet(a.threads))]
+    entries = [Contender("effnet", "effnet", effnet(a.threads)),
+               Contender("effnet_bf16", "effnet, bf16", effnet(a.threads, precision="bf16"), precision="bf16")]
     if row.mode == "train":
         entries.append(Contender("channels_last", "PyTorch, channels_last", child("torch", layout="channels_last"), peer=True))
         entries.append(Contender("nchw", "PyTorch, nchw", child("torch", layout="nchw"), peer=True))
+        entries.append(Contender("bf16", "PyTorch, channels_last, bf16", child("torch", layout="channels_last", bf16=True), peer=True, precision="bf16"))
         if name == "train-b0":
             entries.append(Contender("compile", "torch.compile, channels_last", child("torch", layout="channels_last", compile=True), peer=True))
-    elif wanted("onnx"):
+            entries.append(Contender("compile_bf16", "torch.compile, channels_last, bf16",
+                                     child("torch", layout="channels_last", compile=True, bf16=True), peer=True, precision="bf16"))
+    elif wanted("onnx", "openvino", "openvino_fp32"):
         model = os.path.join(tmp, f"{name}.onnx")
-        c = Contender("onnx", "ONNX Runtime", child("onnx", model=model), peer=True)
-        _, c.error = run(child("export", model=model), {}, a)
-        entries.append(c)
+        runtimes = [Contender("onnx", "ONNX Runtime", child("onnx", model=model), peer=True),
+                    Contender("openvino_fp32", "OpenVINO, float32", child("openvino", model=model, precision="f32"), peer=True),
+                    Contender("openvino", "OpenVINO, unasked", child("openvino", model=model), peer=True, precision="bf16")]
+        _, error = run(child("export", model=model), {}, a)
+        for c in runtimes:
+            c.error = error
+        entries += runtimes
     if not a.peers_only:
         entries.append(Contender("avx2", "effnet, AVX2", effnet(a.threads), {"EFFNET_CPU": "avx2"}))
         if name == "train-b0":
@@ -263,14 +277,14 @@ def torch_gpu_child(mode, variant, size, batch, steps, warmup, device, threads, 
     return timings
 
 
-def torch_child(mode, variant, size, batch, steps, warmup, device, threads, layout, compile=False):
+def torch_child(mode, variant, size, batch, steps, warmup, device, threads, layout, compile=False, bf16=False):
     import torch
     import torchvision
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    net = getattr(torchvision.models, f"efficientnet_{variant}")().to(memory_format=memory)
+    net = getattr(torchvision.models, f"efficientnet_{variant.replace('-', '_')}")().to(memory_format=memory)
     net.train(mode == "train")
     x = torch.randn(batch, 3, size, size).contiguous(memory_format=memory)
     y = torch.randint(0, 1000, (batch,))
@@ -279,7 +293,9 @@ def torch_child(mode, variant, size, batch, steps, warmup, device, threads, layo
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(forward(x), y, label_smoothing=0.1).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = torch.nn.functional.cross_entropy(forward(x), y, label_smoothing=0.1)
+        loss.backward()
         optimizer.step()
 
     return timed(step, batch, steps, warmup)
@@ -307,11 +323,23 @@ def onnx_child(mode, variant, size, batch, steps, warmup, device, threads, model
     return timed(lambda: session.run(None, feed), batch, steps, warmup)
 
 
+def openvino_child(mode, variant, size, batch, steps, warmup, device, threads, model, precision=None):
+    import numpy
+    import openvino
+
+    config = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    if precision:
+        config["INFERENCE_PRECISION_HINT"] = precision
+    request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+    x = numpy.random.default_rng(0).standard_normal((batch, 3, size, size), dtype=numpy.float32)
+    return timed(lambda: request.infer([x]), batch, steps, warmup)
+
+
 def versions_child():
     import torch
 
     versions = {"PyTorch": torch.__version__}
-    for package, name in {"torchvision": "torchvision", "onnxruntime": "ONNX Runtime"}.items():
+    for package, name in {"torchvision": "torchvision", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}.items():
         try:
             versions[name] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -321,7 +349,7 @@ def versions_child():
     return versions
 
 
-CHILDREN = {"torch": torch_child, "torch_gpu": torch_gpu_child, "export": export_child, "onnx": onnx_child, "versions": versions_child}
+CHILDREN = {"torch": torch_child, "torch_gpu": torch_gpu_child, "export": export_child, "onnx": onnx_child, "openvino": openvino_child, "versions": versions_child}
 
 
 def timed(step, batch, steps, warmup):
@@ -360,17 +388,28 @@ def report(results, a):
     print("\n| work | effnet | the fastest peer | ratio |")
     print("|---|---|---|---|")
     for name, (row, entries) in results.items():
-        peer, effnet = fastest(entries), effnet_of(entries)
-        if not effnet or not effnet.speeds or not peer:
+        ours = [c for c in entries if c.id in ("effnet", "effnet_bf16") and c.speeds]
+        for c in ours:
+            compare(name, row, c, entries)
+        if not ours:
             print(f"| {row} | - | - | no measurement |")
-            continue
-        ours, theirs = median(effnet.speeds), median(peer.speeds)
-        print(f"| {row} | {ours:.1f} images/s | {peer.name}: {theirs:.1f} | {ours / theirs:.2f} |")
-        if row.mode == "train" and name != "train-b0-32px":
-            peer = fastest([c for c in entries if c.name.startswith("PyTorch")])
-            if peer:
-                ours, theirs = median(effnet.memory), median(peer.memory)
-                print(f"| memory, {row} | {ours:.0f} MiB | {peer.name}: {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+def compare(name, row, ours, entries):
+    """Prints the ratios of one of effnet's ways."""
+    half = ours.id == "effnet_bf16"
+    work = f"{row}, bf16" if half else row
+    peer = fastest([c for c in entries if half or row.device == "cuda" or c.precision == "fp32"])
+    if not peer:
+        print(f"| {work} | - | - | no measurement |")
+        return
+    speed, theirs = median(ours.speeds), median(peer.speeds)
+    print(f"| {work} | {speed:.1f} images/s | {peer.name}: {theirs:.1f} | {speed / theirs:.2f} |")
+    if row.mode == "train" and name != "train-b0-32px":
+        peer = fastest([c for c in entries if c.name.startswith("PyTorch") and (row.device == "cuda" or c.precision == "fp32")])
+        if peer:
+            memory, theirs = median(ours.memory), median(peer.memory)
+            print(f"| memory, {work} | {memory:.0f} MiB | {peer.name}: {theirs:.0f} | {memory / theirs:.2f} |")
 
 
 def effnet_of(entries):

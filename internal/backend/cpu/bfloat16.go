@@ -151,6 +151,14 @@ func (b *Backend) compileHalfLaunch(spec backend.Spec, v []operand) backend.Laun
 		return b.depthwiseGradHalf(s, v)
 	case backend.NormPool:
 		return b.normPoolHalf(s, v)
+	case backend.Conv:
+		return b.convHalf(s, v)
+	case backend.ConvGradWeight:
+		return b.convGradWeightHalf(s, v)
+	case backend.ConvGradInput:
+		return b.convGradInputHalf(s, v)
+	case backend.BatchStats:
+		return b.batchStatsHalf(s, v)
 	case backend.NormAct:
 		return b.normActHalf(s, v)
 	case backend.NormActGradSums:
