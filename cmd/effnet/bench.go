@@ -17,10 +17,10 @@ import (
 
 type benchOptions struct {
 	deviceOptions
-	Mode             string
-	BatchSize        int
-	Steps, Warmup    int
-	Profile, Kernels bool
+	Mode           string
+	BatchSize      int
+	Steps, Warmup  int
+	Profile, Alone bool
 }
 
 // AddFlags registers the options.
@@ -31,7 +31,7 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
 	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run before those, untimed")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
-	flags.BoolVar(&o.Kernels, "kernels", false, "also time each operation of training and inference alone, on the CPU")
+	flags.BoolVar(&o.Alone, "alone", false, "also time each operation of training and inference alone, on the CPU")
 }
 
 // Validate names the first option out of range.
@@ -50,8 +50,8 @@ func (o *benchOptions) Validate() error {
 	switch {
 	case err != nil:
 		return err
-	case o.Kernels && !d.Host:
-		return usageError{fmt.Errorf("--kernels: only with --device %s (--profile times a graphics card's)", device.Host().Name)}
+	case o.Alone && !d.Host:
+		return usageError{fmt.Errorf("--alone: only with --device %s (--profile times a graphics card's)", device.Host().Name)}
 	}
 	return o.deviceOptions.Validate()
 }
@@ -65,7 +65,7 @@ func newBenchCommand() *cobra.Command {
 the forward and backward pass, the running statistics and the optimizer's update;
 an inference step is the forward pass. Neither reads image files.
 
---profile and --kernels compare times with two peaks, which are measured first: on the
+--profile and --alone compare times with two peaks, which are measured first: on the
 CPU, multiply-adds in registers and copies between arrays too large for any cache, on
 all threads; on a graphics card, a large matrix product and a copy.
 
@@ -106,7 +106,7 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	}
 	defer b.Close()
 	r, err := bench.Run(ctx, d, b, cfg, arch, bench.Options{Mode: opts.Mode, Precision: opts.Precision, Threads: opts.Threads, Batch: opts.BatchSize,
-		Steps: opts.Steps, Warmup: opts.Warmup, Profile: opts.Profile, Kernels: opts.Kernels})
+		Steps: opts.Steps, Warmup: opts.Warmup, Profile: opts.Profile, Alone: opts.Alone})
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type Options struct {
 	Batch         int    // images of a step
 	Steps, Warmup int    // that are timed, and those before
 	Profile       bool   // also each launch of a step
-	Kernels       bool   // also each operation alone
+	Alone         bool   // also each operation alone
 }
 
 // Result is what was measured; its JSON keys are an interface.
@@ -57,7 +57,7 @@ type Result struct {
 	Profiled *Profiled     `json:"profiled,omitempty"` // with Options.Profile
 	ByOp     []Work        `json:"by_op,omitempty"`    // with Options.Profile
 	ByLayer  []Work        `json:"by_layer,omitempty"` // with Options.Profile
-	Alone    []Work        `json:"alone,omitempty"`    // with Options.Kernels
+	Alone    []Work        `json:"alone,omitempty"`    // with Options.Alone
 }
 
 // Run measures a network of random weights on a backend of a device, on random images.
@@ -77,7 +77,7 @@ func Run(ctx context.Context, d *device.Device, b backend.Backend, cfg config.Co
 		return nil, err
 	}
 	r.ImagesPerSec = float64(opts.Batch) / Median(r.StepSec)
-	r.PeakRSS = mib(peakRSS()) // before what Profile and Kernels allocate
+	r.PeakRSS = mib(peakRSS()) // before what Profile and Alone allocate
 	usage, err := d.Usage(b)
 	if err != nil {
 		return nil, err
@@ -86,9 +86,9 @@ func Run(ctx context.Context, d *device.Device, b backend.Backend, cfg config.Co
 	return r, s.detail(ctx, d, r, opts)
 }
 
-// detail measures what Profile and Kernels ask for.
+// detail measures what Profile and Alone ask for.
 func (s *benchmark) detail(ctx context.Context, d *device.Device, r *Result, opts Options) error {
-	if !opts.Profile && !opts.Kernels {
+	if !opts.Profile && !opts.Alone {
 		return nil
 	}
 	peaks, err := d.Peaks(ctx, s.backend)
@@ -104,7 +104,7 @@ func (s *benchmark) detail(ctx context.Context, d *device.Device, r *Result, opt
 			return err
 		}
 	}
-	if opts.Kernels {
+	if opts.Alone {
 		r.Alone, err = s.alone(ctx, peaks)
 	}
 	return err
