@@ -57,7 +57,7 @@ var mayImport = map[string]string{
 	"internal/backend/cuda/sass":     "os/exec",
 	"internal/backend/cpu":           "backend backend/cpu/kernel unsafe",
 	"internal/backend/plain":         "backend",
-	"internal/backend/cpu/kernel":    "golang.org/x/sys/cpu unsafe",
+	"internal/backend/cpu/kernel":    "github.com/klauspost/cpuid/v2 golang.org/x/sys/cpu unsafe",
 	"internal/backend":               "unsafe",
 
 	"internal/data/check":    "data words",

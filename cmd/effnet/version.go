@@ -38,7 +38,7 @@ type build struct {
 	Arch     string   `json:"arch"`
 	Cores    int      `json:"cores"`
 	Kernels  string   `json:"kernels"`           // the set in use
-	Sets     []string `json:"kernels_available"` // the fastest first
+	Sets     []string `json:"kernels_available"` // the widest first
 	Features []string `json:"cpu_features"`
 }
 

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -57,13 +58,13 @@ type Processor struct {
 	Cores    int      // that the program may use
 	Features []string // that kernels look at
 	Kernels  string   // the set in use
-	Sets     []string // that this CPU and this build have, the fastest first
+	Sets     []string // that this CPU and this build have, the widest first
 }
 
 // FindProcessor looks. A set of kernels that was asked for and is not there is a
 // *SettingError.
 func FindProcessor() (p Processor, err error) {
-	set, err := kernel.Find(os.Getenv(cpu.KernelsEnv))
+	set, err := kernel.Find(cmp.Or(os.Getenv(cpu.KernelsEnv), kernel.Auto))
 	if err != nil {
 		return p, settingError("%s: %w", cpu.KernelsEnv, err)
 	}

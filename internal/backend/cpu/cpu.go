@@ -6,6 +6,7 @@
 package cpu
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -19,7 +20,7 @@ import (
 )
 
 // KernelsEnv names the environment variable that picks a kernel set instead of
-// the fastest one.
+// the one of kernel.Auto.
 const KernelsEnv = "EFFNET_CPU"
 
 // Backend is the CPU. It is used by one goroutine at a time.
@@ -36,7 +37,7 @@ type Backend struct {
 
 // New returns a CPU backend with that number of threads; 0 means GOMAXPROCS.
 func New(threads int) (*Backend, error) {
-	set, err := kernel.Find(os.Getenv(KernelsEnv))
+	set, err := kernel.Find(cmp.Or(os.Getenv(KernelsEnv), kernel.Auto))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", KernelsEnv, err)
 	}

@@ -24,15 +24,16 @@ type Set struct {
 
 var generic = Set{Name: "generic", lanes: 1, tiles: []tile{{1, 8, gemmGeneric}}, pairs: []tile{{1, 8, pairsGeneric}}}
 
-// Available returns the sets that this CPU can run, the fastest first; the last is
+// Available returns the sets that this CPU can run, the widest first; the last is
 // always "generic".
 func Available() []*Set { return append(vectorSets(), &generic) }
 
-// Find returns the set of a name, or the fastest one for "".
+// Find returns the set of a name, or for Auto the one that the table of families says.
 func Find(name string) (*Set, error) {
 	sets := Available()
-	if name == "" {
-		return sets[0], nil
+	if name == Auto {
+		s, _ := ThisProcessor().choose(sets)
+		return s, nil
 	}
 	names := make([]string, len(sets))
 	for i, s := range sets {
@@ -41,7 +42,7 @@ func Find(name string) (*Set, error) {
 		}
 		names[i] = s.Name
 	}
-	return nil, fmt.Errorf("kernel: no kernel set %q on this CPU (there are: %s)", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("kernel: this processor has no set of kernels %q (it has %s)", name, strings.Join(names, ", "))
 }
 
 // callValues is about how many values a call of assembly works on: the runtime
