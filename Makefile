@@ -27,7 +27,7 @@ test: ## vet and every test; needs Go and nothing else
 	go vet ./...
 	go test -timeout 15m ./...
 
-test-full: ## test without cached results, also on the generic kernels, and what needs files outside the repository
+test-full: ## test without cached results, the commands also on the generic kernels, and what needs files outside the repository
 	@echo 'EFFNET_SHARED names a folder with what the repository does not hold:'
 	@echo '  data/imagenette-mini/{train,val}/CLASS/     photographs, for internal/data'
 	@echo '  cases/images/{FILE,FILE.pillow.png}         files that went wrong elsewhere, and their'
@@ -43,7 +43,7 @@ test-full: ## test without cached results, also on the generic kernels, and what
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	@$(MAKE) --no-print-directory vet
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
-	EFFNET_CPU=generic EFFNET_CUDA_TOOLS= go test -timeout 30m -count=1 ./internal/backend/... ./internal/model ./internal/vm
+	EFFNET_KERNELS=generic go test -timeout 30m -count=1 -run TestScripts ./cmd/effnet
 	@if command -v qemu-aarch64-static >/dev/null; then $(MAKE) test-arm64; \
 		else echo 'arm64 is skipped: install qemu-user-static for qemu-aarch64-static'; fi
 

@@ -192,9 +192,9 @@ def contenders(name, row, a, tmp):
             c.error = error
         entries += runtimes
     if not a.peers_only:
-        entries.append(Contender("avx2", "effnet, AVX2", effnet(a.threads), {"EFFNET_CPU": "avx2"}))
+        entries.append(Contender("avx2", "effnet, AVX2", effnet(a.threads), {"EFFNET_KERNELS": "avx2"}))
         if name == "train-b0":
-            entries.append(Contender("generic", "effnet, generic", effnet(a.threads, 1, 0), {"EFFNET_CPU": "generic"}, once=True))
+            entries.append(Contender("generic", "effnet, generic", effnet(a.threads, 1, 0), {"EFFNET_KERNELS": "generic"}, once=True))
         if a.threads > 1:
             entries.append(Contender("one", "effnet, one thread", effnet(1)))
     return chosen(entries)

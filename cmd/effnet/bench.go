@@ -69,7 +69,7 @@ an inference step is the forward pass. Neither reads image files.
 CPU, multiply-adds in registers and copies between arrays too large for any cache, on
 all threads; on a graphics card, a large matrix product and a copy.
 
-The settings choose the network and its optimizer. The batch size, the threads and the
+The settings choose the network, its optimizer and the kernels. The batch size, the threads and the
 device are flags only.`,
 		Example: `  effnet bench --variant b0
   effnet bench --mode infer --variant b4 -b 1 --profile
@@ -80,6 +80,7 @@ device are flags only.`,
 			if err != nil {
 				return err
 			}
+			opts.Kernels = cfg.Kernels
 			return runBench(cmd.Context(), cmd.OutOrStdout(), cfg, opts)
 		},
 	}
@@ -100,7 +101,7 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	if err != nil {
 		return err
 	}
-	b, err := openBackend(opts.Device, opts.Precision, opts.Threads)
+	b, err := openBackend(opts.Device, opts.Precision, opts.Kernels, opts.Threads)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func rounded(d time.Duration) string {
 
 // latency is the time of one image's forward pass, with random weights.
 func latency(ctx context.Context, cfg config.Config, a scale.Arch) (time.Duration, error) {
-	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
+	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Kernels, cfg.Threads)
 	if err != nil {
 		return 0, err
 	}

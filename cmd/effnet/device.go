@@ -8,8 +8,8 @@ import (
 )
 
 // openBackend opens a device, and says on stderr what this build lacks to use it at
-// its speed. threads, of the CPU, 0 is one a core.
-func openBackend(name, precision string, threads int) (device.Backend, error) {
+// its speed. kernels and threads are of the CPU; 0 threads is one a core.
+func openBackend(name, precision, kernels string, threads int) (device.Backend, error) {
 	d, err := device.Lookup(name)
 	if err != nil {
 		return nil, err
@@ -20,5 +20,5 @@ func openBackend(name, precision string, threads int) (device.Backend, error) {
 	if s := d.Slow(); s != nil {
 		fmt.Fprintf(os.Stderr, "effnet: %s (%s)\n", s.What, s.Remedy)
 	}
-	return d.Open(precision, threads)
+	return d.Open(precision, kernels, threads)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 type doctorOptions struct {
-	Device string
-	JSON   bool
+	Device, Kernels string
+	JSON            bool
 }
 
 func newDoctorCommand() *cobra.Command {
@@ -29,10 +29,15 @@ matrix product and a copy on each device, and compare a small network's logits a
 gradients between them. With --device cuda it is an error if CUDA cannot be used.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if opts.Kernels, err = kernelsSetting(cmd.Flags()); err != nil {
+				return err
+			}
 			return runDoctor(cmd.Context(), cmd.OutOrStdout(), opts)
 		},
 	}
 	cmd.Flags().StringVar(&opts.Device, "device", device.Host().Name, "the device that must be usable: "+device.Names())
+	addKernels(cmd.Flags())
 	cmd.Flags().BoolVar(&opts.JSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -42,7 +47,7 @@ func runDoctor(ctx context.Context, w io.Writer, opts doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	d, err := doctor.Examine(ctx)
+	d, err := doctor.Examine(ctx, opts.Kernels)
 	if err != nil {
 		return err
 	}

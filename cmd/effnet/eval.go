@@ -28,6 +28,7 @@ import (
 // has them.
 type deviceOptions struct {
 	Device, Precision string
+	Kernels           string // a setting, which the command reads
 	Threads           int
 	JSON              bool
 }
@@ -52,7 +53,7 @@ func (o *deviceOptions) Validate() error {
 // open loads a checkpoint, or another program's weights, on the device, and says on
 // stderr what it took them to be.
 func (o *deviceOptions) open(path string) (*predict.Network, error) {
-	b, err := openBackend(o.Device, o.Precision, o.Threads)
+	b, err := openBackend(o.Device, o.Precision, o.Kernels, o.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -131,10 +132,15 @@ last.safetensors; best.safetensors is the better of the two in its epoch.`,
 			if err := swapped(cmd, args[0], args[1]); err != nil {
 				return err
 			}
+			var err error
+			if opts.Kernels, err = kernelsSetting(cmd.Flags()); err != nil {
+				return err
+			}
 			return runEval(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	addKernels(cmd.Flags())
 	return cmd
 }
 

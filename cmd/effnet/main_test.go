@@ -30,6 +30,7 @@ import (
 	"effnet/internal/checkpoint"
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/train"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("EFFNET_KERNELS", os.Getenv("EFFNET_KERNELS"))
 			if !canEmulate() {
 				return nil
 			}
@@ -57,6 +59,9 @@ func TestScripts(t *testing.T) {
 				return len(found) > 0 && len(missing) == 0, nil
 			case "emulated":
 				return canEmulate(), nil
+			case "vectors": // kernels other than the generic ones
+				p, err := device.FindProcessor("auto")
+				return len(p.Sets) > 1, err
 			}
 			return false, fmt.Errorf("no condition %s", name)
 		},

@@ -71,10 +71,15 @@ CHECKPOINT is a checkpoint or a file that effnet import takes.`,
   curl -s https://example.org/cat.jpg | effnet predict runs/first/best.safetensors - --json`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if opts.Kernels, err = kernelsSetting(cmd.Flags()); err != nil {
+				return err
+			}
 			return runPredict(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), args[0], args[1:], opts)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	addKernels(cmd.Flags())
 	return cmd
 }
 

@@ -53,7 +53,7 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	if err := j.writePlan(w, options.Arch, j.trainSet.Len(), count(j.evalSet)); err != nil {
 		return err
 	}
-	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Kernels, j.cfg.Threads)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func (s *searchJob) epochTime(a scale.Arch) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	b, err := openBackend(s.cfg.Device, s.cfg.Precision, s.share(s.cfg.Threads))
+	b, err := openBackend(s.cfg.Device, s.cfg.Precision, s.cfg.Kernels, s.share(s.cfg.Threads))
 	if err != nil {
 		return 0, err
 	}

@@ -156,6 +156,31 @@ func readEnvironment() (layers []config.Layer, err error) {
 	return layers, nil
 }
 
+// addKernels registers the flag of the only setting that commands without others have.
+func addKernels(flags *pflag.FlagSet) {
+	s, _ := config.Lookup("kernels")
+	addSetting(flags, s, s.Default)
+}
+
+// kernelsSetting is what the environment and the flags say of the kernels.
+func kernelsSetting(flags *pflag.FlagSet) (string, error) {
+	environment, err := readEnvironment()
+	if err != nil {
+		return "", err
+	}
+	var layers []config.Layer
+	for _, l := range environment {
+		if l.Values["kernels"] != nil {
+			layers = append(layers, l)
+		}
+	}
+	m, err := config.Merge(append(layers, readFlags(flags))...)
+	if err != nil {
+		return "", err
+	}
+	return m.Kernels, m.Validate()
+}
+
 // readFlags is what the settings' flags say.
 func readFlags(flags *pflag.FlagSet) config.Layer {
 	layer := config.Layer{Source: config.FlagSource, Values: map[string]any{}}
@@ -167,7 +192,7 @@ func readFlags(flags *pflag.FlagSet) config.Layer {
 	return layer
 }
 
-// lay lays what a checkpoint or a budget decides over the settings.
+// lay lays what a checkpoint, a budget or the processor decides over the settings.
 func (j *job) lay(source string, values map[string]any) (err error) {
 	m, err := config.Merged{Config: j.cfg, From: j.from}.With(config.Layer{Source: source, Values: values})
 	if err == nil {

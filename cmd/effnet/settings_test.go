@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,6 +58,9 @@ func TestEverySettingIsAFlag(t *testing.T) {
 func defaultOf(t *testing.T, cmd *cobra.Command, s config.Setting) string {
 	if cmd.Name() == "import" {
 		return ""
+	}
+	if cmd.Flags().Lookup("recipe") == nil {
+		return s.Default
 	}
 	recipes, err := readRecipes(cmd.Flags())
 	if err != nil {
@@ -139,8 +143,11 @@ func TestFilesAreReadOnce(t *testing.T) {
 		}
 		for _, row := range j.settingsTable(j.cfg) {
 			want := "default"
-			if row.Key == "lr" {
+			switch row.Key {
+			case "lr":
 				want = path
+			case "kernels":
+				want = "processor"
 			}
 			if row.Source != want {
 				t.Errorf("%s is from %s, want %s", row.Key, row.Source, want)
@@ -164,10 +171,30 @@ func TestChosenSettingsAreNamed(t *testing.T) {
 	}
 	trial := j.cfg
 	trial.Epochs = 3
-	want := map[string]string{"batch-size": "memory", "memory": "flag", "variant": "flag", "seed": "flag", "epochs": "trial", "lr": "default"}
+	want := map[string]string{"batch-size": "memory", "memory": "flag", "variant": "flag", "seed": "flag", "epochs": "trial", "lr": "default", "kernels": "processor"}
 	for _, row := range j.settingsTable(trial) {
 		if source, ok := want[row.Key]; ok && row.Source != source {
 			t.Errorf("%s is from %s, want %s", row.Key, row.Source, source)
+		}
+	}
+}
+
+// Commands without other settings read this one as those that have them do.
+func TestKernelsAreRead(t *testing.T) {
+	for _, c := range []struct{ env, flag, want string }{
+		{"", "", "auto"}, {"generic", "", "generic"}, {"", "avx2", "avx2"}, {"generic", "avx2", "avx2"}, {"sse", "", ""}, {"", "sse", ""},
+	} {
+		t.Setenv("EFFNET_KERNELS", c.env)
+		t.Setenv("EFFNET_LR", "much") // no setting of such a command
+		flags := newEvalCommand().Flags()
+		if c.flag != "" {
+			if err := flags.Set("kernels", c.flag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := kernelsSetting(flags)
+		if c.want == "" && !errors.As(err, new(config.Error)) || c.want != "" && (got != c.want || err != nil) {
+			t.Errorf("EFFNET_KERNELS=%s --kernels %s: %q, %v", c.env, c.flag, got, err)
 		}
 	}
 }

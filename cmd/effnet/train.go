@@ -10,6 +10,7 @@ import (
 
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/device"
 	"effnet/internal/scale"
 	"effnet/internal/setup"
 	"effnet/internal/train"
@@ -88,7 +89,32 @@ func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 	if err == nil && opts.Resume != "" {
 		said.Merged, err = said.resume(opts.Resume)
 	}
-	return &job{flags: flags, dir: dir, cfg: said.Config, from: said.From, opts: opts}, err
+	j := &job{flags: flags, dir: dir, cfg: said.Config, from: said.From, opts: opts}
+	if err == nil {
+		err = j.chooseKernels()
+	}
+	return j, err
+}
+
+// chooseKernels makes the set of kernels that auto stands for a setting, if kernels
+// compute: it decides a run's last bits, so config.yaml has it. A set that the processor
+// lacks is an error.
+func (j *job) chooseKernels() error {
+	d, err := device.Lookup(j.cfg.Device)
+	if err != nil || !d.Host {
+		return err
+	}
+	p, err := device.FindProcessor(j.cfg.Kernels)
+	switch {
+	case err != nil && j.opts.Resume != "" && filepath.Base(j.from.Of("kernels")) == configFile:
+		return usageError{fmt.Errorf("--resume: the run computes with the kernels %s and this processor has %s (resume it on a processor with %[1]s, or start another run: sets differ in the last bits)",
+			j.cfg.Kernels, strings.Join(p.Sets, ", "))}
+	case err != nil:
+		return err
+	case p.Kernels == j.cfg.Kernels:
+		return nil
+	}
+	return j.lay("processor", map[string]any{"kernels": p.Kernels})
 }
 
 // do trains, or prints what training would do.
@@ -107,7 +133,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Kernels, j.cfg.Threads)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (s *searchJob) newTrainer() (*trainer, error) {
 	}
 	t := &trainer{job: s.job, cfg: s.cfg, trainSet: s.trainSet, evalSet: s.evalSet}
 	t.cfg.Threads, t.cfg.Workers = s.share(s.cfg.Threads), s.share(s.cfg.Workers)
-	b, err := openBackend(t.cfg.Device, t.cfg.Precision, t.cfg.Threads)
+	b, err := openBackend(t.cfg.Device, t.cfg.Precision, t.cfg.Kernels, t.cfg.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (t *trainer) Train(ctx context.Context, trial search.Trial) (out search.Out
 	}
 	o.Until, o.Resume = trial.Until, train.HasState(o.Out)
 	o.Machine, o.Settings = t.machine, t.job.settingsTable(cfg)
-	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Threads)
+	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Kernels, cfg.Threads)
 	if err != nil {
 		return out, err
 	}

@@ -20,12 +20,17 @@ func newVersionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version, the kernels in use and the CPU's features",
+		Short: "Print the version, the kernels in use and why, and the CPU's features",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runVersion(cmd.OutOrStdout(), asJSON)
+			kernels, err := kernelsSetting(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return runVersion(cmd.OutOrStdout(), kernels, asJSON)
 		},
 	}
+	addKernels(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -38,24 +43,26 @@ type build struct {
 	Arch     string   `json:"arch"`
 	Cores    int      `json:"cores"`
 	Kernels  string   `json:"kernels"`           // the set in use
+	Why      string   `json:"kernels_why"`       // it is in use
 	Sets     []string `json:"kernels_available"` // the widest first
+	Name     string   `json:"cpu"`               // for people; may be empty
 	Features []string `json:"cpu_features"`
 }
 
-func runVersion(w io.Writer, asJSON bool) error {
-	p, err := device.FindProcessor()
+func runVersion(w io.Writer, kernels string, asJSON bool) error {
+	p, err := device.FindProcessor(kernels)
 	if err != nil {
 		return err
 	}
 	b := build{
 		Version: versionName(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Cores: p.Cores, Kernels: p.Kernels, Sets: p.Sets, Features: p.Features,
+		Cores: p.Cores, Kernels: p.Kernels, Why: p.Why, Sets: p.Sets, Name: p.Name, Features: p.Features,
 	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(b)
 	}
-	_, err = fmt.Fprintf(w, "effnet %s (%s, %s/%s)\nkernels: %s (of %s)\ncpu: %d cores, %s\n",
-		b.Version, b.Go, b.OS, b.Arch, b.Kernels, strings.Join(b.Sets, ", "), b.Cores, strings.Join(b.Features, " "))
+	_, err = fmt.Fprintf(w, "effnet %s (%s, %s/%s)\nkernels: %s\ncpu: %d cores, %s\n",
+		b.Version, b.Go, b.OS, b.Arch, p.Chosen(), b.Cores, strings.Join(b.Features, " "))
 	return err
 }
 

@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 	}
 	arch.Classes = 10
 	host := device.Host()
-	b, err := host.Open("fp32", 1)
+	b, err := host.Open("fp32", "auto", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

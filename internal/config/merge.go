@@ -81,8 +81,9 @@ func (c Change) String() string {
 }
 
 // Resume is the configuration of a saved run, with those of the given settings that a
-// resumed run may change. Others that differ are refused. What makes the program
-// choose a setting says nothing here: the run has what was chosen.
+// resumed run may change, or that the run left to the program. Others that differ are
+// refused. What makes the program choose a setting says nothing here: the run has what
+// was chosen.
 func Resume(saved Layer, given ...Layer) (resumed Merged, refused []Change, err error) {
 	older := Layer{saved.Source, map[string]any{}} // what it does not say, as it was before the setting
 	for _, s := range table {
@@ -105,7 +106,7 @@ func Resume(saved Layer, given ...Layer) (resumed Merged, refused []Change, err 
 		_, ok := now.From[s.Key]
 		switch is := s.Text(now.Config); {
 		case !ok || s.Effect == Chooses || s.Auto != "" && is == s.Auto || s.Same(resumed.Config, now.Config):
-		case s.Effect == Free:
+		case s.Effect == Free || s.Auto != "" && s.Text(resumed.Config) == s.Auto:
 			err = errors.Join(err, resumed.lay(Layer{now.From[s.Key], map[string]any{s.Key: s.Value(now.Config)}}))
 		default:
 			refused = append(refused, Change{s.Key, s.Text(resumed.Config), is})

@@ -117,7 +117,7 @@ func TestResume(t *testing.T) {
 		}
 		var want []Change
 		switch {
-		case s.Effect == Free:
+		case s.Effect == Free || s.Auto != "" && s.Text(was.Config) == s.Auto:
 			was.Config, was.From[s.Key] = given, "mine.yaml"
 			was.Epochs = 3
 		case s.Effect != Chooses:

@@ -1,10 +1,8 @@
 package device
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 
@@ -21,20 +19,24 @@ var cpuDevice = &Device{
 
 	compiled: func() error { return nil },
 	slow:     withoutKernels(),
-	open: func(precision string, threads int) (backend.Backend, error) {
-		b, err := cpu.New(threads)
+	open: func(precision, kernels string, threads int) (backend.Backend, error) {
+		set, err := findKernels(kernels)
 		if err != nil {
-			return nil, &SettingError{err}
+			return nil, err
 		}
+		b := cpu.NewWith(set, threads)
 		b.Keep(mapsOfCPU[precision])
 		return b, nil
 	},
 	counter: func(precision string, threads int) Counter {
 		return cpu.NewCounter(threads, mapsOfCPU[precision])
 	},
-	memory:   func() (int64, error) { return HostMemory(), nil },
-	found:    foundCPU,
-	describe: func(backend.Backend) (string, error) { return "", nil },
+	memory: func() (int64, error) { return HostMemory(), nil },
+	found:  foundCPU,
+	describe: func(b backend.Backend) (string, error) {
+		p, err := FindProcessor(strings.TrimPrefix(b.Name(), "cpu/"))
+		return "kernels " + p.Chosen(), err
+	},
 	peaks: func(_ context.Context, b backend.Backend) (Peaks, error) {
 		host := b.(*cpu.Backend)
 		bandwidth, err := host.CopyBandwidth()
@@ -55,33 +57,50 @@ func withoutKernels() *Shortcoming {
 
 // Processor is what a CPU has to compute with.
 type Processor struct {
+	Name     string   // for people; may be empty
 	Cores    int      // that the program may use
 	Features []string // that kernels look at
 	Kernels  string   // the set in use
+	Why      string   // it is in use
 	Sets     []string // that this CPU and this build have, the widest first
 }
 
-// FindProcessor looks. A set of kernels that was asked for and is not there is a
+// Chosen is the set in use, the others and why, for people.
+func (p Processor) Chosen() string {
+	return fmt.Sprintf("%s (of %s), %s", p.Kernels, strings.Join(p.Sets, ", "), p.Why)
+}
+
+// FindProcessor looks. kernels is what the setting says; a set that is not there is a
 // *SettingError.
-func FindProcessor() (p Processor, err error) {
-	set, err := kernel.Find(cmp.Or(os.Getenv(cpu.KernelsEnv), kernel.Auto))
+func FindProcessor(kernels string) (Processor, error) {
+	p := Processor{Name: kernel.ThisProcessor().Name, Cores: runtime.GOMAXPROCS(0), Features: kernel.Features(), Sets: kernelSets()}
+	set, err := findKernels(kernels)
 	if err != nil {
-		return p, settingError("%s: %w", cpu.KernelsEnv, err)
+		return p, err
 	}
-	p = Processor{Cores: runtime.GOMAXPROCS(0), Features: kernel.Features(), Kernels: set.Name}
-	for _, s := range kernel.Available() {
-		p.Sets = append(p.Sets, s.Name)
-	}
+	p.Kernels, p.Why = set.Name, kernel.Why(set)
 	return p, nil
+}
+
+func findKernels(name string) (*kernel.Set, error) {
+	set, err := kernel.Find(name)
+	if err != nil {
+		return nil, settingError("--kernels %s: this processor has %s (or use auto)", name, listed(kernelSets()))
+	}
+	return set, nil
+}
+
+// kernelSets are the names of the sets that there are, the widest first.
+func kernelSets() (names []string) {
+	for _, s := range kernel.Available() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 func foundCPU() (found, missing []string) {
 	if s := withoutKernels(); s != nil {
 		missing = []string{s.What + ": " + s.Remedy}
 	}
-	p, err := FindProcessor()
-	if err != nil {
-		return nil, append(missing, err.Error())
-	}
-	return []string{fmt.Sprintf("%d cores, %s; kernels %s", p.Cores, strings.Join(p.Features, " "), p.Kernels)}, missing
+	return []string{fmt.Sprintf("%d cores, %s", runtime.GOMAXPROCS(0), strings.Join(kernel.Features(), " "))}, missing
 }

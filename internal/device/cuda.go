@@ -16,7 +16,7 @@ var cudaDevice = &Device{
 	Precisions: precisionsOfGPU(),
 
 	compiled: driver.Compiled,
-	open: func(precision string, _ int) (backend.Backend, error) {
+	open: func(precision, _ string, _ int) (backend.Backend, error) {
 		b, err := cuda.Open(precision)
 		if err != nil {
 			return nil, err

@@ -22,7 +22,7 @@ type Device struct {
 
 	compiled func() error
 	slow     *Shortcoming
-	open     func(precision string, threads int) (backend.Backend, error)
+	open     func(precision, kernels string, threads int) (backend.Backend, error)
 	counter  func(precision string, threads int) Counter
 	memory   func() (int64, error)
 	found    func() (found, missing []string)
@@ -84,14 +84,14 @@ func (d *Device) Check(precision string) error {
 	return settingError("--precision %s: want %s with --device %s", precision, listed(d.Precisions), d.Name)
 }
 
-// Open opens the device. threads is how many compute, of a Host; 0 is one a core. A
-// device that cannot be used is a *backend.Error, a setting that it does not have a
-// *SettingError.
-func (d *Device) Open(precision string, threads int) (backend.Backend, error) {
+// Open opens the device. kernels is what the setting says, and threads how many compute,
+// of a Host; 0 is one a core. A device that cannot be used is a *backend.Error, a setting
+// that it does not have a *SettingError.
+func (d *Device) Open(precision, kernels string, threads int) (backend.Backend, error) {
 	if err := d.Check(precision); err != nil {
 		return nil, err
 	}
-	return d.open(precision, threads)
+	return d.open(precision, kernels, threads)
 }
 
 // Compiled says why this build of the program does not have the device; nil if it does.

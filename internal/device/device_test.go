@@ -27,6 +27,17 @@ func TestSettingsNameTheDevices(t *testing.T) {
 			}
 		}
 	}
+	p, err := device.FindProcessor("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range append(p.Sets, "auto") {
+		c := config.Default()
+		c.Kernels = set
+		if err := c.Validate(); err != nil {
+			t.Errorf("kernels %s: %v", set, err)
+		}
+	}
 	names, _ := config.Lookup("device")
 	kinds, _ := config.Lookup("precision")
 	for _, d := range device.All() {
@@ -41,7 +52,7 @@ func TestSettingsNameTheDevices(t *testing.T) {
 	}
 	c := config.Default()
 	c.Device = "abacus"
-	err := c.Validate()
+	err = c.Validate()
 	for _, d := range device.All() {
 		if err == nil || !strings.Contains(err.Error(), d.Name) {
 			t.Errorf("%v: %s is missing", err, d.Name)
@@ -66,8 +77,8 @@ func TestWrongSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, half := device.Host().Open("tf32", 1)
-	_, none := cuda.Open("fp8", 0)
+	_, half := device.Host().Open("tf32", "auto", 1)
+	_, none := cuda.Open("fp8", "auto", 0)
 	_, planned := cuda.Counter("fp8", 0)
 	last := len(cuda.Precisions) - 1
 	precisions := strings.Join(cuda.Precisions[:last], ", ") + " or " + cuda.Precisions[last]
@@ -84,11 +95,10 @@ func TestWrongSettings(t *testing.T) {
 			t.Errorf("got %v, want a SettingError %s", c.err, c.want)
 		}
 	}
-	t.Setenv(cpu.KernelsEnv, "abacus")
-	if _, err := device.Host().Open("fp32", 1); !errors.As(err, new(*device.SettingError)) {
+	if _, err := device.Host().Open("fp32", "abacus", 1); err == nil || !strings.HasPrefix(err.Error(), "--kernels abacus: this processor has ") || !errors.As(err, new(*device.SettingError)) {
 		t.Errorf("an unknown set of kernels: %v", err)
 	}
-	if _, err := device.FindProcessor(); !errors.As(err, new(*device.SettingError)) {
+	if _, err := device.FindProcessor("abacus"); !errors.As(err, new(*device.SettingError)) {
 		t.Errorf("an unknown set of kernels: %v", err)
 	}
 }
@@ -107,7 +117,7 @@ func (c *counting) Alloc(n int) (backend.Buffer, error) {
 // TestPlannersCountWhatIsAllocated makes the same network on the CPU and on its
 // counter.
 func TestPlannersCountWhatIsAllocated(t *testing.T) {
-	b, err := device.Host().Open("fp32", 1)
+	b, err := device.Host().Open("fp32", "auto", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,14 +181,17 @@ func TestHost(t *testing.T) {
 		t.Errorf("the host is %+v", host)
 	}
 	found, _ := host.Found()
-	if len(found) != 1 || !strings.Contains(found[0], "kernels ") {
+	if len(found) != 1 || !strings.Contains(found[0], " cores, ") {
 		t.Errorf("found %q", found)
 	}
-	b, err := host.Open("fp32", 1)
+	b, err := host.Open("fp32", "auto", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	if text, err := host.Describe(b); err != nil || !strings.HasPrefix(text, "kernels "+strings.TrimPrefix(b.Name(), "cpu/")+" (of ") {
+		t.Errorf("described as %q, %v", text, err)
+	}
 	if peaks, err := host.Peaks(t.Context(), b); err != nil || peaks.FLOPS <= 0 || peaks.Copy <= 0 {
 		t.Errorf("peaks %+v, %v", peaks, err)
 	}

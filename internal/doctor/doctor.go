@@ -44,25 +44,28 @@ func (d *Diagnosis) Usable(name string) error {
 	return nil
 }
 
-// Examine looks at every device. Only the host's failing is an error.
-func Examine(ctx context.Context) (*Diagnosis, error) { return examine(ctx, device.All()) }
+// Examine looks at every device, and opens the host with what the setting of its kernels
+// says. Only the host's failing is an error.
+func Examine(ctx context.Context, kernels string) (*Diagnosis, error) {
+	return examine(ctx, device.All(), kernels)
+}
 
-func examine(ctx context.Context, devices []*device.Device) (*Diagnosis, error) {
+func examine(ctx context.Context, devices []*device.Device, kernels string) (*Diagnosis, error) {
 	d := &Diagnosis{Memory: device.HostMemory(), Found: []string{}, Problems: []string{}}
-	host := d.add(ctx, device.Host(), nil)
+	host := d.add(ctx, device.Host(), kernels, nil)
 	if host.Err != nil {
 		return nil, host.Err
 	}
 	for _, other := range devices {
 		if other != device.Host() {
-			d.add(ctx, other, host.network)
+			d.add(ctx, other, kernels, host.network)
 		}
 	}
 	return d, ctx.Err()
 }
 
 // add examines a device. What is missing, or else why it cannot be used, is a problem.
-func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []float32) Device {
+func (d *Diagnosis) add(ctx context.Context, dev *device.Device, kernels string, reference []float32) Device {
 	v := Device{Name: dev.Name, Host: dev == device.Host()}
 	var missing []string
 	v.Has, missing = dev.Found()
@@ -70,7 +73,7 @@ func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []flo
 		d.Found = append(d.Found, v.Has...)
 	}
 	d.Problems = append(d.Problems, missing...)
-	if v.Err = v.open(ctx, dev, reference); v.Err == nil {
+	if v.Err = v.open(ctx, dev, kernels, reference); v.Err == nil {
 		d.Devices = append(d.Devices, v)
 		return v
 	}
@@ -82,8 +85,8 @@ func (d *Diagnosis) add(ctx context.Context, dev *device.Device, reference []flo
 }
 
 // open opens a device, examines it and closes it.
-func (d *Device) open(ctx context.Context, dev *device.Device, reference []float32) error {
-	b, err := dev.Open(dev.Precisions[0], 0)
+func (d *Device) open(ctx context.Context, dev *device.Device, kernels string, reference []float32) error {
+	b, err := dev.Open(dev.Precisions[0], kernels, 0)
 	if err != nil {
 		return err
 	}

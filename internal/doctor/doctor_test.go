@@ -10,7 +10,7 @@ import (
 func TestExaminesASecondHost(t *testing.T) {
 	second := *device.Host()
 	second.Name = "second"
-	d, err := examine(t.Context(), []*device.Device{device.Host(), &second})
+	d, err := examine(t.Context(), []*device.Device{device.Host(), &second}, "auto")
 	if err != nil {
 		t.Fatal(err)
 	}

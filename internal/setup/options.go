@@ -133,7 +133,7 @@ func runFolder(cfg config.Config, arch scale.Arch) string {
 func identity(cfg config.Config) (facts []train.Fact) {
 	for _, s := range config.Settings() {
 		if s.Effect == config.Numbers {
-			facts = append(facts, train.Fact{Key: s.Key, Value: s.Text(cfg), Default: s.Older()})
+			facts = append(facts, train.Fact{Key: s.Key, Value: s.Text(cfg), Default: s.Older(), Auto: s.Auto})
 		}
 	}
 	return facts

@@ -17,6 +17,7 @@ import (
 type Fact struct {
 	Key, Value string
 	Default    string // what it is in a run that does not say, since it is older than the fact
+	Auto       string // what it is in a run that did not need it, which any other value agrees with; "" for none
 }
 
 // An identity is all that decides a run's numbers, as a state keeps it: what the
@@ -97,7 +98,7 @@ func (now identity) resumes(path string, was identity) error {
 		if !ok {
 			old = f.Default
 		}
-		if delete(values, f.Key); old != f.Value {
+		if delete(values, f.Key); old != f.Value && (f.Auto == "" || old != f.Auto && f.Value != f.Auto) {
 			before, after := apart(old, f.Value)
 			differ = append(differ, fmt.Sprintf("%s was %s and is %s", f.Key, before, after))
 		}

@@ -27,7 +27,7 @@ func identityOf(t *testing.T, settings ...Fact) identity {
 }
 
 func TestIdentityLines(t *testing.T) {
-	id := identityOf(t, Fact{"lr", "0.1", "0"}, Fact{"exclude", "a=b.txt", ""})
+	id := identityOf(t, Fact{"lr", "0.1", "0", ""}, Fact{"exclude", "a=b.txt", "", ""})
 	for _, line := range []string{"lr=0.1", "exclude=a=b.txt", "data.images=30", "data.classes=cat,dog", "start=random weights", "architecture.resolution=224"} {
 		if !slices.Contains(id.Lines, line) {
 			t.Errorf("%s is missing from %q", line, id.Lines)
@@ -39,7 +39,7 @@ func TestIdentityLines(t *testing.T) {
 }
 
 func TestIdentityResumes(t *testing.T) {
-	lr, momentum := Fact{"lr", "0.1", "0"}, Fact{"momentum", "0.9", "0.9"}
+	lr, momentum := Fact{"lr", "0.1", "0", ""}, Fact{"momentum", "0.9", "0.9", ""}
 	now := identityOf(t, lr, momentum)
 	without := func(key string) identity {
 		id := identityOf(t, lr, momentum)
@@ -51,7 +51,7 @@ func TestIdentityResumes(t *testing.T) {
 		id.Lines = append(id.Lines, lines...)
 		return id
 	}
-	other := identityOf(t, Fact{"lr", "0.2", "0"}, Fact{"momentum", "0.5", "0.9"})
+	other := identityOf(t, Fact{"lr", "0.2", "0", ""}, Fact{"momentum", "0.5", "0.9", ""})
 	for _, c := range []struct {
 		name string
 		was  identity
@@ -76,18 +76,39 @@ func TestIdentityResumes(t *testing.T) {
 	}
 }
 
+// A state of a run on another device, or older than the setting, has no set of kernels, and
+// goes on with any.
+func TestIdentityOfKernels(t *testing.T) {
+	of := func(set string) identity { return identityOf(t, Fact{"kernels", set, "auto", "auto"}) }
+	for _, c := range []struct {
+		now, was identity
+		want     string // "" for none
+	}{
+		{of("avx2"), of("avx2"), ""},
+		{of("avx2"), identityOf(t), ""},
+		{of("avx2"), of("auto"), ""},
+		{of("auto"), of("avx2"), ""},
+		{of("avx2"), of("avx512"), "kernels was avx512 and is avx2"},
+	} {
+		err := c.now.resumes("s", c.was)
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%q after %q: %v, want %q", c.now.Lines[0], c.was.Lines[0], err, c.want)
+		}
+	}
+}
+
 // What a state file keeps is what is compared: through JSON, and not by the version of
 // the program that wrote it.
 func TestStateKeepsTheIdentity(t *testing.T) {
-	lr := Fact{"lr", "0.1", "0"}
+	lr := Fact{"lr", "0.1", "0", ""}
 	for _, c := range []struct {
 		name, state string
 		settings    []Fact
 		want        string
 	}{
-		{"a new setting", "", []Fact{lr, {"nesterov", "false", "false"}}, ""},
-		{"a new setting that is used", "", []Fact{lr, {"nesterov", "true", "false"}}, "nesterov was false and is true"},
-		{"another value", "", []Fact{{"lr", "0.2", "0"}}, "lr was 0.1 and is 0.2"},
+		{"a new setting", "", []Fact{lr, {"nesterov", "false", "false", ""}}, ""},
+		{"a new setting that is used", "", []Fact{lr, {"nesterov", "true", "false", ""}}, "nesterov was false and is true"},
+		{"another value", "", []Fact{{"lr", "0.2", "0", ""}}, "lr was 0.1 and is 0.2"},
 		{"a state without an identity", `{"Settings":"30 images, {Arch:...}","Epoch":1}`, []Fact{lr}, "has version 0; this effnet resumes version 1"},
 	} {
 		dir := t.TempDir()

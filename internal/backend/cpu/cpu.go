@@ -6,7 +6,6 @@
 package cpu
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -18,10 +17,6 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu/kernel"
 )
-
-// KernelsEnv names the environment variable that picks a kernel set instead of
-// the one of kernel.Auto.
-const KernelsEnv = "EFFNET_CPU"
 
 // Backend is the CPU. It is used by one goroutine at a time.
 type Backend struct {
@@ -35,16 +30,17 @@ type Backend struct {
 	narrow      [][]kernel.BF16 // of each worker: rows of a product
 }
 
-// New returns a CPU backend with that number of threads; 0 means GOMAXPROCS.
+// New returns a CPU backend with that number of threads, 0 means GOMAXPROCS, and the
+// kernels of kernel.Auto.
 func New(threads int) (*Backend, error) {
-	set, err := kernel.Find(cmp.Or(os.Getenv(KernelsEnv), kernel.Auto))
+	set, err := kernel.Find(kernel.Auto)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", KernelsEnv, err)
+		return nil, err
 	}
 	return NewWith(set, threads), nil
 }
 
-// NewWith returns a CPU backend that runs the kernels of set.
+// NewWith is New with the kernels of set.
 func NewWith(set *kernel.Set, threads int) *Backend {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
