@@ -89,6 +89,7 @@ var mayImport = map[string]string{
 	"tools/clangasm":     "os/exec",
 	"tools/fashionmnist": "net/http os/exec",
 	"tools/settings":     "config",
+	"tools/kernelsets":   "bench config device backend/cpu/kernel",
 	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
 	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
 	"tools/gpukit":       "os/exec",

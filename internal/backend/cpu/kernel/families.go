@@ -2,8 +2,10 @@ package kernel
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/cpuid/v2"
 )
@@ -77,6 +79,19 @@ func (p Processor) row() family {
 
 // Design is what the table calls the processor's family; "" if it does not know it.
 func (p Processor) Design() string { return p.row().name }
+
+// Row is the table's row of the processor's family with a set, as Go writes it.
+func (p Processor) Row(set string) string {
+	f := p.row()
+	if f.name == "" {
+		f = family{p.Name, p.Vendor, p.Family, [][2]int{{p.Model, p.Model}}, ""}
+	}
+	models := make([]string, len(f.models))
+	for i, m := range f.models {
+		models[i] = fmt.Sprintf("{%#02x, %#02x}", m[0], m[1])
+	}
+	return fmt.Sprintf("{%q, %q, %#x, [][2]int{%s}, %q}", f.name, f.vendor, f.family, strings.Join(models, ", "), set)
+}
 
 // choose is the set that Auto stands for, among those that the processor can run, the
 // widest first; and why, for people. Where nothing was measured it is the widest.

@@ -47,6 +47,21 @@ func TestFamiliesMayTakeTheNarrower(t *testing.T) {
 	}
 }
 
+// The row to commit is of the family, or of the one model that is not in the table.
+func TestRows(t *testing.T) {
+	for _, c := range []struct {
+		of   Processor
+		want string
+	}{
+		{Processor{amd, 0x1a, 0x02, "AMD EPYC 9755"}, `{"AMD Zen 5", "AuthenticAMD", 0x1a, [][2]int{{0x00, 0x2f}, {0x40, 0x4f}, {0x60, 0x7f}}, "avx2"}`},
+		{Processor{intel, 6, 0xdd, "Intel Sierra Forest"}, `{"Intel Sierra Forest", "GenuineIntel", 0x6, [][2]int{{0xdd, 0xdd}}, "avx2"}`},
+	} {
+		if got := c.of.Row("avx2"); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
 // Each row is a family of its own, and names a set that there is.
 func TestFamiliesAreApart(t *testing.T) {
 	for i, f := range families {
