@@ -48,7 +48,8 @@ func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
 		_ = f.X[last]
 	}
 	for r := 0; r < f.Count; r += most {
-		x, first, rows := unsafe.Pointer(nil), f.First+r, min(most, f.Count-r)
+		first, rows := f.First+r, min(most, f.Count-r)
+		var x unsafe.Pointer
 		if f.Half != nil {
 			x = hp(f.Half[r*f.Row:])
 		} else {
