@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sort"
 	"testing"
 
@@ -158,17 +159,77 @@ func TestNeighbouringStreamsAreUnrelated(t *testing.T) {
 	}
 }
 
+// Of 160,000 images half are flipped, whatever their crops and whatever happens to the
+// next image, to the same one in the next epoch, and with a seed that differs in a bit.
+func TestFlipsAreFairAndUnrelated(t *testing.T) {
+	const images, epochs, seeds = 10_000, 4, 4
+	const w, h = 500, 375
+	train := augment.Train{Scale: [2]float64{0.35, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5}
+	pcg := rand.NewPCG(0, 0)
+	rng := rand.New(pcg)
+	var flips []float64 // 0.5 or -0.5
+	var crops [4][]float64
+	var scratch []uint8
+	for _, seed := range []uint64{0, 1, 3, 3 | 1<<40} {
+		for epoch := range uint64(epochs) {
+			for image := range uint64(images) {
+				stream{seed, epoch, image}.seed(pcg)
+				for k, v := range describeCrop(train.View(w, h, 64, rng), w, h) {
+					crops[k] = append(crops[k], v)
+				}
+				two := augment.Image{W: 2, H: 1, Pix: []uint8{0, 0, 0, 1, 1, 1}}
+				train.Finish(&two, rng, &scratch)
+				flips = append(flips, float64(two.Pix[0])-0.5)
+			}
+		}
+	}
+	limit := sigmas / math.Sqrt(images*epochs*seeds)
+	if mean, _ := moments(flips); math.Abs(2*mean) > limit {
+		t.Errorf("%.4f of all images are flipped", mean+0.5)
+	}
+	for k, name := range []string{"area", "ratio", "left margin", "upper margin"} {
+		if r := correlation(flips, crops[k]); math.Abs(r) > limit {
+			t.Errorf("correlation %.4f of flips and the crops' %s, at most %.4f", r, name, limit)
+		}
+	}
+	for name, apart := range map[string]int{"image": 1, "epoch": images, "seed": images * epochs} {
+		n := len(flips) - apart
+		if r := correlation(flips[:n], flips[apart:]); math.Abs(r) > sigmas/math.Sqrt(float64(n)) {
+			t.Errorf("correlation %.4f of the flips of an image and of the next %s", r, name)
+		}
+	}
+}
+
 // In the orders of many epochs every image is at every place, and after every other, as
-// often as any: by the chi-squared test.
+// often as any, wherever it is in the next epoch and with a seed that differs in a bit: by
+// the chi-squared test.
 func TestOrderIsUniform(t *testing.T) {
 	const images, epochs = 8, 40_000
 	l, err := NewLoader(Blank(images, 2), trainOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
+	order := func(seed uint64, epoch int) []draw {
+		l.opt.Seed = seed
+		return l.order(epoch)
+	}
+	others := map[string]func(epoch int) []draw{
+		"epoch":     func(epoch int) []draw { return order(6, epoch+1) },
+		"seed":      func(epoch int) []draw { return order(7, epoch) },
+		"high seed": func(epoch int) []draw { return order(6|1<<40, epoch) },
+	}
 	var place, after [images][images]float64
+	moves := map[string]*[images][images]float64{} // from a place to one in another order
+	for name := range others {
+		moves[name] = &[images][images]float64{}
+	}
 	for epoch := range epochs {
-		order := l.order(epoch)
+		order := order(6, epoch)
+		for name, other := range others {
+			for to, d := range other(epoch) {
+				moves[name][slices.Index(order, d)][to]++
+			}
+		}
 		for k, d := range order {
 			place[k][d.image]++
 			if k > 0 {
@@ -192,5 +253,8 @@ func TestOrderIsUniform(t *testing.T) {
 		}
 	}
 	check("places", chi(place, true, epochs/images), (images-1)*(images-1))
+	for name, count := range moves {
+		check("places and those with the next "+name, chi(*count, true, epochs/images), (images-1)*(images-1))
+	}
 	check("neighbours", chi(after, false, float64(epochs*(images-1))/(images*(images-1))), images*(images-1)-1)
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -10,8 +11,8 @@ import (
 	"effnet/internal/scale"
 )
 
-// Initial weights are distributed as timm's, tensor by tensor, and unrelated to those of
-// other seeds and of other tensors.
+// Initial weights are distributed as timm's, tensor by tensor, and unrelated to those
+// beside them, to those of a seed that differs in one bit and to those of other tensors.
 func TestInitialWeightsAreDistributedAsTimms(t *testing.T) {
 	const sigmas = 5 // standard errors: one in two million is farther by chance
 	const eps = 1e-9 // of rounding
@@ -35,26 +36,29 @@ func TestInitialWeightsAreDistributedAsTimms(t *testing.T) {
 	}
 	arch.Classes = 10
 	net := initialised(t, arch, newCPU(t, 2), 0)
-	networks := make([]map[string][]float32, 4)
-	for seed := range networks {
-		if err := net.Initialise(uint64(seed)); err != nil {
+	seeds := []uint64{0, 1, 3, 2, 2 | 1<<40} // each differs from the one before in a bit
+	networks := make([]map[string][]float32, len(seeds))
+	outputs := map[string]int{} // of each tensor, its first dimension
+	for i, seed := range seeds {
+		if err := net.Initialise(seed); err != nil {
 			t.Fatal(err)
 		}
-		networks[seed] = map[string][]float32{}
+		networks[i] = map[string][]float32{}
 		for _, tensor := range tensorsOf(t, net) {
-			networks[seed][tensor.Name] = tensor.Data
+			networks[i][tensor.Name] = tensor.Data
+			outputs[tensor.Name] = tensor.Shape[0]
 		}
 	}
 	var before []float32
 	for _, want := range golden.Tensors {
 		var all []float32
-		for seed, tensors := range networks {
+		for i, tensors := range networks {
 			x := tensors[want.Name]
 			if len(x) != want.Values {
 				t.Fatalf("%s has %d values, want %d", want.Name, len(x), want.Values)
 			}
-			if seed > 0 && want.SD > 0 {
-				unrelated(t, want.Name+" of two seeds", x, networks[seed-1][want.Name], sigmas)
+			if i > 0 && want.SD > 0 {
+				unrelated(t, want.Name+" of two seeds", x, networks[i-1][want.Name], sigmas)
 			}
 			all = append(all, x...)
 		}
@@ -71,6 +75,9 @@ func TestInitialWeightsAreDistributedAsTimms(t *testing.T) {
 		}
 		if math.Abs(kurtosis-want.Kurtosis) > sigmas*math.Sqrt(2*24/n)+20/n {
 			t.Errorf("%s: kurtosis %g, want %g", want.Name, kurtosis, want.Kurtosis)
+		}
+		for _, apart := range []int{1, want.Values / outputs[want.Name]} { // along the last dimension and the first
+			unrelated(t, fmt.Sprintf("%s and the values %d further", want.Name, apart), all[apart:], all[:len(all)-apart], sigmas)
 		}
 		first := networks[0][want.Name]
 		if both := min(len(before), len(first)); both > 0 {
