@@ -94,6 +94,8 @@ var mayImport = map[string]string{
 	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
 	"tools/gpukit":       "os/exec",
 	"tools/gpukit/kit":   "atomicfile os/exec",
+	"tools/lockstep": "effnet/configs backend checkpoint config data device model named predict report setup train " +
+		"go.yaml.in/yaml/v3",
 }
 
 // watched are the parts of the standard library that a folder needs leave for.

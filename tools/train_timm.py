@@ -111,6 +111,28 @@ def optimizer_of(args, net):
     return torch.optim.AdamW([*groups, group(is_head, args.weight_decay, args.head_lr)], lr=args.lr)
 
 
+def learning_rate(args, step, per_epoch):
+    """Of a step, from 0, where an epoch has per_epoch of them."""
+    total, warmup = args.epochs * per_epoch, args.warmup_epochs * per_epoch
+    return args.lr * (step / warmup if step < warmup else (1 + math.cos(math.pi * step / total)) / 2)
+
+
+def train_step(args, net, ema, optimizer, images, labels, step, lr):
+    """Does a step, from 0, and returns the loss and the gradient's length before it is clipped."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]
+    loss = F.cross_entropy(net(images.to(memory_format=torch.channels_last)), labels, label_smoothing=0.1)
+    optimizer.zero_grad()
+    loss.backward()
+    length = torch.nn.utils.clip_grad_norm_(net.parameters(), args.clip_grad)
+    optimizer.step()
+    decay = min(args.ema_decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for e, v in zip(ema.state_dict().values(), net.state_dict().values()):
+            e.copy_(v) if not e.is_floating_point() else e.lerp_(v, 1 - decay)
+    return loss.item(), length.item()
+
+
 def evaluate(net, batches):
     net.eval()
     right = count = 0
@@ -188,28 +210,17 @@ def main():
     torch.manual_seed(5000 + args.drops)
     ema = copy.deepcopy(net)
     optimizer = optimizer_of(args, net)
-    total, warmup, step = args.epochs * len(train), args.warmup_epochs * len(train), 0
+    step = 0
     best = best_ema = 0
     start = time.time()
     for epoch in range(args.epochs):
         net.train()
         for images, labels in train:
-            lr = args.lr * (step / warmup if step < warmup else (1 + math.cos(math.pi * step / total)) / 2)
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group["scale"]
-            loss = F.cross_entropy(net(images.to(memory_format=torch.channels_last)), labels, label_smoothing=0.1)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), args.clip_grad)
-            optimizer.step()
-            decay = min(args.ema_decay, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for e, v in zip(ema.state_dict().values(), net.state_dict().values()):
-                    e.copy_(v) if not e.is_floating_point() else e.lerp_(v, 1 - decay)
+            loss, _ = train_step(args, net, ema, optimizer, images, labels, step, learning_rate(args, step, len(train)))
             step += 1
         top1, top1_ema = evaluate(net, val), evaluate(ema, val)
         best, best_ema = max(best, top1), max(best_ema, top1_ema)
-        print(f"epoch {epoch + 1}  loss {loss.item():.4f}  top-1 {top1:.4f}  EMA {top1_ema:.4f}  {time.time() - start:.0f} s", file=sys.stderr)
+        print(f"epoch {epoch + 1}  loss {loss:.4f}  top-1 {top1:.4f}  EMA {top1_ema:.4f}  {time.time() - start:.0f} s", file=sys.stderr)
     print(json.dumps({"seed": args.seed, "top1": top1, "top1_ema": top1_ema, "best": best, "best_ema": best_ema, "seconds": time.time() - start}))
 
 
