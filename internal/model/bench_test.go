@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
+	"effnet/internal/backend/cpu/kernel"
 	"effnet/internal/optim"
 	"effnet/internal/scale"
 )
@@ -24,9 +26,43 @@ func BenchmarkB4(b *testing.B) {
 	benchInfer(b, "b4", 380, 1)
 }
 
+// BenchmarkCuts says how many times as fast as one thread more would be by the cuts of the
+// work alone (cpu.Cuts), for a step of training.
+func BenchmarkCuts(b *testing.B) {
+	for _, c := range []struct {
+		variant     string
+		size, batch int
+		maps        backend.DType
+	}{{"b0", 224, 16, backend.Float32}, {"b0", 224, 16, backend.BFloat16}, {"b0", 224, 64, backend.Float32}, {"b4", 380, 4, backend.Float32}} {
+		b.Run(fmt.Sprintf("%s/%dpx/batch%d/%v", c.variant, c.size, c.batch, c.maps), func(b *testing.B) {
+			device := cpu.NewWith(kernel.Available()[0], 1)
+			defer device.Close()
+			device.Keep(c.maps)
+			net := benchNetwork(b, device, c.variant, c.size)
+			t, err := net.Training(c.batch, 1)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := device.Upload(t.Images, values("input", t.Images.Len, 0, 1.7)); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				cuts := device.Cuts(func() {
+					if err := t.Run(1); err != nil {
+						b.Fatal(err)
+					}
+				})
+				for _, threads := range []int{2, 4, 8, 16, 32, 64} {
+					b.ReportMetric(cuts.Speedup(threads), fmt.Sprintf("x%d", threads))
+				}
+			}
+		})
+	}
+}
+
 func benchTrain(b *testing.B, variant string, size, batch int) {
 	b.Run(fmt.Sprintf("train/%dpx/batch%d", size, batch), func(b *testing.B) {
-		net := benchNetwork(b, variant, size)
+		net := benchNetwork(b, nil, variant, size)
 		t, err := net.Training(batch, 1)
 		if err != nil {
 			b.Fatal(err)
@@ -50,7 +86,7 @@ func benchTrain(b *testing.B, variant string, size, batch int) {
 
 func benchInfer(b *testing.B, variant string, size, batch int) {
 	b.Run(fmt.Sprintf("infer/%dpx/batch%d", size, batch), func(b *testing.B) {
-		net := benchNetwork(b, variant, size)
+		net := benchNetwork(b, nil, variant, size)
 		f, err := net.Inference(batch)
 		if err != nil {
 			b.Fatal(err)
@@ -62,18 +98,20 @@ func benchInfer(b *testing.B, variant string, size, batch int) {
 	})
 }
 
-func benchNetwork(b *testing.B, variant string, size int) *Network {
+// benchNetwork is a network on a device, or on the CPU by all threads if that is nil.
+func benchNetwork(b *testing.B, device *cpu.Backend, variant string, size int) *Network {
 	b.Helper()
 	arch, err := scale.Variant(variant)
 	if err != nil {
 		b.Fatal(err)
 	}
 	arch.Resolution = size
-	device, err := cpu.New(0)
-	if err != nil {
-		b.Fatal(err)
+	if device == nil {
+		if device, err = cpu.New(0); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { device.Close() })
 	}
-	b.Cleanup(func() { device.Close() })
 	net, err := New(arch, device)
 	if err != nil {
 		b.Fatal(err)

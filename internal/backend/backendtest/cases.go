@@ -51,9 +51,10 @@ func Specs() []backend.Spec {
 			for _, stride := range []int{1, 2} {
 				for _, size := range [][2]int{{1, 1}, {2, 3}, {8, 8}, {9, 13}} {
 					d := conv(2, size[0], size[1], 24, 24, kernel, stride, same)
-					c := conv(2, size[0], size[1], 3, 10, kernel, stride, same)
+					c, even := conv(2, size[0], size[1], 3, 10, kernel, stride, same), conv(2, size[0], size[1], 6, 16, kernel, stride, same)
 					specs = append(specs, backend.Depthwise{ConvShape: d}, backend.DepthwiseGradInput{ConvShape: d}, backend.DepthwiseGradWeight{ConvShape: d},
 						backend.Conv{ConvShape: c}, backend.ConvGradInput{ConvShape: c}, backend.ConvGradWeight{ConvShape: c},
+						backend.Conv{ConvShape: even}, backend.ConvGradInput{ConvShape: even}, backend.ConvGradWeight{ConvShape: even},
 						backend.MaxPool{ConvShape: d}, backend.MaxPoolGrad{MaxPool: backend.MaxPool{ConvShape: d}})
 				}
 			}
@@ -116,7 +117,13 @@ var ofMaps = []backend.Activation{backend.Swish, backend.ReLU, backend.ReLU6, ba
 // fusedSpecs are the fused Specs, with maps that take several blocks of a
 // backend's rows and ones smaller than a filter.
 func fusedSpecs() []backend.Spec {
+	swish := backend.Norm{Eps: 1e-3, Act: backend.Swish}
 	var specs []backend.Spec
+	for _, images := range []int{3, 5} { // weights that are large for their maps
+		specs = append(specs, backend.ProjectGrad{M: images * 49, N: 48, K: 1440, Read: backend.Gated, Norm: swish, Area: 49},
+			backend.ProjectGrad{M: images * 49, N: 48, K: 1440, Read: backend.Normed, Norm: swish, Area: 49},
+			backend.ExpandGrad{M: images * 49, N: 1440, K: 50, Norm: swish})
+	}
 	for _, act := range ofMaps {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}} {
@@ -181,7 +188,8 @@ func foldedSpecs() []backend.Spec {
 					for _, c := range channels {
 						specs = append(specs, foldedDepthwises(size, c, k.kernel, k.stride, same, norm)...)
 					}
-					specs = append(specs, backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 3, 20, k.kernel, k.stride, same), Norm: norm})
+					specs = append(specs, backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 3, 20, k.kernel, k.stride, same), Norm: norm},
+						backend.FoldedConv{ConvShape: conv(2, size[0], size[1], 6, 20, k.kernel, k.stride, same), Norm: norm})
 				}
 			}
 		}
@@ -195,7 +203,7 @@ func foldedDepthwises(size [2]int, c, kernel, stride int, same bool, norm backen
 	alone := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, kernel, stride, same), Norm: norm, Pool: c == 24}
 	expanded := alone
 	expanded.Pool, expanded.BeforeNorm = !alone.Pool, backend.Norm{Eps: 1e-2, Act: norm.Act}
-	expanded.Before = conv(2, size[0], size[1], 7, c, 1, 1, same)
+	expanded.Before = conv(2, size[0], size[1], 7+c%2, c, 1, 1, same)
 	if c != 24 {
 		return []backend.Spec{alone, expanded}
 	}

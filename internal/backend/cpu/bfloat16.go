@@ -299,6 +299,46 @@ func (g *pairGrad) add(b *Backend, worker, task int, narrow, wide []kernel.BF16,
 	}
 }
 
+// pairBlockGrad is blockGrad for maps of bfloat16.
+type pairBlockGrad struct {
+	*pairGrad
+	kept *keptGrad
+	rows slot // of each chunk that is kept: the narrow side's pairs of rows
+}
+
+func newPairBlockGrad(b *Backend, l *layout, all []rowBlock, tasks int, later bool, narrow, wide int) *pairBlockGrad {
+	if !later {
+		return &pairBlockGrad{pairGrad: newPairGrad(b, l, tasks, narrow, wide)}
+	}
+	pairs := make([]int, len(all))
+	for i, blk := range all {
+		pairs[i] = even(blk.to-blk.from) / 2
+	}
+	g := &pairGrad{narrow: narrow, wide: wide, parts: l.take(1, narrow*wide)}
+	kept := newKeptGrad(b.set.NewPairPacking(2*keptInner, wide), l, pairs, narrow, wide)
+	return &pairBlockGrad{g, kept, l.take(len(kept.chunks), keptInner*narrow)}
+}
+
+// block adds block i, or keeps it.
+func (g *pairBlockGrad) block(b *Backend, worker, task, i int, narrow, wide []kernel.BF16, first bool, ahead []float32) {
+	if g.kept == nil {
+		g.add(b, worker, task, narrow, wide, first, ahead)
+		return
+	}
+	rows, chunk, at := len(wide)/g.wide, g.kept.chunk[i], g.kept.at[i]
+	packed, p := g.kept.of(b, chunk)
+	b.set.PackPairRows(packed, p, at, rows, wide, g.wide)
+	b.set.ZipRows(g.rows.of(b, chunk)[at*g.narrow:], g.narrow, narrow, g.narrow, rows, g.narrow)
+}
+
+// finish is blockGrad's.
+func (g *pairBlockGrad) finish(b *Backend, tasks int) (run backend.Launch, parts int) {
+	if g.kept == nil {
+		return func() {}, tasks
+	}
+	return g.kept.finish(b, g.parts, func(chunk int) []float32 { return g.rows.of(b, chunk) }), 1
+}
+
 // nextHalfNorm is nextNormInput of operands.
 func nextHalfNorm(n backend.Norm, v *[]operand) *normInput {
 	floats := [][]float32{(*v)[0].f, (*v)[1].f, (*v)[2].f}
@@ -399,11 +439,11 @@ func (b *Backend) expandGradHalf(s backend.ExpandGrad, v []operand) backend.Laun
 	dy, sums, dx, dw := v[0].h, v[1].f, v[2].h, v[3].f
 
 	all, _ := rowBlocks(1, s.M, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
+	tasks, later := gradTasks(len(all), s.K*s.N)
 	back := newNormBack(out, sums, s.M)
 	var l layout
 	weights, rows := b.newPairWeights(&l, w, s.N, s.K, true), l.take(b.pool.threads, blockSize(all, s.N)/2)
-	g := newPairGrad(b, &l, tasks, s.K, s.N)
+	g := newPairBlockGrad(b, &l, all, tasks, later, s.K, s.N)
 	b.reserve(l.size)
 	task := func(worker, i int) {
 		from, to := span(len(all), tasks, i)
@@ -416,14 +456,16 @@ func (b *Backend) expandGradHalf(s backend.ExpandGrad, v []operand) backend.Laun
 				nextC, nextDy = wordsOf(c[next.from*s.N:next.to*s.N]), wordsOf(dy[next.from*s.N:next.to*s.N])
 			}
 			weights.times(b, dc, dx[blk.from*s.K:blk.to*s.K], &kernel.Store{Ahead: nextC})
-			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0, nextDy)
+			g.block(b, worker, i, from+k, x[blk.from*s.K:blk.to*s.K], dc, k == 0, nextDy)
 		}
 	}
-	sum := b.sumSlots(dw, g.parts, tasks)
+	multiply, parts := g.finish(b, tasks)
+	sum := b.sumSlots(dw, g.parts, parts)
 	return func() {
 		back.fold()
 		weights.prepare(b)
 		b.pool.run(tasks, task)
+		multiply()
 		sum()
 	}
 }
@@ -443,13 +485,13 @@ func (b *Backend) projectGradHalf(s backend.ProjectGrad, v []operand) backend.La
 	w, dy, da, dw, sums := v[0].f, v[1].h, v[2].h, v[3].f, v[4].f
 
 	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
+	tasks, later := gradTasks(len(all), s.K*s.N)
 	var l layout
 	few := max(1, fewValues/s.K) * s.K
 	weights := b.newPairWeights(&l, w, s.N, s.K, true)
 	rows, slopes, gated := l.take(b.pool.threads, few), l.take(b.pool.threads, few), l.take(b.pool.threads, blockSize(all, s.K)/2)
 	gateSums := l.take(images*perImage, 5*s.K)
-	g := newPairGrad(b, &l, tasks, s.N, s.K)
+	g := newPairBlockGrad(b, &l, all, tasks, later, s.N, s.K)
 	b.reserve(l.size)
 	task := func(worker, i int) {
 		from, to := span(len(all), tasks, i)
@@ -468,15 +510,17 @@ func (b *Backend) projectGradHalf(s backend.ProjectGrad, v []operand) backend.La
 					b.set.GateGradHalf(product[at:to], a, sum, seen[at:to], din[at:to], slope, in.norm.Mean, gate[n*s.K:][:s.K], s.K)
 				}
 			})
-			g.add(b, worker, i, dout, product, k == 0, nil)
+			g.block(b, worker, i, from+k, dout, product, k == 0, nil)
 		}
 	}
 	gather, finish := b.gatherGateSums(s, in, sums, gateSums, perImage)
-	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
+	multiply, parts := g.finish(b, tasks)
+	sum := b.sumSlotsTransposed(dw, g.parts, parts, s.N, s.K)
 	return func() {
 		in.fold()
 		weights.prepare(b)
 		b.pool.run(tasks, task)
+		multiply()
 		sum()
 		b.pool.run(images, gather)
 		finish()

@@ -44,10 +44,11 @@ type moments struct {
 	parts    slot // of each part: pivot [C], sum [C], squares [C]
 	rows     []int
 	mean, m2 []float64
+	task     func(worker, i int) // of finish
 }
 
 func newMoments(l *layout, parts, c int) *moments {
-	return &moments{c, l.take(parts, 3*c), make([]int, parts), make([]float64, c), make([]float64, c)}
+	return &moments{c: c, parts: l.take(parts, 3*c), rows: make([]int, parts), mean: make([]float64, c), m2: make([]float64, c)}
 }
 
 func (m *moments) clear() { clear(m.rows) }
@@ -78,7 +79,18 @@ func (m *moments) take(b *Backend, part, rows int, pivot func([]float32)) []floa
 
 // finish writes stats [2,C]: the means, then the variances.
 func (m *moments) finish(b *Backend, stats []float32) {
-	mean, m2, count := m.mean, m.m2, 0.0
+	if m.task == nil {
+		m.task = func(_, i int) { m.finishSome(b, stats, i*finishedAtOnce, min((i+1)*finishedAtOnce, m.c)) }
+	}
+	b.pool.run((m.c+finishedAtOnce-1)/finishedAtOnce, m.task)
+}
+
+// finishedAtOnce is how many channels' parts a task combines.
+const finishedAtOnce = 64
+
+// finishSome is finish for the channels from..to.
+func (m *moments) finishSome(b *Backend, stats []float32, from, to int) {
+	mean, m2, count := m.mean[from:to], m.m2[from:to], 0.0
 	clear(mean)
 	clear(m2)
 	for i, rows := range m.rows {
@@ -87,7 +99,7 @@ func (m *moments) finish(b *Backend, stats []float32) {
 		}
 		p, k := m.parts.of(b, i), float64(rows)
 		share, each := k/(count+k), 1/k
-		pivot, sums, squares := p[:m.c], p[m.c:2*m.c], p[2*m.c:]
+		pivot, sums, squares := p[from:to], p[m.c+from:m.c+to], p[2*m.c+from:2*m.c+to]
 		for c, sum := range sums {
 			s := float64(sum)
 			d := float64(pivot[c]) + s*each - mean[c]
@@ -96,8 +108,8 @@ func (m *moments) finish(b *Backend, stats []float32) {
 		}
 		count += k
 	}
-	for c := range m.c {
-		stats[c], stats[m.c+c] = float32(mean[c]), float32(max(m2[c], 0)/count)
+	for c := range mean {
+		stats[from+c], stats[m.c+from+c] = float32(mean[c]), float32(max(m2[c], 0)/count)
 	}
 }
 

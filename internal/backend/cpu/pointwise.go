@@ -15,10 +15,14 @@ import (
 type rowBlock struct{ image, from, to int }
 
 // rowBlocks cuts maps of area rows each into blocks of at most about 64K values
-// over width columns, and of 48 to 384 rows, the tiles' heights dividing them.
-// Every image has perImage blocks, unless it shares one with others.
+// over width columns, and of 48 to 384 rows, the tiles' heights dividing them, or of 24
+// where there would be fewer than wantedTasks blocks. Every image has perImage blocks,
+// unless it shares one with others.
 func rowBlocks(images, area, width int) (all []rowBlock, perImage int) {
 	rows := min(max(64<<10/width, 48), 384) / 12 * 12
+	if images*area < wantedTasks*rows {
+		rows = 24
+	}
 	if group := rows / area; group > 1 {
 		for n := 0; n < images; n += group {
 			all = append(all, rowBlock{n, n * area, min(n+group, images) * area})
@@ -45,8 +49,12 @@ func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
 	}
 }
 
+// wantedTasks is how many tasks a launch should have at least, where there is enough to
+// do: no thread of as many should be idle.
+const wantedTasks = 32
+
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
-const forwardTasks = 32
+const forwardTasks = 2 * wantedTasks
 
 // normInput is how a fused launch reads a map: a normalisation of its own, folded
 // before each launch.

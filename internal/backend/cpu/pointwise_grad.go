@@ -5,14 +5,72 @@ import (
 	"effnet/internal/backend/cpu/kernel"
 )
 
-// gradTasks is into how many tasks the blocks of a backward pass are shared,
-// each with its own sum of size weights' gradients.
-func gradTasks(blocks, size int) int {
-	tasks := 16
-	for tasks > 4 && tasks*size > 1<<20 {
-		tasks /= 2
+// gradTasks is into how many tasks the blocks of a backward pass are shared, each with its
+// own sum of size weights' gradients. Where these would be too large, later says that the
+// tasks sum nothing: the weights' gradient is made of the whole maps when they have ended,
+// by columns.
+func gradTasks(blocks, size int) (tasks int, later bool) {
+	if wantedTasks*size > 2<<20 {
+		return min(2*wantedTasks, blocks), true
 	}
-	return min(tasks, blocks)
+	return min(wantedTasks, blocks), false
+}
+
+// keptGrad is the gradient of a 1x1 convolution's weights where it is made later: each
+// block of rows is packed when it is there, some blocks after one another, and all are
+// multiplied at the end, in parts of the gradient that are sums of their own.
+type keptGrad struct {
+	narrow, wide int
+	p            *kernel.Packing // of keptInner
+	packed       slot            // of each chunk of blocks
+	chunks       []keptChunk
+	chunk, at    []int // of each block: its chunk, and where it begins there
+}
+
+// keptChunk is some blocks: the first, and their values of the inner dimension.
+type keptChunk struct{ first, inner int }
+
+// keptInner is how many values of the inner dimension a chunk has at most.
+const keptInner = 240
+
+// newKeptGrad plans chunks of blocks that have so many values of the inner dimension each.
+func newKeptGrad(p *kernel.Packing, l *layout, inner []int, narrow, wide int) *keptGrad {
+	k := &keptGrad{narrow: narrow, wide: wide, p: p}
+	for i, n := range inner {
+		last := len(k.chunks) - 1
+		if last < 0 || k.chunks[last].inner+n > keptInner {
+			k.chunks = append(k.chunks, keptChunk{first: i})
+			last++
+		}
+		k.chunk, k.at = append(k.chunk, last), append(k.at, k.chunks[last].inner)
+		k.chunks[last].inner += n
+	}
+	k.packed = l.take(len(k.chunks), p.Size())
+	return k
+}
+
+// of is where a chunk is packed, and how.
+func (k *keptGrad) of(b *Backend, chunk int) ([]float32, *kernel.Packing) {
+	p := *k.p
+	p.K = k.chunks[chunk].inner
+	return k.packed.of(b, chunk), &p
+}
+
+// finish returns the launch that makes the gradient: narrow is where the narrow map's rows
+// of a chunk begin, as they are multiplied.
+func (k *keptGrad) finish(b *Backend, sum slot, narrow func(chunk int) []float32) backend.Launch {
+	panels := k.p.Panels()
+	down := columnCuts(k.narrow, (wantedTasks+panels-1)/panels)
+	task := func(_, i int) {
+		from, to := down[i/panels], down[i/panels+1]
+		for c := range k.chunks {
+			packed, p := k.of(b, c)
+			panel, at := p.Panel(i % panels)
+			b.set.Gemm(to-from, narrow(c)[from:], 1, k.narrow, &panel, packed[at*p.K:], sum.of(b, 0)[from*k.wide+at:], k.wide, c > 0)
+		}
+	}
+	tasks := panels * (len(down) - 1)
+	return func() { b.pool.run(tasks, task) }
 }
 
 // weightGrad sums the gradient of a 1x1 convolution's weights: for a block of
@@ -49,6 +107,45 @@ func (g *weightGrad) add(b *Backend, worker, task int, narrow, wide []float32, f
 	}
 }
 
+// blockGrad is a weightGrad of blocks of rows, or a keptGrad.
+type blockGrad struct {
+	*weightGrad
+	kept   *keptGrad // nil: blocks are summed at once
+	blocks []rowBlock
+}
+
+func newBlockGrad(b *Backend, l *layout, all []rowBlock, tasks int, later bool, narrow, wide int) *blockGrad {
+	if !later {
+		return &blockGrad{newWeightGrad(b, l, tasks, narrow, wide), nil, all}
+	}
+	g := &weightGrad{narrow: narrow, wide: wide, parts: l.take(1, narrow*wide)}
+	rows := make([]int, len(all))
+	for i, blk := range all {
+		rows[i] = blk.to - blk.from
+	}
+	return &blockGrad{g, newKeptGrad(b.set.NewPacking(keptInner, wide), l, rows, narrow, wide), all}
+}
+
+// block adds block i, or keeps it.
+func (g *blockGrad) block(b *Backend, worker, task, i int, narrow, wide []float32, first bool, ahead []float32) {
+	if g.kept == nil {
+		g.add(b, worker, task, narrow, wide, first, ahead)
+		return
+	}
+	packed, p := g.kept.of(b, g.kept.chunk[i])
+	b.set.PackRows(packed, p, g.kept.at[i], len(wide)/g.wide, wide, g.wide)
+}
+
+// finish is what is left to do when the tasks have ended: the sums are in so many of parts.
+func (g *blockGrad) finish(b *Backend, tasks int, narrow []float32) (run backend.Launch, parts int) {
+	if g.kept == nil {
+		return func() {}, tasks
+	}
+	return g.kept.finish(b, g.parts, func(chunk int) []float32 {
+		return narrow[g.blocks[g.kept.chunks[chunk].first].from*g.narrow:]
+	}), 1
+}
+
 // expandGrad: for each block of rows, make the gradient of the convolution's
 // output in scratch, multiply it back to dx, and add it to a task's dw.
 func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch {
@@ -57,12 +154,12 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 	dy, sums, dx, dw := v[0], v[1], v[2], v[3]
 
 	all, _ := rowBlocks(1, s.M, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
+	tasks, later := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	back := newNormBack(out, sums, s.M)
 	var l layout
 	packed, rows := l.take(1, p.Size()), l.take(b.pool.threads, blockSize(all, s.N))
-	g := newWeightGrad(b, &l, tasks, s.K, s.N)
+	g := newBlockGrad(b, &l, all, tasks, later, s.K, s.N)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {
@@ -76,14 +173,16 @@ func (b *Backend) expandGrad(s backend.ExpandGrad, v [][]float32) backend.Launch
 				nextC, nextDy = c[next.from*s.N:next.to*s.N], dy[next.from*s.N:next.to*s.N]
 			}
 			b.set.GemmTo(blk.to-blk.from, dc, s.N, 1, p, packed.of(b, 0), dx[blk.from*s.K:blk.to*s.K], s.K, &kernel.Store{Ahead: nextC})
-			g.add(b, worker, i, x[blk.from*s.K:blk.to*s.K], dc, k == 0, nextDy)
+			g.block(b, worker, i, from+k, x[blk.from*s.K:blk.to*s.K], dc, k == 0, nextDy)
 		}
 	}
-	sum := b.sumSlots(dw, g.parts, tasks)
+	finish, parts := g.finish(b, tasks, x)
+	sum := b.sumSlots(dw, g.parts, parts)
 	return func() {
 		back.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
+		finish()
 		sum()
 	}
 }
@@ -129,13 +228,13 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 	w, dy, da, dw, sums := v[0], v[1], v[2], v[3], v[4]
 
 	all, perImage := rowBlocks(images, s.Area, s.N+s.K)
-	tasks := gradTasks(len(all), s.K*s.N)
+	tasks, later := gradTasks(len(all), s.K*s.N)
 	p := b.set.NewPacking(s.N, s.K)
 	var l layout
 	size := blockSize(all, s.K)
 	packed, rows, slopes := l.take(1, p.Size()), l.take(b.pool.threads, size), l.take(b.pool.threads, size)
 	gateSums := l.take(images*perImage, 5*s.K)
-	g := newWeightGrad(b, &l, tasks, s.N, s.K)
+	g := newBlockGrad(b, &l, all, tasks, later, s.N, s.K)
 	b.reserve(l.size)
 	pack := func(_, i int) { b.set.PackBlock(packed.of(b, 0), p, i, w, 1, s.N) }
 	task := func(worker, i int) {
@@ -152,15 +251,17 @@ func (b *Backend) projectGrad(s backend.ProjectGrad, v [][]float32) backend.Laun
 				at, to := start*s.K, end*s.K
 				b.set.GateGrad(a[at:to], sum, seen[at:to], din[at:to], slope[at:to], in.norm.Mean, gate[n*s.K:][:s.K], s.K)
 			})
-			g.add(b, worker, i, dout, a, k == 0, nil)
+			g.block(b, worker, i, from+k, dout, a, k == 0, nil)
 		}
 	}
 	gather, finish := b.gatherGateSums(s, in, sums, gateSums, perImage)
-	sum := b.sumSlotsTransposed(dw, g.parts, tasks, s.N, s.K)
+	multiply, parts := g.finish(b, tasks, dy)
+	sum := b.sumSlotsTransposed(dw, g.parts, parts, s.N, s.K)
 	return func() {
 		in.fold()
 		b.pool.run(p.Blocks(), pack)
 		b.pool.run(tasks, task)
+		multiply()
 		sum()
 		b.pool.run(images, gather)
 		finish()

@@ -25,6 +25,7 @@ type pool struct {
 	tasks  int
 	task   func(worker, i int)
 	closed atomic.Bool
+	cuts   *Cuts // unless nil, notes tasks
 }
 
 type helper struct {
@@ -51,6 +52,10 @@ func newPool(threads int) *pool {
 // run calls task(worker, i) once for every i in 0..tasks and returns when all
 // are done. Calls with one worker number never overlap.
 func (p *pool) run(tasks int, task func(worker, i int)) {
+	if p.cuts != nil {
+		p.cuts.note(tasks, task)
+		return
+	}
 	if tasks <= 1 || p.threads == 1 {
 		for i := range tasks {
 			task(0, i)

@@ -83,16 +83,25 @@ func (s *Set) NewPairPacking(k, n int) *Packing {
 // the strides is 1, and pairs go along k: if bcs is not 1 it is even. rows is how many
 // values of the inner dimension there are: of an odd number the last pair's second is zero.
 func (s *Set) PackPairs(packed []float32, b *Packing, from, to, rows int, x []BF16, brs, bcs int) {
+	if bcs == 1 {
+		s.PackPairRows(packed, b, from, min(rows-2*from, 2*(to-from)), x[2*from*brs:], brs)
+		return
+	}
 	col := 0
 	for _, t := range b.panels {
 		cols := b.tiles[t].cols
-		n := min(cols, b.N-col)
 		dst := packed[b.K*col+from*cols : b.K*col+to*cols]
-		if bcs == 1 {
-			s.ZipRows(dst, cols, x[2*from*brs+col:], brs, min(rows-2*from, 2*(to-from)), n)
-		} else {
-			packColumns(dst, Words(x)[col*bcs/2+from:], to-from, bcs/2, cols, n)
-		}
+		packColumns(dst, Words(x)[col*bcs/2+from:], to-from, bcs/2, cols, min(cols, b.N-col))
+		col += cols
+	}
+}
+
+// PackPairRows packs the pairs from.. of B from rows of bfloat16, which are stride apart.
+func (s *Set) PackPairRows(packed []float32, b *Packing, from, rows int, x []BF16, stride int) {
+	col := 0
+	for _, t := range b.panels {
+		cols := b.tiles[t].cols
+		s.ZipRows(packed[b.K*col+from*cols:], cols, x[col:], stride, rows, min(cols, b.N-col))
 		col += cols
 	}
 }

@@ -166,6 +166,19 @@ func (p *Packing) Size() int { return p.K * p.rowLen }
 // Blocks is the number of pieces PackBlock can pack independently.
 func (p *Packing) Blocks() int { return (p.K + p.depth - 1) / p.depth }
 
+// Panels are how many groups of columns the matrix is cut into.
+func (p *Packing) Panels() int { return len(p.panels) }
+
+// Panel is the packing of panel i alone, of whose columns the matrix has N from column at
+// on; of a packing in one block it begins at*K values into the packed one.
+func (p *Packing) Panel(i int) (panel Packing, at int) {
+	for _, t := range p.panels[:i] {
+		at += p.tiles[t].cols
+	}
+	cols := p.tiles[p.panels[i]].cols
+	return Packing{K: p.K, N: min(cols, p.N-at), tiles: p.tiles, depth: p.depth, panels: p.panels[i : i+1], rowLen: cols, lined: false}, at
+}
+
 // PackBlock packs block i of B, whose element (k,j) is b[k*brs+j*bcs];
 // one of the strides is 1. Columns that pad a panel hold anything: what they give
 // is not stored.
@@ -184,6 +197,17 @@ func (s *Set) PackBlock(packed []float32, p *Packing, i int, b []float32, brs, b
 		}
 		dst = dst[kb*cols:]
 		col += n
+	}
+}
+
+// PackRows packs the rows from.. of B, a packing in one block, from b, whose rows are
+// stride apart.
+func (s *Set) PackRows(packed []float32, p *Packing, from, rows int, b []float32, stride int) {
+	col := 0
+	for _, t := range p.panels {
+		cols := p.tiles[t].cols
+		s.packRows(packed[col*p.K+from*cols:][:rows*cols], b[col:], rows, stride, cols, min(cols, p.N-col))
+		col += cols
 	}
 }
 
