@@ -49,7 +49,7 @@ const avx512 = "-mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mavx2 -mf
 var allTargets = map[string]target{
 	"avx512":     amd64(avx512),
 	"avx512vbmi": amd64(avx512 + " -mavx512vbmi"),
-	"avx512bf16": only("^(pairs.*|narrow|(add|scale|scaleAdd|normAct|normActGradInput|gateGrad|biasAct|lines.*)Half)$", amd64(avx512+" -mavx512bf16")),
+	"avx512bf16": only("^(pairs.*|peakPairs|narrow|(add|scale|scaleAdd|normAct|normActGradInput|gateGrad|biasAct|lines.*)Half)$", amd64(avx512+" -mavx512bf16")),
 	"avx2":       amd64("-mavx2 -mfma -mtune=znver3"),
 	"neon": {
 		goarch: "arm64", triple: "aarch64-linux-gnu", emulation: "aarch64linux",

@@ -5,21 +5,25 @@ import (
 	"math"
 	"time"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/cpu/kernel"
 )
 
 // PeakFLOPS measures the floating-point operations a second of all threads at
-// once, on values in registers, with the instructions of the kernel set. It
-// takes a fifth of a second.
+// once, on values in registers, with the instructions of the kernel set, in the type that
+// maps are kept in. It takes a fifth of a second.
 func (b *Backend) PeakFLOPS() float64 {
 	const rounds = 1_000_000 // some milliseconds: the threads' start is nothing compared with it
-	flops := make([]int, b.pool.threads)
+	flops, peak := make([]int, b.pool.threads), b.set.Peak
+	if b.maps == backend.BFloat16 {
+		peak = b.set.PeakPairs
+	}
 	work := func(_, i int) {
 		c := make([]float32, kernel.PeakValues)
 		for k := range c {
 			c[k] = 1e-3 / float32(k+1)
 		}
-		flops[i] = b.set.Peak(c, rounds)
+		flops[i] = peak(c, rounds)
 	}
 	seconds := fastest(200*time.Millisecond, func() { b.pool.run(b.pool.threads, work) })
 	total := 0

@@ -26,6 +26,9 @@ func pairs12x1x0AVX512BF16(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, ho
 func pairs12x0x1AVX512BF16(c, a, b unsafe.Pointer, m, k, ars, acs, ldc, cols, how int, stats unsafe.Pointer, sumsAt int, ahead unsafe.Pointer, aheadStep int)
 
 //go:noescape
+func peakPairsAVX512BF16(c unsafe.Pointer, k int)
+
+//go:noescape
 func narrowAVX512BF16(y, x unsafe.Pointer, n int)
 
 //go:noescape
@@ -123,6 +126,7 @@ var avx512bf16Kernels = kernels{
 	pairs12x1x1:          pairs12x1x1AVX512BF16,
 	pairs12x1x0:          pairs12x1x0AVX512BF16,
 	pairs12x0x1:          pairs12x0x1AVX512BF16,
+	peakPairs:            peakPairsAVX512BF16,
 	narrow:               narrowAVX512BF16,
 	addHalf:              addHalfAVX512BF16,
 	scaleAddHalf:         scaleAddHalfAVX512BF16,

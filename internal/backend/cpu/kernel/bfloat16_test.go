@@ -359,3 +359,59 @@ func testHalfLines(t *testing.T, s *Set, r *rand.Rand, k, stride, c, width int) 
 	}
 	sameHalf(t, name, got, want, n)
 }
+
+// BenchmarkPairs times the products of EfficientNet-B0's layers of bfloat16, of cached
+// data, and gives their share of twice the peak of float32.
+func BenchmarkPairs(b *testing.B) {
+	for _, s := range withPairs() {
+		peak := 2 * peakOf(s)
+		for _, l := range layers {
+			rows := max(48, min(384, 64<<10/(l.in+l.out))/12*12)
+			b.Run(fmt.Sprintf("forward/%s/%dx%d", s.Name, l.in, l.out), func(b *testing.B) {
+				p := s.NewPairPacking(l.in, l.out)
+				a, packed, y := make([]float32, rows*l.in/2), make([]float32, p.Size()), make([]BF16, rows*l.out)
+				for b.Loop() {
+					s.GemmHalf(rows, a, l.in/2, 1, p, packed, y, l.out, &Store{})
+				}
+				reportRate(b, rows*l.in*l.out, peak)
+			})
+			narrow, wide := min(l.in, l.out), max(l.in, l.out)
+			b.Run(fmt.Sprintf("weight/%s/%dx%d", s.Name, l.in, l.out), func(b *testing.B) {
+				p := s.NewPairPacking(256, wide)
+				a, packed, y := make([]float32, 128*narrow), make([]float32, p.Size()), make([]float32, narrow*wide)
+				for b.Loop() {
+					s.Gemm(narrow, a, 1, narrow, p, packed, y, wide, true)
+				}
+				reportRate(b, 256*l.in*l.out, peak)
+			})
+		}
+	}
+}
+
+// BenchmarkHalf times kernels on maps of bfloat16 that lie in L1.
+func BenchmarkHalf(b *testing.B) {
+	const rows, cols = 16, 144
+	const n = rows * cols
+	r := rand.New(rand.NewPCG(53, 54))
+	_, x := guardedHalf(r, n)
+	_, y := guardedHalf(r, n)
+	_, f := guarded(r, n)
+	_, g := guarded(r, n)
+	_, k := guarded(r, cols)
+	norm := &Norm{Scale: k, Shift: k, Mean: k}
+	for _, s := range withPairs() {
+		for name, run := range map[string]func(){
+			"NormActHalf":          func() { s.NormActHalf(y, x, norm, Swish, k, cols) },
+			"NormActGradInputHalf": func() { s.NormActGradInputHalf(y, x, x, norm, k, k, Swish, cols) },
+			"NormActSlopeHalf":     func() { s.NormActSlopeHalf(f, g, x, norm, Swish, cols) },
+			"Narrow":               func() { s.Narrow(y, f) },
+		} {
+			b.Run(name+"/"+s.Name, func(b *testing.B) {
+				for b.Loop() {
+					run()
+				}
+				b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/n*1e9, "ns/value")
+			})
+		}
+	}
+}

@@ -155,6 +155,7 @@ func large(s *Set) {
 	}
 	s.Gather(y, 27, x, 6, n/32, 27)
 	s.Peak(make([]float32, PeakValues), 1_000_000)
+	s.PeakPairs(make([]float32, PeakValues), 1_000_000)
 	s.Add(y, x, z)
 	s.ScaleAdd(y, x, z, 2)
 	s.Scale(y, x, 2)

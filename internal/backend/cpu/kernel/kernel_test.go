@@ -433,7 +433,12 @@ func benchGemm(b *testing.B, s *Set, peak float64, m, n, k, ars, acs int) {
 	for b.Loop() {
 		s.Gemm(m, x, ars, acs, p, packed, y, n, false)
 	}
-	rate := 2 * float64(m*n*k) * float64(b.N) / b.Elapsed().Seconds() / 1e9
+	reportRate(b, m*n*k, peak)
+}
+
+// reportRate reports the speed of so many multiply-adds a turn.
+func reportRate(b *testing.B, products int, peak float64) {
+	rate := 2 * float64(products) * float64(b.N) / b.Elapsed().Seconds() / 1e9
 	b.ReportMetric(rate, "GFLOP/s")
 	b.ReportMetric(100*rate/peak, "%peak")
 }

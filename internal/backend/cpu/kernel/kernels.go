@@ -14,6 +14,7 @@ type kernels struct {
 	// Products of bfloat16.
 	pairs6x4x0, pairs8x3x0, pairs8x2x1, pairs12x2x0, pairs12x1x1, pairs12x1x0, pairs12x0x1 gemmFunc
 	pairs8x2x0, pairs4x2x0, pairs8x1x0, pairs8x0x1                                         gemmFunc
+	peakPairs                                                                              func(c unsafe.Pointer, k int)
 	zipRows                                                                                func(y, x unsafe.Pointer, ldy, stride, rows, cols int)
 
 	packRows func(dst, src unsafe.Pointer, rows, stride, cols int)

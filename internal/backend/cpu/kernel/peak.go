@@ -20,6 +20,19 @@ func (s *Set) Peak(c []float32, k int) (flops int) {
 	return 2 * s.lanes * peakSums * k
 }
 
+// PeakPairs is Peak of products of pairs of bfloat16. A set without an instruction for them
+// makes them at Peak's speed.
+func (s *Set) PeakPairs(c []float32, k int) (flops int) {
+	if s.c == nil || s.c.peakPairs == nil {
+		return s.Peak(c, k)
+	}
+	_ = c[PeakValues-1]
+	for left := k; left > 0; left -= callValues / peakSums {
+		s.c.peakPairs(p(c), min(left, callValues/peakSums))
+	}
+	return 2 * 2 * s.lanes * peakSums * k
+}
+
 // peakGeneric multiplies and adds on values in registers alone, k times over
 // independent sums, and returns the floating-point operations it did: what a
 // core can do at most with the set's instructions. c holds the factors, then the

@@ -40,7 +40,7 @@ func init() {
 		k, b := avx512Kernels, &avx512bf16Kernels
 		k.narrow, k.addHalf, k.scaleHalf, k.scaleAddHalf = b.narrow, b.addHalf, b.scaleHalf, b.scaleAddHalf
 		k.normActHalf, k.normActGradInputHalf, k.gateGradHalf = b.normActHalf, b.normActGradInputHalf, b.gateGradHalf
-		k.biasActHalf = b.biasActHalf
+		k.biasActHalf, k.peakPairs = b.biasActHalf, b.peakPairs
 		k.lines3x1Half, k.lines3x2Half, k.lines5x1Half, k.lines5x2Half = b.lines3x1Half, b.lines3x2Half, b.lines5x1Half, b.lines5x2Half
 		avx512.c, avx512.pairs, avx512.half = &k, pairTiles, true
 	}

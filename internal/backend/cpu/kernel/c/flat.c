@@ -119,3 +119,15 @@ KERNEL(peak, float *c; long k;) {
   ROLLED for (long k = a->k; k > 0; k--) UNROLLED for (int j = 0; j < SUMS; j++) s[j] = s[j] * x + y;
   UNROLLED for (int j = 0; j < SUMS; j++) store(a->c + 2 + L * j, s[j]);
 }
+
+#if defined(__AVX512BF16__)
+// peakPairs is peak of pairs.
+KERNEL(peakPairs, float *c; long k;) {
+  const float *c = a->c;
+  const __m512bh x = (__m512bh)splat(c[0]), y = (__m512bh)splat(c[1]);
+  V s[SUMS];
+  UNROLLED for (int j = 0; j < SUMS; j++) s[j] = load(c + 2 + L * j);
+  ROLLED for (long k = a->k; k > 0; k--) UNROLLED for (int j = 0; j < SUMS; j++) s[j] = (V)_mm512_dpbf16_ps((__m512)s[j], x, y);
+  UNROLLED for (int j = 0; j < SUMS; j++) store(a->c + 2 + L * j, s[j]);
+}
+#endif
