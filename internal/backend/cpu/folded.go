@@ -162,22 +162,9 @@ func (m *weights) rows(b *Backend, worker int, a []float32) []float32 {
 	return a
 }
 
-// mapView is a map of either type.
-type mapView struct {
-	f []float32
-	h []kernel.BF16
-}
-
-// nextMap takes the first of v.
-func nextMap(v *[]operand) mapView {
-	o := (*v)[0]
-	*v = (*v)[1:]
-	return mapView(o)
-}
-
 // end writes act(x + bias) to rows of n channels, ldy apart from at on, and adds them to
 // sum unless that is nil.
-func (m mapView) end(b *Backend, sum []float32, at, ldy int, x, bias []float32, act kernel.Act, n int) {
+func (m operand) end(b *Backend, sum []float32, at, ldy int, x, bias []float32, act kernel.Act, n int) {
 	if m.h != nil {
 		b.set.BiasActHalf(sum, m.h[at:], ldy, x, bias, act, n)
 		return

@@ -12,10 +12,10 @@ const convRows = 8
 // gathered into a matrix [OutW, Kernel*Kernel*In], and ends it. Of a map of bfloat16
 // patches are gathered as pairs of channels.
 func (b *Backend) foldedConv(s backend.FoldedConv, v []operand) backend.Program {
-	x, w := nextMap(&v), nextFloats(&v)
+	x, w := nextOperand(&v), nextFloats(&v)
 	patch := s.Kernel * s.Kernel * s.In
 	m, prepare := b.newMapWeights(w, s.OutW, patch, s.Out, 1, nextFolding(s.Norm, &v))
-	y := nextMap(&v)
+	y := nextOperand(&v)
 	var l layout
 	patches, results := l.take(b.pool.threads, s.OutW*patch+kernel.Tail), l.take(b.pool.threads, s.OutW*s.Out)
 	b.reserve(l.size)

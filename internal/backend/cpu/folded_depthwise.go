@@ -17,7 +17,7 @@ type foldedDepthwise struct {
 	b      *Backend
 	before *weights // nil: the input is read as it is
 	w      *depthwiseWeights
-	x, y   mapView
+	x, y   operand
 	images slot // x as float32, where the convolution before it wants that
 	means  []float32
 
@@ -47,7 +47,7 @@ const bandRows = 96
 const partRows = 14
 
 func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v []operand) backend.Program {
-	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: nextMap(&v), parts: 1, band: 1}
+	d := &foldedDepthwise{FoldedDepthwise: s, b: b, x: nextOperand(&v), parts: 1, band: 1}
 	groups := 1
 	prepareBefore := func() {}
 	if s.Before.Pointwise() {
@@ -64,7 +64,7 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v []operand) backen
 	w := nextFloats(&v)
 	var prepare func()
 	d.w, prepare = b.newDepthwiseWeights(w, s.In, groups, nextFolding(s.Norm, &v))
-	d.y = nextMap(&v)
+	d.y = nextOperand(&v)
 	if s.Pool {
 		d.means = nextFloats(&v)
 	}

@@ -41,7 +41,7 @@ type foldedMatMul struct {
 	backend.FoldedMatMul
 	b              *Backend
 	w              *weights
-	x, shortcut, y mapView
+	x, shortcut, y operand
 	gate           []float32
 	blocks         []rowBlock
 	rows, results  slot         // of each worker: gated rows, and results of float32 where those are not y
@@ -56,16 +56,16 @@ type foldedMatMul struct {
 }
 
 func (b *Backend) foldedMatMul(s backend.FoldedMatMul, v []operand) backend.Program {
-	m := &foldedMatMul{FoldedMatMul: s, b: b, x: nextMap(&v)}
+	m := &foldedMatMul{FoldedMatMul: s, b: b, x: nextOperand(&v)}
 	if s.Gated {
 		m.gate = nextFloats(&v)
 	}
 	w := nextFloats(&v)
 	f := nextFolding(s.Norm, &v)
 	if s.Residual {
-		m.shortcut = nextMap(&v)
+		m.shortcut = nextOperand(&v)
 	}
-	m.y = nextMap(&v)
+	m.y = nextOperand(&v)
 	m.blocks = foldedBlocks(s.M/s.Area, s.Area, s.K)
 	groups := b.groupsFor(len(m.blocks))
 	if s.Pool {
