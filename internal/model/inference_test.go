@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"effnet/internal/backend"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
 )
@@ -111,12 +112,15 @@ func TestUpdate(t *testing.T) {
 func TestInferenceAllocatesNothing(t *testing.T) {
 	for _, threads := range []int{1, 2} {
 		for _, arch := range append(tinyArchs(), withReLU6()) {
-			b := newCPU(t, threads)
-			for _, resolution := range []int{33, 100} {
-				arch.Resolution = resolution
-				f := mustInference(t, initialised(t, arch, b, 1), 8)
-				if a := testing.AllocsPerRun(5, func() { _ = f.Run() }); a != 0 {
-					t.Errorf("%d threads, %s with %s, %d px: %g allocations a pass", threads, arch.Name, arch.Activation, resolution, a)
+			for _, maps := range []backend.DType{backend.Float32, backend.BFloat16} {
+				b := newCPU(t, threads)
+				b.Keep(maps)
+				for _, resolution := range []int{33, 100} {
+					arch.Resolution = resolution
+					f := mustInference(t, initialised(t, arch, b, 1), 8)
+					if a := testing.AllocsPerRun(5, func() { _ = f.Run() }); a != 0 {
+						t.Errorf("%d threads, %v, %s with %s, %d px: %g allocations a pass", threads, maps, arch.Name, arch.Activation, resolution, a)
+					}
 				}
 			}
 		}

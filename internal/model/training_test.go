@@ -1,11 +1,13 @@
 package model
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
 
 	"effnet/internal/backend"
+	"effnet/internal/backend/backendtest"
 	"effnet/internal/backend/cpu"
 	"effnet/internal/backend/cpu/kernel"
 	"effnet/internal/named"
@@ -83,8 +85,29 @@ func TestStepIsDeterministic(t *testing.T) {
 		one, two := cpu.NewWith(set, 1), cpu.NewWith(set, 2)
 		defer one.Close()
 		defer two.Close()
+		for _, maps := range []backend.DType{backend.Float32, backend.BFloat16} {
+			one.Keep(maps)
+			two.Keep(maps)
+			for _, arch := range tinyArchs() {
+				t.Run(fmt.Sprintf("%s/%v/%s", set.Name, maps, arch.Name), func(t *testing.T) { testDeterministic(t, arch, one, two) })
+			}
+		}
+	}
+}
+
+// With maps of bfloat16 a step's loss, logits and gradients are nearly those of float32.
+func TestStepOfBFloat16(t *testing.T) {
+	for _, set := range kernel.Available() {
+		floats, half := cpu.NewWith(set, 2), cpu.NewWith(set, 2)
+		defer floats.Close()
+		defer half.Close()
+		half.Keep(backend.BFloat16)
 		for _, arch := range tinyArchs() {
-			t.Run(set.Name+"/"+arch.Name, func(t *testing.T) { testDeterministic(t, arch, one, two) })
+			want, got := trainOnce(t, arch, floats, 7, 100), trainOnce(t, arch, half, 7, 100)
+			logits, loss := backendtest.RelError(got.logits, want.logits), math.Abs(got.loss-want.loss)/want.loss
+			if !(logits < 0.05 && loss < 0.01) || logits == 0 {
+				t.Errorf("%s, %s: the logits are off by %.2g, the loss by %.2g", set.Name, arch.Name, logits, loss)
+			}
 		}
 	}
 }
@@ -257,16 +280,19 @@ func TestNaNIsNotHidden(t *testing.T) {
 // A step in the middle of an epoch allocates nothing.
 func TestTrainingAllocatesNothing(t *testing.T) {
 	for _, threads := range []int{1, 2} {
-		b := newCPU(t, threads)
-		for _, arch := range tinyArchs() {
-			train, err := initialised(t, arch, b, 1).Training(batch, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fill(t, b, arch, train)
-			step := uint64(0)
-			if a := testing.AllocsPerRun(5, func() { step++; _ = train.Run(step) }); a != 0 {
-				t.Errorf("%s, %d threads: %g allocations a step", arch.Name, threads, a)
+		for _, maps := range []backend.DType{backend.Float32, backend.BFloat16} {
+			b := newCPU(t, threads)
+			b.Keep(maps)
+			for _, arch := range tinyArchs() {
+				train, err := initialised(t, arch, b, 1).Training(batch, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fill(t, b, arch, train)
+				step := uint64(0)
+				if a := testing.AllocsPerRun(5, func() { step++; _ = train.Run(step) }); a != 0 {
+					t.Errorf("%s, %d threads, %v: %g allocations a step", arch.Name, threads, maps, a)
+				}
 			}
 		}
 	}

@@ -69,13 +69,13 @@ func (b *Backend) foldedDepthwise(s backend.FoldedDepthwise, v []operand) backen
 		d.means = nextFloats(&v)
 	}
 	d.reserve()
-	tasks, task := s.N*d.parts*(len(d.w.cuts)-1), d.task
+	tasks, task, widen := s.N*d.parts*(len(d.w.cuts)-1), d.task, d.widen
 	return backend.Program{
 		Prepare: func() { prepareBefore(); prepare() },
 		Run: func() {
 			clear(d.done)
 			if d.widens() {
-				b.pool.run(s.N, d.widen)
+				b.pool.run(s.N, widen)
 			}
 			b.pool.run(tasks, task)
 			d.finish()
