@@ -54,7 +54,7 @@ func (blk rowBlock) eachImage(area int, f func(image, from, to int)) {
 const wantedTasks = 32
 
 // forwardTasks is into how many tasks the blocks of a forward pass are shared.
-const forwardTasks = 2 * wantedTasks
+const forwardTasks = wantedTasks
 
 // normInput is how a fused launch reads a map: a normalisation of its own, folded
 // before each launch.
