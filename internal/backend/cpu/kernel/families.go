@@ -77,9 +77,6 @@ func (p Processor) row() family {
 	return family{}
 }
 
-// Design is what the table calls the processor's family; "" if it does not know it.
-func (p Processor) Design() string { return p.row().name }
-
 // Row is the table's row of the processor's family with a set, as Go writes it.
 func (p Processor) Row(set string) string {
 	f := p.row()

@@ -31,8 +31,8 @@ func TestFamilies(t *testing.T) {
 		{Processor{Vendor: "riscv64"}, []*Set{&generic}, "", "generic", "the widest: not measured on this processor"},
 	} {
 		s, why := c.of.choose(c.sets)
-		if c.of.Design() != c.design || s.Name != c.takes || why != c.why {
-			t.Errorf("%+v is %q and takes %s, %s; want %q, %s, %s", c.of, c.of.Design(), s.Name, why, c.design, c.takes, c.why)
+		if c.of.row().name != c.design || s.Name != c.takes || why != c.why {
+			t.Errorf("%+v is %q and takes %s, %s; want %q, %s, %s", c.of, c.of.row().name, s.Name, why, c.design, c.takes, c.why)
 		}
 	}
 }
