@@ -11,8 +11,8 @@ import (
 	"effnet/internal/scale"
 )
 
-// Initial weights are distributed as timm's, tensor by tensor, and unrelated to those
-// beside them, to those of a seed that differs in one bit and to those of other tensors.
+// Initial weights are distributed as timm's, tensor by tensor, and unrelated to their
+// neighbours, to other tensors and to the same tensor of a seed that differs in one bit.
 func TestInitialWeightsAreDistributedAsTimms(t *testing.T) {
 	const sigmas = 5 // standard errors: one in two million is farther by chance
 	const eps = 1e-9 // of rounding

@@ -77,7 +77,7 @@ func TestIdentityResumes(t *testing.T) {
 }
 
 // A state of a run on another device, or older than the setting, has no set of kernels, and
-// goes on with any.
+// resumes with any.
 func TestIdentityOfKernels(t *testing.T) {
 	of := func(set string) identity { return identityOf(t, Fact{"kernels", set, "auto", "auto"}) }
 	for _, c := range []struct {

@@ -148,7 +148,7 @@ func (b *Backend) compileHalfLaunch(spec backend.Spec, v []operand) backend.Laun
 	case backend.NormDepthwise:
 		return b.normDepthwiseHalf(s, v)
 	case backend.DepthwiseGrad:
-		return b.depthwiseGradHalf(s, v)
+		return b.normDepthwiseGrad(s, v)
 	case backend.NormPool:
 		return b.normPoolHalf(s, v)
 	case backend.Conv:
@@ -217,8 +217,8 @@ func (b *Backend) narrowed(worker int, rows []float32, k int) []float32 {
 // even is k or the number after it.
 func even(k int) int { return (k + 1) / 2 * 2 }
 
-// nextHalfNorm is nextNormInput of operands.
-func nextHalfNorm(n backend.Norm, v *[]operand) *normInput {
+// nextNorm is nextNormInput of operands.
+func nextNorm(n backend.Norm, v *[]operand) *normInput {
 	floats := [][]float32{(*v)[0].f, (*v)[1].f, (*v)[2].f}
 	*v = (*v)[3:]
 	return nextNormInput(n, &floats)
@@ -244,7 +244,7 @@ func (b *Backend) normDepthwiseHalf(s backend.NormDepthwise, v []operand) backen
 	}
 	d := &lineConv{ConvShape: s.ConvShape, half: nextHalf(&v)}
 	if s.Read != backend.Raw {
-		d.in = nextHalfNorm(s.Norm, &v)
+		d.in = nextNorm(s.Norm, &v)
 	}
 	w, stats := nextFloats(&v), []float32(nil)
 	d.halfOut = nextHalf(&v)
@@ -254,55 +254,10 @@ func (b *Backend) normDepthwiseHalf(s backend.NormDepthwise, v []operand) backen
 	return b.depthwiseByLines(d, w, stats)
 }
 
-// depthwiseGradHalf is normDepthwiseGrad.
-func (b *Backend) depthwiseGradHalf(s backend.DepthwiseGrad, v []operand) backend.Launch {
-	var l layout
-	d := &depthwiseGrad{ConvShape: s.ConvShape, half: nextHalf(&v)}
-	if s.Read == backend.Normed {
-		d.in = nextHalfNorm(s.Norm, &v)
-	}
-	d.w = nextFloats(&v)
-	c := nextHalf(&v)
-	out := nextHalfNorm(s.Out, &v)
-	dy, sums := nextHalf(&v), nextFloats(&v)
-	var gate, dpool []float32
-	if s.Gated {
-		gate, dpool = nextFloats(&v), nextFloats(&v)
-	}
-	d.halfOut, d.dw = nextHalf(&v), nextFloats(&v)
-	if s.Read == backend.Normed {
-		d.dsums = nextFloats(&v)
-	}
-
-	back := newNormBack(out, sums, s.N*s.OutH*s.OutW)
-	row := s.OutW * s.In
-	scaled := l.take(b.pool.threads, row)
-	d.wide = l.take(b.pool.threads, s.W*s.In)
-	spread := alloc(len(dpool)) // of each pixel
-	d.gradRow = func(worker int, dst []float32, r int) {
-		g := scaled.of(b, worker)
-		if gate != nil {
-			n := r / s.OutH
-			b.set.MulAddColumnsHalf(g, dy[r*row:][:row], gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In)
-		} else {
-			b.set.Widen(g, dy[r*row:][:row])
-		}
-		b.set.NormActGradInputFrom(dst, c[r*row:][:row], g, out.norm, back.k1, back.k0, out.act, s.In)
-	}
-	d.fold = func() {
-		back.fold()
-		if d.in != nil {
-			d.in.fold()
-		}
-		b.set.Scale(spread, dpool, 1/float32(s.OutH*s.OutW))
-	}
-	return b.newDepthwiseGrad(d, &l)
-}
-
 // normPoolHalf is normPool.
 func (b *Backend) normPoolHalf(s backend.NormPool, v []operand) backend.Launch {
 	x := nextHalf(&v)
-	in := nextHalfNorm(s.Norm, &v)
+	in := nextNorm(s.Norm, &v)
 	return b.poolImages(s, in, nextFloats(&v), func(sum []float32, from, to int) {
 		b.set.NormActSumHalf(sum, x[from:to], in.norm, in.act, s.C)
 	})

@@ -141,7 +141,7 @@ func (b *Backend) normMatMulHalf(s backend.NormMatMul, v []operand) backend.Laun
 	gate := ones(s.K)
 	gated := s.Read == backend.Gated
 	if s.Read != backend.Raw {
-		in = nextHalfNorm(s.Norm, &v)
+		in = nextNorm(s.Norm, &v)
 	}
 	if gated {
 		gate = nextFloats(&v)
@@ -204,7 +204,7 @@ func (b *Backend) expandGradHalf(s backend.ExpandGrad, v []operand) backend.Laun
 		return nil
 	}
 	x, w, c := nextHalf(&v), nextFloats(&v), nextHalf(&v)
-	out := nextHalfNorm(s.Norm, &v)
+	out := nextNorm(s.Norm, &v)
 	dy, sums, dx, dw := v[0].h, v[1].f, v[2].h, v[3].f
 
 	all, _ := rowBlocks(1, s.M, s.N+s.K)
@@ -245,7 +245,7 @@ func (b *Backend) projectGradHalf(s backend.ProjectGrad, v []operand) backend.La
 		return nil
 	}
 	x := nextHalf(&v)
-	in := nextHalfNorm(s.Norm, &v)
+	in := nextNorm(s.Norm, &v)
 	images := s.M / s.Area
 	gate := ones(images * s.K)
 	if s.Read == backend.Gated {

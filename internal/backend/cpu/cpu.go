@@ -230,7 +230,7 @@ func (b *Backend) compile(spec backend.Spec, v [][]float32) backend.Launch {
 	case backend.GatedGradSums:
 		return b.gatedGradSums(s, v)
 	case backend.DepthwiseGrad:
-		return b.normDepthwiseGrad(s, v)
+		return b.normDepthwiseGrad(s, floatOperands(v))
 	case backend.ExpandGrad:
 		return b.expandGrad(s, v)
 	default:

@@ -200,37 +200,59 @@ func (b *Backend) depthwiseGradWeight(s backend.DepthwiseGradWeight, v [][]float
 	return b.newDepthwiseGrad(&depthwiseGrad{ConvShape: s.ConvShape, gradRow: b.plainGrad(s.ConvShape, v[1]), x: v[0], dw: v[2], fold: func() {}}, &l)
 }
 
-func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v [][]float32) backend.Launch {
+// normDepthwiseGrad is for maps of either type.
+func (b *Backend) normDepthwiseGrad(s backend.DepthwiseGrad, v []operand) backend.Launch {
 	var l layout
-	d := &depthwiseGrad{ConvShape: s.ConvShape, x: next(&v)}
+	x := nextOperand(&v)
+	d := &depthwiseGrad{ConvShape: s.ConvShape, x: x.f, half: x.h}
 	if s.Read == backend.Normed {
-		d.in = nextNormInput(s.Norm, &v)
+		d.in = nextNorm(s.Norm, &v)
 	}
-	d.w = next(&v)
-	c := next(&v)
-	out := nextNormInput(s.Out, &v)
-	dy, sums := next(&v), next(&v)
+	d.w = nextFloats(&v)
+	c := nextOperand(&v)
+	out := nextNorm(s.Out, &v)
+	dy, sums := nextOperand(&v), nextFloats(&v)
 	var gate, dpool []float32
 	if s.Gated {
-		gate, dpool = next(&v), next(&v)
+		gate, dpool = nextFloats(&v), nextFloats(&v)
 	}
-	d.dx, d.dw = next(&v), next(&v)
+	dx := nextOperand(&v)
+	d.dx, d.halfOut, d.dw = dx.f, dx.h, nextFloats(&v)
 	if s.Read == backend.Normed {
-		d.dsums = next(&v)
+		d.dsums = nextFloats(&v)
 	}
 
 	back := newNormBack(out, sums, s.N*s.OutH*s.OutW)
 	row := s.OutW * s.In
 	scaled := l.take(b.pool.threads, row)
+	if x.h != nil {
+		d.wide = l.take(b.pool.threads, s.W*s.In)
+	}
 	spread := alloc(len(dpool)) // of each pixel
+	gated := func(r int) (scale, shift []float32) {
+		at := r / s.OutH * s.In
+		return gate[at:][:s.In], spread[at:][:s.In]
+	}
 	d.gradRow = func(worker int, dst []float32, r int) {
-		g := dy[r*row:][:row]
+		g := dy.f[r*row:][:row]
 		if gate != nil {
-			n := r / s.OutH
-			b.set.MulAddColumns(scaled.of(b, worker), g, gate[n*s.In:][:s.In], spread[n*s.In:][:s.In], s.In)
+			scale, shift := gated(r)
+			b.set.MulAddColumns(scaled.of(b, worker), g, scale, shift, s.In)
 			g = scaled.of(b, worker)
 		}
-		back.run(b, dst, c[r*row:][:row], g)
+		back.run(b, dst, c.f[r*row:][:row], g)
+	}
+	if x.h != nil {
+		d.gradRow = func(worker int, dst []float32, r int) {
+			g := scaled.of(b, worker)
+			if gate != nil {
+				scale, shift := gated(r)
+				b.set.MulAddColumnsHalf(g, dy.h[r*row:][:row], scale, shift, s.In)
+			} else {
+				b.set.Widen(g, dy.h[r*row:][:row])
+			}
+			b.set.NormActGradInputFrom(dst, c.h[r*row:][:row], g, out.norm, back.k1, back.k0, out.act, s.In)
+		}
 	}
 	d.fold = func() {
 		back.fold()

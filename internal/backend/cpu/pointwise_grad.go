@@ -136,7 +136,8 @@ func (g *blockGrad) block(b *Backend, worker, task, i int, narrow, wide []float3
 	b.set.PackRows(packed, p, g.kept.at[i], len(wide)/g.wide, wide, g.wide)
 }
 
-// finish is what is left to do when the tasks have ended: the sums are in so many of parts.
+// finish is what is left to do when the tasks have ended, and how many of parts hold sums
+// then.
 func (g *blockGrad) finish(b *Backend, tasks int, narrow []float32) (run backend.Launch, parts int) {
 	if g.kept == nil {
 		return func() {}, tasks
