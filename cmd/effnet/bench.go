@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"effnet/internal/bench"
 	"effnet/internal/config"
 	"effnet/internal/device"
+	"effnet/internal/scale"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +23,7 @@ type benchOptions struct {
 	BatchSize      int
 	Steps, Warmup  int
 	Profile, Alone bool
+	Model          bool
 }
 
 // AddFlags registers the options.
@@ -31,6 +34,7 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
 	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run before those, untimed")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
+	flags.BoolVar(&o.Model, "model", false, "only say what a graphics card would do in a step, from the plan; needs no card")
 	flags.BoolVar(&o.Alone, "alone", false, "also time each operation of training and inference alone, on the CPU")
 }
 
@@ -50,6 +54,10 @@ func (o *benchOptions) Validate() error {
 	switch {
 	case err != nil:
 		return err
+	case o.Model && d.Card() == nil:
+		return usageError{fmt.Errorf("--model: only with --device %s", device.Modelled())}
+	case o.Model && (o.Profile || o.Alone):
+		return usageError{errors.New("--model measures nothing: not with --profile or --alone")}
 	case o.Alone && !d.Host:
 		return usageError{fmt.Errorf("--alone: only with --device %s (--profile times a graphics card's)", device.Host().Name)}
 	}
@@ -69,11 +77,18 @@ an inference step is the forward pass. Neither reads image files.
 CPU, multiply-adds in registers and copies between arrays too large for any cache, on
 all threads; on a graphics card, a large matrix product and a copy.
 
+--model runs nothing. It counts the launches of a step, the bytes that each reads and
+writes of a card's memory, and the multiply-adds of products, and gives each launch
+the time that an H100 takes for these. Beside the bytes stand those of the operations'
+operands, each once, which is the least that these operations can do. With --profile
+on a card, the model's times stand beside the measured ones.
+
 The settings choose the network, its optimizer and the kernels. The batch size, the threads and the
 device are flags only.`,
 		Example: `  effnet bench --variant b0
   effnet bench --mode infer --variant b4 -b 1 --profile
-  effnet bench --img-size 32 -b 256 --threads 1 --json`,
+  effnet bench --img-size 32 -b 256 --threads 1 --json
+  effnet bench --model --device cuda --precision bf16 -b 256`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd.Flags())
@@ -101,13 +116,17 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 	if err != nil {
 		return err
 	}
+	measured := bench.Options{Mode: opts.Mode, Precision: opts.Precision, Threads: opts.Threads, Batch: opts.BatchSize,
+		Steps: opts.Steps, Warmup: opts.Warmup, Profile: opts.Profile, Alone: opts.Alone}
+	if opts.Model {
+		return runModel(w, d, cfg, arch, measured, opts.JSON)
+	}
 	b, err := openBackend(opts.Device, opts.Precision, opts.Kernels, opts.Threads)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	r, err := bench.Run(ctx, d, b, cfg, arch, bench.Options{Mode: opts.Mode, Precision: opts.Precision, Threads: opts.Threads, Batch: opts.BatchSize,
-		Steps: opts.Steps, Warmup: opts.Warmup, Profile: opts.Profile, Alone: opts.Alone})
+	r, err := bench.Run(ctx, d, b, cfg, arch, measured)
 	if err != nil {
 		return err
 	}
@@ -115,6 +134,44 @@ func runBench(ctx context.Context, w io.Writer, cfg config.Config, opts benchOpt
 		return json.NewEncoder(w).Encode(r)
 	}
 	return printBench(w, r)
+}
+
+func runModel(w io.Writer, d *device.Device, cfg config.Config, arch scale.Arch, opts bench.Options, asJSON bool) error {
+	r, err := bench.Model(d, cfg, arch, opts)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	p := &printer{w: w}
+	p.line("%s at %d px, %s, batch %d, %s, modelled on an %s: %.2f TB/s of copies, %.0f TFLOP/s of products, %.0f us a launch",
+		r.Variant, r.Size, r.Mode, r.Batch, r.Precision, r.Card.Name, r.Card.Copy/1e12, r.Card.FLOPS[r.Precision]/1e12, 1e6*r.Card.Launch)
+	p.line("%.1f ms a step, %.0f images/s; %d launches, %.2f GB, %.2f times the operands'; %.0f MiB of the card's memory",
+		1e3*r.Step.Model, float64(r.Batch)/r.Step.Model, r.Step.Launches, float64(r.Step.Moved)/1e9, float64(r.Step.Moved)/float64(r.Step.Bytes), r.DeviceMemory)
+	printModel(p, "operation", r.ByOp)
+	printModel(p, "launch", topOf(r.ByKernel))
+	printModel(p, "layer", topOf(r.ByLayer))
+	return p.err
+}
+
+// printModel prints a table of modelled work.
+func printModel(p *printer, title string, all []bench.Work) {
+	const row = "%-34s  %8v  %8s  %8s  %6s  %8s  %9s  %6s"
+	var total float64
+	for _, u := range all {
+		total += u.Model
+	}
+	p.line("")
+	p.line(row, title, "launches", "GB", "operands", "ratio", "TFLOP", "ms", "share")
+	for _, u := range all {
+		operands, ratio := "-", "-"
+		if u.Bytes > 0 {
+			operands, ratio = fmt.Sprintf("%.3f", float64(u.Bytes)/1e9), fmt.Sprintf("%.2f", float64(u.Moved)/float64(u.Bytes))
+		}
+		p.line(row, u.Name, u.Launches, fmt.Sprintf("%.3f", float64(u.Moved)/1e9), operands, ratio,
+			fmt.Sprintf("%.3f", float64(u.FLOPs)/1e12), fmt.Sprintf("%.3f", 1e3*u.Model), percent(u.Model/total))
+	}
 }
 
 // topLayers is how many layers a profile prints; the rest is summed.
@@ -139,20 +196,24 @@ func printBench(w io.Writer, r *bench.Result) error {
 				u.Workers, r.Batch, u.Large, u.Small, peak.FLOPS/1e9, peak.Copy/1e9)
 		}
 		printProfile(p, "operation", r.ByOp, peak)
-		layers := r.ByLayer
-		if len(layers) > topLayers {
-			rest := bench.Work{Name: fmt.Sprintf("%d others", len(layers)-topLayers)}
-			for _, u := range layers[topLayers:] {
-				rest.Add(u)
-			}
-			layers = append(slices.Clone(layers[:topLayers]), rest)
-		}
-		printProfile(p, "layer", layers, peak)
+		printProfile(p, "layer", topOf(r.ByLayer), peak)
 	}
 	if r.Alone != nil {
 		printAlone(p, r.Alone, *r.Peaks)
 	}
 	return p.err
+}
+
+// topOf is the first topLayers of work, and the sum of the others.
+func topOf(all []bench.Work) []bench.Work {
+	if len(all) <= topLayers {
+		return all
+	}
+	rest := bench.Work{Name: fmt.Sprintf("%d others", len(all)-topLayers)}
+	for _, u := range all[topLayers:] {
+		rest.Add(u)
+	}
+	return append(slices.Clone(all[:topLayers]), rest)
 }
 
 // printProfile prints a table and its sum. "of peak" is the share of the nearer
@@ -164,10 +225,17 @@ func printProfile(p *printer, title string, all []bench.Work, peak device.Peaks)
 		total.Add(u)
 	}
 	p.line("")
-	p.line(row, title, "count", "ms", "share", "GFLOP/s", "GB/s", "of peak", "bound")
+	last, model := "bound", func(u bench.Work) string { return u.Bound(peak) }
+	if total.Model > 0 {
+		last = "bound  launches  model ms"
+		model = func(u bench.Work) string {
+			return fmt.Sprintf("%-5s  %8d  %8.3f", u.Bound(peak), u.Launches, 1e3*u.Model)
+		}
+	}
+	p.line(row, title, "count", "ms", "share", "GFLOP/s", "GB/s", "of peak", last)
 	for _, u := range append(slices.Clip(all), total) {
 		p.line(row, u.Name, u.Count, fmt.Sprintf("%.3f", 1e3*u.Seconds), percent(u.Seconds/total.Seconds),
-			giga(u.FLOPs, u.Seconds), giga(u.Bytes, u.Seconds), percent(u.Floor/u.Seconds), u.Bound(peak))
+			giga(u.FLOPs, u.Seconds), giga(u.Bytes, u.Seconds), percent(u.Floor/u.Seconds), model(u))
 	}
 }
 

@@ -43,6 +43,17 @@ type Program struct {
 	// change and before Run, and may allocate. nil: there is nothing to make.
 	Prepare func()
 	Run     Launch
+	// Launched is what Run launches on a device of its own; nil where that is the
+	// processor.
+	Launched []Launched
+}
+
+// Launched is one launch on a device and what it asks of it: multiply-adds, two FLOPs
+// each, and the bytes that it reads and writes of the device's memory, each counted once.
+type Launched struct {
+	Name          string
+	FLOPs         int64
+	Reads, Writes int64
 }
 
 // All prepares, then runs: for operands that change from run to run.

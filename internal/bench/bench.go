@@ -100,7 +100,7 @@ func (s *benchmark) detail(ctx context.Context, d *device.Device, r *Result, opt
 		if r.Profiled, err = s.profiled(ctx, d, peaks); err != nil {
 			return err
 		}
-		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks); err != nil {
+		if r.ByOp, r.ByLayer, err = s.profile(opts.Steps, r.Profiled.Peaks, d.Card()); err != nil {
 			return err
 		}
 	}
@@ -130,10 +130,11 @@ const learningRate = 1e-4
 
 // benchmark is a network ready to be measured.
 type benchmark struct {
-	backend backend.Backend
-	net     *model.Network
-	batch   int
-	cfg     config.Config
+	backend   backend.Backend
+	net       *model.Network
+	batch     int
+	precision string
+	cfg       config.Config
 
 	training  *model.Training  // nil in inference
 	update    *optim.Optimizer // nil in inference
@@ -145,7 +146,7 @@ type benchmark struct {
 // newBenchmark makes a network of random weights, a batch of random images and,
 // in training, random targets.
 func newBenchmark(b backend.Backend, cfg config.Config, arch scale.Arch, opts Options) (*benchmark, error) {
-	s := &benchmark{backend: b, batch: opts.Batch, cfg: cfg}
+	s := &benchmark{backend: b, batch: opts.Batch, precision: opts.Precision, cfg: cfg}
 	if opts.Mode == Train {
 		return s, s.train(arch)
 	}

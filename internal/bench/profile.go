@@ -20,12 +20,36 @@ type Work struct {
 	FLOPs   int64   `json:"flops"`    // see backend.Cost
 	Bytes   int64   `json:"bytes"`    // likewise
 	Floor   float64 `json:"peak_sec"` // seconds that the nearer peak of each launch allows
+
+	// On a device of its own a Spec may be several launches, with temporaries between them.
+	Launches int     `json:"launches,omitempty"`
+	Moved    int64   `json:"moved_bytes,omitempty"` // that the launches read and write
+	Model    float64 `json:"model_sec,omitempty"`   // see device.Card
 }
 
 // launch is one launch of a Spec, whose time is not known yet.
 func launch(p device.Peaks, spec backend.Spec, types []backend.DType) Work {
+	u := cost(spec, types)
+	u.Floor = max(float64(u.FLOPs)/p.FLOPS, float64(u.Bytes)/p.Copy)
+	return u
+}
+
+// cost is launch where no peaks are known.
+func cost(spec backend.Spec, types []backend.DType) Work {
 	flops, bytes := backend.Cost(spec, types)
-	return Work{Count: 1, FLOPs: flops, Bytes: bytes, Floor: max(float64(flops)/p.FLOPS, float64(bytes)/p.Copy)}
+	return Work{Count: 1, FLOPs: flops, Bytes: bytes}
+}
+
+// model adds what a card is thought to do.
+func (u *Work) model(card *device.Card, precision string, launched ...backend.Launched) {
+	if card == nil {
+		return
+	}
+	for _, l := range launched {
+		u.Launches++
+		u.Moved += l.Reads + l.Writes
+		u.Model += card.Seconds(l, precision)
+	}
 }
 
 // Add adds what other launches took.
@@ -35,6 +59,9 @@ func (u *Work) Add(o Work) {
 	u.FLOPs += o.FLOPs
 	u.Bytes += o.Bytes
 	u.Floor += o.Floor
+	u.Launches += o.Launches
+	u.Moved += o.Moved
+	u.Model += o.Model
 }
 
 // Bound is the peak that the work is nearer to, on the whole.
@@ -71,7 +98,7 @@ func (s *benchmark) profiled(ctx context.Context, d *device.Device, all device.P
 
 // profile times every launch of a step, the fastest of the runs, and sums
 // them by operation and by layer, the slowest first.
-func (s *benchmark) profile(runs int, p device.Peaks) (byOp, byLayer []Work, err error) {
+func (s *benchmark) profile(runs int, p device.Peaks, card *device.Card) (byOp, byLayer []Work, err error) {
 	var timings []model.Timing
 	if s.training != nil {
 		timings, err = s.training.Profile(runs)
@@ -85,6 +112,7 @@ func (s *benchmark) profile(runs int, p device.Peaks) (byOp, byLayer []Work, err
 	for _, t := range timings {
 		u := launch(p, t.Spec, t.Types)
 		u.Seconds = t.Seconds
+		u.model(card, s.precision, t.Launched...)
 		count(ops, t.Op, u)
 		count(layers, t.Layer, u)
 	}
@@ -93,6 +121,7 @@ func (s *benchmark) profile(runs int, p device.Peaks) (byOp, byLayer []Work, err
 		for _, spec := range s.update.Specs() {
 			u.Add(launch(p, spec, nil))
 		}
+		u.model(card, s.precision, s.update.Launched()...)
 		if u.Seconds, err = s.timeUpdate(runs); err != nil {
 			return nil, nil, err
 		}

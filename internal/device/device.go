@@ -29,6 +29,7 @@ type Device struct {
 	describe func(backend.Backend) (string, error)
 	peaks    func(ctx context.Context, b backend.Backend) (Peaks, error)
 	usage    func(backend.Backend) (Usage, error)
+	card     *Card // by which launches are modelled; nil where none is
 }
 
 // table has every device, the usual one first. A new device is a row here.
@@ -132,6 +133,34 @@ func (d *Device) Describe(b backend.Backend) (string, error) { return d.describe
 
 // Peaks measures what a backend of d can do at most, in its precision.
 func (d *Device) Peaks(ctx context.Context, b backend.Backend) (Peaks, error) { return d.peaks(ctx, b) }
+
+// A Card is what a model of launches takes for granted of a device.
+type Card struct {
+	Name   string             `json:"name"`
+	Copy   float64            `json:"copy_bytes_sec"`
+	FLOPS  map[string]float64 `json:"flops"`      // of large products, by precision
+	Launch float64            `json:"launch_sec"` // from one launch of a graph to the next
+}
+
+// Card is the one by which the device's launches are modelled; nil where none is.
+func (d *Device) Card() *Card { return d.card }
+
+// Modelled lists the names of the devices that have a Card, for people.
+func Modelled() string {
+	var all []string
+	for _, d := range table {
+		if d.card != nil {
+			all = append(all, d.Name)
+		}
+	}
+	return listed(all)
+}
+
+// Seconds is how long a launch takes: its bytes at the speed of copies or its products at
+// their speed, whichever is longer, and the launch itself.
+func (c *Card) Seconds(l backend.Launched, precision string) float64 {
+	return c.Launch + max(float64(l.Reads+l.Writes)/c.Copy, float64(l.FLOPs)/c.FLOPS[precision])
+}
 
 // Usage is what a backend takes of memory that is the device's own.
 type Usage struct {

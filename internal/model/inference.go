@@ -226,6 +226,14 @@ func (f *Inference) Profile(runs int) ([]Timing, error) {
 	return all, nil
 }
 
+// Listed is what Profile times, which is not run: the times are 0.
+func (f *Inference) Listed() (all []Timing) {
+	for _, p := range f.parts() {
+		all = append(all, withLayers(p.machine.Listed(), p.graph)...)
+	}
+	return all
+}
+
 // Specs are the operations that Profile times.
 func (f *Inference) Specs() []backend.Spec {
 	var all []backend.Spec

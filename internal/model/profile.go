@@ -19,6 +19,8 @@ type Timing struct {
 	Spec    backend.Spec
 	Types   []backend.DType // of its operands
 	Seconds float64         // of the fastest run
+
+	Launched []backend.Launched // on a device of its own
 }
 
 // Profile does runs training steps but for the optimizer's update, and
@@ -28,7 +30,8 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 	if err != nil {
 		return nil, err
 	}
-	update := Timing{"RunningStats", "running statistics", t.updateSpec, nil, math.Inf(1)}
+	update := t.updateTiming()
+	update.Seconds = math.Inf(1)
 	for range runs {
 		start := time.Now()
 		t.update.All()
@@ -38,6 +41,15 @@ func (t *Training) Profile(runs int) ([]Timing, error) {
 		update.Seconds = min(update.Seconds, time.Since(start).Seconds())
 	}
 	return append(timings, update), nil
+}
+
+func (t *Training) updateTiming() Timing {
+	return Timing{Op: "RunningStats", Layer: "running statistics", Spec: t.updateSpec, Launched: t.update.Launched}
+}
+
+// Listed is what Profile times, which is not run: the times are 0.
+func (t *Training) Listed() []Timing {
+	return append(withLayers(t.machine.Listed(), t.graph), t.updateTiming())
 }
 
 // FirstNotFinite does the launches of a training step one by one and names the
@@ -56,18 +68,23 @@ func (t *Training) FirstNotFinite(step uint64) (string, error) {
 // Specs are the operations of a training step but for the optimizer's.
 func (t *Training) Specs() []backend.Spec { return append(t.machine.Specs(), t.updateSpec) }
 
-// profile names the launches of a machine by their layers.
+// profile times the launches of a machine and names their layers.
 func profile(m *vm.Machine, g *graph, runs int) ([]Timing, error) {
 	launches, err := m.Profile(runs)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
+	return withLayers(launches, g), nil
+}
+
+// withLayers gives a machine's launches their layers.
+func withLayers(launches []vm.Timing, g *graph) []Timing {
 	layers := g.layers()
 	timings := make([]Timing, len(launches))
 	for i, l := range launches {
-		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Types, l.Seconds}
+		timings[i] = Timing{l.Op, layerOf(l, layers), l.Spec, l.Types, l.Seconds, l.Launched}
 	}
-	return timings, nil
+	return timings
 }
 
 // layer is what a node belongs to.

@@ -283,6 +283,14 @@ func (o *Optimizer) launch() {
 	}
 }
 
+// Launched is what the operations of Specs launch on a device of its own.
+func (o *Optimizer) Launched() (all []backend.Launched) {
+	for _, p := range o.updates {
+		all = append(all, p.Launched...)
+	}
+	return all
+}
+
 // GradientNorm is the length of the last step's gradient before it was clipped;
 // 0 where nothing clips.
 func (o *Optimizer) GradientNorm() (float64, error) {

@@ -20,6 +20,17 @@ type Timing struct {
 	Node    *G.Node         // what the launch computes
 	Inputs  []*G.Node       // what it reads
 	Seconds float64         // of the fastest run
+
+	Launched []backend.Launched // on a device of its own
+}
+
+// Listed are the launches of RunAll in order, which are not run: their times are 0.
+func (m *Machine) Listed() []Timing {
+	all := make([]Timing, len(m.steps))
+	for i, s := range m.steps {
+		all[i] = Timing{Op: opName(s), Spec: s.spec, Types: s.types(), Node: s.out[0].node, Inputs: nodesOf(s.in), Launched: m.programs[i].Launched}
+	}
+	return all
 }
 
 // Profile runs all launches runs times, in order as RunAll does, and returns
@@ -28,9 +39,9 @@ func (m *Machine) Profile(runs int) ([]Timing, error) {
 	if runs < 1 {
 		return nil, fmt.Errorf("vm: %d runs to profile, want 1 or more", runs)
 	}
-	timings := make([]Timing, len(m.steps))
-	for i, s := range m.steps {
-		timings[i] = Timing{Op: opName(s), Spec: s.spec, Types: s.types(), Node: s.out[0].node, Inputs: nodesOf(s.in), Seconds: math.Inf(1)}
+	timings := m.Listed()
+	for i := range timings {
+		timings[i].Seconds = math.Inf(1)
 	}
 	launches := make([]backend.Launch, len(m.programs))
 	for i, p := range m.programs {

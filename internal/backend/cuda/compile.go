@@ -25,6 +25,9 @@ func (b *Backend) Compile(spec backend.Spec, operands ...backend.View) (backend.
 		runtime.KeepAlive(operands) // the launch has their addresses alone
 		runtime.KeepAlive(c.kept)
 	}}
+	for _, s := range c.steps {
+		program.Launched = append(program.Launched, s.Launched)
+	}
 	if len(c.prepare) == 0 {
 		return program, nil
 	}
@@ -115,8 +118,9 @@ func (c *compiler) unfused(s backend.Fused, v []place) error {
 func (c *compiler) elementwise(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.Copy:
-		bytes := int64(v[0].dtype.Size()) * int64(s.N)
-		c.steps = append(c.steps, func() error { return c.device.Copy(c.where(v[1]), c.where(v[0]), bytes) })
+		bytes := v[0].bytes()
+		c.steps = append(c.steps, step{func() error { return c.device.Copy(c.where(v[1]), c.where(v[0]), bytes) },
+			backend.Launched{Name: "copy", Reads: bytes, Writes: bytes}})
 		return nil
 	case backend.Activate:
 		w := vec(s.N, v...)
@@ -249,13 +253,13 @@ func (c *compiler) updates(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {
 	case backend.RMSProp:
 		w := vec(s.N, v[0], v[2], v[3], v[4])
-		return c.kernel("rmsprop", c.flat(s.N, w), v[0], v[1], v[2], v[3], v[4], s.N, s.Rho, s.Momentum, s.Eps, s.WeightDecay, flag(s.Decoupled), w)
+		return c.kernel("rmsprop", c.flat(s.N, w), v[0], v[1], updated{v[2]}, updated{v[3]}, updated{v[4]}, s.N, s.Rho, s.Momentum, s.Eps, s.WeightDecay, flag(s.Decoupled), w)
 	case backend.SGD:
 		w := vec(s.N, v[0], v[2], v[3])
-		return c.kernel("sgd", c.flat(s.N, w), v[0], v[1], v[2], v[3], s.N, s.Momentum, s.WeightDecay, flag(s.Decoupled), w)
+		return c.kernel("sgd", c.flat(s.N, w), v[0], v[1], updated{v[2]}, updated{v[3]}, s.N, s.Momentum, s.WeightDecay, flag(s.Decoupled), w)
 	case backend.Adam:
 		w := vec(s.N, v[0], v[2], v[3], v[4])
-		return c.kernel("adam", c.flat(s.N, w), v[0], v[1], v[2], v[3], v[4], s.N,
+		return c.kernel("adam", c.flat(s.N, w), v[0], v[1], updated{v[2]}, updated{v[3]}, updated{v[4]}, s.N,
 			float32(s.Beta1), float32(1-s.Beta1), float32(s.Beta2), float32(1-s.Beta2), s.Eps, s.WeightDecay, flag(s.Decoupled), w)
 	case backend.Guard:
 		return c.kernel("guard", c.rows(1), v[0], v[1], int32(s.Groups))
@@ -270,10 +274,10 @@ func (c *compiler) updates(spec backend.Spec, v []place) error {
 		return c.kernel("clipNorm", c.rows(1), parts, v[1], v[2], int32(blocks), s.Max)
 	case backend.Average:
 		w := vec(s.N, v[0], v[2])
-		return c.kernel("average", c.flat(s.N, w), v[0], v[1], v[2], s.N, w)
+		return c.kernel("average", c.flat(s.N, w), v[0], v[1], updated{v[2]}, s.N, w)
 	case backend.RunningStats:
 		w := vec(s.N, v...)
-		return c.kernel("runningStats", c.flat(s.N, w), v[0], v[1], v[2], s.N, s.Momentum, w)
+		return c.kernel("runningStats", c.flat(s.N, w), v[0], v[1], updated{v[2]}, s.N, s.Momentum, w)
 	}
 	return fmt.Errorf("cuda: no kernel for %T", spec)
 }

@@ -16,14 +16,20 @@ func addKernels(text string) error {
 	if err != nil {
 		return err
 	}
+	kernels, _, err = opened(kernels, path, names)
+	return err
+}
+
+// opened adds the kernels of a shared object.
+func opened(all []compiled, path string, names []string) ([]compiled, uintptr, error) {
 	library, err := purego.Dlopen(path, purego.RTLD_NOW)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	var launch func(kernel int32, grid, block *uint32, args *unsafe.Pointer)
 	purego.RegisterLibFunc(&launch, library, "launch")
 	for i, name := range names {
-		kernels = append(kernels, compiled{name, int32(i), launch})
+		all = append(all, compiled{name, int32(i), launch})
 	}
-	return nil
+	return all, library, nil
 }

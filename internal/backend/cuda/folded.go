@@ -25,7 +25,7 @@ func (c *compiler) keep(values int, dtype backend.DType) (place, error) {
 		return place{}, err
 	}
 	c.kept = append(c.kept, v.Buffer)
-	return place{at: address(v), dtype: dtype}, nil
+	return places([]backend.View{v})[0], nil
 }
 
 // keepAs keeps float32 values, as Prepare finds them, in another type.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"effnet/internal/atomicfile"
 	"effnet/internal/backend"
@@ -63,6 +64,33 @@ func Sources() ([]string, error) {
 		}
 	}
 	return all, nil
+}
+
+// kernelParams are a kernel's parameters in its source.
+var kernelParams = regexp.MustCompile(`extern "C" __global__ void (\w+)\(([^)]*)\)`)
+
+// signatures say of each kernel which of its parameters it writes to: pointers to what is
+// not constant.
+var signatures = sync.OnceValue(func() map[string][]bool {
+	text, err := source(backend.Float32)
+	if err != nil {
+		panic(err) // files of the program itself
+	}
+	all := map[string][]bool{}
+	for _, m := range kernelParams.FindAllStringSubmatch(text, -1) {
+		for p := range strings.SplitSeq(m[2], ",") {
+			all[m[1]] = append(all[m[1]], strings.Contains(p, "*") && !strings.Contains(p, "const "))
+		}
+	}
+	return all
+})
+
+// signature is that of a kernel, for maps of any type.
+func signature(name string) []bool {
+	for _, kind := range kinds[1:] {
+		name = strings.TrimSuffix(name, kind.suffix)
+	}
+	return signatures()[name]
 }
 
 // order puts what others use first.

@@ -16,12 +16,21 @@ type place struct {
 	at      driver.Pointer
 	scratch bool
 	dtype   backend.DType
+	values  int
 }
 
-func (p place) plus(values int) place {
-	p.at += driver.Pointer(p.dtype.Size() * values)
+// part is n of the values, from one on.
+func (p place) part(from, n int) place {
+	p.at += driver.Pointer(p.dtype.Size() * from)
+	p.values = n
 	return p
 }
+
+func (p place) bytes() int64 { return int64(p.dtype.Size()) * int64(p.values) }
+
+// updated is a place whose values a kernel reads and writes. Of others, the kernel's
+// signature says whether it reads or writes them.
+type updated struct{ place }
 
 // kernel is the name of a kernel's compilation for a map that lies there.
 func (p place) kernel(name string) string { return name + kinds[p.dtype].suffix }
@@ -38,7 +47,7 @@ func (b *Backend) where(p place) driver.Pointer {
 func places(views []backend.View) []place {
 	all := make([]place, len(views))
 	for i, v := range views {
-		all[i] = place{at: address(v), dtype: v.DType}
+		all[i] = place{at: address(v), dtype: v.DType, values: v.Len}
 	}
 	return all
 }
@@ -46,10 +55,16 @@ func places(views []backend.View) []place {
 // compiler compiles one Spec, and those it is made of.
 type compiler struct {
 	*Backend
-	used, most int64          // bytes of scratch
-	steps      []func() error // of Run
-	prepare    []func() error // of Prepare
+	used, most int64  // bytes of scratch
+	steps      []step // of Run
+	prepare    []step // of Prepare
 	kept       []backend.Buffer
+}
+
+// step is one launch: a kernel, a product or a copy.
+type step struct {
+	run func() error
+	backend.Launched
 }
 
 // alignment of what the scratch holds, in bytes.
@@ -57,7 +72,7 @@ const alignment = 256
 
 // temporary takes room for values in the scratch.
 func (c *compiler) temporary(values int, dtype backend.DType) place {
-	p := place{at: driver.Pointer(c.used), scratch: true, dtype: dtype}
+	p := place{at: driver.Pointer(c.used), scratch: true, dtype: dtype, values: values}
 	c.used += (4*int64(dtype.Room(values)) + alignment - 1) / alignment * alignment
 	c.most = max(c.most, c.used)
 	return p
@@ -67,7 +82,7 @@ func (c *compiler) temporary(values int, dtype backend.DType) place {
 func (c *compiler) release(used int64) { c.used = used }
 
 // launch is steps as one launch, with the scratch that they need.
-func (c *compiler) launch(name string, steps []func() error) (backend.Launch, error) {
+func (c *compiler) launch(name string, steps []step) (backend.Launch, error) {
 	b := c.Backend
 	if c.most > b.room {
 		if err := b.grow(c.most); err != nil {
@@ -75,8 +90,8 @@ func (c *compiler) launch(name string, steps []func() error) (backend.Launch, er
 		}
 	}
 	return func() {
-		for _, run := range steps {
-			if err := run(); err != nil {
+		for _, s := range steps {
+			if err := s.run(); err != nil {
 				b.fail(name, err)
 				return
 			}
@@ -111,7 +126,7 @@ func shapeOf(s backend.ConvShape) shape {
 // geometry is a launch's blocks and threads.
 type geometry struct{ grid, block [3]uint32 }
 
-// kernel adds a launch of a kernel. Arguments are places, int (Size), int32,
+// kernel adds a launch of a kernel. Arguments are places, updated, int (Size), int32,
 // float32 or shape, as the kernel's signature has them; their values are fixed now,
 // but for the scratch's address.
 func (c *compiler) kernel(name string, g geometry, args ...any) error {
@@ -123,13 +138,24 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 		}
 		c.functions[name] = f
 	}
+	launched := backend.Launched{Name: name}
+	writes := signature(name)
 	values := make([]shape, len(args)) // the largest: each argument's bytes are at the start of one
 	pointers := make([]unsafe.Pointer, len(args))
 	inScratch := map[*driver.Pointer]place{}
 	for i, arg := range args {
 		pointers[i] = unsafe.Pointer(&values[i])
+		if v, ok := arg.(updated); ok {
+			launched.Reads += v.bytes()
+			arg = v.place
+		}
 		switch v := arg.(type) {
 		case place:
+			if writes[i] {
+				launched.Writes += v.bytes()
+			} else {
+				launched.Reads += v.bytes()
+			}
 			*(*driver.Pointer)(pointers[i]) = v.at
 			if v.scratch {
 				inScratch[(*driver.Pointer)(pointers[i])] = v
@@ -146,7 +172,7 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 			return fmt.Errorf("cuda: argument %d of %s is of type %T", i, name, arg)
 		}
 	}
-	c.steps = append(c.steps, func() error {
+	c.steps = append(c.steps, step{func() error {
 		for at, p := range inScratch {
 			*at = c.where(p)
 		}
@@ -159,7 +185,7 @@ func (c *compiler) kernel(name string, g geometry, args ...any) error {
 			}
 		}
 		return nil
-	})
+	}, launched})
 	return nil
 }
 

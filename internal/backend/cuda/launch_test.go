@@ -21,9 +21,9 @@ func TestWidth(t *testing.T) {
 		{24, []place{half, float}, 8},
 		{24, []place{float, half}, 8},
 		{12, []place{half}, 1},
-		{24, []place{half.plus(8), float.plus(4)}, 8},
-		{24, []place{half.plus(4), float}, 1},
-		{24, []place{half, float.plus(1)}, 1},
+		{24, []place{half.part(8, 0), float.part(4, 0)}, 8},
+		{24, []place{half.part(4, 0), float}, 1},
+		{24, []place{half, float.part(1, 0)}, 1},
 		{24, []place{half, {}}, 8},
 	} {
 		if got := vec(c.channels, c.operands...); got != c.want {

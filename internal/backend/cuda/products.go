@@ -62,7 +62,7 @@ func (c *compiler) cutProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 		lot, n := m, min(size, rows-first)
 		if !m.TransA {
 			lot.M = n
-			if err := c.oneProduct(lot, a.plus(first*widthA), b, bias, shortcut.plus(first*m.N), out.plus(first*m.N)); err != nil {
+			if err := c.oneProduct(lot, a.part(first*widthA, n*widthA), b, bias, shortcut.part(first*m.N, n*m.N), out.part(first*m.N, n*m.N)); err != nil {
 				return err
 			}
 			continue
@@ -71,7 +71,7 @@ func (c *compiler) cutProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 		if first > 0 {
 			lot.Bias, lot.Residual, shortcut = false, true, out
 		}
-		if err := c.oneProduct(lot, a.plus(first*widthA), b.plus(first*m.N), bias, shortcut, out); err != nil {
+		if err := c.oneProduct(lot, a.part(first*widthA, n*widthA), b.part(first*m.N, n*m.N), bias, shortcut, out); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
 	}
 	c.products = append(c.products, p)
-	c.steps = append(c.steps, func() error {
+	c.steps = append(c.steps, step{func() error {
 		if err := p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)); err != nil {
 			return fmt.Errorf("product %+v: %w", m, err)
 		}
@@ -105,7 +105,7 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 			}
 		}
 		return nil
-	})
+	}, launchedProduct(m, narrowest(a, b), out.dtype)})
 	if !apart {
 		return nil
 	}
@@ -119,6 +119,24 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 		bias = wide
 	}
 	return c.biasAct(out, bias, m.M, m.N, backend.Identity)
+}
+
+// launchedProduct is what a product of factors of a type asks of the device.
+func launchedProduct(m driver.Matmul, factors, out backend.DType) backend.Launched {
+	in, to := int64(factors.Size()), int64(out.Size())
+	l := backend.Launched{
+		Name:   fmt.Sprintf("product %dx%dx%d", m.M, m.N, m.K),
+		FLOPs:  2 * int64(m.M) * int64(m.N) * int64(m.K),
+		Reads:  in * (int64(m.M)*int64(m.K) + int64(m.K)*int64(m.N)),
+		Writes: to * int64(m.M) * int64(m.N),
+	}
+	if m.Bias {
+		l.Reads += to * int64(m.N)
+	}
+	if m.Residual {
+		l.Reads += l.Writes
+	}
+	return l
 }
 
 func (c *compiler) matMul(s backend.MatMul, v []place) error {
@@ -153,7 +171,7 @@ func (c *compiler) patches(lot backend.ConvShape, x place) (columns place, err e
 	pixels, width := sizes(lot)
 	columns = c.temporary(pixels*padded(width), x.dtype)
 	w := vec(lot.In, x, columns)
-	return columns, c.kernel(x.kernel("gather"), c.flat(pixels*width, w), x, columns, shapeOf(lot), int32(padded(width)), w)
+	return columns, c.kernel(x.kernel("gather"), c.flat(pixels*width, w), x, columns.part(0, pixels*width), shapeOf(lot), int32(padded(width)), w)
 }
 
 // sizes of a lot: its output pixels, its patches' width.
@@ -178,13 +196,13 @@ func (c *compiler) convolve(s backend.ConvShape, x, weights, bias, y place) erro
 	before := c.used
 	return lots(s, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
-		columns, err := c.patches(lot, x.plus(first*s.H*s.W*s.In))
+		columns, err := c.patches(lot, x.part(first*lot.H*lot.W*lot.In, lot.N*lot.H*lot.W*lot.In))
 		if err != nil {
 			return err
 		}
 		m.M, m.K = sizes(lot)
 		m.StrideA = padded(m.K)
-		return c.product(m, columns, weights, bias, y.plus(first*s.OutH*s.OutW*s.Out))
+		return c.product(m, columns, weights, bias, y.part(first*s.OutH*s.OutW*s.Out, m.M*s.Out))
 	})
 }
 
@@ -198,10 +216,10 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 		pixels, width := sizes(lot)
 		columns := c.temporary(pixels*width, v[0].dtype)
 		m := driver.Matmul{M: pixels, N: width, K: s.Out, TransB: true}
-		if err := c.product(m, v[0].plus(first*s.OutH*s.OutW*s.Out), v[1], place{}, columns); err != nil {
+		if err := c.product(m, v[0].part(first*s.OutH*s.OutW*s.Out, pixels*s.Out), v[1], place{}, columns); err != nil {
 			return err
 		}
-		dx := v[2].plus(first * s.H * s.W * s.In)
+		dx := v[2].part(first*s.H*s.W*s.In, lot.N*s.H*s.W*s.In)
 		w := vec(s.In, columns, dx)
 		return c.kernel(dx.kernel("scatter"), c.byChannels(lot.N*s.H*s.W, s.In, w), columns, dx, shapeOf(lot), w)
 	})
@@ -222,13 +240,13 @@ func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	err := lots(s.ConvShape, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
 		pixels, width := sizes(lot)
-		columns, err := c.patches(lot, v[0].plus(first*s.H*s.W*s.In))
+		columns, err := c.patches(lot, v[0].part(first*s.H*s.W*s.In, lot.N*s.H*s.W*s.In))
 		if err != nil {
 			return err
 		}
-		to := parts.plus(done * size)
+		to := parts.part(done*size, size)
 		done++
-		return c.product(driver.Matmul{M: width, N: s.Out, K: pixels, TransA: true, StrideA: padded(width)}, columns, v[1].plus(first*s.OutH*s.OutW*s.Out), place{}, to)
+		return c.product(driver.Matmul{M: width, N: s.Out, K: pixels, TransA: true, StrideA: padded(width)}, columns, v[1].part(first*s.OutH*s.OutW*s.Out, pixels*s.Out), place{}, to)
 	})
 	if err != nil || count == 1 {
 		return err

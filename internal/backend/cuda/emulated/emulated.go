@@ -47,6 +47,19 @@ func Available() bool {
 // kernel's number or -1, parameters(NUMBER, &SIZES) how many parameters it has, and
 // launch(NUMBER, GRID, BLOCK, ARGUMENTS) runs it.
 func Kernels(source string) (path string, names []string, err error) {
+	return kernels(source)
+}
+
+// Counted is Kernels that count what they read and write. The shared object has one more
+// function: after watch(BASE, BYTES, SEEN), what kernels touch of that memory is marked in
+// SEEN, byte by byte: 1 for read, 2 for written, 3 for both. Null for all forgets all. It
+// needs gcc itself: clang has other flags for this.
+func Counted(source string) (path string, names []string, err error) {
+	return kernels(source, "-DCOUNTED", "-fsanitize=kernel-address", "--param=asan-instrumentation-with-call-threshold=0",
+		"--param=asan-stack=0", "--param=asan-globals=0")
+}
+
+func kernels(source string, flags ...string) (path string, names []string, err error) {
 	text := strings.ReplaceAll(source, "extern \"C\" __global__ void ", "extern \"C\" void kernel_") // names that C has too
 	var glue, table strings.Builder
 	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {
@@ -73,7 +86,7 @@ extern "C" int find(const char* name) {
 extern "C" int parameters(int k, const int** sizes) { *sizes = table[k].sizes; return table[k].count; }
 extern "C" void launch(int k, const unsigned* grid, const unsigned* block, void** args) { run(table[k].call, table[k].waits, grid, block, args); }
 `
-	path, err = compiled("g++", all, "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off")
+	path, err = compiled("g++", all, append(flags, "-x", "c++", "-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-ffp-contract=off")...)
 	return path, names, err
 }
 

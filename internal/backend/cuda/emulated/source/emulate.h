@@ -7,6 +7,40 @@
 #include <string.h>
 #include <ucontext.h>
 
+#ifdef COUNTED
+// gcc calls these before each access to memory, if it is told that the kernel of an
+// operating system looks for errors by them (-fsanitize=kernel-address).
+#define UNCOUNTED __attribute__((no_sanitize("kernel-address")))
+static struct { char* base; size_t bytes; unsigned char* seen; } watched[1024];
+static int watches;
+
+// watch marks what kernels touch of some memory in seen; all is forgotten if that is null.
+extern "C" UNCOUNTED void watch(char* base, size_t bytes, unsigned char* seen) {
+    if (!seen) {
+        watches = 0;
+    } else if (watches < 1024) {
+        watched[watches++] = {base, bytes, seen};
+    }
+}
+
+static UNCOUNTED void touched(void* p, size_t bytes, int how) {
+    for (int i = 0; i < watches; i++) {
+        size_t at = (char*)p - watched[i].base;
+        if (at >= watched[i].bytes) continue;
+        for (size_t k = 0; k < bytes; k++) watched[i].seen[at + k] |= how;
+        return;
+    }
+}
+
+#define ACCESS(bytes) \
+    extern "C" UNCOUNTED void __asan_load##bytes##_noabort(void* p) { touched(p, bytes, 1); } \
+    extern "C" UNCOUNTED void __asan_store##bytes##_noabort(void* p) { touched(p, bytes, 2); }
+ACCESS(1) ACCESS(2) ACCESS(4) ACCESS(8) ACCESS(16)
+extern "C" UNCOUNTED void __asan_loadN_noabort(void* p, size_t bytes) { touched(p, bytes, 1); }
+extern "C" UNCOUNTED void __asan_storeN_noabort(void* p, size_t bytes) { touched(p, bytes, 2); }
+extern "C" void __asan_handle_no_return() {}
+#endif
+
 #define __global__
 #define __device__
 #define __shared__ static
