@@ -124,6 +124,24 @@ func fusedSpecs() []backend.Spec {
 			backend.ProjectGrad{M: images * 49, N: 48, K: 1440, Read: backend.Normed, Norm: swish, Area: 49},
 			backend.ExpandGrad{M: images * 49, N: 1440, K: 50, Norm: swish})
 	}
+	for _, k := range []struct{ kernel, stride int }{{3, 1}, {3, 2}, {5, 1}, {5, 2}} { // maps of several tiles
+		for _, size := range [][2]int{{6, 5}, {33, 19}} {
+			c := conv(5, size[0], size[1], 40, 40, k.kernel, k.stride, true)
+			specs = append(specs,
+				backend.NormDepthwise{ConvShape: c, Read: backend.Normed, Norm: swish, Stats: true},
+				backend.DepthwiseGrad{ConvShape: c, Read: backend.Normed, Norm: swish, Out: swish, Gated: true})
+		}
+	}
+	for _, s := range []struct{ images, area, n, k int }{{3, 81, 24, 72}, {5, 49, 40, 240}, {2, 196, 112, 136}, {1, 200, 136, 40}, {2, 99, 16, 96}, {1, 70, 32, 192}} { // whole vectors of channels
+		m := s.images * s.area
+		for _, read := range []backend.Reading{backend.Raw, backend.Normed, backend.Gated} {
+			specs = append(specs, backend.NormMatMul{M: m, N: s.n, K: s.k, Read: read, Norm: swish, Area: s.area, Stats: read != backend.Normed})
+			if read != backend.Raw {
+				specs = append(specs, backend.ProjectGrad{M: m, N: s.n, K: s.k, Read: read, Norm: swish, Area: s.area})
+			}
+		}
+		specs = append(specs, backend.ExpandGrad{M: m, N: s.k, K: s.n, Norm: swish})
+	}
 	for _, act := range ofMaps {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
 		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}} {

@@ -83,6 +83,14 @@ const maxSqueeze = 1024
 // fused compiles a fused Spec by a kernel of its own, if it has one.
 func (c *compiler) fused(spec backend.Fused, v []place) error {
 	switch s := spec.(type) {
+	case backend.NormDepthwise:
+		if tiling, ok := tilings[[2]int{s.Kernel, s.Stride}]; ok {
+			return c.typed(s, v, func(v []place) error { return c.normDepthwise(s, tiling, v) })
+		}
+	case backend.DepthwiseGrad:
+		if tiling, ok := tilings[[2]int{s.Kernel, s.Stride}]; ok {
+			return c.typed(s, v, func(v []place) error { return c.depthwiseGrad(s, tiling, v) })
+		}
 	case backend.NormPool:
 		return c.typed(s, v, func(v []place) error {
 			return c.sumWith("sumNormAct", s.N, s.Area, s.C, 1, 1/float32(s.Area), v[4], v[:4], s.Norm.Eps, int32(s.Norm.Act))
@@ -234,12 +242,25 @@ func (c *compiler) norms(spec backend.Spec, v []place) error {
 func (c *compiler) batchStats(s backend.BatchStats, v []place) error {
 	w := vec(s.C, v...)
 	parts, g := c.reduction(1, s.Rows, s.C, w)
-	moments := c.temporary(parts*2*s.C, backend.Float32)
+	moments := c.moments(parts, s.C)
 	if err := c.kernel(v[0].kernel("batchMoments"), g, v[0], moments, s.Rows, int32(parts), int32(s.C), w); err != nil {
 		return err
 	}
-	g.grid[0] = 1
-	return c.kernel(v[0].kernel("joinMoments"), g, moments, v[1], s.Rows, int32(parts), int32(s.C), w)
+	return c.joinMoments(moments, v[1], parts, s.C)
+}
+
+// moments is room for the moments of parts, as kernels leave them.
+func (c *compiler) moments(parts, channels int) place {
+	return c.temporary(parts*(2*channels+1), backend.Float32)
+}
+
+// joinMoments compiles the statistics [2,channels] of parts' moments. A block takes few
+// channels, so that many threads share the parts.
+func (c *compiler) joinMoments(moments, stats place, parts, channels int) error {
+	w := vec(channels, moments, stats)
+	over, across := even(channels/int(w), 4)
+	g := geometry{[3]uint32{1, uint32(over), 1}, [3]uint32{uint32(across), uint32(c.threads / across), 1}}
+	return c.kernel("joinMoments", g, moments, stats, int32(parts), int32(channels), w)
 }
 
 // updates compiles update rules and averages.

@@ -43,7 +43,6 @@ func TestHalfFolded(t *testing.T) {
 // maps are of its type, means and logits not, and both nearly the reference's.
 func testHalfFolded(t *testing.T, b *Backend, every int) {
 	t.Helper()
-	const limit = 1. / 32
 	backendtest.Each(t, b, backendtest.Specs(), func(t *testing.T, i int, spec backend.Spec) float64 {
 		if !prepares(spec) || i%every > 0 {
 			return 0
@@ -57,7 +56,7 @@ func testHalfFolded(t *testing.T, b *Backend, every int) {
 		if half(last) == (alone || beside || linear) || beside && !half(last-1) {
 			t.Errorf("%T%+v: operands of types %v", spec, spec, types)
 		}
-		return backendtest.Compare(t, spec, got, want, limit)
+		return backendtest.Compare(t, spec, got, want, backendtest.FusedLimit(spec))
 	})
 }
 

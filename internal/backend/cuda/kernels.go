@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,8 +25,9 @@ var (
 	kernelName = regexp.MustCompile(`(extern "C" __global__ void \w+)\(`)
 )
 
-// source is all kernels as one: common.cuh, then the others by name, which may use
-// those before. Maps are of type t, and names end so.
+// source is all kernels as one: common.cuh, then the others in order, which may use
+// those before. Maps are of type t, and names end so; files that end in _bf16 are for
+// maps of that type alone.
 func source(t backend.DType) (string, error) {
 	var all strings.Builder
 	names, err := fs.Glob(kernelFiles, "kernels/*.cu")
@@ -33,6 +35,9 @@ func source(t backend.DType) (string, error) {
 		return "", err
 	}
 	for _, name := range append([]string{"kernels/common.cuh"}, order(names)...) {
+		if strings.HasSuffix(name, "_bf16.cu") && t != backend.BFloat16 {
+			continue
+		}
 		text, err := kernelFiles.ReadFile(name)
 		if err != nil {
 			return "", err
@@ -72,7 +77,7 @@ var kernelParams = regexp.MustCompile(`extern "C" __global__ void (\w+)\(([^)]*)
 // signatures say of each kernel which of its parameters it writes to: pointers to what is
 // not constant.
 var signatures = sync.OnceValue(func() map[string][]bool {
-	text, err := source(backend.Float32)
+	text, err := source(backend.BFloat16) // the most
 	if err != nil {
 		panic(err) // files of the program itself
 	}
@@ -87,17 +92,15 @@ var signatures = sync.OnceValue(func() map[string][]bool {
 
 // signature is that of a kernel, for maps of any type.
 func signature(name string) []bool {
-	for _, kind := range kinds[1:] {
-		name = strings.TrimSuffix(name, kind.suffix)
-	}
-	return signatures()[name]
+	suffix := kinds[backend.BFloat16].suffix
+	return signatures()[strings.TrimSuffix(name, suffix)+suffix]
 }
 
 // order puts what others use first.
 func order(names []string) []string {
-	first := []string{"kernels/reduce.cu"}
+	first := []string{"kernels/reduce.cu", "kernels/depthwise.cu", "kernels/tiles.cu"}
 	for _, name := range names {
-		if name != first[0] {
+		if !slices.Contains(first, name) {
 			first = append(first, name)
 		}
 	}

@@ -84,13 +84,16 @@ func gradWeightThreads(threads, kernel int, maps backend.DType) int {
 
 // Threads is how many threads a block of a kernel has at most.
 func Threads(kernel string) int {
-	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
-		maps := backend.Float32
-		for t, kind := range kinds {
-			if kind.suffix != "" && strings.HasSuffix(kernel, kind.suffix) {
-				maps = backend.DType(t)
-			}
+	maps := backend.Float32
+	for t, kind := range kinds {
+		if kind.suffix != "" && strings.HasSuffix(kernel, kind.suffix) {
+			maps, kernel = backend.DType(t), strings.TrimSuffix(kernel, kind.suffix)
 		}
+	}
+	if threads := tileThreads(kernel, maps); threads > 0 {
+		return threads
+	}
+	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
 		return gradWeightThreads(maxThreads, 5, maps)
 	}
 	return maxThreads

@@ -33,7 +33,7 @@ struct Width {
     static constexpr int V = N;
 };
 
-// load and store move V values: 1, or a multiple of 16 bytes' worth.
+// load and store move V values: 1, 2, 4, or a multiple of 16 bytes' worth.
 template <int V>
 __device__ inline Vec<V> load(const float* p) {
     Vec<V> r;
@@ -52,6 +52,8 @@ template <int V>
 __device__ inline void store(float* p, Vec<V> x) {
     if constexpr (V == 1) {
         p[0] = x.v[0];
+    } else if constexpr (V == 2) {
+        *reinterpret_cast<float2*>(p) = make_float2(x.v[0], x.v[1]);
     } else {
         for (int i = 0; i < V; i += 4) {
             *reinterpret_cast<float4*>(p + i) = make_float4(x.v[i], x.v[i + 1], x.v[i + 2], x.v[i + 3]);
@@ -83,6 +85,9 @@ __device__ inline Vec<V> load(const bf16* p) {
     Vec<V> r;
     if constexpr (V == 1) {
         r.v[0] = widen(p[0].bits);
+    } else if constexpr (V == 4) {
+        uint2 u = *reinterpret_cast<const uint2*>(p);
+        r.v[0] = widen(u.x & 0xffff), r.v[1] = widen(u.x >> 16), r.v[2] = widen(u.y & 0xffff), r.v[3] = widen(u.y >> 16);
     } else {
         uint4 u = *reinterpret_cast<const uint4*>(p);
         unsigned pairs[] = {u.x, u.y, u.z, u.w};
@@ -95,6 +100,8 @@ template <int V>
 __device__ inline void store(bf16* p, Vec<V> x) {
     if constexpr (V == 1) {
         p[0].bits = (unsigned short)narrow(x.v[0]);
+    } else if constexpr (V == 4) {
+        *reinterpret_cast<uint2*>(p) = make_uint2(narrow(x.v[0], x.v[1]), narrow(x.v[2], x.v[3]));
     } else {
         unsigned pairs[4];
         for (int i = 0; i < 4; i++) pairs[i] = narrow(x.v[2 * i], x.v[2 * i + 1]);

@@ -60,18 +60,18 @@ __device__ inline void multiplyAdd(Vec<V>& sum, const Vec<V>& a, const Vec<V>& b
     for (int i = 0; i < V; i++) sum.v[i] += a.v[i] * b.v[i];
 }
 
-// addRow adds to T sums what they take from a row of a map, from column left, by a
-// row of the filter whose weights are step apart. Sum t takes by weight k column
-// t*S+k or, backward, (t+K-1-k)/S where that is whole.
-template <int K, int S, int T, bool Backward, int V>
-__device__ inline void addRow(const Map* row, int left, int W, int C, const float* filter, int step, Vec<V>* sums) {
+// addRow adds to T sums what they take from a row of a map by a row of the filter: pixel(i)
+// is the i-th pixel from the first that they meet, weight(k) the k-th weight. Sum t takes
+// by weight k pixel t*S+k or, backward, (t+K-1-k)/S where that is whole.
+template <int K, int S, int T, bool Backward, int V, class Pixel, class Weight>
+__device__ inline void addRow(Pixel pixel, Weight weight, Vec<V>* sums) {
     constexpr int Pixels = Backward ? (T + K - 2) / S + 1 : (T - 1) * S + K;
     Vec<V> f[K];
 #pragma unroll
-    for (int k = 0; k < K; k++) f[k] = load<V>(filter + k * step);
+    for (int k = 0; k < K; k++) f[k] = weight(k);
 #pragma unroll
     for (int i = 0; i < Pixels; i++) {
-        Vec<V> p = at<V>(row, left + i, W, C);
+        Vec<V> p = pixel(i);
 #pragma unroll
         for (int k = 0; k < K; k++) {
 #pragma unroll
@@ -102,7 +102,7 @@ __device__ inline void filterMap(const Map* x, const float* w, const float* bias
             if (top + a < 0 || top + a >= s.H) continue;
             const Map* row = x + pixel(p.row / s.OutH, top + a, 0, s.H, s.W, s.In) + p.c;
             if constexpr (K > 0) {
-                addRow<K, S, T, false>(row, left, s.W, s.In, filter, step, sums);
+                addRow<K, S, T, false, V>([=](int i) { return at<V>(row, left + i, s.W, s.In); }, [=](int k) { return load<V>(filter + k * step); }, sums);
             } else {
                 for (int b = 0; b < kernel; b++) multiplyAdd<V>(sums[0], at<V>(row, left + b, s.W, s.In), load<V>(filter + b * step));
             }
@@ -156,7 +156,9 @@ __device__ inline void spreadMap(const Map* dy, const float* w, Map* dx, Shape s
             int i = (y - a) / 2;
             if (i >= s.OutH) continue;
             const Map* row = dy + pixel(p.row / s.H, i, 0, s.OutH, s.OutW, s.In) + p.c;
-            addRow<K, 2, T, true>(row, (x + s.Left - K + 1) / 2, s.OutW, s.In, w + a * K * s.In + p.c, s.In, sums);
+            int first = (x + s.Left - K + 1) / 2;
+            const float* filter = w + a * K * s.In + p.c;
+            addRow<K, 2, T, true, V>([=](int i) { return at<V>(row, first + i, s.OutW, s.In); }, [=](int k) { return load<V>(filter + k * s.In); }, sums);
         }
         Map* out = dx + p.row * s.W * s.In + p.c;
         for (int t = 0; t < T; t++) {

@@ -148,14 +148,18 @@ __device__ inline void join(Moments<V>& a, const Moments<V>& b) {
     a.count = n;
 }
 
-// joinColumns joins the moments of a block's threads over threadIdx.y, by a tree.
+// MomentValues are how many values of scratch a thread needs for joinColumns.
 template <int V>
-__device__ inline void joinColumns(Moments<V>& m) {
-    __shared__ float mean[V][MaxThreads], squares[V][MaxThreads], count[MaxThreads];
-    int at = threadIdx.y * blockDim.x + threadIdx.x;
+constexpr int MomentValues = 2 * V + 1;
+
+// joinColumns joins the moments of a block's threads over threadIdx.y, by a tree, in
+// scratch of MomentValues values a thread. The result is right in the threads of row 0.
+template <int V>
+__device__ inline void joinColumns(Moments<V>& m, float* scratch) {
+    int at = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
     auto put = [&] {
-        count[at] = m.count;
-        for (int i = 0; i < V; i++) mean[i][at] = m.mean.v[i], squares[i][at] = m.squares.v[i];
+        scratch[at] = m.count;
+        for (int i = 0; i < V; i++) scratch[(1 + i) * threads + at] = m.mean.v[i], scratch[(1 + V + i) * threads + at] = m.squares.v[i];
     };
     put();
     __syncthreads();
@@ -164,8 +168,8 @@ __device__ inline void joinColumns(Moments<V>& m) {
         if ((int)threadIdx.y + half < n) {
             Moments<V> b;
             int other = at + half * blockDim.x;
-            b.count = count[other];
-            for (int i = 0; i < V; i++) b.mean.v[i] = mean[i][other], b.squares.v[i] = squares[i][other];
+            b.count = scratch[other];
+            for (int i = 0; i < V; i++) b.mean.v[i] = scratch[(1 + i) * threads + other], b.squares.v[i] = scratch[(1 + V + i) * threads + other];
             join(m, b);
             put();
         }
@@ -174,62 +178,80 @@ __device__ inline void joinColumns(Moments<V>& m) {
     }
 }
 
-// batchMoments: the mean and the sum of squared differences of each part of x's
-// rows, out [parts,2,C]. A thread sums differences from its first value and their
-// squares, which loses no digits as long as its values are near each other.
-// Launch: as reduce's, of one segment.
-extern "C" __global__ void batchMoments(const Map* x, float* out, Size rows, int parts, int C, int vec) {
-    Size part = blockIdx.x, from = rows * part / parts, to = rows * (part + 1) / parts;
-    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
-    auto run = [&](auto width) {
-        constexpr int V = decltype(width)::V;
-        Moments<V> m = {0, zero<V>(), zero<V>()};
-        Size first = from + threadIdx.y;
-        if (c < C && first < to) {
-            Vec<V> shift = load<V>(x + first * C + c);
-            for (Size r = first; r < to; r += blockDim.y) {
-                Vec<V> a = load<V>(x + r * C + c);
-                for (int i = 0; i < V; i++) {
-                    float d = a.v[i] - shift.v[i];
-                    m.mean.v[i] += d;
-                    m.squares.v[i] += d * d;
-                }
-                m.count += 1;
-            }
-            for (int i = 0; i < V; i++) {
-                float d = m.mean.v[i] / m.count;
-                m.squares.v[i] -= d * m.mean.v[i];
-                if (m.squares.v[i] < 0) m.squares.v[i] = 0; // by rounding
-                m.mean.v[i] = shift.v[i] + d;
-            }
+// Gathering are the moments of values that come one by one: a thread sums their
+// differences from a pivot and the differences' squares, which loses no digits as long as
+// the values are near it.
+template <int V>
+struct Gathering {
+    float count;
+    Vec<V> sum, squares;
+
+    __device__ void add(const Vec<V>& x, const Vec<V>& pivot) {
+        for (int i = 0; i < V; i++) {
+            float d = x.v[i] - pivot.v[i];
+            sum.v[i] += d;
+            squares.v[i] += d * d;
         }
-        joinColumns(m);
-        if (threadIdx.y > 0 || c >= C) return;
-        store<V>(out + part * 2 * C + c, m.mean);
-        store<V>(out + part * 2 * C + C + c, m.squares);
-    };
-    withWidth(vec, run);
+        count += 1;
+    }
+
+    __device__ Moments<V> moments(const Vec<V>& pivot) const {
+        Moments<V> m = {count, zero<V>(), zero<V>()};
+        if (count == 0) return m;
+        for (int i = 0; i < V; i++) {
+            float d = sum.v[i] / count, left = squares.v[i] - d * sum.v[i];
+            m.mean.v[i] = pivot.v[i] + d;
+            m.squares.v[i] = left < 0 ? 0 : left; // by rounding
+        }
+        return m;
+    }
+};
+
+// storeMoments joins the moments that a block's threads have of channels c..., over
+// threadIdx.y, and writes them as one of several parts: means and sums of squares to
+// out [parts,2,C], and how many values a channel has behind all of them, [parts].
+template <int V>
+__device__ inline void storeMoments(Moments<V> m, float* scratch, float* out, Size part, int parts, int C, int c) {
+    joinColumns<V>(m, scratch);
+    if (threadIdx.y > 0 || c >= C) return;
+    store<V>(out + part * 2 * C + c, m.mean);
+    store<V>(out + part * 2 * C + C + c, m.squares);
+    if (c == 0) out[(Size)parts * 2 * C + part] = m.count;
 }
 
-// joinMoments: stats [2,C], means and variances, of what batchMoments left.
-// Launch: blocks of channels (x) by parts (y), one for each block of channels.
-extern "C" __global__ void joinMoments(const float* moments, float* stats, Size rows, int parts, int C, int vec) {
+// batchMoments: the moments of each part of x's rows. Launch: as reduce's, of one segment.
+extern "C" __global__ void batchMoments(const Map* x, float* out, Size rows, int parts, int C, int vec) {
+    __shared__ float scratch[MomentValues<Wide> * MaxThreads];
+    Size part = blockIdx.x, from = rows * part / parts, to = rows * (part + 1) / parts;
     int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
-    auto run = [&](auto width) {
+    withWidth(vec, [=](auto width) {
+        constexpr int V = decltype(width)::V;
+        Gathering<V> g = {0, zero<V>(), zero<V>()};
+        Size first = from + threadIdx.y;
+        Vec<V> pivot = c < C && first < to ? load<V>(x + first * C + c) : zero<V>();
+        for (Size r = first; c < C && r < to; r += blockDim.y) g.add(load<V>(x + r * C + c), pivot);
+        storeMoments<V>(g.moments(pivot), scratch, out, part, parts, C, c);
+    });
+}
+
+// joinMoments: stats [2,C], means and variances, of parts as storeMoments wrote them.
+// Launch: blocks of channels (x) by parts (y), one for each block of channels.
+extern "C" __global__ void joinMoments(const float* moments, float* stats, int parts, int C, int vec) {
+    __shared__ float scratch[MomentValues<4> * MaxThreads];
+    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    withWidth<4>(vec, [=](auto width) {
         constexpr int V = decltype(width)::V;
         Moments<V> m = {0, zero<V>(), zero<V>()};
-        for (Size p = threadIdx.y; c < C && p < parts; p += blockDim.y) {
-            Moments<V> b;
-            b.count = (float)(rows * (p + 1) / parts - rows * p / parts);
-            b.mean = load<V>(moments + p * 2 * C + c);
-            b.squares = load<V>(moments + p * 2 * C + C + c);
-            join(m, b);
+#pragma unroll 4
+        for (int p = threadIdx.y; p < parts; p += blockDim.y) {
+            if (c >= C) break;
+            const float* part = moments + (Size)p * 2 * C + c;
+            join(m, Moments<V>{moments[(Size)parts * 2 * C + p], load<V>(part), load<V>(part + C)});
         }
-        joinColumns(m);
+        joinColumns<V>(m, scratch);
         if (threadIdx.y > 0 || c >= C) return;
-        for (int i = 0; i < V; i++) m.squares.v[i] /= rows;
+        for (int i = 0; i < V; i++) m.squares.v[i] /= m.count;
         store<V>(stats + c, m.mean);
         store<V>(stats + C + c, m.squares);
-    };
-    withWidth(vec, run);
+    });
 }

@@ -50,12 +50,20 @@ struct uint3 {
 };
 static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
+struct alignas(8) float2 {
+    float x, y;
+};
+static inline float2 make_float2(float x, float y) { return float2{x, y}; }
 struct alignas(16) float4 {
     float x, y, z, w;
 };
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+static inline uint2 make_uint2(unsigned x, unsigned y) { return uint2{x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return uint4{x, y, z, w}; }
 static inline float __uint_as_float(unsigned u) { float f; memcpy(&f, &u, 4); return f; }
 static inline unsigned __float_as_uint(float f) { unsigned u; memcpy(&u, &f, 4); return u; }
@@ -133,6 +141,30 @@ static inline double __shfl_down_sync(unsigned, double v, int offset) {
     double r = t % 32 + offset < 32 ? warpD[t + offset] : v;
     __syncthreads();
     return r;
+}
+
+// emulateMultiplyAdd16 is mma.m16n8k16 of bf16, by all threads of a block. A thread that
+// is ahead of others may be at the next product, and leaves its part of that elsewhere.
+static struct { unsigned a[4], b[2]; } operands[2][MostThreads];
+static unsigned char products[MostThreads];
+
+static inline float half(unsigned pair, int i) { return __uint_as_float(i ? pair & 0xffff0000u : pair << 16); }
+
+static inline void emulateMultiplyAdd16(float* d, const unsigned* a, const unsigned* b) {
+    int t = current, warp = t / 32 * 32, lane = t % 32;
+    auto* all = operands[products[t] ^= 1];
+    memcpy(all[t].a, a, sizeof all[t].a), memcpy(all[t].b, b, sizeof all[t].b);
+    __syncthreads();
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4, high = i / 2, column = lane % 4 * 2 + i % 2;
+        float sum = 0;
+        for (int k = 0; k < 16; k++) {
+            unsigned left = all[warp + row * 4 + k % 8 / 2].a[k / 8 * 2 + high];
+            unsigned right = all[warp + column * 4 + k % 8 / 2].b[k / 8];
+            sum += half(left, k % 2) * half(right, k % 2);
+        }
+        d[i] += sum;
+    }
 }
 
 // run runs a kernel over a grid. A kernel that never waits needs no fibers. Every other
