@@ -83,6 +83,7 @@ var mayImport = map[string]string{
 	"internal/atomicfile": "",
 	"internal/words":      "",
 	"internal/float16":    "",
+	"internal/version":    "",
 
 	"configs": "",
 
