@@ -17,7 +17,7 @@ CUDA     := $(EFFNET_CUDA_TOOLS)
 .PHONY: build vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
-	go build -tags '$(TAGS)' -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/effnet ./cmd/effnet
+	go build -tags '$(TAGS)' -trimpath -buildvcs=auto -o bin/effnet ./cmd/effnet
 
 vet-other: ## vet the code and its tests as built for macOS and Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
@@ -52,7 +52,7 @@ test-arm64: ## the kernels for arm64 under qemu-aarch64-static: the backend's su
 	GOARCH=arm64 go test -timeout 60m -count=1 -exec qemu-aarch64-static ./internal/backend/cpu/... ./internal/pixel ./internal/jpeg ./internal/optim ./internal/vm
 	GOARCH=arm64 go test -timeout 60m -count=1 -exec qemu-aarch64-static -run 'PyTorch|Deterministic|AllocatesNothing' ./internal/model
 
-generate: ## what go generate writes: the kernels' assembly (clang-19, lld-19, llvm-19) and docs/settings.md
+generate: ## what go generate writes: the kernels' assembly (clang-19, lld-19, llvm-19), docs/settings.md and docs/commands.md
 	go generate ./...
 
 gpu-kit: ## bin/gpu-kit: everything to test effnet on a graphics card, for a machine without Go

@@ -26,7 +26,7 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs search setup train predict report weights export data data/check atomicfile config scale " +
-		"bench device doctor words" + commands,
+		"bench device doctor words version" + commands,
 
 	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",

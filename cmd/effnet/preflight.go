@@ -25,7 +25,7 @@ func machine(b device.Backend) [][2]string {
 	}
 	return [][2]string{
 		{"host", host}, {"system", runtime.GOOS + "/" + runtime.GOARCH}, {"cores", strconv.Itoa(runtime.NumCPU())},
-		{"device", b.Name()}, {"effnet", version}, {"Go", runtime.Version()}, {"started", time.Now().Format(time.RFC3339)},
+		{"device", b.Name()}, {"effnet", versionName()}, {"Go", runtime.Version()}, {"started", time.Now().Format(time.RFC3339)},
 	}
 }
 

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"effnet/internal/device"
+	"effnet/internal/version"
 
 	"github.com/spf13/cobra"
 )
 
-// version is set by the Makefile; a module build has its own.
-var version = ""
+// buildName is what the Makefile and releases call the build; others have no such name.
+var buildName = ""
 
 func newVersionCommand() *cobra.Command {
 	var asJSON bool
@@ -67,11 +68,12 @@ func runVersion(w io.Writer, kernels string, asJSON bool) error {
 }
 
 func versionName() string {
-	if version != "" {
-		return version
+	if buildName != "" {
+		return buildName
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
 	}
-	return "(devel)"
+	return version.Of(info)
 }

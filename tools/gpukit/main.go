@@ -104,7 +104,7 @@ func build(ctx context.Context, out, version string, generate bool) (err error) 
 
 // programs builds what runs on the other machine.
 func programs(ctx context.Context, dir, version string) error {
-	flags := "-s -w -X main.version=" + version
+	flags := "-s -w -X main.buildName=" + version
 	env := []string{"CGO_ENABLED=0"}
 	return errors.Join(
 		command(ctx, env, "go", "build", "-trimpath", "-ldflags", flags, "-o", filepath.Join(dir, "effnet"), "./cmd/effnet"),
