@@ -21,6 +21,7 @@ import (
 
 func main() {
 	ctx, stop := withSignals(context.Background())
+	helpColumns = terminalColumns()
 	cmd := newRootCommand()
 	cmd.SetArgs(resumeFolder(os.Args[1:]))
 	err := cmd.ExecuteContext(ctx)

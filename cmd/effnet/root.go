@@ -44,23 +44,31 @@ wins over the environment, which wins over the file.`,
 		newSearchCommand(),
 		newStudyCommand(),
 		newDoctorCommand(),
+		newDocsCommand(),
 		newVersionCommand(),
 	)
+	completeFlags(cmd)
 	return cmd
 }
 
 // helpWidth is the most columns that a line of help has.
 const helpWidth = 100
 
-// wrapFlags is a usage template whose lists of flags are wrapped: to the terminal's width,
-// and never to more than helpWidth.
+// helpColumns is how many they may have: main sets it to the terminal's, if it has fewer.
+var helpColumns = helpWidth
+
+// terminalColumns is the width of the terminal, up to helpWidth.
+func terminalColumns() int {
+	if columns, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && columns > 0 {
+		return min(helpWidth, columns)
+	}
+	return helpWidth
+}
+
+// wrapFlags is a usage template whose lists of flags are wrapped to helpColumns.
 func wrapFlags(template string) string {
 	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string {
-		width := helpWidth
-		if columns, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && columns > 0 {
-			width = min(width, columns)
-		}
-		return flags.FlagUsagesWrapped(width)
+		return flags.FlagUsagesWrapped(helpColumns)
 	})
 	return strings.NewReplacer(".LocalFlags.FlagUsages", "wrapped .LocalFlags", ".InheritedFlags.FlagUsages", "wrapped .InheritedFlags").Replace(template)
 }

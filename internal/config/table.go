@@ -140,6 +140,14 @@ func (s Setting) Of(command string) bool { return slices.Contains(s.Commands, co
 // OfWeights says whether pretrained weights decide the setting.
 func (s Setting) OfWeights() bool { return s.Of("train") && !s.Of("finetune") }
 
+// Choices are the words that the setting may be; none if it may be anything else.
+func (s Setting) Choices() []string {
+	if s.Kind != "string" || s.Want == "" || len(s.rule.ranges) > 0 {
+		return nil
+	}
+	return slices.Clone(s.rule.words)
+}
+
 // Env is the setting's environment variable.
 func (s Setting) Env() string {
 	return "EFFNET_" + strings.ToUpper(strings.ReplaceAll(s.Key, "-", "_"))

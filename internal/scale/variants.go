@@ -43,6 +43,15 @@ var baselines = []Baseline{
 	mobileNetV3Large, mobileNetV3Small,
 }
 
+// BaselineNames lists the baselines that have a name.
+func BaselineNames() []string {
+	names := make([]string, len(baselines))
+	for i, b := range baselines {
+		names[i] = b.Name
+	}
+	return names
+}
+
 // LookupBaseline finds a baseline by its name.
 func LookupBaseline(name string) (Baseline, error) {
 	return lookup("baseline", baselines, func(b Baseline) string { return b.Name }, name)
@@ -101,6 +110,15 @@ var published = []Published{
 
 // Variants lists the published variants, smallest first in each family.
 func Variants() []Published { return slices.Clone(published) }
+
+// VariantNames lists them by name.
+func VariantNames() []string {
+	names := make([]string, len(published))
+	for i, p := range published {
+		names[i] = p.Name
+	}
+	return names
+}
 
 // LookupVariant finds a published variant's coefficients by its name.
 func LookupVariant(name string) (Published, error) {
