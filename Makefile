@@ -14,10 +14,14 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build release vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -buildvcs=auto -o bin/effnet ./cmd/effnet
+
+release: ## bin/release: archives for every system, bills of materials, SHA256SUMS; the same bits from one commit and one Go
+	rm -rf bin/release
+	go run ./tools/release
 
 vet-other: ## vet the code and its tests as built for macOS and Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
@@ -42,7 +46,7 @@ test-full: ## test without cached results, the commands also on the generic kern
 	@echo 'for internal/backend/cuda too. Without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	@$(MAKE) --no-print-directory vet
-	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 go test -timeout 30m -count=1 ./...
+	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 EFFNET_COLD=1 go test -timeout 30m -count=1 ./...
 	EFFNET_KERNELS=generic go test -timeout 30m -count=1 -run TestScripts ./cmd/effnet
 	@if command -v qemu-aarch64-static >/dev/null; then $(MAKE) test-arm64; \
 		else echo 'arm64 is skipped: install qemu-user-static for qemu-aarch64-static'; fi

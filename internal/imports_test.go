@@ -91,6 +91,8 @@ var mayImport = map[string]string{
 	"tools/fashionmnist": "net/http os/exec",
 	"tools/settings":     "config",
 	"tools/kernelsets":   "bench config device backend/cpu/kernel",
+	"tools/dist":         "atomicfile version os/exec github.com/CycloneDX/cyclonedx-go",
+	"tools/release":      "atomicfile effnet/tools/dist",
 	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
 	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
 	"tools/gpukit":       "os/exec",

@@ -1,0 +1,77 @@
+// Command release writes the archives of a release, their bills of materials and
+// SHA256SUMS into a folder. It needs Go and nothing else, and from one commit and one
+// version of Go it writes the same bits anywhere:
+//
+//	go run ./tools/release [-out bin/release] [-only linux_amd64,windows_arm64]
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"effnet/internal/atomicfile"
+	"effnet/tools/dist"
+)
+
+func main() {
+	out := flag.String("out", "bin/release", "folder to write")
+	only := flag.String("only", "", "targets, separated by commas: linux_amd64, linux_amd64_static and so on; all, if empty")
+	flag.Parse()
+	if err := release(context.Background(), ".", *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+// release builds the checkout at root for the targets that only names.
+func release(ctx context.Context, root, out, only string) error {
+	targets, err := choose(only)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	source, with, err := dist.Prepare(ctx, root)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		files, err := source.Archive(ctx, t, with)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			path := filepath.Join(out, file.Name)
+			if err := atomicfile.Write(path, func(f *os.File) error {
+				_, err := f.Write(file.Data)
+				return err
+			}); err != nil {
+				return err
+			}
+			fmt.Printf("%s: %d KiB\n", path, len(file.Data)>>10)
+		}
+	}
+	return dist.WriteSums(out)
+}
+
+// choose are the targets of a list of names.
+func choose(only string) ([]dist.Target, error) {
+	if only == "" {
+		return dist.Targets, nil
+	}
+	var chosen []dist.Target
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(dist.Targets, func(t dist.Target) bool { return t.String() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-only: no target %s (have %v)", name, dist.Targets)
+		}
+		chosen = append(chosen, dist.Targets[i])
+	}
+	return chosen, nil
+}
