@@ -14,7 +14,7 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build release vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build release image vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -buildvcs=auto -o bin/effnet ./cmd/effnet
@@ -22,6 +22,9 @@ build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 release: ## bin/release: archives for every system, bills of materials, SHA256SUMS; the same bits from one commit and one Go
 	rm -rf bin/release
 	go run ./tools/release
+
+image: ## bin/release: OCI images, without a container engine; slim is made of Debian's packages (EFFNET_DEBIAN: a mirror or a folder)
+	go run ./tools/image
 
 vet-other: ## vet the code and its tests as built for macOS and Windows
 	GOOS=darwin GOARCH=arm64 go vet ./...
@@ -43,7 +46,9 @@ test-full: ## test without cached results, the commands also on the generic kern
 	@echo 'a Chromium (or one in PATH), for internal/report. EFFNET_CUDA_LIBS, a folder with'
 	@echo 'libnvrtc, or CUDA, for internal/backend/cuda. EFFNET_CUDA_TOOLS, the folder that'
 	@echo 'tools/cuda_wheels.py makes, of NVIDIA'"'"'s compilers and headers from CUDA 12.0 to 13.5,'
-	@echo 'for internal/backend/cuda too. Without, these tests are skipped.'
+	@echo 'for internal/backend/cuda too. EFFNET_DEBIAN, a mirror of Debian or a folder of the'
+	@echo 'packages of tools/image/packages.sha256, for tools/image, which root may run whole.'
+	@echo 'Without, these tests are skipped.'
 	@test -d "$$EFFNET_SHARED" || { echo 'It is not set, or no folder: set it, or run "make test".'; exit 1; }
 	@$(MAKE) --no-print-directory vet
 	EFFNET_FAULTS=30 EFFNET_VARIANTS=1 EFFNET_COLD=1 go test -timeout 30m -count=1 ./...

@@ -92,11 +92,13 @@ var mayImport = map[string]string{
 	"tools/settings":     "config",
 	"tools/kernelsets":   "bench config device backend/cpu/kernel",
 	"tools/dist":         "atomicfile version os/exec github.com/CycloneDX/cyclonedx-go",
-	"tools/release":      "atomicfile effnet/tools/dist",
-	"tools/emulategpu":   "backend/cuda backend/cuda/emulated",
-	"tools/gpustatic":    "backend/cuda backend/cuda/driver backend/cuda/sass",
-	"tools/gpukit":       "os/exec",
-	"tools/gpukit/kit":   "atomicfile os/exec",
+	"tools/release":      "effnet/tools/dist",
+	"tools/image": "atomicfile net/http effnet/tools/dist " +
+		"github.com/google/go-containerregistry pault.ag/go/debian",
+	"tools/emulategpu": "backend/cuda backend/cuda/emulated",
+	"tools/gpustatic":  "backend/cuda backend/cuda/driver backend/cuda/sass",
+	"tools/gpukit":     "os/exec",
+	"tools/gpukit/kit": "atomicfile os/exec",
 	"tools/lockstep": "effnet/configs backend checkpoint config data device model named predict report setup train " +
 		"go.yaml.in/yaml/v3",
 }

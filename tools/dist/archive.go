@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// File is a file of an archive.
+// File is a file of an archive; in a tar file also a folder or a symbolic link.
 type File struct {
 	Name string      // its path, with slashes
-	Mode fs.FileMode // permissions
-	Data []byte
+	Mode fs.FileMode // permissions, and what it is
+	Data []byte      // of a link, what it points to
 }
 
 // sorted is files in the order of their names, in which archives have them.
@@ -29,26 +29,43 @@ func sorted(files []File) []File {
 // WriteTar writes files, and the folders that they are in, as root's and with one time.
 func WriteTar(w io.Writer, files []File, at time.Time) error {
 	tw := tar.NewWriter(w)
-	made := map[string]bool{".": true}
+	made := map[string]bool{}
 	for _, f := range sorted(files) {
 		for _, dir := range parents(f.Name) {
 			if made[dir] {
 				continue
 			}
 			made[dir] = true
-			if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: at, Format: tar.FormatPAX}); err != nil {
+			if err := writeEntry(tw, File{dir, fs.ModeDir | 0o755, nil}, at); err != nil {
 				return err
 			}
 		}
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: int64(f.Mode.Perm()), Size: int64(len(f.Data)), ModTime: at, Format: tar.FormatPAX}
-		if err := tw.WriteHeader(header); err != nil {
-			return err
-		}
-		if _, err := tw.Write(f.Data); err != nil {
+		made[f.Name] = true
+		if err := writeEntry(tw, f, at); err != nil {
 			return err
 		}
 	}
 	return tw.Close()
+}
+
+func writeEntry(tw *tar.Writer, f File, at time.Time) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: int64(f.Mode.Perm()), ModTime: at, Format: tar.FormatPAX}
+	switch {
+	case f.Mode.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, f.Name+"/"
+	case f.Mode&fs.ModeSymlink != 0:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, string(f.Data)
+	default:
+		h.Size = int64(len(f.Data))
+	}
+	if f.Mode&fs.ModeSticky != 0 {
+		h.Mode |= 0o1000
+	}
+	if err := tw.WriteHeader(h); err != nil || h.Size == 0 {
+		return err
+	}
+	_, err := tw.Write(f.Data)
+	return err
 }
 
 // parents are the folders that a file is in, the outermost first.

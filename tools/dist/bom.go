@@ -13,9 +13,9 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// BOM is the bill of materials of a program, CycloneDX's in JSON: the modules that the
+// bom is the bill of materials of a program, CycloneDX's in JSON: the modules that the
 // program itself says it is made of, each with the hash that go.sum has.
-func (s Source) BOM(t Target, program []byte) ([]byte, error) {
+func (s Source) bom(t Target, program []byte) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
 		return nil, err
@@ -35,12 +35,12 @@ func (s Source) BOM(t Target, program []byte) ([]byte, error) {
 	for i, p := range parts {
 		refs[i] = p.BOMRef
 	}
-	bom := cdx.NewBOM()
-	bom.Metadata = &cdx.Metadata{Timestamp: s.Time.UTC().Format(time.RFC3339), Component: &effnet}
-	bom.Components = &parts
-	bom.Dependencies = &[]cdx.Dependency{{Ref: effnet.BOMRef, Dependencies: &refs}}
+	list := cdx.NewBOM()
+	list.Metadata = &cdx.Metadata{Timestamp: s.Time.UTC().Format(time.RFC3339), Component: &effnet}
+	list.Components = &parts
+	list.Dependencies = &[]cdx.Dependency{{Ref: effnet.BOMRef, Dependencies: &refs}}
 	var out bytes.Buffer
-	err = cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom)
+	err = cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).Encode(list)
 	return out.Bytes(), err
 }
 

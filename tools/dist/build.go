@@ -89,9 +89,9 @@ func name(root, host string) (Source, error) {
 	return s, nil
 }
 
-// Build builds effnet for a target. The bits depend on the source, its version and Go's;
+// build builds effnet for a target. The bits depend on the source, its version and Go's;
 // neither on the folder nor on what the go command is told by the environment.
-func (s Source) Build(ctx context.Context, t Target, out string) error {
+func (s Source) build(ctx context.Context, t Target, out string) error {
 	env := []string{"GOOS=" + t.OS, "GOARCH=" + t.Arch, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off", "GOFLAGS=-mod=readonly"}
 	return goBuild(ctx, s.Root, out, env, "-buildvcs=false", "-tags="+t.Tags, "-ldflags=-s -w -X main.buildName="+s.Version)
 }

@@ -102,8 +102,8 @@ func (s Source) manual(ctx context.Context, host string) (files []File, err erro
 // legal are the names of the files in which modules have their licences.
 var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)`)
 
-// Licences is the file with the licences of Go and of the modules in a program.
-func (s Source) Licences(ctx context.Context, info *buildinfo.BuildInfo) (File, error) {
+// licences is the file with the licences of Go and of the modules in a program.
+func (s Source) licences(ctx context.Context, info *buildinfo.BuildInfo) (File, error) {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "effnet contains Go's library and the following modules. These are their licences.\n")
 	paths := make([]string, len(info.Deps))

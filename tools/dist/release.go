@@ -17,48 +17,72 @@ import (
 // Sums is the name of the file with the hashes of all others in a release's folder.
 const Sums = "SHA256SUMS"
 
-// Archive builds effnet for a target and returns an archive of it, with texts and manual,
-// and its bill of materials, each under its name in a release.
-func (s Source) Archive(ctx context.Context, t Target, with []File) (files []File, err error) {
+// Program builds effnet for a target, and returns it and the licences of what is in it.
+func (s Source) Program(ctx context.Context, t Target) (program, licences File, err error) {
 	dir, err := os.MkdirTemp("", "effnet-build-")
 	if err != nil {
-		return nil, err
+		return program, licences, err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, t.Program())
-	if err := s.Build(ctx, t, path); err != nil {
-		return nil, err
+	program = File{Name: t.Program(), Mode: 0o755}
+	path := filepath.Join(dir, program.Name)
+	if err := s.build(ctx, t, path); err != nil {
+		return program, licences, err
 	}
-	program, err := os.ReadFile(path)
+	if program.Data, err = os.ReadFile(path); err != nil {
+		return program, licences, err
+	}
+	info, err := buildinfo.Read(bytes.NewReader(program.Data))
+	if err != nil {
+		return program, licences, err
+	}
+	licences, err = s.licences(ctx, info)
+	return program, licences, err
+}
+
+// Archive builds effnet for a target and returns an archive of it and of what comes with
+// it, and its bill of materials, each under its name in a release.
+func (s Source) Archive(ctx context.Context, t Target, with []File) ([]File, error) {
+	program, licences, err := s.Program(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	info, err := buildinfo.Read(bytes.NewReader(program))
-	if err != nil {
-		return nil, err
-	}
-	licences, err := s.Licences(ctx, info)
-	if err != nil {
-		return nil, err
-	}
-	bom, err := s.BOM(t, program)
+	bom, err := s.bom(t, program.Data)
 	if err != nil {
 		return nil, err
 	}
 	name := "effnet_" + s.Version + "_" + t.String()
-	contents := []File{{name + "/" + t.Program(), 0o755, program}, {name + "/" + licences.Name, licences.Mode, licences.Data}}
-	for _, f := range with {
-		contents = append(contents, File{name + "/" + f.Name, f.Mode, f.Data})
-	}
 	write, extension := WriteTarGz, ".tar.gz"
 	if t.OS == "windows" {
 		write, extension = WriteZip, ".zip"
 	}
 	var archive bytes.Buffer
-	if err := write(&archive, contents, s.Time); err != nil {
+	if err := write(&archive, Under(name, append([]File{program, licences}, with...)), s.Time); err != nil {
 		return nil, err
 	}
 	return []File{{name + extension, 0o644, archive.Bytes()}, {name + ".cdx.json", 0o644, bom}}, nil
+}
+
+// Under is files in a folder.
+func Under(dir string, files []File) []File {
+	moved := make([]File, len(files))
+	for i, f := range files {
+		moved[i] = File{dir + "/" + f.Name, f.Mode, f.Data}
+	}
+	return moved
+}
+
+// WriteFile writes a file of a release into a folder, and says so.
+func WriteFile(dir string, file File) error {
+	path := filepath.Join(dir, file.Name)
+	err := atomicfile.Write(path, func(f *os.File) error {
+		_, err := f.Write(file.Data)
+		return err
+	})
+	if err == nil {
+		fmt.Printf("%s: %d KiB\n", path, len(file.Data)>>10)
+	}
+	return err
 }
 
 // WriteSums writes SHA256SUMS of the files in a folder, as sha256sum checks it.

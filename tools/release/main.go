@@ -10,11 +10,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"effnet/internal/atomicfile"
 	"effnet/tools/dist"
 )
 
@@ -47,14 +45,9 @@ func release(ctx context.Context, root, out, only string) error {
 			return err
 		}
 		for _, file := range files {
-			path := filepath.Join(out, file.Name)
-			if err := atomicfile.Write(path, func(f *os.File) error {
-				_, err := f.Write(file.Data)
-				return err
-			}); err != nil {
+			if err := dist.WriteFile(out, file); err != nil {
 				return err
 			}
-			fmt.Printf("%s: %d KiB\n", path, len(file.Data)>>10)
 		}
 	}
 	return dist.WriteSums(out)
