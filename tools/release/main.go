@@ -2,7 +2,7 @@
 // SHA256SUMS into a folder. It needs Go and nothing else, and from one commit and one
 // version of Go it writes the same bits anywhere:
 //
-//	go run ./tools/release [-out bin/release] [-only linux_amd64,windows_arm64]
+//	go run ./tools/release [-out bin/release] [-only linux_amd64,windows_arm64] [-check]
 package main
 
 import (
@@ -19,19 +19,35 @@ import (
 func main() {
 	out := flag.String("out", "bin/release", "folder to write")
 	only := flag.String("only", "", "targets, separated by commas: linux_amd64, linux_amd64_static and so on; all, if empty")
+	check := flag.Bool("check", false, "compile for every target, and write nothing")
 	flag.Parse()
-	if err := release(context.Background(), ".", *out, *only); err != nil {
+	work := func(ctx context.Context, targets []dist.Target) error { return release(ctx, ".", *out, targets) }
+	if *check {
+		work = compile
+	}
+	targets, err := choose(*only)
+	if err == nil {
+		err = work(context.Background(), targets)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
 }
 
-// release builds the checkout at root for the targets that only names.
-func release(ctx context.Context, root, out, only string) error {
-	targets, err := choose(only)
-	if err != nil {
-		return err
+// compile says that the checkout compiles for the targets.
+func compile(ctx context.Context, targets []dist.Target) error {
+	for _, t := range targets {
+		if err := t.Check(ctx, "."); err != nil {
+			return err
+		}
+		fmt.Println(t, "compiles")
 	}
+	return nil
+}
+
+// release builds the checkout at root for the targets.
+func release(ctx context.Context, root, out string, targets []dist.Target) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
