@@ -53,6 +53,20 @@ func fetch(ctx context.Context, p pin, at time.Time) ([]byte, error) {
 	return nil, fmt.Errorf("%w\nthe image slim needs Debian's packages: set EFFNET_DEBIAN to a mirror or to a folder of .deb files, or make the other alone: -only static", tried)
 }
 
+// fetchAll fetches every pinned package.
+func fetchAll(ctx context.Context) error {
+	pins, err := readPins(pinned)
+	if err != nil {
+		return err
+	}
+	for _, p := range pins.packages {
+		if _, err := fetch(ctx, p, pins.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p pin) matches(data []byte) bool {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]) == p.sum

@@ -7,8 +7,9 @@
 // static is the program that needs nothing, and omits CUDA; slim has the C library and
 // others that CUDA's and MPI's want, from Debian's packages. packages.sha256 pins these.
 // They come from Debian's mirror, or its snapshots where the mirror has newer ones, or
-// from what EFFNET_DEBIAN names: another mirror, or a folder of .deb files. -pin writes
-// packages.sha256 anew, with the mirror's present versions.
+// from what EFFNET_DEBIAN names: another mirror, or a folder of .deb files. -fetch brings
+// them to the user's cache, where they are looked for first, and makes nothing; -pin
+// writes packages.sha256 anew, with the mirror's present versions.
 package main
 
 import (
@@ -24,10 +25,14 @@ func main() {
 	out := flag.String("out", "bin/release", "folder to write")
 	only := flag.String("only", "", "static or slim; both, if empty")
 	pin := flag.Bool("pin", false, "write tools/image/packages.sha256 and stop")
+	fetch := flag.Bool("fetch", false, "bring Debian's packages to the cache and stop")
 	flag.Parse()
 	work := func(ctx context.Context) error { return images(ctx, ".", *out, *only) }
-	if *pin {
+	switch {
+	case *pin:
 		work = func(ctx context.Context) error { return writePins(ctx, "tools/image/packages.sha256") }
+	case *fetch:
+		work = fetchAll
 	}
 	if err := work(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
