@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"effnet/internal/config"
+	"effnet/internal/filelock"
 	"effnet/internal/train"
 
 	"go.yaml.in/yaml/v3"
@@ -33,7 +35,11 @@ func openRunFolder(dir string, cfg config.Config, classes []string, opts trainOp
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
-	if unlock, err = lock(filepath.Join(dir, lockFile)); err != nil {
+	unlock, err = filelock.Try(filepath.Join(dir, lockFile))
+	if errors.Is(err, filelock.ErrTaken) {
+		err = errors.New("another process is training in it")
+	}
+	if err != nil {
 		return nil, usageError{fmt.Errorf("run folder %s: %w", dir, err)}
 	}
 	if !resume {
