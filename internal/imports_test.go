@@ -91,6 +91,7 @@ var mayImport = map[string]string{
 	"tools/clangasm":     "os/exec",
 	"tools/fashionmnist": "net/http os/exec",
 	"tools/settings":     "config",
+	"tools/weightnames":  "scale weights/names",
 	"tools/kernelsets":   "bench config device backend/cpu/kernel",
 	"tools/dist":         "atomicfile version os/exec github.com/CycloneDX/cyclonedx-go",
 	"tools/release":      "effnet/tools/dist",
