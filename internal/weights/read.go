@@ -153,3 +153,13 @@ func isKeras(path string) bool {
 	_, err = z.Open("model.weights.h5")
 	return err == nil
 }
+
+// Check returns an error for a file that is damaged, cut short or no file of weights. It
+// reads the tensors, and does not ask of which network they are.
+func Check(path string) error {
+	f, err := read(path, false)
+	if err == nil && len(f.tensors) == 0 {
+		err = &checkpoint.Error{Path: path, Reason: "holds no tensors"}
+	}
+	return err
+}

@@ -4,6 +4,7 @@
 package weights
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -47,8 +48,9 @@ type Overrides struct {
 	Interpolation string
 	Mean, Std     *[3]float64
 	Classes       []string
-	Plain         bool // the weights themselves, where a file has running averages too
-	Headless      bool // weights without a classifier are taken
+	Plain         bool   // the weights themselves, where a file has running averages too
+	Headless      bool   // weights without a classifier are taken
+	Because       string // who says so, for the findings; "" for "given"
 }
 
 // Open reads a network from a checkpoint of ours, a safetensors file, a PyTorch
@@ -107,7 +109,7 @@ func (o Overrides) apply(m *Imported) {
 	given := func(setting string, value any) {
 		for i, f := range m.Findings {
 			if f.Setting == setting {
-				m.Findings[i] = Finding{setting, fmt.Sprint(value), "given", true}
+				m.Findings[i] = Finding{setting, fmt.Sprint(value), cmp.Or(o.Because, "given"), true}
 			}
 		}
 	}
