@@ -1,0 +1,221 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/weights"
+)
+
+// Found is where weights are, and what is known of them.
+type Found struct {
+	Name      string // as it was given
+	Path      string
+	Overrides weights.Overrides // the table's; none for a path, and for what the table has not
+}
+
+// Resolve finds weights: a path that exists, or weights by a name, from the cache, or from
+// where they are published if the cache has none. What is neither is taken for a path.
+func (h *Hub) Resolve(ctx context.Context, name string) (Found, error) {
+	if path, ok := local(name); ok {
+		return Found{Name: name, Path: path}, nil
+	}
+	s, err := parse(name)
+	if s == nil || err != nil {
+		return Found{Name: name, Path: name}, err
+	}
+	if path := h.cached(s); path != "" {
+		return s.found(path), nil
+	}
+	return h.pull(ctx, s)
+}
+
+// Pull brings the newest weights of a name into the cache.
+func (h *Hub) Pull(ctx context.Context, name string) (Found, error) {
+	s, err := mustParse(name)
+	if err != nil {
+		return Found{}, err
+	}
+	return h.pull(ctx, s)
+}
+
+// Cached is where the cache has weights, "" where it has not.
+func (h *Hub) Cached(name string) string {
+	s, err := parse(name)
+	if s == nil || err != nil {
+		return ""
+	}
+	return h.cached(s)
+}
+
+func mustParse(name string) (*source, error) {
+	s, err := parse(name)
+	if s == nil && err == nil {
+		err = fault(name, "effnet weights list shows the names; hf:OWNER/NAME is any repository of the Hugging Face hub", "is no name of published weights")
+	}
+	return s, err
+}
+
+func (s *source) found(path string) Found {
+	f := Found{Name: s.name, Path: path}
+	if s.entry != nil {
+		f.Overrides = s.entry.known()
+	}
+	return f
+}
+
+// cached is where the cache has weights, "" where it has not. Those of the table need no
+// config.json, which timm does not download.
+func (h *Hub) cached(s *source) string {
+	if s.repo == "" {
+		return h.findOwn(s.entry)
+	}
+	path, described := h.repoCache(s.repo).find(s.revision)
+	if !described && s.entry == nil {
+		return ""
+	}
+	return path
+}
+
+func (h *Hub) pull(ctx context.Context, s *source) (Found, error) {
+	if h.Offline {
+		return Found{}, &checkpoint.Error{Path: s.name, Reason: "is not in the cache, and HF_HUB_OFFLINE forbids to download it", Hint: h.copyHint(s)}
+	}
+	var path string
+	var err error
+	if s.repo == "" {
+		path, err = h.pullOwn(ctx, s.entry)
+	} else {
+		path, err = h.pullRepo(ctx, s)
+	}
+	if err != nil {
+		return Found{}, h.explain(ctx, s, err)
+	}
+	return s.found(path), nil
+}
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+// copyHint says how to do without a network.
+func (h *Hub) copyHint(s *source) string {
+	return fmt.Sprintf("without a network, run effnet weights pull %s where there is one, and copy the folder that it names to %s here", s.name, h.folder(s))
+}
+
+// folder is where the cache keeps what belongs to a name.
+func (h *Hub) folder(s *source) string {
+	if s.repo == "" {
+		return h.ownFolder(s.entry)
+	}
+	return h.repoCache(s.repo).path()
+}
+
+// Folder is where the cache keeps what belongs to a name, "" for what is no name.
+func (h *Hub) Folder(name string) string {
+	s, err := parse(name)
+	if s == nil || err != nil {
+		return ""
+	}
+	return h.folder(s)
+}
+
+// explain makes an error of a download one for people.
+func (h *Hub) explain(ctx context.Context, s *source, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	e := &checkpoint.Error{Path: s.name, Reason: "cannot be downloaded", Err: err}
+	if own, ok := errors.AsType[*checkpoint.Error](err); ok { // of the file that came: its path says nothing
+		e.Err, e.Hint = errors.New("what came "+own.Reason), own.Hint
+	}
+	if h, ok := errors.AsType[hinted](err); ok {
+		e.Hint = h.hint
+	}
+	if status, ok := errors.AsType[*statusError](err); ok {
+		e.Hint = status.hint(s)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		e.Reason, e.Hint = "cannot be downloaded: there is no way to "+h.host(s), h.copyHint(s)
+	}
+	if errors.Is(err, errStall) {
+		e.Hint = h.copyHint(s)
+	}
+	return e
+}
+
+func (h *Hub) host(s *source) string {
+	address := h.Endpoint
+	if s.repo == "" {
+		address = s.entry.File
+	}
+	if u, err := url.Parse(address); err == nil {
+		return u.Host
+	}
+	return address
+}
+
+// hint is what to do about an answer.
+func (e *statusError) hint(s *source) string {
+	token := "set HF_TOKEN to a token that may read it"
+	switch {
+	case e.code == "GatedRepo" && e.sentToken:
+		return "ask for access on its page, " + defaultEndpoint + "/" + s.repo
+	case e.code == "GatedRepo":
+		return "ask for access on its page, " + defaultEndpoint + "/" + s.repo + ", and " + token
+	case e.code == "RevisionNotFound":
+		return "it has no revision " + s.revision
+	case e.status == http.StatusUnauthorized && e.sentToken:
+		return "the token is not valid, or may not read it: look at HF_TOKEN"
+	case e.status == http.StatusUnauthorized:
+		return "there is no such repository, or it is private: " + token
+	case e.status == http.StatusNotFound:
+		return "look for a slip in the name"
+	case e.status == http.StatusTooManyRequests:
+		return "wait, and try again: what came is kept"
+	}
+	return "try again later: what came is kept"
+}
+
+// Remove deletes what the cache has of a name and returns how many bytes that were.
+func (h *Hub) Remove(name string) (freed int64, err error) {
+	s, err := mustParse(name)
+	if err != nil {
+		return 0, err
+	}
+	if !exists(h.folder(s)) {
+		return 0, fault(name, "", "is not in the cache")
+	}
+	return remove(h.folder(s))
+}
+
+// Check is what a file of the cache was found to be.
+type Check struct {
+	File string `json:"file"`
+	By   string `json:"by"` // what was compared
+	Err  error  `json:"-"`  // nil for a good one
+}
+
+// Verify compares what the cache has of a name with the checksums that belong to it.
+func (h *Hub) Verify(name string) ([]Check, error) {
+	s, err := mustParse(name)
+	if err != nil {
+		return nil, err
+	}
+	path := h.cached(s)
+	if path == "" {
+		return nil, fault(name, "effnet weights pull "+name+" downloads it", "is not in the cache")
+	}
+	if s.repo == "" {
+		return verifyOwn(filepath.Dir(path), s.entry), nil
+	}
+	return h.repoCache(s.repo).verify(filepath.Dir(path)), nil
+}

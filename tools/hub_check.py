@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""huggingface_hub as the other user of a cache and of a server; tests call it.
+
+    pip install huggingface_hub
+    HF_ENDPOINT=... HF_HUB_CACHE=... python3 tools/hub_check.py download REPOSITORY FILE...
+    HF_HUB_CACHE=... python3 tools/hub_check.py offline REPOSITORY FILE...
+    HF_ENDPOINT=... HF_HUB_CACHE=... python3 tools/hub_check.py snapshot REPOSITORY
+    HF_HUB_CACHE=... python3 tools/hub_check.py scan
+    python3 tools/hub_check.py lock FILE
+
+download and offline print the path of each file, or the name of the error's class. scan
+prints what huggingface_hub finds in the cache, a repository a line: its files, their size
+and revisions. lock takes a file's lock, prints a line, and holds it until its input ends.
+"""
+import sys
+
+import huggingface_hub
+from huggingface_hub.utils import WeakFileLock
+
+command, *args = sys.argv[1:]
+if command in ("download", "offline"):
+    for name in args[1:]:
+        try:
+            print(huggingface_hub.hf_hub_download(args[0], name, local_files_only=command == "offline"))
+        except Exception as e:  # the test compares what it is
+            print(type(e).__name__)
+elif command == "snapshot":
+    print(huggingface_hub.snapshot_download(args[0]))
+elif command == "scan":
+    info = huggingface_hub.scan_cache_dir()
+    for repo in info.repos:
+        refs = ",".join(sorted(ref for r in repo.revisions for ref in r.refs))
+        print(repo.repo_id, repo.nb_files, repo.size_on_disk, refs)
+    for warning in info.warnings:
+        print("warning:", warning)
+elif command == "lock":
+    with WeakFileLock(args[0]):
+        print("locked", flush=True)
+        sys.stdin.read()
