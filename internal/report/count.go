@@ -23,13 +23,16 @@ const countInterval = 5 * time.Second
 
 // Count reports one image: on a terminal in a live line, elsewhere in a line
 // every few seconds and at the end.
-func (l *Log) Count(c Count) {
-	last, now := c.Done == c.Total, time.Now()
+func (l *Log) Count(c Count) { l.moment(c, c.Done == c.Total) }
+
+// moment reports how far something has come, as Count does.
+func (l *Log) moment(text fmt.Stringer, last bool) {
+	now := time.Now()
 	switch {
 	case l.quiet:
 	case l.width != nil:
 		if last || now.Sub(l.drawn) > 100*time.Millisecond {
-			l.draw(c.String())
+			l.draw(text.String())
 		}
 		if last {
 			fmt.Fprintln(l.w)
@@ -38,7 +41,7 @@ func (l *Log) Count(c Count) {
 	case l.drawn.IsZero() && !last:
 		l.drawn = now
 	case last || now.Sub(l.drawn) > countInterval:
-		fmt.Fprintln(l.w, c)
+		fmt.Fprintln(l.w, text)
 		l.drawn = now
 	}
 }

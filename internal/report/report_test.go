@@ -154,6 +154,28 @@ func TestCount(t *testing.T) {
 	}
 }
 
+func TestTransfer(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		t    Transfer
+		want string
+	}{
+		{Transfer{What: "w", Done: mib, Total: 4 * mib, Got: mib, Elapsed: time.Second}, "w  1.0/4.0 MiB  1.0 MiB/s  3s left"},
+		{Transfer{What: "w", Done: 3 * mib, Total: 4 * mib, Got: mib, Elapsed: time.Second}, "w  3.0/4.0 MiB  1.0 MiB/s  1s left"},
+		{Transfer{What: "w", Done: 4 * mib, Total: 4 * mib, Got: mib, Elapsed: time.Millisecond}, "w  4.0/4.0 MiB"},
+		{Transfer{What: "w", Done: mib, Total: -1, Got: mib, Elapsed: 2 * time.Second}, "w  1.0 MiB  0.5 MiB/s"},
+	} {
+		if got := c.t.String(); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.t, got, c.want)
+		}
+	}
+	var b strings.Builder
+	NewLog(&b, nil, 1, false).Transfer(Transfer{What: "w", Done: mib, Total: mib})
+	if b.String() != "w  1.0/1.0 MiB\n" {
+		t.Errorf("%q", b.String())
+	}
+}
+
 func TestEpochTable(t *testing.T) {
 	var out strings.Builder
 	l := NewLog(&out, nil, 1, false)
