@@ -19,7 +19,7 @@ type remote struct {
 	etag string // as the server writes it; "" where it is not, or not what GET compares
 	size int64  // negative where nobody knows
 	sum  checksum
-	page bool                    // it may be a web page, or what a server calls one
+	page bool                    // it is a few bytes of text, not weights
 	fits func(path string) error // checks the structure of what came
 }
 
@@ -160,7 +160,7 @@ func (h *Hub) copy(ctx context.Context, cancel context.CancelCauseFunc, r remote
 		if _, failed := f.WriteAt(buffer[:n], at); failed != nil {
 			return at, failed
 		}
-		if at += int64(n); n > 0 && h.Progress != nil {
+		if at += int64(n); n > 0 && h.Progress != nil && !r.page {
 			h.Progress(r.name, at, total)
 		}
 		stalled.Reset(h.Stall)

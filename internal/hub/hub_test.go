@@ -95,8 +95,8 @@ func TestPull(t *testing.T) {
 	if want := filepath.Join(h.HubCache, "models--timm--efficientnet_b0.ra_in1k", "snapshots", repo.Commit, "model.safetensors"); found.Path != want {
 		t.Errorf("%s, want %s", found.Path, want)
 	}
-	if found.Overrides.Padding != "symmetric" || found.Overrides.Resolution != 224 {
-		t.Errorf("%+v is not what the table says", found.Overrides)
+	if found.Known.Padding != "symmetric" || found.Known.Resolution != 224 {
+		t.Errorf("%+v is not what the table says", *found.Known)
 	}
 	if done != int64(len(content)) || total != done {
 		t.Errorf("progress ends at %d of %d bytes", done, total)
@@ -360,7 +360,7 @@ func TestPathsWin(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := h.Resolve(t.Context(), "timm/efficientnet_b0")
-	if err != nil || found.Path != filepath.Join("timm/efficientnet_b0", "model.safetensors") || found.Overrides.Padding != "" {
+	if err != nil || found.Path != filepath.Join("timm/efficientnet_b0", "model.safetensors") || found.Known != nil {
 		t.Errorf("%+v, %v", found, err)
 	}
 	if found, err := h.Resolve(t.Context(), "nothing.safetensors"); err != nil || found.Path != "nothing.safetensors" {

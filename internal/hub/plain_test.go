@@ -41,7 +41,7 @@ func TestPullOwn(t *testing.T) {
 		if want := filepath.Join(h.OwnCache, "weights", "lab", "net.v1", "net-1234.pth"); found.Path != want || h.cached(src) != want {
 			t.Errorf("%s and %s, want %s", found.Path, h.cached(src), want)
 		}
-		if found.Overrides.Padding != "same" {
+		if found.Known.Padding != "same" {
 			t.Error("the table's padding is lost")
 		}
 		var ranges []string

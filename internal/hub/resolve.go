@@ -15,9 +15,9 @@ import (
 
 // Found is where weights are, and what is known of them.
 type Found struct {
-	Name      string // as it was given
-	Path      string
-	Overrides weights.Overrides // the table's; none for a path, and for what the table has not
+	Name  string // as it was given
+	Path  string
+	Known *weights.Overrides // what the table says of it; nil for a path, and for what the table has not
 }
 
 // Resolve finds weights: a path that exists, or weights by a name, from the cache, or from
@@ -45,6 +45,18 @@ func (h *Hub) Pull(ctx context.Context, name string) (Found, error) {
 	return h.pull(ctx, s)
 }
 
+// Find is the table's line of a name.
+func Find(name string) (Entry, error) {
+	s, err := mustParse(name)
+	if err == nil && s.entry == nil {
+		err = fault(name, "effnet import shows what a file holds", "is not in the table of published weights, but any repository of the hub")
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return *s.entry, nil
+}
+
 // Cached is where the cache has weights, "" where it has not.
 func (h *Hub) Cached(name string) string {
 	s, err := parse(name)
@@ -65,7 +77,7 @@ func mustParse(name string) (*source, error) {
 func (s *source) found(path string) Found {
 	f := Found{Name: s.name, Path: path}
 	if s.entry != nil {
-		f.Overrides = s.entry.known()
+		f.Known = s.entry.known()
 	}
 	return f
 }

@@ -162,10 +162,10 @@ func origins() (all []string) {
 func (e Entry) repository() (repo string, ok bool) { return strings.CutPrefix(e.File, hubPrefix) }
 
 // known is what the table says of a file that its tensors do not show.
-func (e Entry) known() weights.Overrides {
-	return weights.Overrides{
+func (e Entry) known() *weights.Overrides {
+	return &weights.Overrides{
 		Variant: e.Variant, Padding: e.Padding, BNEps: e.BNEps, Resolution: e.Size, Crop: e.Crop, CropPct: e.CropPct,
-		Interpolation: e.Interpolation, Mean: &e.Mean, Std: &e.Std, Because: "as published, says effnet weights show " + e.Name,
+		Interpolation: e.Interpolation, Mean: &e.Mean, Std: &e.Std, Because: "as published (effnet weights show " + e.Name + ")",
 	}
 }
 

@@ -17,7 +17,11 @@ func identify(f *file, o Overrides) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	variants, err := candidates(s, o.Variant)
+	variant := o.Variant
+	if o.Known != nil {
+		variant = cmp.Or(variant, o.Known.Variant)
+	}
+	variants, err := candidates(s, variant)
 	if err != nil {
 		return nil, err
 	}

@@ -48,9 +48,10 @@ type Overrides struct {
 	Interpolation string
 	Mean, Std     *[3]float64
 	Classes       []string
-	Plain         bool   // the weights themselves, where a file has running averages too
-	Headless      bool   // weights without a classifier are taken
-	Because       string // who says so, for the findings; "" for "given"
+	Plain         bool       // the weights themselves, where a file has running averages too
+	Headless      bool       // weights without a classifier are taken
+	Because       string     // who says so, for the findings; "" for "given"
+	Known         *Overrides // what is known of the file, where the others say nothing; may be nil
 }
 
 // Open reads a network from a checkpoint of ours, a safetensors file, a PyTorch
@@ -88,6 +89,9 @@ func finish(path string, m *Imported, o Overrides) error {
 	if o.Classes != nil && len(o.Classes) != m.Meta.Arch.Classes {
 		return wrong("name one class a line, in the order of the network's outputs",
 			"has %d classes, and %d names were given", m.Meta.Arch.Classes, len(o.Classes))
+	}
+	if o.Known != nil {
+		o.Known.apply(m)
 	}
 	o.apply(m)
 	for _, t := range m.Tensors {

@@ -56,13 +56,18 @@ type Fault struct {
 
 // New starts a hub, which ends with the test.
 func New(t testing.TB) *Server {
-	s := &Server{repos: map[string]*Repo{}, stored: map[string][]byte{}}
+	s, stop := Start()
+	t.Cleanup(stop)
+	return s
+}
+
+// Start starts a hub, which stop ends.
+func Start() (s *Server, stop func()) {
+	s = &Server{repos: map[string]*Repo{}, stored: map[string][]byte{}}
 	hub := httptest.NewServer(s.handler(s.hub))
 	store := httptest.NewServer(s.handler(s.store))
 	s.URL, s.StoreURL = hub.URL, store.URL
-	t.Cleanup(hub.Close)
-	t.Cleanup(store.Close)
-	return s
+	return s, func() { hub.Close(); store.Close() }
 }
 
 // Add publishes a repository's files, in the place of those that it had.
