@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search setup train predict report weights export data data/check atomicfile filelock config scale " +
+	"cmd/effnet": "effnet/configs search setup train predict report hub weights export data data/check atomicfile filelock config scale " +
 		"bench device doctor words version" + commands,
 
 	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"effnet/internal/predict"
 	"effnet/internal/report"
 	"effnet/internal/train"
+	"effnet/internal/weights"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -52,16 +54,16 @@ func (o *deviceOptions) Validate() error {
 
 // open loads a checkpoint, or another program's weights, on the device, and says on
 // stderr what it took them to be.
-func (o *deviceOptions) open(path string) (*predict.Network, error) {
+func (o *deviceOptions) open(ctx context.Context, name string) (*predict.Network, error) {
 	b, err := openBackend(o.Device, o.Precision, o.Kernels, o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	n, err := predict.Open(path, b)
-	if err == nil && n.Note != "" {
-		fmt.Fprintln(os.Stderr, n.Note)
+	w, err := openWeights(ctx, name, weights.Overrides{})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	return n, err
+	return predict.Load(w, name, b)
 }
 
 type evalOptions struct {
@@ -122,7 +124,8 @@ func newEvalCommand() *cobra.Command {
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
 splits. DIR's classes must be the checkpoint's, which also says how images are
-preprocessed. A run with --model-ema-decay has last-ema.safetensors next to
+preprocessed. CHECKPOINT is a checkpoint, a file that effnet import takes, or a name
+that effnet weights list shows. A run with --model-ema-decay has last-ema.safetensors next to
 last.safetensors; best.safetensors is the better of the two in its epoch.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
   effnet eval runs/first/best.safetensors photos --per-class --confusion confusion.png
@@ -148,7 +151,7 @@ func runEval(ctx context.Context, w io.Writer, path, dir string, opts evalOption
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	n, err := opts.open(path)
+	n, err := opts.open(ctx, path)
 	if err != nil {
 		return err
 	}

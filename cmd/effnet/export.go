@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -37,19 +38,19 @@ func newExportCommand() *cobra.Command {
 The graph takes any number of images, cropped and resized to the network's resolution.
 Its input is called "input": normalised RGB, float32 [batch,3,R,R]. With --preprocess
 it is called "pixels": not yet normalised, uint8 [batch,R,R,3]. CHECKPOINT is a
-checkpoint or a file that effnet import takes.`,
+checkpoint, a file that effnet import takes, or a name that effnet weights list shows.`,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
   effnet export runs/first/best.safetensors photos.onnx --preprocess`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runExport(cmd.OutOrStdout(), args[0], args[1], opts)
+			return runExport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runExport(w io.Writer, path, out string, opts exportOptions) error {
+func runExport(ctx context.Context, w io.Writer, path, out string, opts exportOptions) error {
 	opts.Version = versionName()
 	if err := opts.Validate(out); err != nil {
 		return usageError{err}
@@ -57,14 +58,17 @@ func runExport(w io.Writer, path, out string, opts exportOptions) error {
 	if dir, err := os.Stat(filepath.Dir(out)); err != nil || !dir.IsDir() {
 		return usageError{fmt.Errorf("export: %s: there is no folder %s (create it first)", out, filepath.Dir(out))}
 	}
-	if err := notTheSource("export", path, out); err != nil {
-		return err
-	}
-	n, err := weights.Open(path, weights.Overrides{})
+	found, err := newHub(false).Resolve(ctx, path)
 	if err != nil {
 		return err
 	}
-	announce(path, n)
+	if err := notTheSource("export", found.Path, out); err != nil {
+		return err
+	}
+	n, err := read(found, weights.Overrides{})
+	if err != nil {
+		return err
+	}
 	what, err := export.Write(out, n, path, opts.Options)
 	if err != nil {
 		return err

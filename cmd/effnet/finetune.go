@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -22,15 +23,17 @@ func newFinetuneCommand() *cobra.Command {
 		Use:   "finetune WEIGHTS DIR|PACK",
 		Short: "Train a pretrained network on a folder of images",
 		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does from
-scratch. WEIGHTS is a checkpoint or a file that effnet import takes: weights of timm,
-torchvision, Keras or TensorFlow. Its classifier is kept if its classes are those of
+scratch. WEIGHTS is a checkpoint, a file that effnet import takes (weights of timm,
+torchvision, Keras or TensorFlow), or the name of published weights, which are then
+downloaded: effnet weights list shows the names. Its classifier is kept if its classes are those of
 the folder; otherwise, or if WEIGHTS has none, a new one begins with zeros. WEIGHTS
 also decides how images are prepared, except for the resolution, which --img-size sets.
 
 The settings are those of --recipe finetune, unless a file, the environment or flags
 say otherwise. --freeze head-only --cache-features trains only the classifier, on
 features that are computed once for each image: an epoch then takes a moment.`,
-		Example: `  effnet finetune tf_efficientnet_lite0.safetensors photos
+		Example: `  effnet finetune timm/efficientnet_b0.ra_in1k photos
+  effnet finetune tf_efficientnet_lite0.safetensors photos
   effnet finetune b0.safetensors photos --freeze head-only --cache-features --epochs 30
   effnet finetune b0.safetensors photos --freeze stages:3 --unfreeze-epoch 2 --layer-decay 0.8`,
 		Args: folderArgs(2, &opts.DryRun),
@@ -41,7 +44,7 @@ features that are computed once for each image: an epoch then takes a moment.`,
 			}
 			j, err := newJob(cmd.Flags(), dir, opts)
 			if err == nil {
-				err = j.pretrained(args[0])
+				err = j.pretrained(cmd.Context(), args[0])
 			}
 			if err != nil {
 				return err
@@ -56,15 +59,18 @@ features that are computed once for each image: an epoch then takes a moment.`,
 
 // pretrained reads the weights to begin with. What they say of themselves becomes
 // settings.
-func (j *job) pretrained(path string) error {
+func (j *job) pretrained(ctx context.Context, name string) error {
 	if err := j.mustLeaveToWeights(config.Default(), j.from, func(key string) bool { return !setup.Prepares(key) }); err != nil {
 		return err
 	}
-	w, err := weights.Open(path, weights.Overrides{Headless: true})
+	found, err := newHub(j.opts.Quiet).Resolve(ctx, name)
 	if err != nil {
 		return err
 	}
-	announce(path, w)
+	w, err := read(found, weights.Overrides{Headless: true})
+	if err != nil {
+		return err
+	}
 	j.start = w
 	given, from := j.cfg, maps.Clone(j.from)
 	if err := j.lay("checkpoint", setup.Prepared(j.cfg, w.Meta)); err != nil {
@@ -73,7 +79,7 @@ func (j *job) pretrained(path string) error {
 	if err := j.mustLeaveToWeights(given, from, setup.Prepares); err != nil {
 		return err
 	}
-	return j.lay("command line", map[string]any{"weights": path, "weights-sha256": checksum(path)})
+	return j.lay("command line", map[string]any{"weights": name, "weights-sha256": checksum(found.Path)})
 }
 
 // mustLeaveToWeights refuses settings that the weights decide, among those of keys, if

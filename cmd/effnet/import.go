@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,8 +25,9 @@ func newImportCommand() *cobra.Command {
 		Short: "Turn another program's weights into a checkpoint",
 		Long: `Turn another program's EfficientNet weights into a checkpoint. SOURCE is a
 safetensors file or a PyTorch .pth file with the names of timm, torchvision or
-lukemelas, Keras weights (.h5, .weights.h5 or .keras), or a TensorFlow checkpoint (its
-prefix). No code in a file is run.
+lukemelas, Keras weights (.h5, .weights.h5 or .keras), a TensorFlow checkpoint (its
+prefix), or the name of published weights (effnet weights list). No code in a file is
+run.
 
 The tensors show which network it is. What they do not show is assumed from the
 source's conventions and printed, with how certain it is; the flags correct it. A file
@@ -33,6 +35,7 @@ with tensors that the network does not have is an error. So is one without a
 classifier, which only finetune takes. The other commands take a SOURCE directly, too.`,
 		Example: `  effnet import tf_efficientnet_b0.safetensors b0.safetensors
   effnet import efficientnet_b3_rwightman.pth b3.safetensors
+  effnet import torchvision/efficientnet_v2_s v2s.safetensors
   effnet import dogs.pth dogs.safetensors --classes dogs.txt --padding symmetric --bn-eps 1e-5`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +43,7 @@ classifier, which only finetune takes. The other commands take a SOURCE directly
 			if err != nil {
 				return err
 			}
-			return runImport(cmd.OutOrStdout(), args[0], args[1], o, opts.json)
+			return runImport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], o, opts.json)
 		},
 	}
 	for _, s := range config.Settings() { // those that correct what import finds
@@ -116,11 +119,16 @@ func readLines(path string) (lines []string, err error) {
 	return lines, nil
 }
 
-func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool) error {
-	if err := notTheSource("import", source, out); err != nil {
+func runImport(ctx context.Context, w io.Writer, source, out string, o weights.Overrides, asJSON bool) error {
+	found, err := newHub(false).Resolve(ctx, source)
+	if err != nil {
 		return err
 	}
-	m, err := weights.Open(source, o)
+	if err := notTheSource("import", found.Path, out); err != nil {
+		return err
+	}
+	o.Known = found.Known
+	m, err := weights.Open(found.Path, o)
 	if err != nil {
 		return err
 	}
@@ -153,13 +161,6 @@ func runImport(w io.Writer, source, out string, o weights.Overrides, asJSON bool
 	}
 	_, err = fmt.Fprintf(w, "wrote %s: %s\n", out, words.Count(len(m.Tensors), "tensor"))
 	return err
-}
-
-// announce says on stderr what another program's file was recognised as.
-func announce(path string, w *weights.Imported) {
-	if w.Findings != nil {
-		fmt.Fprintln(os.Stderr, w.Describe(path))
-	}
 }
 
 // listed is the first few of a list, after a colon.

@@ -31,6 +31,7 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
+	"effnet/internal/hub/hubtest"
 	"effnet/internal/train"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -67,7 +68,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
-			"shards": shards, "flip": flip, "replace": replace, "timeless": timeless, "near": near,
+			"shards": shards, "flip": flip, "replace": replace, "timeless": timeless, "near": near, "publish": publish,
 		},
 	})
 }
@@ -86,6 +87,29 @@ var emulatedGPU = sync.OnceValues(func() (string, error) {
 	}
 	return emulated.GPU(sources)
 })
+
+// publish is a Hugging Face hub with a repository of the files in a folder: publish
+// OWNER/NAME DIR. HF_ENDPOINT is its address. With ! there is nothing any more.
+func publish(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Setenv("HF_ENDPOINT", "http://127.0.0.1:1") // where nobody listens
+		return
+	}
+	if len(args) != 2 {
+		ts.Fatalf("usage: publish OWNER/NAME DIR")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[1]))
+	ts.Check(err)
+	files := map[string][]byte{}
+	for _, e := range entries {
+		files[e.Name()], err = os.ReadFile(filepath.Join(ts.MkAbs(args[1]), e.Name()))
+		ts.Check(err)
+	}
+	s, stop := hubtest.Start()
+	ts.Defer(stop)
+	s.Add(args[0], files)
+	ts.Setenv("HF_ENDPOINT", s.URL)
+}
 
 // near compares a column of two CSV files: near FILE FILE COLUMN LIMIT, the largest
 // relative difference.
@@ -324,15 +348,20 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o666))
 }
 
-// flip changes the last byte of a file: flip FILE.
+// flip changes the last byte of the one file that has a pattern: flip PATTERN.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: flip FILE")
+		ts.Fatalf("usage: flip PATTERN")
 	}
-	whole, err := os.ReadFile(ts.MkAbs(args[0]))
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("%s: %d files", args[0], len(found))
+	}
+	whole, err := os.ReadFile(found[0])
 	ts.Check(err)
 	whole[len(whole)-1] ^= 1
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), whole, 0o666))
+	ts.Check(os.WriteFile(found[0], whole, 0o666))
 }
 
 func TestExitCode(t *testing.T) {

@@ -65,9 +65,11 @@ func newPredictCommand() *cobra.Command {
 		Short: "Print the most likely classes of images",
 		Long: `Print the most likely classes of images. IMAGE is a file, a folder for all images in
 it and below, a pattern such as "photos/*.jpg", or - for an image from stdin.
-CHECKPOINT is a checkpoint or a file that effnet import takes.`,
+CHECKPOINT is a checkpoint, a file that effnet import takes, or a name that
+effnet weights list shows.`,
 		Example: `  effnet predict runs/first/best.safetensors cat.jpg --cam cat.png
   effnet predict runs/first/best.safetensors photos --topk 1 --csv > photos.csv
+  effnet predict timm/efficientnet_b0.ra_in1k cat.jpg
   curl -s https://example.org/cat.jpg | effnet predict runs/first/best.safetensors - --json`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,7 +109,7 @@ func runPredict(ctx context.Context, stdin io.Reader, w io.Writer, path string, 
 	if opts.CAM != "" && set.Len() != 1 {
 		return usageError{fmt.Errorf("--cam: want one image, not %d", set.Len())}
 	}
-	n, err := opts.open(path)
+	n, err := opts.open(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -22,43 +22,27 @@ import (
 // A Network is a trained network on a device. It is used by one goroutine at a time.
 type Network struct {
 	Meta checkpoint.Meta
-	Note string // what another program's file was found to be; "" for a checkpoint
 
 	backend     backend.Backend
 	net         *model.Network
 	activations *model.Activations // nil before it was asked for
 }
 
-// Open reads a checkpoint, or another program's weights, onto a device, which the
-// Network owns from then on, and closes, also where Open fails.
-func Open(path string, b backend.Backend) (*Network, error) {
-	n, err := open(path, b)
-	if err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return n, nil
-}
-
-func open(path string, b backend.Backend) (*Network, error) {
-	w, err := weights.Open(path, weights.Overrides{})
-	if err != nil {
-		return nil, err
-	}
+// Load brings weights that were read from path to a device, which the Network owns from
+// then on, and closes, also where Load fails.
+func Load(w *weights.Imported, path string, b backend.Backend) (*Network, error) {
 	net, err := model.New(w.Meta.Arch, b)
 	if err != nil {
-		return nil, &checkpoint.Error{Path: path, Reason: "its network cannot be built", Err: err}
-	}
-	if err := net.Load(w.Tensors); err != nil {
+		err = &checkpoint.Error{Path: path, Reason: "its network cannot be built", Err: err}
+	} else if err = net.Load(w.Tensors); err != nil {
 		if m, ok := errors.AsType[*named.Mismatch](err); ok {
 			err = checkpoint.NotTheNetwork(path, m)
 		}
-		return nil, err
 	}
-	n := &Network{Meta: w.Meta, backend: b, net: net}
-	if w.Findings != nil {
-		n.Note = w.Describe(path)
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	return n, nil
+	return &Network{Meta: w.Meta, backend: b, net: net}, nil
 }
 
 // Close closes the device.

@@ -24,6 +24,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/model"
 	"effnet/internal/scale"
+	"effnet/internal/weights"
 )
 
 const classes = 5
@@ -80,11 +81,25 @@ func weightsFile(t testing.TB, changes ...func(*scale.Arch)) string {
 // network opens one on a number of threads.
 func network(t testing.TB, threads int) *Network {
 	t.Helper()
+	return opened(t, weightsFile(t), threads)
+}
+
+func opened(t testing.TB, path string, threads int) *Network {
+	t.Helper()
 	b, err := cpu.New(threads)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Open(weightsFile(t), b)
+	return on(t, path, b)
+}
+
+func on(t testing.TB, path string, b backend.Backend) *Network {
+	t.Helper()
+	w, err := weights.Open(path, weights.Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Load(w, path, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,14 +230,7 @@ func TestTransparentImage(t *testing.T) {
 		m.Pix[i] = []uint8{200, 100, 50, 0}[i%4]
 	}
 	for path, want := range map[string][3]uint8{path: {200, 100, 50}, older: {124, 116, 104}} {
-		b, err := cpu.New(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := Open(path, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		n := opened(t, path, 1)
 		p, err := n.Pipeline().NewPreparer()
 		if err != nil {
 			t.Fatal(err)
@@ -308,14 +316,7 @@ func TestActivations(t *testing.T) {
 
 // A network whose head comes after the pooling answers, but not where it sees what.
 func TestNoActivations(t *testing.T) {
-	b, err := cpu.New(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := Open(weightsFile(t, func(a *scale.Arch) { a.Name, a.HeadPooled = "pooled", true }), b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := opened(t, weightsFile(t, func(a *scale.Arch) { a.Name, a.HeadPooled = "pooled", true }), 1)
 	p, err := New(n, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -539,10 +540,7 @@ func TestBrokenDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := &backend.Error{Device: "test", Op: "stage", Err: errors.New("lost")}
-	n, err := Open(weightsFile(t), &broken{b, lost})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := on(t, weightsFile(t), &broken{b, lost})
 	p, err := New(n, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -651,16 +649,18 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-func TestOpenFails(t *testing.T) {
+func TestLoadFails(t *testing.T) {
 	b, err := cpu.New(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "none")
-	if err := os.WriteFile(path, []byte("no network, but long enough"), 0o666); err != nil {
+	path := weightsFile(t)
+	w, err := weights.Open(path, weights.Overrides{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path, b); !errors.As(err, new(*checkpoint.Error)) {
+	w.Tensors = w.Tensors[1:]
+	if _, err := Load(w, path, b); !errors.As(err, new(*checkpoint.Error)) {
 		t.Errorf("got %v, want a checkpoint.Error", err)
 	}
 }

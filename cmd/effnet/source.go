@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"effnet/internal/hub"
+	"effnet/internal/report"
+	"effnet/internal/weights"
+)
+
+// newHub finds weights as the environment says, and shows downloads on stderr.
+func newHub(quiet bool) *hub.Hub {
+	s := hub.FromEnvironment(os.Getenv)
+	s.UserAgent = "effnet/" + versionName()
+	h, log := hub.New(s), newLog(1, quiet)
+	var of string
+	var from int64
+	var began time.Time
+	h.Progress = func(file string, done, total int64) {
+		if file != of || done < from {
+			of, from, began = file, done, time.Now()
+		}
+		log.Transfer(report.Transfer{What: file, Done: done, Total: total, Got: done - from, Elapsed: time.Since(began)})
+	}
+	h.Note = func(text string) { log.Printf("%s", text) }
+	return h
+}
+
+// openWeights reads weights that a path or a name stands for; every command that takes a
+// checkpoint takes either.
+func openWeights(ctx context.Context, name string, o weights.Overrides) (*weights.Imported, error) {
+	found, err := newHub(false).Resolve(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return read(found, o)
+}
+
+// read reads weights that were found, and says on stderr what another program's file was
+// recognised as.
+func read(found hub.Found, o weights.Overrides) (*weights.Imported, error) {
+	o.Known = found.Known
+	w, err := weights.Open(found.Path, o)
+	if err == nil && w.Findings != nil {
+		fmt.Fprintln(os.Stderr, w.Describe(found.Name))
+	}
+	return w, err
+}
