@@ -1,4 +1,4 @@
-// Package atomicfile writes files that are there whole or not at all.
+// Package atomicfile writes files and folders that are there whole or not at all.
 package atomicfile
 
 import (
@@ -84,4 +84,34 @@ func syncDir(dir string) error {
 		err = nil
 	}
 	return errors.Join(err, d.Close())
+}
+
+// WriteFolder makes a folder of the files that the function writes into it: it is there
+// with all of them, or not at all. There may be an empty folder in its place.
+func WriteFolder(path string, write func(dir string) error) (err error) {
+	path = filepath.Clean(path)
+	parent, name := filepath.Split(path)
+	parent = filepath.Clean(parent)
+	dir, err := os.MkdirTemp(parent, "."+name+".tmp*")
+	if err != nil {
+		return folderError(parent, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	if err := write(dir); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // MkdirTemp's folders are private
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // not one that has something in it
+		return err
+	}
+	if err := os.Rename(dir, path); err != nil {
+		return err
+	}
+	return syncDir(parent)
 }

@@ -36,3 +36,35 @@ func TestWrite(t *testing.T) {
 		t.Errorf("mode %v (%v), want 0644", info.Mode(), err)
 	}
 }
+
+func TestWriteFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	write := func(err error) error {
+		return WriteFolder(path, func(dir string) error {
+			return errors.Join(os.WriteFile(filepath.Join(dir, "a"), nil, 0o666), err)
+		})
+	}
+	failure := errors.New("on purpose")
+	if err := write(failure); !errors.Is(err, failure) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("half a folder is there")
+	}
+	if err := os.Mkdir(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(nil); err != nil {
+		t.Errorf("in place of an empty folder: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(path, "a")); err != nil {
+		t.Error(err)
+	}
+	if err := write(nil); err == nil {
+		t.Error("a folder with something in it was replaced")
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}

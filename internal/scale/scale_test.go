@@ -248,3 +248,20 @@ func TestLastMap(t *testing.T) {
 		}
 	}
 }
+
+func TestVariantOf(t *testing.T) {
+	for _, v := range Variants() {
+		a, err := v.Arch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Name, a.Classes, a.Resolution, a.Padding, a.BNEps = "mine", 7, 64, Symmetric, 1e-5
+		if name, ok := VariantOf(a); name != v.Name || !ok {
+			t.Errorf("%s is taken for %q", v.Name, name)
+		}
+		a.Stem++
+		if name, ok := VariantOf(a); ok {
+			t.Errorf("another network is taken for %s", name)
+		}
+	}
+}

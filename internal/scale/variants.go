@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -154,4 +155,21 @@ func lookup[T any](kind string, table []T, nameOf func(T) string, name string) (
 	}
 	var zero T
 	return zero, fmt.Errorf("scale: %s: %q is unknown (have %s)", kind, name, strings.Join(names, ", "))
+}
+
+// VariantOf names the published variant that a network's layers are those of. What is not
+// in its layers may differ: the resolution, the classes, padding and what only training
+// reads.
+func VariantOf(a Arch) (name string, ok bool) {
+	layers := func(a Arch) Arch {
+		a.Name, a.Resolution, a.Classes, a.Padding, a.BNEps, a.BNMomentum = "", 0, 0, "", 0, 0
+		a.Dropout, a.StochasticDepth, a.Width, a.Depth = 0, 0, 0, 0
+		return a
+	}
+	for _, p := range published {
+		if b, err := p.Arch(); err == nil && reflect.DeepEqual(layers(a), layers(b)) {
+			return p.Name, true
+		}
+	}
+	return "", false
 }
