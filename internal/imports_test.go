@@ -38,7 +38,7 @@ var mayImport = map[string]string{
 	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
 	"internal/hub":          "weights atomicfile checkpoint filelock scale net net/http",
 	"internal/hub/hubtest":  "named net/http",
-	"internal/export":       "weights weights/npz weights/onnx atomicfile checkpoint named scale",
+	"internal/export":       "hub weights weights/npz weights/onnx atomicfile checkpoint named scale",
 	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",
 	"internal/weights/npz":  "weights/names checkpoint named scale",
 

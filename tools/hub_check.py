@@ -7,10 +7,13 @@
     HF_ENDPOINT=... HF_HUB_CACHE=... python3 tools/hub_check.py snapshot REPOSITORY
     HF_HUB_CACHE=... python3 tools/hub_check.py scan
     python3 tools/hub_check.py lock FILE
+    python3 tools/hub_check.py timm MODEL IMAGES
 
 download and offline print the path of each file, or the name of the error's class. scan
 prints what huggingface_hub finds in the cache, a repository a line: its files, their size
 and revisions. lock takes a file's lock, prints a line, and holds it until its input ends.
+timm creates a model, "local-dir:..." or "hf-hub:...", and prints its configuration as JSON
+and then its logits on one image: normalised values, float32, channels first.
 """
 import sys
 
@@ -37,3 +40,16 @@ elif command == "lock":
     with WeakFileLock(args[0]):
         print("locked", flush=True)
         sys.stdin.read()
+elif command == "timm":
+    import json
+
+    import numpy as np
+    import timm
+    import torch
+
+    model = timm.create_model(args[0], pretrained=True).eval()
+    cfg = model.pretrained_cfg
+    print(json.dumps({k: cfg.get(k) for k in ("architecture", "num_classes", "label_names", "input_size", "crop_pct", "interpolation", "mean", "std")}))
+    image = torch.from_numpy(np.fromfile(args[1], np.float32)).reshape(1, *cfg["input_size"])
+    with torch.no_grad():
+        print(*model(image)[0].tolist())

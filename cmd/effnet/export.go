@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"effnet/internal/export"
+	"effnet/internal/hub"
 	"effnet/internal/weights"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ type exportOptions struct{ export.Options }
 
 // AddFlags registers the options.
 func (o *exportOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&o.Hub, "hub", false, "write the folder OUT: a repository of the Hugging Face hub, for timm")
 	flags.BoolVar(&o.KeepBN, "keep-bn", false, "keep batch normalisations separate from the convolutions (.onnx)")
 	flags.BoolVar(&o.Preprocess, "preprocess", false, "take pixels, 0 to 255, as input and normalise them in the graph (.onnx)")
 }
@@ -26,7 +28,7 @@ func newExportCommand() *cobra.Command {
 	var opts exportOptions
 	cmd := &cobra.Command{
 		Use:   "export CHECKPOINT OUT",
-		Short: "Write a checkpoint for other programs: ONNX, safetensors, npz",
+		Short: "Write a checkpoint for other programs: ONNX, safetensors, npz, a hub's folder",
 		Long: `Write a checkpoint for other programs. OUT's extension chooses the format:
 
   .onnx         a graph with its weights, opset 17, for ONNX Runtime and others;
@@ -35,12 +37,17 @@ func newExportCommand() *cobra.Command {
   .npz          weights in the order and the layouts of Keras' EfficientNetB0 to
                 B7: model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
 
+With --hub OUT is a folder, whatever its name: config.json, model.safetensors and a card,
+README.md, as the Hugging Face hub has them. timm.create_model("local-dir:OUT",
+pretrained=True) loads it, and effnet takes OUT as a checkpoint.
+
 The graph takes any number of images, cropped and resized to the network's resolution.
 Its input is called "input": normalised RGB, float32 [batch,3,R,R]. With --preprocess
 it is called "pixels": not yet normalised, uint8 [batch,R,R,3]. CHECKPOINT is a
 checkpoint, a file that effnet import takes, or a name that effnet weights list shows.`,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
-  effnet export runs/first/best.safetensors photos.onnx --preprocess`,
+  effnet export runs/first/best.safetensors photos.onnx --preprocess
+  effnet export runs/first/best.safetensors photos-b0 --hub`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runExport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
@@ -73,10 +80,10 @@ func runExport(ctx context.Context, w io.Writer, path, out string, opts exportOp
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(out)
+	size, err := hub.Size(out)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	_, err = fmt.Fprintf(w, "%s: %s, %.1f MiB, %s\n", out, n.Meta.Arch.Name, float64(info.Size())/(1<<20), what)
+	_, err = fmt.Fprintf(w, "%s: %s, %.1f MiB, %s\n", out, n.Meta.Arch.Name, float64(size)/(1<<20), what)
 	return err
 }

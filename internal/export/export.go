@@ -5,6 +5,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +19,9 @@ import (
 	"effnet/internal/weights/onnx"
 )
 
-// Options of a file. The first two are of graphs only.
+// Options of a file. KeepBN and Preprocess are of graphs only.
 type Options struct {
+	Hub        bool   // write a folder, a repository of the Hugging Face hub, whatever its name
 	KeepBN     bool   // leave batch normalisations apart from the convolutions
 	Preprocess bool   // take pixels, 0 to 255, and normalise them in the graph
 	Version    string // of the program, for the file's metadata
@@ -40,6 +42,10 @@ func kindOf(path string) string { return strings.ToLower(filepath.Ext(path)) }
 func (o Options) Validate(path string) error {
 	kind := kindOf(path)
 	switch {
+	case o.Hub && (o.KeepBN || o.Preprocess):
+		return errors.New("--keep-bn and --preprocess are for .onnx: a repository of the hub has no graph")
+	case o.Hub:
+		return mustBeEmpty(path)
 	case kinds[kind] == nil:
 		return fmt.Errorf("export: %s: want a name that ends in %s", path, Endings)
 	case kind == ".onnx":
@@ -57,7 +63,11 @@ func Write(path string, n *weights.Imported, source string, opt Options) (what s
 	if err := opt.Validate(path); err != nil {
 		return "", err
 	}
-	what, err = kinds[kindOf(path)](path, n, opt)
+	write := kinds[kindOf(path)]
+	if opt.Hub {
+		write = writeHub
+	}
+	what, err = write(path, n, opt)
 	if m, ok := errors.AsType[*named.Mismatch](err); ok {
 		return "", checkpoint.NotTheNetwork(source, m)
 	}
@@ -65,6 +75,18 @@ func Write(path string, n *weights.Imported, source string, opt Options) (what s
 		return "", fmt.Errorf("export: %w", err)
 	}
 	return what, nil
+}
+
+// mustBeEmpty returns an error for a folder that has something in it, and for a file.
+func mustBeEmpty(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s exists and is not empty (choose another folder)", path)
+	}
+	return err
 }
 
 func writeONNX(path string, n *weights.Imported, opt Options) (string, error) {

@@ -146,15 +146,15 @@ func copyFile(from, to string) error {
 // remove deletes a folder of a cache and returns how many bytes that were. Links into a
 // shared store go, and what they lead to stays.
 func remove(dir string) (freed int64, err error) {
-	freed, err = size(dir)
+	freed, err = Size(dir)
 	if err == nil {
 		err = os.RemoveAll(dir)
 	}
 	return freed, err
 }
 
-// size is how many bytes the files of a folder have, without what links lead to.
-func size(dir string) (n int64, err error) {
+// Size is how many bytes the files of a folder have, or a file, without what links lead to.
+func Size(dir string) (n int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

@@ -175,3 +175,15 @@ func (e Entry) Arch() (scale.Arch, error) {
 	a.Classes, a.Resolution, a.Padding, a.BNEps = e.Classes, e.Size, scale.Padding(e.Padding), e.BNEps
 	return a, err
 }
+
+// Timm is what timm calls a network: one that pads as it should where timm has two, and
+// another otherwise. It also returns the line of the table, with that padding and epsilon.
+func Timm(variant, padding string) (network string, e Entry, ok bool) {
+	for _, line := range table {
+		if line.Origin() == "timm" && line.Variant == variant && (!ok || line.Padding == padding && e.Padding != padding) {
+			name, _ := line.network()
+			network, e, ok = strings.TrimPrefix(name, "timm/"), line, true
+		}
+	}
+	return network, e, ok
+}

@@ -154,3 +154,19 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestTimm(t *testing.T) {
+	for _, c := range [][3]string{
+		{"b0", "same", "tf_efficientnet_b0"}, {"b0", "symmetric", "efficientnet_b0"}, {"b7", "symmetric", "tf_efficientnet_b7"},
+		{"mnasnet-a1", "same", "semnasnet_100"}, {"mobilenetv3-large", "symmetric", "mobilenetv3_large_100"}, {"v2-s", "same", "tf_efficientnetv2_s"},
+	} {
+		if network, _, ok := Timm(c[0], c[1]); !ok || network != c[2] {
+			t.Errorf("%s %s: %s", c[0], c[1], network)
+		}
+	}
+	for _, v := range scale.Variants() {
+		if _, _, ok := Timm(v.Name, "same"); !ok {
+			t.Errorf("timm has no %s", v.Name)
+		}
+	}
+}
