@@ -8,6 +8,7 @@ import (
 
 	"effnet/internal/config"
 	"effnet/internal/data"
+	"effnet/internal/hub"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -121,10 +122,15 @@ func swapped(cmd *cobra.Command, weights, dir string) error {
 		return nil //nolint:nilerr // opening it will tell
 	}
 	second, err := os.Stat(dir)
-	if err != nil || !second.Mode().IsRegular() || data.IsPack(dir) {
+	named := err != nil && hub.Named(dir)
+	if !named && (err != nil || !second.Mode().IsRegular() || data.IsPack(dir)) {
 		return nil //nolint:nilerr // likewise
 	}
-	return usage(cmd, fmt.Errorf("%s is a folder and %s a file: weights come first, then images: %s %s %s", weights, dir, cmd.CommandPath(), dir, weights))
+	what := "a file"
+	if named {
+		what = "a name of weights"
+	}
+	return usage(cmd, fmt.Errorf("%s is a folder and %s %s: weights come first, then images: %s %s %s", weights, dir, what, cmd.CommandPath(), dir, weights))
 }
 
 // flagError adds the flag that an unknown one may have been meant for.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,8 +60,8 @@ type staysKey struct{}
 type refusal struct{ error }
 
 // redirect lets no token out of the host that it is for, and nothing out of encryption.
-// A request that stays is answered by a redirect that leaves its host: the hub says there
-// what it knows of the file.
+// A request that stays is answered by a redirect that leaves its host, other than to the
+// hub, which a mirror may lead to: the hub says there what it knows of the file.
 func (h *Hub) redirect(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch {
@@ -68,13 +69,19 @@ func (h *Hub) redirect(next *http.Request, via []*http.Request) error {
 		return refusal{errors.New("more than 10 redirects")}
 	case first.Scheme == "https" && next.URL.Scheme != "https":
 		return refusal{fmt.Errorf("redirected to %s, which is not encrypted", next.URL.Redacted())}
-	case sameOrigin(first, next.URL):
+	case sameOrigin(first, next.URL) && !strayed(first, via):
 		return nil
-	case next.Context().Value(staysKey{}) != nil:
+	case next.Context().Value(staysKey{}) != nil && next.URL.Scheme+"://"+next.URL.Host != defaultEndpoint:
 		return http.ErrUseLastResponse
 	}
 	next.Header.Del("Authorization")
 	return nil
+}
+
+// strayed says whether a chain of redirects has left its host: what comes back to it was
+// asked for by another.
+func strayed(first *url.URL, via []*http.Request) bool {
+	return slices.ContainsFunc(via, func(r *http.Request) bool { return !sameOrigin(first, r.URL) })
 }
 
 func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }

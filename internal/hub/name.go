@@ -60,6 +60,12 @@ func parse(name string) (*source, error) {
 	return s, nil
 }
 
+// Named says whether a text is a name of weights, or looks like one, and no path.
+func Named(text string) bool {
+	s, err := parse(text)
+	return s != nil || err != nil
+}
+
 // validRevision says whether a revision may be a part of a path: a branch may have
 // slashes, as refs/pr/1 has.
 func validRevision(revision string, given bool) bool {
