@@ -63,11 +63,38 @@ func TestPullOwn(t *testing.T) {
 		if again := s.Requests(); len(again) != 1 || again[0].Method != http.MethodHead {
 			t.Errorf("what did not change comes again: %v", again)
 		}
+		if newer := someWeights(1 << 10); hash == "" {
+			s.Store("net-1234.pth", newer)
+			if _, err := h.pull(t.Context(), src); err != nil {
+				t.Fatal(err)
+			}
+			mustBe(t, found.Path, newer)
+		}
 	}
 }
 
-// A file that changed while a download was interrupted starts anew: by If-Range, and by
-// the name of what is left.
+// A file that changed between two tries is not put together of both: the second try asks
+// for the rest only if the file is the same.
+func TestOwnChangedInBetween(t *testing.T) {
+	old := someWeights(1 << 16)
+	content := bytes.Clone(old)
+	content[len(content)-1] ^= 1
+	content[len(content)/2] ^= 1 // both have the same length
+	s := hubtest.New(t)
+	h, _ := client(t, s.URL)
+	src := plain(s.Store("net.h5", old), "")
+	s.Fail(hubtest.Fault{Method: "GET", Times: 1, Answer: func(w http.ResponseWriter, r *http.Request) {
+		s.Store("net.h5", content)
+		hubtest.Send(old[:len(old)*3/4], len(old))(w, r)
+	}})
+	found, err := h.pull(t.Context(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, found.Path, content)
+}
+
+// What is left of a file that changed since is not continued.
 func TestOwnChanged(t *testing.T) {
 	old, content := someWeights(1<<16), someWeights(1<<15)
 	s := hubtest.New(t)

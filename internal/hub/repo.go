@@ -104,15 +104,13 @@ func (h *Hub) pullFile(ctx context.Context, s *source, c repoCache, commit, name
 	if err != nil {
 		return err
 	}
-	if exists(c.path("blobs", etag)) {
-		return c.link(etag, commit, name, h.NoLinks, false)
-	}
 	unlock, err := c.lock(ctx, etag, func() { h.note("%s: another process is downloading it: waiting", r.name) })
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	// The other process may have left the blob, or where there are no links the file alone.
+	// The blob may be there of another commit, or since another process downloaded it; where
+	// there are no links, the file alone.
 	blob := c.path("blobs", etag)
 	fresh := !exists(blob)
 	if fresh && !exists(c.snapshot(commit, name)) {
