@@ -340,6 +340,9 @@ func TestNoNetwork(t *testing.T) {
 		if _, err := gone.Resolve(t.Context(), b0); err != nil {
 			t.Errorf("what is there: %v", err)
 		}
+		if _, err := gone.Pull(t.Context(), b0); (err == nil) != offline {
+			t.Errorf("offline %v, a pull of what is there: %v", offline, err)
+		}
 		_, err := gone.Resolve(t.Context(), "timm/efficientnet_b1")
 		e, ok := errors.AsType[*checkpoint.Error](err)
 		want := filepath.Join(h.HubCache, "models--timm--efficientnet_b1.ra4_e3600_r240_in1k")

@@ -111,6 +111,36 @@ func TestHuggingFaceHubFinds(t *testing.T) {
 	}
 }
 
+// huggingface_hub's own shared store: what was moved there is found, checked and, with the
+// repository, not deleted.
+func TestHuggingFaceHubShares(t *testing.T) {
+	s, _, content := publish(t, b0)
+	h, _ := client(t, s.URL)
+	if _, err := h.Pull(t.Context(), b0); err != nil {
+		t.Fatal(err)
+	}
+	shared := lines(t, python(t.Context(), t, h.HubCache, s.URL, "share", b0))
+	if len(shared) == 0 {
+		t.Skip("this huggingface_hub has no shared store: pip install --upgrade huggingface_hub")
+	}
+	mustBe(t, shared[0], content)
+	h.Offline = true
+	found, err := h.Resolve(t.Context(), b0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, found.Path, content)
+	for _, c := range mustVerify(t, h, b0) {
+		if c.Err != nil || c.By == "its structure" {
+			t.Errorf("%+v", c)
+		}
+	}
+	if _, err := h.Remove(b0); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, shared[0], content)
+}
+
 // Either waits for the other's lock.
 func TestHuggingFaceHubLocks(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -36,7 +36,7 @@ func (h *Hub) Resolve(ctx context.Context, name string) (Found, error) {
 	return h.pull(ctx, s)
 }
 
-// Pull brings the newest weights of a name into the cache.
+// Pull brings the newest weights of a name into the cache. Offline what is there has to do.
 func (h *Hub) Pull(ctx context.Context, name string) (Found, error) {
 	s, err := mustParse(name)
 	if err != nil {
@@ -97,6 +97,9 @@ func (h *Hub) cached(s *source) string {
 
 func (h *Hub) pull(ctx context.Context, s *source) (Found, error) {
 	if h.Offline {
+		if path := h.cached(s); path != "" {
+			return s.found(path), nil
+		}
 		return Found{}, &checkpoint.Error{Path: s.name, Reason: "is not in the cache, and HF_HUB_OFFLINE forbids to download it", Hint: h.copyHint(s)}
 	}
 	var path string
