@@ -104,6 +104,16 @@ func (e *statusError) Error() string {
 	return text
 }
 
+// networkError is a request without an answer. It has no address, which may be signed.
+type networkError struct {
+	host string
+	err  error
+}
+
+func (e *networkError) Error() string { return e.host + ": " + e.err.Error() }
+
+func (e *networkError) Unwrap() error { return e.err }
+
 // errPage is a web page in the place of a file.
 var errPage = errors.New("a web page came in its place: perhaps a login of the network or of a proxy")
 
@@ -122,6 +132,9 @@ func (h *Hub) do(ctx context.Context, method, address string, header http.Header
 		req.Header.Set("Authorization", "Bearer "+h.Token)
 	}
 	res, err := h.http.Do(req)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return nil, &networkError{req.URL.Host, failed.Err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +178,9 @@ const (
 	longestAsk = 5 * time.Minute
 )
 
+// proxyOp is what net/http calls connecting to a proxy.
+const proxyOp = "proxyconnect"
+
 // again says whether an error may be gone at the next try.
 func (h *Hub) again(err error) bool {
 	if status, ok := errors.AsType[*statusError](err); ok {
@@ -175,10 +191,10 @@ func (h *Hub) again(err error) bool {
 		}
 		return false
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == proxyOp) {
 		return h.reached // otherwise there is no network
 	}
-	_, broken := errors.AsType[*url.Error](err)
+	_, broken := errors.AsType[*networkError](err)
 	_, refused := errors.AsType[refusal](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	return broken && !refused && !untrusted && h.reached || errors.Is(err, errCut) || errors.Is(err, errStall)

@@ -52,9 +52,8 @@ func parse(name string) (*source, error) {
 		}
 		return nil, nil
 	}
-	s := &source{name: name, entry: &entry, revision: cmp.Or(revision, mainRevision)}
-	s.repo, ok = entry.repository()
-	if pinned && (!ok || !validRevision(revision, pinned)) {
+	s := &source{name: name, entry: &entry, repo: entry.repository(), revision: cmp.Or(revision, mainRevision)}
+	if pinned && (s.repo == "" || !validRevision(revision, pinned)) {
 		return nil, fault(name, "leave out the @", "has no revisions: only what is on the Hugging Face hub has")
 	}
 	return s, nil

@@ -157,6 +157,40 @@ func TestOwnWithoutHead(t *testing.T) {
 	mustBe(t, found.Path, content)
 }
 
+// elsewhere sends requests for any host to another.
+type elsewhere string
+
+func (e elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(string(e), "http://")
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// From a name of the table to a file that has a URL, and what the table says of it.
+func TestOwnByName(t *testing.T) {
+	s := hubtest.New(t)
+	h, _ := client(t, s.URL)
+	h.http.Transport = elsewhere(s.StoreURL)
+	s.Store("cloud-tpu-checkpoints/efficientnet/lite/efficientnet-lite0.tar.gz",
+		archive(t, map[string][]byte{"x/model.ckpt.index": []byte("i"), "x/model.ckpt.data-00000-of-00001": []byte("d")}))
+	found, err := h.Resolve(t.Context(), "tensorflow/efficientnet-lite0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(h.OwnCache, "weights", "tensorflow", "efficientnet-lite0", "model.ckpt"); found.Path != want || h.Cached("tensorflow/efficientnet-lite0") != want {
+		t.Errorf("%s, want %s", found.Path, want)
+	}
+	if k := found.Known; k == nil || k.Variant != "lite0" || k.Padding != "same" || k.Mean[0] != 127 || k.Crop != "tf" {
+		t.Errorf("%+v", k)
+	}
+	if checks, err := h.Verify("tensorflow/efficientnet-lite0"); err != nil || len(checks) != 2 {
+		t.Errorf("%+v, %v", checks, err)
+	}
+	if _, err := h.Remove("tensorflow/efficientnet-lite0"); err != nil || h.Cached("tensorflow/efficientnet-lite0") != "" {
+		t.Errorf("%v", err)
+	}
+}
+
 // archive is a TensorFlow release: a folder with a checkpoint and what is not needed of it.
 func archive(t *testing.T, files map[string][]byte) []byte {
 	t.Helper()

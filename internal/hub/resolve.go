@@ -159,7 +159,10 @@ func (h *Hub) explain(ctx context.Context, s *source, err error) error {
 		e.Hint = status.hint(s)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		e.Reason, e.Hint = "cannot be downloaded: there is no way to "+h.host(s), h.copyHint(s)
+		e.Reason, e.Hint, e.Err = "cannot be downloaded: there is no way to "+h.host(s), h.copyHint(s), op
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == proxyOp {
+		e.Hint = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY; " + h.copyHint(s)
 	}
 	if errors.Is(err, errStall) {
 		e.Hint = h.copyHint(s)

@@ -158,8 +158,13 @@ func origins() (all []string) {
 	return all
 }
 
-// repository is the Hugging Face repository that has the file, if one has.
-func (e Entry) repository() (repo string, ok bool) { return strings.CutPrefix(e.File, hubPrefix) }
+// repository is the Hugging Face repository that has the file, "" where it has a URL.
+func (e Entry) repository() string {
+	if repo, ok := strings.CutPrefix(e.File, hubPrefix); ok {
+		return repo
+	}
+	return ""
+}
 
 // known is what the table says of a file that its tensors do not show.
 func (e Entry) known() *weights.Overrides {

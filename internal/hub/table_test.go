@@ -127,6 +127,7 @@ func TestParse(t *testing.T) {
 		{"timm/efficientnet_b0.ra_in1k", "timm/efficientnet_b0.ra_in1k", "main", ""},
 		{"timm/efficientnet_b0", "timm/efficientnet_b0.ra_in1k", "main", ""},
 		{"timm/efficientnet_b0@v1", "timm/efficientnet_b0.ra_in1k", "v1", ""},
+		{"torchvision/efficientnet_b0", "", "main", ""},
 		{"hf:me/my.net", "me/my.net", "main", ""},
 		{"hf:me/my.net@refs/pr/1", "me/my.net", "refs/pr/1", ""},
 		{"hf:me", "", "", "no name of a repository"},
