@@ -24,7 +24,7 @@ type Hub struct {
 	Note     func(text string)
 
 	http    *http.Client
-	reached bool // a server answered
+	reached bool // a server answered: what does not now may do so again
 	sleep   func(context.Context, time.Duration) error
 }
 
@@ -197,7 +197,7 @@ func (h *Hub) again(err error) bool {
 	_, broken := errors.AsType[*networkError](err)
 	_, refused := errors.AsType[refusal](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return broken && !refused && !untrusted && h.reached || errors.Is(err, errCut) || errors.Is(err, errStall)
+	return broken && !refused && !untrusted || errors.Is(err, errCut) || errors.Is(err, errStall)
 }
 
 // retry calls a function until it succeeds, or fails for good, or has failed maxTries

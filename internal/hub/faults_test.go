@@ -39,14 +39,31 @@ func TestFaultsThatPass(t *testing.T) {
 		{"cut in the middle", func(b []byte) hubtest.Fault {
 			return hubtest.Fault{Method: "GET", Part: sha(b), Times: 1, Answer: hubtest.Send(b[:len(b)/2], len(b))}
 		}, "[1s]"},
+		{"a question about the repository that is not answered", func([]byte) hubtest.Fault {
+			return hubtest.Fault{Part: "/api/", Times: 1, Answer: hubtest.Silence}
+		}, "[1s]"},
+		{"half an answer", func([]byte) hubtest.Fault {
+			return hubtest.Fault{Part: "/api/", Times: 1, Answer: hubtest.Stall([]byte(`{"sha":`), 100)}
+		}, "[1s]"},
+		{"a question about a file that is not answered", func([]byte) hubtest.Fault {
+			return hubtest.Fault{Method: "HEAD", Part: "/model.safetensors", Times: 1, Answer: hubtest.Silence}
+		}, "[1s]"},
+		{"a file that does not come", func(b []byte) hubtest.Fault {
+			return hubtest.Fault{Method: "GET", Part: sha(b), Times: 1, Answer: hubtest.Silence}
+		}, "[1s]"},
 		{"a stall", func(b []byte) hubtest.Fault {
 			return hubtest.Fault{Method: "GET", Part: sha(b), Times: 1, Answer: hubtest.Stall(b[:100_000], len(b))}
 		}, "[1s]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // some wait
 			s, _, content := publish(t, b0)
 			h, waits := client(t, s.URL)
-			h.Stall = 200 * time.Millisecond
+			h = New(Settings{Endpoint: h.Endpoint, HubCache: h.HubCache, Metadata: time.Second, Stall: time.Second})
+			h.sleep = func(_ context.Context, d time.Duration) error {
+				*waits = append(*waits, d)
+				return nil
+			}
 			s.Fail(c.fault(content))
 			found, err := h.Pull(t.Context(), b0)
 			if err != nil {

@@ -40,6 +40,14 @@ func Send(content []byte, promised int) http.HandlerFunc {
 	}
 }
 
+// Silence answers nothing, until the client gives up.
+func Silence(_ http.ResponseWriter, r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-time.After(time.Minute):
+	}
+}
+
 // Stall sends the start of a content and then nothing, until the client gives up.
 func Stall(content []byte, promised int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -49,9 +57,6 @@ func Stall(content []byte, promised int) http.HandlerFunc {
 		if f, ok := w.(http.Flusher); ok {
 			f.Flush()
 		}
-		select {
-		case <-r.Context().Done():
-		case <-time.After(time.Minute):
-		}
+		Silence(w, r)
 	}
 }
