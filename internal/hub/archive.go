@@ -35,7 +35,7 @@ func unpack(archive, dir string, limit int64) error {
 	defer func() { _ = f.Close() }()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("what came is no archive: %w", err)
+		return fmt.Errorf("the download is not an archive: %w", err)
 	}
 	index, parts := 0, 0
 	for t := tar.NewReader(z); ; {

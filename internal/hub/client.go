@@ -115,7 +115,7 @@ func (e *networkError) Error() string { return e.host + ": " + e.err.Error() }
 func (e *networkError) Unwrap() error { return e.err }
 
 // errPage is a web page in the place of a file.
-var errPage = errors.New("a web page came in its place: perhaps a login of the network or of a proxy")
+var errPage = errors.New("the server sent a web page instead: the network or a proxy may want you to log in")
 
 // do sends one request. Whatever is no success is an error.
 func (h *Hub) do(ctx context.Context, method, address string, header http.Header) (*http.Response, error) {

@@ -47,7 +47,7 @@ func (h *Hub) download(ctx context.Context, r remote, path string) error {
 		if !first || !continued {
 			return err
 		}
-		h.note("%s: what an earlier download left is not its beginning: starting anew", r.name)
+		h.note("%s: the partial download does not match the file: starting over", r.name)
 	}
 }
 
@@ -58,7 +58,7 @@ func (r remote) check(path string) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("what came has another checksum (%s) than the one that was published", r.sum)
+		return fmt.Errorf("the checksum of the download (%s) is not the published one", r.sum)
 	}
 	return r.fits(path)
 }

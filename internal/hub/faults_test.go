@@ -111,13 +111,13 @@ func TestFaultsThatStay(t *testing.T) {
 		}, "neither commit nor ETag", ""},
 		{"a login page for the file", b0, func(s *hubtest.Server, _ *hubtest.Repo, b []byte) {
 			s.Fail(hubtest.Fault{Method: "GET", Part: sha(b), Times: -1, Answer: hubtest.LoginPage})
-		}, "a web page came in its place", ""},
+		}, "the server sent a web page instead", ""},
 		{"wrong length", b0, func(s *hubtest.Server, _ *hubtest.Repo, b []byte) {
 			s.Fail(hubtest.Fault{Method: "GET", Part: sha(b), Times: -1, Answer: hubtest.Send(b[:50_000], 50_000)})
 		}, "sends 50000 bytes, where it announced", ""},
 		{"wrong contents", b0, func(s *hubtest.Server, _ *hubtest.Repo, b []byte) {
 			s.Fail(hubtest.Fault{Method: "GET", Part: sha(b), Times: -1, Answer: hubtest.Send(bytes.Repeat([]byte("x"), len(b)), len(b))})
-		}, "another checksum (SHA-256)", ""},
+		}, "the checksum of the download (SHA-256) is not the published one", ""},
 		{"always cut", b0, func(s *hubtest.Server, _ *hubtest.Repo, b []byte) {
 			s.Fail(hubtest.Fault{Method: "GET", Part: sha(b), Times: -1, Answer: hubtest.Send(nil, len(b))})
 		}, "ended in the middle of the file", ""},

@@ -122,10 +122,10 @@ func TestOwnFaults(t *testing.T) {
 		fault      hubtest.Fault
 		want       string
 	}{
-		{"another hash", "sha256:00000000", content, hubtest.Fault{}, "another checksum (the first 8 digits of SHA-256)"},
-		{"a page in the place of a file without a hash", "", content, hubtest.Fault{Method: "GET", Times: -1, Answer: hubtest.LoginPage}, "a web page came in its place"},
-		{"a page that says it is none", "", []byte("<!DOCTYPE html><html>log in</html>"), hubtest.Fault{}, "what came is an HTML page, not a file of weights"},
-		{"a shorter file without a hash", "", content[:5000], hubtest.Fault{}, "what came "},
+		{"another hash", "sha256:00000000", content, hubtest.Fault{}, "the checksum of the download (the first 8 digits of SHA-256)"},
+		{"a page in the place of a file without a hash", "", content, hubtest.Fault{Method: "GET", Times: -1, Answer: hubtest.LoginPage}, "the server sent a web page instead"},
+		{"a page that says it is none", "", []byte("<!DOCTYPE html><html>log in</html>"), hubtest.Fault{}, "the download is an HTML page, not a file of weights"},
+		{"a shorter file without a hash", "", content[:5000], hubtest.Fault{}, "the download "},
 		{"404", "", content, hubtest.Fault{Times: -1, Answer: hubtest.Status(404)}, "404"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestArchives(t *testing.T) {
 	}{
 		{"whole", archive(t, whole), ""},
 		{"cut", archive(t, whole)[:100], "damaged"},
-		{"no archive", []byte("<html>"), "is no archive"},
+		{"no archive", []byte("<html>"), "is not an archive"},
 		{"empty", archive(t, map[string][]byte{"net/readme": nil}), "holds 0 TensorFlow checkpoints"},
 		{"two", archive(t, map[string][]byte{"a/m.index": nil, "b/m.index": nil, "a/m.data-00000-of-00001": nil}), "holds 2 TensorFlow checkpoints"},
 		{"a bomb", archive(t, map[string][]byte{"a/m.index": nil, "a/m.data-00000-of-00001": make([]byte, 20<<20)}), "far more than the network"},

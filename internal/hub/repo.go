@@ -62,7 +62,7 @@ func causeOf(short context.Context, err error) error {
 }
 
 // errNoHub is an answer that the hub would not give.
-var errNoHub = errors.New("this is no Hugging Face hub: look at HF_ENDPOINT, or for a login of the network or of a proxy")
+var errNoHub = errors.New("this is not a Hugging Face hub: check HF_ENDPOINT, and whether the network wants you to log in")
 
 // pullRepo brings the newest weights of a revision into the cache, with their
 // config.json, and returns where they are.

@@ -100,7 +100,7 @@ func (h *Hub) pull(ctx context.Context, s *source) (Found, error) {
 		if path := h.cached(s); path != "" {
 			return s.found(path), nil
 		}
-		return Found{}, &checkpoint.Error{Path: s.name, Reason: "is not in the cache, and HF_HUB_OFFLINE forbids to download it", Hint: h.copyHint(s)}
+		return Found{}, &checkpoint.Error{Path: s.name, Reason: "is not in the cache, and HF_HUB_OFFLINE forbids downloading it", Hint: h.copyHint(s)}
 	}
 	var path string
 	var err error
@@ -123,7 +123,7 @@ type hinted struct {
 
 // copyHint says how to do without a network.
 func (h *Hub) copyHint(s *source) string {
-	return fmt.Sprintf("without a network, run effnet weights pull %s where there is one, and copy the folder that it names to %s here", s.name, h.folder(s))
+	return fmt.Sprintf("without a network: run effnet weights pull %s on a machine that has one, and copy the folder that it prints to %s here", s.name, h.folder(s))
 }
 
 // folder is where the cache keeps what belongs to a name.
@@ -150,7 +150,7 @@ func (h *Hub) explain(ctx context.Context, s *source, err error) error {
 	}
 	e := &checkpoint.Error{Path: s.name, Reason: "cannot be downloaded", Err: err}
 	if own, ok := errors.AsType[*checkpoint.Error](err); ok { // of the file that came: its path says nothing
-		e.Err, e.Hint = errors.New("what came "+own.Reason), own.Hint
+		e.Err, e.Hint = errors.New("the download "+own.Reason), own.Hint
 	}
 	if h, ok := errors.AsType[hinted](err); ok {
 		e.Hint = h.hint
@@ -159,10 +159,10 @@ func (h *Hub) explain(ctx context.Context, s *source, err error) error {
 		e.Hint = status.hint(s)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		e.Reason, e.Hint, e.Err = "cannot be downloaded: there is no way to "+h.host(s), h.copyHint(s), op
+		e.Reason, e.Hint, e.Err = "cannot be downloaded: cannot reach "+h.host(s), h.copyHint(s), op
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == proxyOp {
-		e.Hint = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY; " + h.copyHint(s)
+		e.Hint = "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY; " + h.copyHint(s)
 	}
 	if errors.Is(err, errStall) {
 		e.Hint = h.copyHint(s)
@@ -192,15 +192,15 @@ func (e *statusError) hint(s *source) string {
 	case e.code == "RevisionNotFound":
 		return "it has no revision " + s.revision
 	case e.status == http.StatusUnauthorized && e.sentToken:
-		return "the token is not valid, or may not read it: look at HF_TOKEN"
+		return "the token is not valid or may not read it: check HF_TOKEN"
 	case e.status == http.StatusUnauthorized:
 		return "there is no such repository, or it is private: " + token
 	case e.status == http.StatusNotFound:
-		return "look for a slip in the name"
+		return "check the name"
 	case e.status == http.StatusTooManyRequests:
-		return "wait, and try again: what came is kept"
+		return "wait and try again: the partial download is kept"
 	}
-	return "try again later: what came is kept"
+	return "try again later: the partial download is kept"
 }
 
 // Remove deletes what the cache has of a name and returns how many bytes that were.

@@ -49,7 +49,7 @@ func verifyOwn(dir string, e *Entry) (all []Check) {
 func (c checksum) check(path string, holdsWeights bool) Check {
 	ok, err := c.matches(path)
 	if err == nil && !ok {
-		err = fmt.Errorf("has another checksum (%s)", c)
+		err = fmt.Errorf("its checksum (%s) is wrong", c)
 	}
 	if err == nil && holdsWeights {
 		err = weights.Check(path)
