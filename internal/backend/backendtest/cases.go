@@ -180,7 +180,7 @@ func foldedSpecs() []backend.Spec {
 	var specs []backend.Spec
 	for _, act := range ofMaps {
 		norm := backend.Norm{Eps: 1e-3, Act: act}
-		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}, {5, 9, 130, 70}} {
+		for _, s := range []struct{ images, area, n, k int }{{1, 1, 1, 1}, {3, 49, 24, 100}, {2, 900, 10, 40}, {5, 9, 130, 70}, {3, 81, 136, 72}} {
 			for _, gated := range []bool{false, true} {
 				m := backend.FoldedMatMul{M: s.images * s.area, N: s.n, K: s.k, Norm: norm, Area: s.area, Gated: gated}
 				specs = append(specs, m)
@@ -221,7 +221,7 @@ func foldedDepthwises(size [2]int, c, kernel, stride int, same bool, norm backen
 	alone := backend.FoldedDepthwise{ConvShape: conv(2, size[0], size[1], c, c, kernel, stride, same), Norm: norm, Pool: c == 24}
 	expanded := alone
 	expanded.Pool, expanded.BeforeNorm = !alone.Pool, backend.Norm{Eps: 1e-2, Act: norm.Act}
-	expanded.Before = conv(2, size[0], size[1], 7+c%2, c, 1, 1, same)
+	expanded.Before = conv(2, size[0], size[1], 7+c/120, c, 1, 1, same)
 	if c != 24 {
 		return []backend.Spec{alone, expanded}
 	}

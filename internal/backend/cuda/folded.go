@@ -73,6 +73,21 @@ func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
 
 // foldedMaps is foldedMatMul with maps of one kind.
 func (c *compiler) foldedMaps(s backend.FoldedMatMul, v []place) error {
+	if !s.Pool && c.byTensorCores(v[0], s.K, s.N) {
+		x := taken(&v, 1)[0]
+		var gate, shortcut place
+		if s.Gated {
+			gate = taken(&v, 1)[0]
+		}
+		weights, bias, err := c.fold(v[0], v[1:4], s.K, s.N, s.Norm.Eps, x.dtype)
+		if err != nil {
+			return err
+		}
+		if s.Residual {
+			shortcut = v[4]
+		}
+		return c.foldedByTensorCores(s.M, s.N, s.K, s.Area, x, gate, weights, bias, shortcut, v[len(v)-1], s.Norm.Act)
+	}
 	if s.Gated {
 		gated := c.temporary(s.M*s.K, v[0].dtype)
 		if err := c.compile(backend.ChannelScale{N: s.M / s.Area, Area: s.Area, C: s.K}, []place{v[0], v[1], gated}); err != nil {
@@ -118,6 +133,9 @@ func (c *compiler) foldedConv(s backend.FoldedConv, v []place) error {
 	weights, bias, err := c.fold(v[1], v[2:5], s.Kernel*s.Kernel*s.In, s.Out, s.Norm.Eps, x.dtype)
 	if err != nil {
 		return err
+	}
+	if s.Pointwise() && c.byTensorCores(x, s.In, s.Out) {
+		return c.foldedByTensorCores(s.N*s.H*s.W, s.Out, s.In, 0, x, place{}, weights, bias, place{}, y, s.Norm.Act)
 	}
 	if s.Norm.Act != backend.Identity {
 		if err := c.convolve(s.ConvShape, x, weights, place{}, y); err != nil {

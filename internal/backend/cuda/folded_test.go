@@ -109,18 +109,22 @@ func TestFoldedLaunches(t *testing.T) {
 		for _, c := range []struct {
 			spec backend.Spec
 			want string
+			half string // with maps of 16 bits, where tensor cores have whole products
 		}{
-			{product, ""},
-			{residual, ""},
-			{gated, "channelScale"},
-			{active, "biasAct"},
-			{pool, "sumBiasAct"},
-			{backend.FoldedConv{ConvShape: c, Norm: none}, "gather"},
-			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct"},
-			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct"},
-			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows"},
-			{backend.Linear{M: 1, N: 8, K: 8}, map[bool]string{true: "toMap"}[precision != driver.FP32]}, // of x
+			{product, "", "foldedMatMul"},
+			{residual, "", "foldedMatMul"},
+			{gated, "channelScale", "foldedMatMul"},
+			{active, "biasAct", "foldedMatMul"},
+			{pool, "sumBiasAct", "sumBiasAct"},
+			{backend.FoldedConv{ConvShape: c, Norm: none}, "gather", "gather"},
+			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct", "gather biasAct"},
+			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct", "foldedMatMul"},
+			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows", "foldedMatMul depthwise3 sumRows"},
+			{backend.Linear{M: 1, N: 8, K: 8}, "", "toMap"}, // of x
 		} {
+			if precision != driver.FP32 {
+				c.want = c.half
+			}
 			types := make([]backend.DType, len(backend.Sizes(c.spec)))
 			for _, i := range backendtest.MapsRead(c.spec) { // as layers before leave them
 				types[i] = b.Maps()

@@ -29,6 +29,21 @@ func (c *compiler) byTensorCores(x place, widths ...int) bool {
 	return x.dtype == backend.BFloat16 && aligned(x)
 }
 
+// productTiles is the launch of mapMatMul in kernels/products_bf16.cu for a result of M x N,
+// in parts of the rows.
+func productTiles(m, n int) (parts int, g geometry) {
+	over := (n + columnsOfTile - 1) / columnsOfTile
+	parts = max(1, min((m+rowsOfTile-1)/rowsOfTile, productBlocks/over))
+	return parts, geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{columnsOfTile / 2, 2 * maxThreads / columnsOfTile, 1}}
+}
+
+// foldedByTensorCores compiles y = act((x*gate)·weights + bias) + shortcut of bf16 maps and
+// weights; gate and shortcut are nowhere for none.
+func (c *compiler) foldedByTensorCores(m, n, k, area int, x, gate, weights, bias, shortcut, y place, act backend.Activation) error {
+	parts, g := productTiles(m, n)
+	return c.kernel(x.kernel("foldedMatMul"), g, x, gate, weights, bias, shortcut, y, m, int32(n), int32(k), int32(max(area, 1)), int32(parts), int32(act))
+}
+
 // normMatMul compiles a NormMatMul of bf16 maps: v are x; unless Raw the norm's three; if
 // Gated the gate; w, y; with Stats the statistics.
 func (c *compiler) normMatMul(s backend.NormMatMul, v []place) error {
@@ -39,13 +54,11 @@ func (c *compiler) normMatMul(s backend.NormMatMul, v []place) error {
 		gate = taken(&v, 1)[0]
 	}
 	w, y := v[0], v[1]
-	over := (s.N + columnsOfTile - 1) / columnsOfTile
-	parts := max(1, min((s.M+rowsOfTile-1)/rowsOfTile, productBlocks/over))
+	parts, g := productTiles(s.M, s.N)
 	var moments place
 	if s.Stats {
 		moments = c.moments(parts, s.N)
 	}
-	g := geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{columnsOfTile / 2, 2 * maxThreads / columnsOfTile, 1}}
 	if err := c.kernel(x.kernel("normMatMul"), g, x, norm[0], norm[1], norm[2], gate, w, y, moments,
 		s.M, int32(s.N), int32(s.K), int32(max(s.Area, 1)), int32(parts), s.Norm.Eps, int32(s.Norm.Act)); err != nil || !s.Stats {
 		return err

@@ -53,12 +53,18 @@ __device__ inline void multiplyTile(const Lane& lane, const Pair* a, const Pair*
     }
 }
 
-// normMatMul: y [M,N] = f(x)·w, where f is act(z), as in NormAct, times the image's gate
-// [M/area,K]; stats or gate are null for none. moments are the parts' (see storeMoments),
-// unless null. K and N are multiples of 8. blockIdx.x is part, block of columns, the last
-// fastest. Launch: BN/2 threads (x) by 512/BN (y).
-extern "C" __global__ void normMatMul(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, const float* w, Map* y, float* moments,
-                                      Size M, int N, int K, int area, int parts, float eps, int act) {
+__device__ inline float value(const float* p) { return *p; }
+__device__ inline float value(const bf16* p) { return widen(p->bits); }
+
+// mapMatMul: y [M,N] = f(x)·w, where f is act(z), as in NormAct, and then times the image's
+// gate [M/area,K]; stats or gate are null for none. With a bias, of weights that were folded,
+// y is outAct(that + bias), plus a shortcut unless that is null. moments are the parts' (see
+// storeMoments), unless null. K and N are multiples of 8. blockIdx.x is part, block of
+// columns, the last fastest. Launch: BN/2 threads (x) by 2*MaxThreads/BN (y).
+template <class Weight>
+__device__ inline void mapMatMul(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, const Weight* w,
+                                 const float* bias, const Map* shortcut, Map* y, float* moments,
+                                 Size M, int N, int K, int area, int parts, float eps, int act, int outAct) {
     constexpr int Fragments = BN / 8, Vectors = BM * BK / 8 / MaxThreads, Weights = BN * Inner / MaxThreads, Out = BN / 2 + 4;
     __shared__ uint4 memory[(BM + BN) * Apart / 4 > BM * Out / 4 ? (BM + BN) * Apart / 4 : BM * Out / 4];
     __shared__ float constants[2][2][BK]; // scale and shift of a step's channels, of this step and the next
@@ -85,7 +91,7 @@ extern "C" __global__ void normMatMul(const Map* x, const float* stats, const fl
             for (int i = 0; i < Weights; i++) {
                 int at = lane.thread + i * MaxThreads, n = n0 + at % BN, k = k0 + at / BN * 2;
                 bool inside = n < N && k < K;
-                weights[i][0] = inside ? w[(Size)k * N + n] : 0, weights[i][1] = inside ? w[(Size)(k + 1) * N + n] : 0;
+                weights[i][0] = inside ? value(w + (Size)k * N + n) : 0, weights[i][1] = inside ? value(w + (Size)(k + 1) * N + n) : 0;
             }
             if (stats && lane.thread < BK && k0 + lane.thread < K) {
                 Scaled<1> n = scaled(loadNorm<1>(stats, gamma, beta, K, k0 + lane.thread, eps));
@@ -99,14 +105,17 @@ extern "C" __global__ void normMatMul(const Map* x, const float* stats, const fl
                 int at = lane.thread + i * MaxThreads, k = at % (BK / 8) * 8;
                 Size m = m0 + at / (BK / 8);
                 uint4 u = values[i];
-                if (stats && m < M && k0 + k < K) {
+                if ((stats || gate) && m < M && k0 + k < K) {
                     Pair pairs[4] = {u.x, u.y, u.z, u.w};
                     const float *scale = constants[k0 / BK % 2][0] + k, *shift = constants[k0 / BK % 2][1] + k;
                     const float* by = gate ? gate + (Size)((int)m / area) * K + k0 + k : nullptr;
 #pragma unroll
                     for (int p = 0; p < 4; p++) {
-                        float first = activate(act, widen(pairs[p] & 0xffff) * scale[2 * p] + shift[2 * p]);
-                        float second = activate(act, widen(pairs[p] >> 16) * scale[2 * p + 1] + shift[2 * p + 1]);
+                        float first = widen(pairs[p] & 0xffff), second = widen(pairs[p] >> 16);
+                        if (stats) {
+                            first = activate(act, first * scale[2 * p] + shift[2 * p]);
+                            second = activate(act, second * scale[2 * p + 1] + shift[2 * p + 1]);
+                        }
                         if (by) first *= by[2 * p], second *= by[2 * p + 1];
                         pairs[p] = narrow(first, second);
                     }
@@ -131,8 +140,20 @@ extern "C" __global__ void normMatMul(const Map* x, const float* stats, const fl
             multiplyTile<Fragments>(lane, a, b, sums);
         }
         __syncthreads();
+#pragma unroll
         for (int f = 0; f < Fragments; f++) {
             Pair* to = result + (lane.warp * 16 + lane.g) * Out + f * 4 + lane.q;
+            int n = n0 + f * 8 + 2 * lane.q;
+            if (bias && n < N) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) sums[f][i] = activate(outAct, sums[f][i] + bias[n + i % 2]);
+                for (int h = 0; h < 2; h++) {
+                    Size m = m0 + lane.warp * 16 + lane.g + 8 * h;
+                    if (!shortcut || m >= M) continue;
+                    Pair p = *(const Pair*)(shortcut + m * N + n);
+                    sums[f][2 * h] += widen(p & 0xffff), sums[f][2 * h + 1] += widen(p >> 16);
+                }
+            }
             to[0] = narrow(sums[f][0], sums[f][1]), to[8 * Out] = narrow(sums[f][2], sums[f][3]);
         }
         __syncthreads();
@@ -151,6 +172,16 @@ extern "C" __global__ void normMatMul(const Map* x, const float* stats, const fl
     if (!moments) return;
     __syncthreads();
     storeMoments<2>(gathering.moments(pivot), (float*)memory, moments, part, parts, N, n0 + 2 * threadIdx.x);
+}
+
+extern "C" __global__ void normMatMul(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, const float* w, Map* y, float* moments,
+                                      Size M, int N, int K, int area, int parts, float eps, int act) {
+    mapMatMul(x, stats, gamma, beta, gate, w, nullptr, nullptr, y, moments, M, N, K, area, parts, eps, act, Identity);
+}
+
+extern "C" __global__ void foldedMatMul(const Map* x, const float* gate, const Map* w, const float* bias, const Map* shortcut, Map* y,
+                                        Size M, int N, int K, int area, int parts, int act) {
+    mapMatMul(x, nullptr, nullptr, nullptr, gate, w, bias, shortcut, y, nullptr, M, N, K, area, parts, 0, Identity, act);
 }
 
 // putPairs writes 8 channels of two neighbouring rows, where channels follow each other
