@@ -2,8 +2,8 @@ package cuda
 
 import "effnet/internal/backend"
 
-// BM, BN and GradRows of kernels/products_bf16.cu.
-const rowsOfTile, columnsOfTile, rowsOfGrad = 128, 64, 64
+// BM, BN, GradRows and ProductThreads of kernels/products_bf16.cu.
+const rowsOfTile, columnsOfTile, rowsOfGrad, productThreads = 64, 64, 32, 128
 
 // mostGradColumns is the widest result whose ProjectGrad kernels/products_bf16.cu has: of a
 // wider one too few channels fit a block, and reading dy again for each of them costs more
@@ -12,11 +12,11 @@ const mostGradColumns = 128
 
 // gradChannels is GradColumns of kernels/products_bf16.cu, and projectBlocks how many
 // blocks a launch has at most: each writes its part of the weights' gradient.
-const gradChannels, projectBlocks = 64, 396
+const gradChannels, projectBlocks = 32, 528
 
 // productBlocks is how many blocks a launch of products has, where there are rows for
 // them: several for each multiprocessor of a large card.
-const productBlocks = 1056
+const productBlocks = 2112
 
 // byTensorCores says whether kernels/products_bf16.cu has a product of a map: one of bf16
 // whose rows, and the result's, are whole vectors.
@@ -34,7 +34,7 @@ func (c *compiler) byTensorCores(x place, widths ...int) bool {
 func productTiles(m, n int) (parts int, g geometry) {
 	over := (n + columnsOfTile - 1) / columnsOfTile
 	parts = max(1, min((m+rowsOfTile-1)/rowsOfTile, productBlocks/over))
-	return parts, geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{columnsOfTile / 2, 2 * maxThreads / columnsOfTile, 1}}
+	return parts, geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{columnsOfTile / 2, 2 * productThreads / columnsOfTile, 1}}
 }
 
 // foldedByTensorCores compiles y = act((x*gate)·weights + bias) + shortcut of bf16 maps and
@@ -91,7 +91,7 @@ func (c *compiler) projectGrad(s backend.ProjectGrad, v []place) error {
 	if s.Read != backend.Gated {
 		partsOfSums = c.temporary(parts*2*s.K, backend.Float32)
 	}
-	g := geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{maxThreads, 1, 1}}
+	g := geometry{[3]uint32{uint32(parts * over), 1, 1}, [3]uint32{productThreads, 1, 1}}
 	if err := c.kernel(x.kernel(name), g, x, norm[0], norm[1], norm[2], gate, w, dy, da, partsOf, partsOfSums,
 		s.M, int32(s.N), int32(s.K), int32(max(s.Area, 1)), int32(parts), s.Norm.Eps, int32(s.Norm.Act)); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (c *compiler) projectGrad(s backend.ProjectGrad, v []place) error {
 var expandKernels = []struct {
 	name string
 	k, n int
-}{{"expandGrad16", 16, 96}, {"expandGrad32", 32, 192}, {"expandGrad40", 40, 240}}
+}{{"expandGrad16", 16, 96}, {"expandGrad32", 32, 192}}
 
 // expandBlocks is how many blocks a launch of them has at most: two for each multiprocessor
 // of a large card.

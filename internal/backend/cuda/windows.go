@@ -93,6 +93,9 @@ func Threads(kernel string) int {
 	if threads := tileThreads(kernel, maps); threads > 0 {
 		return threads
 	}
+	if strings.HasSuffix(kernel, "MatMul") || strings.HasPrefix(kernel, "projectGrad") {
+		return productThreads
+	}
 	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
 		return gradWeightThreads(maxThreads, 5, maps)
 	}

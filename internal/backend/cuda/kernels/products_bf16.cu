@@ -1,13 +1,13 @@
 // Products of bf16 maps by tensor cores, with what is done to the maps around them. Only
 // compiled where maps are bf16.
 //
-// A block is 8 warps of 32 threads. It has BM rows of the result at a time, and goes
-// through some of them one after the other. A warp has 16 of the rows and all of the
-// block's columns, as 16x8 fragments.
+// A block has some rows of a map at a time, and goes through more of them one after the
+// other. A warp has 16 rows and some columns of a product, as fragments of 16x8.
 
 typedef unsigned Pair; // two bf16, the first in the lower half
 
-const int BM = 128;          // rows of a block's tile
+const int ProductThreads = 128;      // threads of a block: several blocks, at different places of their work, are on a multiprocessor
+const int BM = 64;           // rows of a block's tile
 const int BN = 64;           // and its columns
 const int BK = 32;           // of the inner dimension at once
 const int Inner = BK / 2;    // pairs of it
@@ -40,7 +40,7 @@ struct Lane {
 // columns b [Fragments*8,Apart], both with the inner dimension as pairs.
 template <int Fragments>
 __device__ inline void multiplyTile(const Lane& lane, const Pair* a, const Pair* b, float (*sums)[4]) {
-#pragma unroll
+#pragma unroll 1
     for (int k = 0; k < Inner; k += 8) {
         const Pair* row = a + (lane.warp * 16 + lane.g) * Apart + k + lane.q;
         Pair left[4] = {row[0], row[8 * Apart], row[4], row[8 * Apart + 4]};
@@ -60,15 +60,15 @@ __device__ inline float value(const bf16* p) { return widen(p->bits); }
 // gate [M/area,K]; stats or gate are null for none. With a bias, of weights that were folded,
 // y is outAct(that + bias), plus a shortcut unless that is null. moments are the parts' (see
 // storeMoments), unless null. K and N are multiples of 8. blockIdx.x is part, block of
-// columns, the last fastest. Launch: BN/2 threads (x) by 2*MaxThreads/BN (y).
+// columns, the last fastest. Launch: BN/2 threads (x) by 2*ProductThreads/BN (y).
 template <class Weight>
 __device__ inline void mapMatMul(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, const Weight* w,
                                  const float* bias, const Map* shortcut, Map* y, float* moments,
                                  Size M, int N, int K, int area, int parts, float eps, int act, int outAct) {
-    constexpr int Fragments = BN / 8, Vectors = BM * BK / 8 / MaxThreads, Weights = BN * Inner / MaxThreads, Out = BN / 2 + 4;
+    constexpr int Fragments = BN / 8, Vectors = BM * BK / 8 / ProductThreads, Weights = BN * Inner / ProductThreads, Out = BN / 2 + 4;
     __shared__ uint4 memory[(BM + BN) * Apart / 4 > BM * Out / 4 ? (BM + BN) * Apart / 4 : BM * Out / 4];
     __shared__ float constants[2][2][BK]; // scale and shift of a step's channels, of this step and the next
-    static_assert(sizeof memory >= MomentValues<2> * MaxThreads * sizeof(float), "no room for moments");
+    static_assert(sizeof memory >= MomentValues<2> * ProductThreads * sizeof(float), "no room for moments");
     Pair *a = (Pair*)memory, *b = a + BM * Apart, *result = (Pair*)memory;
     Lane lane;
     int over = blocksOf(N, BN), n0 = blockIdx.x % over * BN;
@@ -78,20 +78,13 @@ __device__ inline void mapMatMul(const Map* x, const float* stats, const float* 
     for (Size tile = tiles * part / parts; tile < tiles * (part + 1) / parts; tile++) {
         Size m0 = tile * BM;
         uint4 values[Vectors];
-        float weights[Weights][2];
-        auto fetch = [&](int k0) { // what the step from k0 on needs
+        auto fetch = [&](int k0) { // what the step from k0 on needs of the map, while the one before multiplies
 #pragma unroll
             for (int i = 0; i < Vectors; i++) {
-                int at = lane.thread + i * MaxThreads;
+                int at = lane.thread + i * ProductThreads;
                 Size m = m0 + at / (BK / 8);
                 int k = k0 + at % (BK / 8) * 8;
                 values[i] = m < M && k < K ? *(const uint4*)(x + m * K + k) : make_uint4(0, 0, 0, 0);
-            }
-#pragma unroll
-            for (int i = 0; i < Weights; i++) {
-                int at = lane.thread + i * MaxThreads, n = n0 + at % BN, k = k0 + at / BN * 2;
-                bool inside = n < N && k < K;
-                weights[i][0] = inside ? value(w + (Size)k * N + n) : 0, weights[i][1] = inside ? value(w + (Size)(k + 1) * N + n) : 0;
             }
             if (stats && lane.thread < BK && k0 + lane.thread < K) {
                 Scaled<1> n = scaled(loadNorm<1>(stats, gamma, beta, K, k0 + lane.thread, eps));
@@ -102,31 +95,32 @@ __device__ inline void mapMatMul(const Map* x, const float* stats, const float* 
         auto put = [&](int k0) { // as the product takes it
 #pragma unroll
             for (int i = 0; i < Vectors; i++) {
-                int at = lane.thread + i * MaxThreads, k = at % (BK / 8) * 8;
+                int at = lane.thread + i * ProductThreads;
+                *(uint4*)(a + at / (BK / 8) * Apart + at % (BK / 8) * 4) = values[i];
+            }
+#pragma unroll 1
+            for (int p = 0; (stats || gate) && p < Vectors * 4; p++) { // a thread's own pairs, one by one: at once they take too many registers
+                int at = lane.thread + p / 4 * ProductThreads, k = at % (BK / 8) * 8 + p % 4 * 2;
                 Size m = m0 + at / (BK / 8);
-                uint4 u = values[i];
-                if ((stats || gate) && m < M && k0 + k < K) {
-                    Pair pairs[4] = {u.x, u.y, u.z, u.w};
+                if (m >= M || k0 + k >= K) continue;
+                Pair* pair = a + at / (BK / 8) * Apart + k / 2;
+                float first = widen(*pair & 0xffff), second = widen(*pair >> 16);
+                if (stats) {
                     const float *scale = constants[k0 / BK % 2][0] + k, *shift = constants[k0 / BK % 2][1] + k;
-                    const float* by = gate ? gate + (Size)((int)m / area) * K + k0 + k : nullptr;
-#pragma unroll
-                    for (int p = 0; p < 4; p++) {
-                        float first = widen(pairs[p] & 0xffff), second = widen(pairs[p] >> 16);
-                        if (stats) {
-                            first = activate(act, first * scale[2 * p] + shift[2 * p]);
-                            second = activate(act, second * scale[2 * p + 1] + shift[2 * p + 1]);
-                        }
-                        if (by) first *= by[2 * p], second *= by[2 * p + 1];
-                        pairs[p] = narrow(first, second);
-                    }
-                    u = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+                    first = activate(act, first * scale[0] + shift[0]), second = activate(act, second * scale[1] + shift[1]);
                 }
-                *(uint4*)(a + at / (BK / 8) * Apart + k / 2) = u;
+                if (gate) {
+                    const float* by = gate + (Size)((int)m / area) * K + k0 + k;
+                    first *= by[0], second *= by[1];
+                }
+                *pair = narrow(first, second);
             }
 #pragma unroll
             for (int i = 0; i < Weights; i++) {
-                int at = lane.thread + i * MaxThreads;
-                b[at % BN * Apart + at / BN] = narrow(weights[i][0], weights[i][1]);
+                int at = lane.thread + i * ProductThreads, n = n0 + at % BN, k = k0 + at / BN * 2;
+                bool inside = n < N && k < K;
+                float first = inside ? value(w + (k * N + n)) : 0, second = inside ? value(w + (k * N + n + N)) : 0;
+                b[at % BN * Apart + at / BN] = narrow(first, second);
             }
         };
         float sums[Fragments][4];
@@ -157,7 +151,8 @@ __device__ inline void mapMatMul(const Map* x, const float* stats, const float* 
             to[0] = narrow(sums[f][0], sums[f][1]), to[8 * Out] = narrow(sums[f][2], sums[f][3]);
         }
         __syncthreads();
-        for (int at = lane.thread; at < BM * BN / 8; at += MaxThreads) {
+#pragma unroll 1
+        for (int at = lane.thread; at < BM * BN / 8; at += ProductThreads) {
             int row = at / (BN / 8), column = at % (BN / 8) * 8;
             if (m0 + row < M && n0 + column < N) *(uint4*)(y + (m0 + row) * N + n0 + column) = *(uint4*)(result + row * Out + column / 2);
         }
@@ -195,8 +190,8 @@ __device__ inline void putPairs(Pair* to, int apart, uint4 first, uint4 second) 
     }
 }
 
-const int GradRows = 64;             // rows of a tile of projectGrad
-const int GradColumns = 64;          // channels of a block
+const int GradRows = 32;             // rows of a tile of projectGrad
+const int GradColumns = 32;          // channels of a block
 const int GradApart = GradRows / 2 + 4; // pairs of rows from channel to channel
 
 // at is value i of pairs.
@@ -216,7 +211,7 @@ struct FiveSums {
 // A block has GradColumns channels of K, whose weights it keeps, and goes through images,
 // or rows, by tiles: it makes da, what that and x sum to, and a, and has dw in registers
 // until its end. dy is kept with rows as pairs: so both products can read it. blockIdx.x
-// is part, block of channels, the last fastest. Launch: MaxThreads threads.
+// is part, block of channels, the last fastest. Launch: ProductThreads threads.
 template <int Most>
 __device__ inline void projectGrad(const Map* x, const float* stats, const float* gamma, const float* beta, const float* gate, const float* w, const Map* dy,
                                    Map* da, float* dw, float* sums, Size M, int N, int K, int area, int parts, float eps, int act) {
@@ -224,18 +219,18 @@ __device__ inline void projectGrad(const Map* x, const float* stats, const float
     __shared__ uint4 memory[(GradColumns * Wide + (Most + GradColumns) * GradApart) / 4];
     __shared__ float constants[4][GradColumns]; // scale, shift, mean and inv
     Pair *weights = (Pair*)memory, *grads = weights + GradColumns * Wide, *seen = grads + Most * GradApart;
-    FiveSums(*totals)[GradColumns] = (FiveSums(*)[GradColumns])seen; // of four row groups, between segments
-    static_assert(4 * sizeof(FiveSums) <= GradApart * sizeof(Pair), "no room for sums");
+    FiveSums(*totals)[GradColumns] = (FiveSums(*)[GradColumns])seen; // of both row groups, between segments
+    static_assert(2 * sizeof(FiveSums) <= GradApart * sizeof(Pair), "no room for sums");
     Lane lane;
-    int over = blocksOf(K, GradColumns), k0 = blockIdx.x % over * GradColumns, rowGroup = lane.warp % 4, half = lane.warp / 4;
+    int over = blocksOf(K, GradColumns), k0 = blockIdx.x % over * GradColumns, rowGroup = lane.warp % 2, half = lane.warp / 2;
     Size part = blockIdx.x / over;
-    for (int i = lane.thread; i < GradColumns * Most / 2; i += MaxThreads) {
+    for (int i = lane.thread; i < GradColumns * Most / 2; i += ProductThreads) {
         int k = k0 + i / (Most / 2), n = i % (Most / 2) * 2;
         bool inside = k < K && n < N;
         const float* from = w + (Size)k * N + n;
         weights[i / (Most / 2) * Wide + n / 2] = inside ? narrow(from[0], from[1]) : 0;
     }
-    for (int i = lane.thread; i < Most * GradApart; i += MaxThreads) grads[i] = 0;
+    for (int i = lane.thread; i < Most * GradApart; i += ProductThreads) grads[i] = 0;
     if (lane.thread < GradColumns && k0 + lane.thread < K) {
         Norm<1> norm = loadNorm<1>(stats, gamma, beta, K, k0 + lane.thread, eps);
         Scaled<1> n = scaled(norm);
@@ -250,26 +245,26 @@ __device__ inline void projectGrad(const Map* x, const float* stats, const float
     if (last > M) last = M;
     Size segment = gate ? area : last - first; // rows whose sums go together
     for (Size begin = first; begin < last; begin += segment) {
-        FiveSums own[4][2] = {}; // of fragments' two channels
+        FiveSums own[2][2] = {}; // of fragments' two channels
         for (Size m0 = begin; m0 < begin + segment; m0 += GradRows) {
             int rows = begin + segment - m0 < GradRows ? (int)(begin + segment - m0) : GradRows;
             __syncthreads(); // the tile before is done
-            for (int i = lane.thread; i < GradRows / 2 * N / 8; i += MaxThreads) {
+            for (int i = lane.thread; i < GradRows / 2 * N / 8; i += ProductThreads) {
                 int m = i % (GradRows / 2) * 2, n = i / (GradRows / 2) * 8;
                 const Map* from = dy + (m0 + m) * N + n;
                 const uint4 none = make_uint4(0, 0, 0, 0);
                 putPairs(grads + n * GradApart + m / 2, GradApart, m < rows ? *(const uint4*)from : none, m + 1 < rows ? *(const uint4*)(from + N) : none);
             }
-            Pair values[4][2]; // of x, where the thread has da
-            for (int f = 0; f < 4; f++) {
+            Pair values[2][2]; // of x, where the thread has da
+            for (int f = 0; f < 2; f++) {
                 for (int h = 0; h < 2; h++) {
-                    int row = rowGroup * 16 + lane.g + 8 * h, k = k0 + half * 32 + f * 8 + 2 * lane.q;
+                    int row = rowGroup * 16 + lane.g + 8 * h, k = k0 + half * 16 + f * 8 + 2 * lane.q;
                     values[f][h] = row < rows && k < K ? *(const Pair*)(x + (m0 + row) * K + k) : 0;
                 }
             }
             __syncthreads();
-            float d[4][4];
-            for (int f = 0; f < 4; f++) d[f][0] = d[f][1] = d[f][2] = d[f][3] = 0;
+            float d[2][4];
+            for (int f = 0; f < 2; f++) d[f][0] = d[f][1] = d[f][2] = d[f][3] = 0;
             for (int n = 0; n < N; n += 16) {
                 Pair left[4];
                 for (int i = 0; i < 4; i++) {
@@ -277,15 +272,15 @@ __device__ inline void projectGrad(const Map* x, const float* stats, const float
                     left[i] = at(grads, column * 2 * GradApart + row) | at(grads, (column + 1) * 2 * GradApart + row) << 16;
                 }
 #pragma unroll
-                for (int f = 0; f < 4; f++) {
-                    const Pair* column = weights + (half * 32 + f * 8 + lane.g) * Wide + n / 2 + lane.q;
+                for (int f = 0; f < 2; f++) {
+                    const Pair* column = weights + (half * 16 + f * 8 + lane.g) * Wide + n / 2 + lane.q;
                     Pair right[2] = {column[0], column[4]};
                     multiplyAdd16(d[f], left, right);
                 }
             }
 #pragma unroll
-            for (int f = 0; f < 4; f++) {
-                int k = half * 32 + f * 8 + 2 * lane.q; // of the block
+            for (int f = 0; f < 2; f++) {
+                int k = half * 16 + f * 8 + 2 * lane.q; // of the block
                 bool some = k0 + k < K;
 #pragma unroll
                 for (int h = 0; h < 2; h++) {
@@ -327,21 +322,21 @@ __device__ inline void projectGrad(const Map* x, const float* stats, const float
         }
         // The sums of the segment: over the threads of a fragment, then over the warps.
         __syncthreads();
-        for (int f = 0; f < 4; f++) {
+        for (int f = 0; f < 2; f++) {
             for (int j = 0; j < 2; j++) {
                 for (int s = 0; s < 5; s++) {
                     float v = own[f][j].v[s];
                     for (int offset = 16; offset >= 4; offset /= 2) v += __shfl_down_sync(0xffffffffu, v, offset);
-                    if (lane.g == 0) totals[rowGroup][half * 32 + f * 8 + 2 * lane.q + j].v[s] = v;
+                    if (lane.g == 0) totals[rowGroup][half * 16 + f * 8 + 2 * lane.q + j].v[s] = v;
                 }
             }
         }
         __syncthreads();
-        for (int i = lane.thread; i < 5 * GradColumns; i += MaxThreads) {
+        for (int i = lane.thread; i < 5 * GradColumns; i += ProductThreads) {
             int s = i / GradColumns, k = i % GradColumns;
             if (k0 + k >= K || (!gate && s != 1 && s != 3)) continue;
             float v = 0;
-            for (int r = 0; r < 4; r++) v += totals[r][k].v[s];
+            for (int r = 0; r < 2; r++) v += totals[r][k].v[s];
             Size to = gate ? (s * images + begin / area) * K : (part * 2 + s / 2) * K;
             sums[to + k0 + k] = v;
         }
@@ -454,7 +449,7 @@ __device__ inline void expandGrad(const Map* x, const float* w, const Map* c, co
                 if (row < rows && k < K) *(Pair*)(dx + (m0 + row) * K + k) = narrow(d[f][2 * h], d[f][2 * h + 1]);
             }
         }
-#pragma unroll
+#pragma unroll 1
         for (int m = 0; m < Rows / 2; m += 8) {
 #pragma unroll
             for (int f = 0; f < Own; f++) {
@@ -482,9 +477,4 @@ extern "C" __global__ void expandGrad16(const Map* x, const float* w, const Map*
 extern "C" __global__ void expandGrad32(const Map* x, const float* w, const Map* c, const float* stats, const float* gamma, const float* beta, const Map* dy, const float* sums,
                                         Map* dx, float* dw, Size M, int N, int K, int parts, float eps, int act) {
     expandGrad<2, 32, 24, 64>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
-}
-
-extern "C" __global__ void expandGrad40(const Map* x, const float* w, const Map* c, const float* stats, const float* gamma, const float* beta, const Map* dy, const float* sums,
-                                        Map* dx, float* dw, Size M, int N, int K, int parts, float eps, int act) {
-    expandGrad<3, 40, 30, 32>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
 }
