@@ -39,7 +39,7 @@ func Prepare(ctx context.Context, root string) (s Source, with []File, err error
 }
 
 // documents are the files of the checkout that come with a program.
-var documents = []string{"LICENSE", "NOTICE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/*.md", "docs/*.png"}
+var documents = []string{"LICENSE", "NOTICE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs/*.md", "docs/*.png", "docs/notes/*.md"}
 
 func (s Source) texts() (files []File, err error) {
 	root := os.DirFS(s.Root)

@@ -175,7 +175,7 @@ func readTar(t *testing.T, r io.Reader) (all []tarEntry) {
 
 func hasWhatItNeeds(t *testing.T, contents map[string][]byte) {
 	for name, text := range map[string]string{
-		"LICENSE": "Apache License", "NOTICE": "WordNet", "README.md": "# effnet", "CHANGELOG.md": "Keep a Changelog", "docs/settings.md": "img-size",
+		"LICENSE": "Apache License", "NOTICE": "WordNet", "README.md": "# effnet", "CHANGELOG.md": "Keep a Changelog", "docs/settings.md": "img-size", "docs/notes/cpu.md": "clangasm",
 		"completions/effnet.bash": "__start_effnet", "completions/_effnet": "#compdef effnet", "completions/effnet.fish": "complete -c effnet",
 		"completions/effnet.ps1": "ArgumentCompleter", "man/man1/effnet.1": "effnet", "man/man1/effnet-train.1": "Nov 2026",
 		"THIRD-PARTY-LICENSES": "gorgonia.org/gorgonia v",
