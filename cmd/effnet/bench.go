@@ -32,9 +32,9 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Mode, "mode", bench.Train, "train or infer")
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 16, "images per step")
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
-	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run before those, untimed")
+	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run first, untimed")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
-	flags.BoolVar(&o.Model, "model", false, "only say what a graphics card would do in a step, from the plan; needs no card")
+	flags.BoolVar(&o.Model, "model", false, "only predict, from the plan, what a graphics card would do in a step; needs no card")
 	flags.BoolVar(&o.Alone, "alone", false, "also time each operation of training and inference alone, on the CPU")
 }
 
@@ -77,14 +77,14 @@ an inference step is the forward pass. Neither reads image files.
 CPU, multiply-adds in registers and copies between arrays too large for any cache, on
 all threads; on a graphics card, a large matrix product and a copy.
 
---model runs nothing. It counts the launches of a step, the bytes that each reads and
-writes of a card's memory, and the multiply-adds of products, and gives each launch
-the time that an H100 takes for these. Beside the bytes stand those of the operations'
-operands, each once, which is the least that these operations can do. With --profile
-on a card, the model's times stand beside the measured ones.
+--model runs nothing. It counts the launches of a step, the bytes of a card's memory
+that each reads and writes, and the multiply-adds of products, and gives each launch
+the time that an H100 takes for these. Next to the bytes it prints those of the
+operations' operands, each counted once, which is the least that these operations can
+do. With --profile on a card, it prints the model's times next to the measured ones.
 
-The settings choose the network, its optimizer and the kernels. The batch size, the threads and the
-device are flags only.`,
+The settings choose the network, its optimizer and the kernels. The batch size, the
+threads and the device are flags only.`,
 		Example: `  effnet bench --variant b0
   effnet bench --mode infer --variant b4 -b 1 --profile
   effnet bench --img-size 32 -b 256 --threads 1 --json
@@ -147,7 +147,7 @@ func runModel(w io.Writer, d *device.Device, cfg config.Config, arch scale.Arch,
 	p := &printer{w: w}
 	p.line("%s at %d px, %s, batch %d, %s, modelled on an %s: %.2f TB/s of copies, %.0f TFLOP/s of products, %.0f us a launch",
 		r.Variant, r.Size, r.Mode, r.Batch, r.Precision, r.Card.Name, r.Card.Copy/1e12, r.Card.FLOPS[r.Precision]/1e12, 1e6*r.Card.Launch)
-	p.line("%.1f ms a step, %.0f images/s; %d launches, %.2f GB, %.2f times the operands'; %.0f MiB of the card's memory",
+	p.line("%.1f ms per step, %.0f images/s; %d launches, %.2f GB, %.2f times the operands'; %.0f MiB of the card's memory",
 		1e3*r.Step.Model, float64(r.Batch)/r.Step.Model, r.Step.Launches, float64(r.Step.Moved)/1e9, float64(r.Step.Moved)/float64(r.Step.Bytes), r.DeviceMemory)
 	printModel(p, "operation", r.ByOp)
 	printModel(p, "launch", topOf(r.ByKernel))
@@ -181,7 +181,7 @@ func printBench(w io.Writer, r *bench.Result) error {
 	p := &printer{w: w}
 	images := func(seconds float64) float64 { return float64(r.Batch) / seconds }
 	p.line("%s at %d px, %s, batch %d, threads %d, %s", r.Variant, r.Size, r.Mode, r.Batch, r.Threads, r.Kernels)
-	p.line("%.1f images/s (%.1f to %.1f in %d steps), %.1f ms a step, peak RSS %.0f MiB, planned arena %.0f MiB",
+	p.line("%.1f images/s (%.1f to %.1f in %d steps), %.1f ms per step, peak RSS %.0f MiB, planned arena %.0f MiB",
 		r.ImagesPerSec, images(slices.Max(r.StepSec)), images(slices.Min(r.StepSec)), len(r.StepSec), 1e3*bench.Median(r.StepSec), r.PeakRSS, r.Arena)
 	if r.DeviceMemory > 0 {
 		p.line("%.0f MiB of the graphics card's memory", r.DeviceMemory)

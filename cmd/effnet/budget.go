@@ -91,7 +91,7 @@ func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
 		if took, err = s.measure(a); err != nil {
 			return false, err
 		}
-		fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s an image\n", a.Resolution, report.WithUnit(cost.MACs), rounded(took))
+		fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s per image\n", a.Resolution, report.WithUnit(cost.MACs), rounded(took))
 		ok = took <= s.most
 	}
 	if ok || s.cost.MACs == 0 {

@@ -72,7 +72,7 @@ func TestChoosePhiPrintsWhatItMeasured(t *testing.T) {
 	d, _ := byMACs(a)
 	lines := strings.Split(strings.TrimSpace(w.String()), "\n")
 	last := len(lines) - 1
-	if lines[0] != "224 px, 385.8M multiply-adds: 3.858ms an image" || !strings.Contains(lines[last], rounded(d)+" of 8ms allowed") {
+	if lines[0] != "224 px, 385.8M multiply-adds: 3.858ms per image" || !strings.Contains(lines[last], rounded(d)+" of 8ms allowed") {
 		t.Errorf("printed\n%s\nwant %v", &w, d)
 	}
 	for i, line := range lines[:last] {

@@ -33,9 +33,8 @@ func newDataBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench DIR",
 		Short: "Measure how fast training images are read",
-		Long: `Read the training images of DIR as train would, with the same settings, and do
-nothing with the batches. Training that computes faster than this waits for its
-images.`,
+		Long: `Read the training images of DIR as train would, with the same settings, and throw the
+batches away. If training computes faster than this, it waits for its images.`,
 		Example: `  effnet data bench photos --img-size 224 -j 1
   effnet data bench photos.pack --config configs/imagenet-b0.yaml --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),

@@ -57,9 +57,9 @@ func newDataCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check DIR",
 		Short: "Decode every image and report what is wrong",
-		Long: `Decode every image of every split of DIR, a folder or a pack, and report
-images that cannot be used, files that are in two splits or classes, class counts and
-sizes. Nothing is changed. The exit code is 3 if something cannot be used.`,
+		Long: `Decode every image in every split of DIR, a folder or a pack. Report images that cannot
+be used, files that appear in two splits or classes, the number of images per class,
+and sizes. Nothing is changed. The exit code is 3 if something cannot be used.`,
 		Example: `  effnet data check photos
   effnet data check photos --quarantine bad.txt; effnet train photos --exclude bad.txt`,
 		Args: usageArgs(cobra.ExactArgs(1)),

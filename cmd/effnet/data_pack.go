@@ -59,11 +59,12 @@ func newDataPackCommand() *cobra.Command {
 		Short: "Write a folder of images to one file",
 		Long: `Write the training and evaluation images of DIR, or DIR/CLASS/IMAGE if DIR has no
 splits, to one file, OUT, which train and eval take in place of DIR. Files are kept
-as they are. With --size, images whose shorter side is longer are shrunk and stored as
-JPEG files; none is enlarged. With --raw, all images are stored as pixels.
+as they are, unless you say otherwise: --size shrinks images whose shorter side is
+longer and stores them as JPEG files, but enlarges none; --raw stores all images as
+pixels.
 
-OUT records the names, sizes and times of DIR's files. If they change, OUT is refused
-and has to be made again. An OUT that exists is replaced if it is a pack.`,
+OUT records the names, sizes and times of DIR's files. If these change, OUT is refused;
+make it again. An OUT that exists is replaced if it is a pack.`,
 		Example: `  effnet data pack photos photos.pack --size 256
   effnet train photos.pack --img-size 224`,
 		Args: usageArgs(cobra.ExactArgs(2)),

@@ -24,7 +24,7 @@ type previewOptions struct {
 
 // AddFlags registers the options.
 func (o *previewOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&o.Rows, "rows", 6, "rows of the sheet, a photograph each")
+	flags.IntVar(&o.Rows, "rows", 6, "rows of the sheet, one photograph each")
 	flags.IntVar(&o.Cols, "cols", 8, "columns: the photograph as evaluation sees it, then augmented")
 }
 
@@ -33,9 +33,9 @@ func newDataPreviewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preview DIR",
 		Short: "Draw training images as the network sees them",
-		Long: `Draw a contact sheet, the PNG file --out. Each row is a photograph: first as
+		Long: `Draw a contact sheet, the PNG file --out. Each row is one photograph: first as
 evaluation sees it, then as it looks in the first epochs of training with these
-settings and this seed. With mixup or CutMix, a column is mixed as a batch is.`,
+settings and this seed. With mixup or CutMix, a column is mixed as a batch would be.`,
 		Example: `  effnet data preview photos --recipe configs/imagenet-b0.yaml --out sheet.png
   effnet data preview photos --img-size 128 --aa rand-m9-n2-mstd0.5 --out sheet.png`,
 		Args: usageArgs(cobra.ExactArgs(1)),

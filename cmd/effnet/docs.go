@@ -26,7 +26,8 @@ func newDocsCommand() *cobra.Command {
 			Use:   "man DIR",
 			Short: "Write a manual page for each command into a folder",
 			Long: `Write a manual page for each command, effnet.1, effnet-train.1 and so on, into DIR,
-which is created. Their date is now, or that of the variable SOURCE_DATE_EPOCH.`,
+which is created if need be. Their date is today, or that of the environment variable
+SOURCE_DATE_EPOCH.`,
 			Example: `  effnet docs man ~/.local/share/man/man1`,
 			Args:    usageArgs(cobra.ExactArgs(1)),
 			RunE: func(cmd *cobra.Command, args []string) error {

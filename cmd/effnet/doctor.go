@@ -22,11 +22,11 @@ func newDoctorCommand() *cobra.Command {
 	var opts doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine can compute with, and what to fix",
-		Long: `Say what this machine can compute with: the processor's features and the kernels
-that use them, memory, the CUDA libraries and graphics cards that are found; time a
+		Short: "Report what this machine can compute with, and what to fix",
+		Long: `Report what this machine can compute with: the processor's features and the kernels
+that use them, memory, and the CUDA libraries and graphics cards that are found. Time a
 matrix product and a copy on each device, and compare a small network's logits and
-gradients between them. With --device cuda it is an error if CUDA cannot be used.`,
+gradients between devices. With --device cuda, it is an error if CUDA cannot be used.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error

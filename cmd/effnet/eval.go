@@ -84,7 +84,7 @@ func (o *evalOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.SomeClasses, "some-classes", false, "allow a DIR that lacks some of the network's classes")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 	flags.StringVar(&o.Exclude, "exclude", "", "text `file` of images to skip, one per line")
-	flags.StringVar(&o.TTA, "tta", "none", "average over several views of an image: "+predict.ViewsNames)
+	flags.StringVar(&o.TTA, "tta", "none", "average over several views of each image: "+predict.ViewsNames)
 	flags.IntVar(&o.TopK, "topk", 5, "N: print the share of images whose class is among the N likeliest")
 	flags.BoolVar(&o.PerClass, "per-class", false, "print precision, recall and F1 of each class")
 	flags.StringVar(&o.Confusion, "confusion", "", "write the confusion matrix to this `file`, .csv or .png")
@@ -123,10 +123,12 @@ func newEvalCommand() *cobra.Command {
 		Use:   "eval CHECKPOINT DIR",
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
-splits. DIR's classes must be the checkpoint's, which also says how images are
-preprocessed. CHECKPOINT is a checkpoint, a file that effnet import takes, or a name
-that effnet weights list shows. A run with --model-ema-decay has last-ema.safetensors next to
-last.safetensors; best.safetensors is the better of the two in its epoch.`,
+splits. CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from
+effnet weights list. Its classes must be those of DIR. How images are prepared is
+written in the checkpoint.
+
+A run with --model-ema-decay has last-ema.safetensors next to last.safetensors;
+best.safetensors is the better of the two in its epoch.`,
 		Example: `  effnet eval runs/first/best.safetensors photos
   effnet eval runs/first/best.safetensors photos --per-class --confusion confusion.png
   effnet eval runs/first/best.safetensors photos/test --json --fail-under 0.9`,

@@ -28,7 +28,7 @@ func newExportCommand() *cobra.Command {
 	var opts exportOptions
 	cmd := &cobra.Command{
 		Use:   "export CHECKPOINT OUT",
-		Short: "Write a checkpoint for other programs: ONNX, safetensors, npz, a hub's folder",
+		Short: "Write a checkpoint for other programs: ONNX, safetensors, npz, the hub",
 		Long: `Write a checkpoint for other programs. OUT's extension chooses the format:
 
   .onnx         a graph with its weights, opset 17, for ONNX Runtime and others;
@@ -37,14 +37,16 @@ func newExportCommand() *cobra.Command {
   .npz          weights in the order and the layouts of Keras' EfficientNetB0 to
                 B7: model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
 
-With --hub OUT is a folder, whatever its name: config.json, model.safetensors and a card,
-README.md, as the Hugging Face hub has them. timm.create_model("local-dir:OUT",
+With --hub, OUT is a folder for the Hugging Face hub, whatever its name: config.json,
+model.safetensors, and README.md, the model card. timm.create_model("local-dir:OUT",
 pretrained=True) loads it, and effnet takes OUT as a checkpoint.
 
 The graph takes any number of images, cropped and resized to the network's resolution.
 Its input is called "input": normalised RGB, float32 [batch,3,R,R]. With --preprocess
-it is called "pixels": not yet normalised, uint8 [batch,R,R,3]. CHECKPOINT is a
-checkpoint, a file that effnet import takes, or a name that effnet weights list shows.`,
+it is called "pixels": not yet normalised, uint8 [batch,R,R,3].
+
+CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from
+effnet weights list.`,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
   effnet export runs/first/best.safetensors photos.onnx --preprocess
   effnet export runs/first/best.safetensors photos-b0 --hub`,

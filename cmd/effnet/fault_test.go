@@ -104,7 +104,7 @@ func faultRounds() int {
 	return 4
 }
 
-// Trainings that are killed again and again, at any moment, end in the same bits
+// Training runs that are killed again and again, at any moment, end in the same bits
 // as one that was left alone, and leave no file that cannot be read.
 func TestKilledRunsEndInTheSameBits(t *testing.T) {
 	dir := faultData(t)
@@ -199,7 +199,7 @@ func TestSignalEndsTheContext(t *testing.T) {
 	}
 }
 
-// Two signals, the second at once, leave a state to go on from.
+// Two signals in quick succession leave a state to resume from.
 func TestInterruptedTwice(t *testing.T) {
 	dir := faultData(t)
 	if out, err := effnetCommand(t.Context(), dir, "train", "d", "--config", "fault.yaml", "--out", "whole", "-q").CombinedOutput(); err != nil {

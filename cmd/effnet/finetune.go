@@ -22,16 +22,17 @@ func newFinetuneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finetune WEIGHTS DIR|PACK",
 		Short: "Train a pretrained network on a folder of images",
-		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE, as train does from
-scratch. WEIGHTS is a checkpoint, a file that effnet import takes (weights of timm,
-torchvision, Keras or TensorFlow), or the name of published weights, which are then
-downloaded: effnet weights list shows the names. Its classifier is kept if its classes are those of
-the folder; otherwise, or if WEIGHTS has none, a new one begins with zeros. WEIGHTS
-also decides how images are prepared, except for the resolution, which --img-size sets.
+		Long: `Train a pretrained network on DIR/train/CLASS/IMAGE. WEIGHTS is a checkpoint, a file
+that effnet import takes (of timm, torchvision, Keras or TensorFlow), or the name of
+published weights, which are then downloaded; effnet weights list shows the names.
+
+The classifier is kept if its classes are those of the folder. Otherwise, or if WEIGHTS
+has none, a new one begins with zeros. WEIGHTS also decides how images are prepared,
+except for their resolution, which --img-size sets.
 
 The settings are those of --recipe finetune, unless a file, the environment or flags
 say otherwise. --freeze head-only --cache-features trains only the classifier, on
-features that are computed once for each image: an epoch then takes a moment.`,
+features that are computed once for each image; an epoch then takes a moment.`,
 		Example: `  effnet finetune timm/efficientnet_b0.ra_in1k photos
   effnet finetune tf_efficientnet_lite0.safetensors photos
   effnet finetune b0.safetensors photos --freeze head-only --cache-features --epochs 30

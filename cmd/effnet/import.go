@@ -23,16 +23,20 @@ func newImportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import SOURCE OUT",
 		Short: "Turn another program's weights into a checkpoint",
-		Long: `Turn another program's EfficientNet weights into a checkpoint. SOURCE is a
-safetensors file or a PyTorch .pth file with the names of timm, torchvision or
-lukemelas, Keras weights (.h5, .weights.h5 or .keras), a TensorFlow checkpoint (its
-prefix), or the name of published weights (effnet weights list). No code in a file is
-run.
+		Long: `Turn another program's EfficientNet weights into a checkpoint. SOURCE is one of these:
+
+  - a safetensors file or a PyTorch .pth file with the tensor names of timm, torchvision
+    or lukemelas' EfficientNet-PyTorch
+  - Keras weights: .h5, .weights.h5 or .keras
+  - a TensorFlow checkpoint: its prefix
+  - the name of published weights (effnet weights list)
+
+No code in a file is run. The other commands take a SOURCE directly, too.
 
 The tensors show which network it is. What they do not show is assumed from the
-source's conventions and printed, with how certain it is; the flags correct it. A file
-with tensors that the network does not have is an error. So is one without a
-classifier, which only finetune takes. The other commands take a SOURCE directly, too.`,
+source's conventions, and printed with how certain it is; flags correct it. A file with
+tensors that the network does not have is an error. So is one without a classifier,
+which only finetune takes.`,
 		Example: `  effnet import tf_efficientnet_b0.safetensors b0.safetensors
   effnet import efficientnet_b3_rwightman.pth b3.safetensors
   effnet import torchvision/efficientnet_v2_s v2s.safetensors

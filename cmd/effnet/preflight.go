@@ -68,7 +68,7 @@ func (j *job) writePlan(w io.Writer, arch scale.Arch, images, evaluated int) err
 		return err
 	}
 	cost := scale.Count(arch)
-	fmt.Fprintf(w, "%s at %d px, %d classes: %.2fM parameters, %.1fM multiply-adds an image\n",
+	fmt.Fprintf(w, "%s at %d px, %d classes: %.2fM parameters, %.1fM multiply-adds per image\n",
 		arch.Name, arch.Resolution, arch.Classes, float64(cost.Params)/1e6, float64(cost.MACs)/1e6)
 	fmt.Fprintf(w, "memory: %.1f MiB for a batch of %d, %.1f MiB for weights, gradients, averages and the optimizer's values, %.1f MiB for images read ahead\n",
 		mib(m.Batch), j.cfg.BatchSize, mib(m.Weights), mib(m.Read))

@@ -121,7 +121,7 @@ func (s said) resume(dir string) (config.Merged, error) {
 		for i, change := range refused {
 			differ[i] = change.String()
 		}
-		return resumed, usageError{fmt.Errorf("--resume: the run in %s has other settings: %s (start another run for that)", dir, strings.Join(differ, "; "))}
+		return resumed, usageError{fmt.Errorf("--resume: the run in %s has different settings: %s (start a new run instead)", dir, strings.Join(differ, "; "))}
 	}
 	return resumed.With(config.Layer{Source: source, Values: map[string]any{"out": dir}})
 }

@@ -33,7 +33,7 @@ type searchOptions struct {
 func (o *searchOptions) AddFlags(flags *pflag.FlagSet) {
 	o.trainOptions.AddFlags(flags)
 	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "training runs of each network, from --seed and the numbers after it")
-	flags.IntVar(&o.Jobs, "jobs", 1, "training runs at a time, which share --threads")
+	flags.IntVar(&o.Jobs, "jobs", 1, "training runs at the same time, which share --threads")
 	flags.IntVar(&o.Halving, "halving", o.Halving, "N: keep 1/N of the networks after each rung and train them N times longer; 1 trains all to the end")
 	flags.StringVar(&o.TrialBudget, "trial-budget", "", "instead of epochs, what one training run may take: 2000steps, or a time such as 5m, converted to epochs by each network's measured step time")
 }

@@ -42,14 +42,14 @@ func newSearchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search-coefficients DIR|PACK",
 		Short: "Search for scaling coefficients on a folder of images",
-		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did: a grid
-gives the networks of one phi, 1 unless --phi is given; those whose cost is near a
-target are trained, and the best by top-1 wins. Candidates that round to the same
-network count as one. --img-size is the baseline's input size, which gamma scales.
+		Long: `Search for alpha, beta and gamma as Tan and Le (2019, section 3.3) did. A grid gives
+the networks for one phi, 1 unless --phi is given. Those whose cost is near a target
+are trained, and the best by top-1 wins. Candidates that round to the same network
+count as one. --img-size is the baseline's input size, which gamma scales.
 
-All are trained on the same images with the same seeds and evaluated on images held out
-of training (--minival); those of val are not used. With successive halving, all are
-trained for part of their epochs (a rung), the best third continues, and so on.
+All are trained on the same images with the same seeds, and evaluated on images held
+out of training (--minival); those of val are not used. With successive halving, all
+are trained for part of their epochs (a rung), the best third continues, and so on.
 
 The run folder receives coefficients.yaml, which train --coefficients takes, search.csv
 and search.jsonl, report.html, and each training run's own folder under trials.

@@ -33,11 +33,11 @@ func newStudyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scale-study DIR|PACK",
 		Short: "Compare ways of scaling a network on a folder of images",
-		Long: `Train a baseline and networks scaled from it by depth alone, width alone, resolution
-alone, and by all three (alpha, beta, gamma), at the same multiply-adds, as Tan and Le
-(2019) did for their figures 3 and 8 and tables 3 and 7, and report which is better
-and how certain that is. Each network is the one whose counted multiply-adds come
-nearest.
+		Long: `Train a baseline, and networks scaled from it by depth alone, width alone, resolution
+alone, and all three (alpha, beta, gamma), at the same multiply-adds. Report which is
+better, and how certain that is. Tan and Le (2019) did this for their figures 3 and 8
+and tables 3 and 7. Of each kind, the network is trained whose counted multiply-adds
+come nearest.
 
 The run folder receives study.csv and study.jsonl, report.html, and each training run's
 own folder under trials. --resume continues an interrupted study. The settings are those

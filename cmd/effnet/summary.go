@@ -189,7 +189,7 @@ func (s *summary) print(w io.Writer) error {
 		coefficients("published "+s.Published.Variant, s.Published.size)
 	}
 	coefficients(fmt.Sprintf("formula, phi %.2f", s.Formula.Phi), s.Formula.size)
-	p.line("\ntraining memory: %s an image, %s for weights, gradients and RMSProp", report.Bytes(s.Memory.Image), report.Bytes(s.Memory.Weights))
+	p.line("\ntraining memory: %s per image, %s for weights, gradients and RMSProp", report.Bytes(s.Memory.Image), report.Bytes(s.Memory.Weights))
 	p.line("formula: depth %.4g^phi, width %.4g^phi, resolution %.4g^phi; %.4g times the MACs for each phi",
 		s.Formula.Alpha, s.Formula.Beta, s.Formula.Gamma, s.Formula.Product)
 	return p.err

@@ -34,7 +34,7 @@ func (o *trainOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.ExistOK, "exist-ok", false, "write into an existing run folder")
 	flags.StringVar(&o.Resume, "resume", "", "resume the run in --out, or with --resume=DIR the one in DIR, with its own config.yaml")
 	flags.Lookup("resume").NoOptDefVal = resumeOut
-	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting and what training will need, then stop; DIR may be omitted")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print every setting, and the memory and time that training needs, then stop; DIR may be omitted")
 	flags.BoolVar(&o.JSON, "json", false, "print the result as one JSON object")
 	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "print no progress")
 }
@@ -44,14 +44,16 @@ func newTrainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train DIR|PACK",
 		Short: "Train a network on a folder of images",
-		Long: `Train a network from scratch on DIR/train/CLASS/IMAGE and evaluate it after each
-epoch on DIR/val/CLASS/IMAGE; or on tar files, DIR/train/*.tar and DIR/val/*.tar, or
-on a pack (see effnet data pack). The run folder receives last.safetensors after each
-epoch, best.safetensors when top-1 improves, report.html, metrics.csv and
-metrics.jsonl, event files for TensorBoard, config.yaml and classes.txt, and the state
-of the run, from which --resume continues: a run that was stopped or killed at any
-moment ends in the same bits as one that was not. If DIR has no folders train and val,
-all of it is used for training.`,
+		Long: `Train a network from scratch on the images DIR/train/CLASS/IMAGE, and evaluate it after
+each epoch on DIR/val/CLASS/IMAGE. Tar files, DIR/train/*.tar and DIR/val/*.tar, and a
+pack (see effnet data pack) work as well. If DIR has no folders train and val, all of
+it is used for training.
+
+The run folder receives last.safetensors after each epoch, best.safetensors whenever
+top-1 improves, report.html, metrics.csv and metrics.jsonl, event files for
+TensorBoard, config.yaml, classes.txt, and the state of the run, from which --resume
+continues. A run that was stopped or killed at any moment ends in the same bits as one
+that was not.`,
 		Example: `  effnet train photos --img-size 128 --epochs 20 -b 64
   effnet train photos --config configs/quick.yaml --out runs/first`,
 		Args: folderArgs(1, &opts.DryRun),

@@ -20,10 +20,10 @@ func newWeightsCommand() *cobra.Command {
 		Use:   "weights",
 		Short: "List, download and check published weights",
 		Long: `List, download and check published weights. Every command that takes a checkpoint
-takes their names too, and downloads what is not in the cache:
+takes these names too, and downloads what is not in the cache:
 ` + hub.Names + `.
-hf:OWNER/NAME is any repository of the Hugging Face hub that has timm's config.json. A
-path that exists comes before a name.
+hf:OWNER/NAME is any repository of the Hugging Face hub that has timm's config.json. If
+a path of that name exists, it comes first.
 
 Environment variables:
 ` + variables(),
@@ -54,10 +54,10 @@ func newWeightsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PATTERN...]",
 		Short: "List the published weights that effnet can run",
-		Long: `List the published weights that effnet can run: with their network, parameters, size,
-top-1 on ImageNet as published, resolution, what they were trained on, licence, and
-whether the cache has them. PATTERN is a part of a name, a network as --variant has it,
-or a pattern such as "timm/tf_*".`,
+		Long: `List the published weights that effnet can run, with their network, parameters, size,
+published top-1 on ImageNet, resolution, training data and licence, and whether they
+are in the cache. PATTERN is part of a name, a network that --variant takes, or a
+pattern such as "timm/tf_*".`,
 		Example: `  effnet weights list
   effnet weights list b0
   effnet weights list 'timm/*in21k*' torchvision/
@@ -98,7 +98,7 @@ func newWeightsShowCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Print what is known of published weights",
+		Short: "Print what is known about published weights",
 		Example: `  effnet weights show timm/efficientnet_b0.ra_in1k
   effnet weights show torchvision/efficientnet_b0 --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -157,10 +157,10 @@ func newWeightsPullCommand() *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "pull NAME...",
-		Short: "Download published weights, or what is new of them",
-		Long: `Download published weights into the cache, or what is new of them, and print what they
-are and the folder that has them. A download that was interrupted continues. For a
-machine without a network, copy that folder to the same place there.`,
+		Short: "Download published weights, or newer versions of them",
+		Long: `Download published weights into the cache, or newer versions of those that are there,
+and print what they are and which folder has them. An interrupted download resumes.
+For a machine without a network, copy that folder to the same place there.`,
 		Example: `  effnet weights pull timm/efficientnet_b0.ra_in1k torchvision/efficientnet_b0
   effnet weights pull hf:timm/efficientnet_b0.ra_in1k@main`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
@@ -198,9 +198,9 @@ func newWeightsVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [NAME...]",
 		Short: "Compare cached weights with their checksums",
-		Long: `Compare cached weights with the checksums that were published, or that the Hugging Face
-hub names files by, or that were computed when they came. Without a NAME, all that the
-cache has of effnet weights list.`,
+		Long: `Compare cached weights with their checksums: the published ones, those by which the
+Hugging Face hub names its files, or those that were computed at the download. Without
+a NAME, check everything from effnet weights list that is in the cache.`,
 		Example: `  effnet weights verify
   effnet weights verify timm/efficientnet_b0.ra_in1k`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -248,8 +248,8 @@ func newWeightsRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME...",
 		Short: "Delete weights from the cache",
-		Long: `Delete weights from the cache, with all their revisions. What comes from the Hugging
-Face hub is gone for Python programs as well, which share that cache.`,
+		Long: `Delete weights from the cache, with all their revisions. Python programs share the
+cache of the Hugging Face hub, so weights from there are gone for them as well.`,
 		Example: `  effnet weights remove timm/efficientnet_b0.ra_in1k`,
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -8,7 +8,7 @@ import (
 
 // policies is what ParsePolicy understands, for its errors.
 const policies = "want none, v0 (AutoAugment) or rand-m9-n2-mstd0.5-p1 (RandAugment: " +
-	"m magnitude, n operations an image, mstd standard deviation of the magnitude, p probability of each operation, " +
+	"m magnitude, n operations per image, mstd standard deviation of the magnitude, p probability of each operation, " +
 	"list version of the list of operations)"
 
 // ParsePolicy returns the policy that s names in timm's syntax (timm.data.auto_augment):
@@ -67,7 +67,7 @@ func parseRand(parts []string) (RandAugment, error) {
 	p.N, p.List = int(n), int(list)
 	switch {
 	case n != float64(p.N):
-		return p, fmt.Errorf("%v operations an image: not a whole number", n)
+		return p, fmt.Errorf("%v operations per image: not a whole number", n)
 	case list != float64(p.List):
 		return p, fmt.Errorf("list %v of operations: not a whole number", list)
 	}

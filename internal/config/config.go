@@ -45,7 +45,7 @@ type Config struct {
 	Padding    string   `yaml:"padding" default:"same" want:"same or symmetric" of:"scratch, import" effect:"network" help:"same (TensorFlow's) or symmetric (PyTorch's)"`
 
 	_             struct{} `group:"Budget"`
-	FLOPsBudget   string   `yaml:"flops-budget,omitempty" of:"budget" effect:"chooses phi" help:"instead of phi: the largest network with at most N multiply-adds for one image, as effnet summary counts them; a number such as 1.5G, with K, M or G"`
+	FLOPsBudget   string   `yaml:"flops-budget,omitempty" of:"budget" effect:"chooses phi" help:"instead of phi: the largest network with at most N multiply-adds per image, as effnet summary counts them; a number such as 1.5G, with K, M or G"`
 	ParamsBudget  string   `yaml:"params-budget,omitempty" of:"budget" effect:"chooses phi" help:"instead of phi: the largest network with at most N parameters, such as 10M"`
 	LatencyBudget string   `yaml:"latency-budget,omitempty" of:"budget" effect:"chooses phi" help:"instead of phi: the largest network whose forward pass of one image takes at most this long, such as 20ms; measured on this machine at the start"`
 
@@ -55,7 +55,7 @@ type Config struct {
 	Interpolation string     `yaml:"interpolation" default:"bicubic" want:"bicubic or bilinear" of:"scratch, import" help:"how images are resized to img-size: bicubic or bilinear"`
 	Crop          string     `yaml:"crop" default:"tf" want:"tf or timm or torchvision" of:"scratch, import" help:"rule for the centre crop in evaluation: tf, timm or torchvision"`
 	CropPct       float64    `yaml:"crop-pct" default:"0.875" want:"0.1 to 1" of:"scratch, import" help:"share of the resized image that the crops of timm and torchvision keep"`
-	Orientation   bool       `yaml:"exif-orientation" default:"false" of:"scratch" help:"turn photographs upright by their EXIF tag, in evaluation too; the published networks do not"`
+	Orientation   bool       `yaml:"exif-orientation" default:"false" of:"scratch" help:"turn photographs upright by their EXIF tag, in evaluation too; published networks were trained without"`
 	Transparency  string     `yaml:"transparency" default:"stored" before:"mean" want:"stored or mean" of:"scratch" help:"colour of transparent pixels: stored (what the file has there, as the published networks see it) or mean (laid over the mean colour)"`
 
 	_           struct{}   `group:"Augmentation"`
@@ -69,7 +69,7 @@ type Config struct {
 	AA          string     `yaml:"aa" default:"none" help:"augmentation policy: none, v0 (AutoAugment for ImageNet), or RandAugment as rand-m9-n2-mstd0.5-p1"`
 	REProb      float64    `yaml:"reprob" default:"0" want:"0 to 1" help:"random erasing: probability that part of an image is erased"`
 	REMode      string     `yaml:"remode" default:"pixel" want:"pixel or const" help:"random erasing: pixel (noise) or const (the mean colour)"`
-	RECount     int        `yaml:"recount" default:"1" want:"1 to 100" help:"random erasing: largest number of rectangles erased from an image"`
+	RECount     int        `yaml:"recount" default:"1" want:"1 to 100" help:"random erasing: largest number of rectangles erased per image"`
 	Mixup       float64    `yaml:"mixup" default:"0" want:"0 to 1000" help:"alpha of mixup; 0 for none"`
 	CutMix      float64    `yaml:"cutmix" default:"0" want:"0 to 1000" help:"alpha of CutMix; 0 for none"`
 	MixProb     float64    `yaml:"mixup-prob" default:"1" want:"0 to 1" help:"probability that a batch is mixed"`
@@ -78,9 +78,9 @@ type Config struct {
 	_            struct{} `group:"Data set"`
 	OnCorrupt    string   `yaml:"on-corrupt" default:"error" want:"error or skip" help:"what to do with an image that cannot be decoded: error or skip"`
 	Exclude      string   `yaml:"exclude,omitempty" help:"text file of images to skip, one per line"`
-	Subset       float64  `yaml:"subset" default:"0" want:"0 to 1000000000" help:"train on some of the images: a share up to 1, or a number; 0 for all"`
+	Subset       float64  `yaml:"subset" default:"0" want:"0 to 1000000000" help:"train on part of the images: a share up to 1, or a number; 0 for all"`
 	Sampler      string   `yaml:"sampler" default:"uniform" want:"uniform or balanced" help:"how images are drawn: uniform, or balanced (all classes equally likely)"`
-	Repeats      int      `yaml:"aug-repeats" default:"1" want:"1 to 1000" help:"how many times in a row each image is used, augmented differently each time; the epoch stays as long"`
+	Repeats      int      `yaml:"aug-repeats" default:"1" want:"1 to 1000" help:"how many times in a row each image is used, augmented differently each time; the epoch gets no longer"`
 	ClassWeights string   `yaml:"class-weights" default:"none" want:"none or balanced" help:"class weights in the loss: none, or balanced (inversely proportional to the class's images)"`
 	Minival      float64  `yaml:"minival" default:"0" want:"0 to 1000000000" help:"hold out a share (up to 1) or number of the training images and evaluate on those; 0 for the evaluation folder"`
 
@@ -111,23 +111,23 @@ type Config struct {
 	Seed         int      `yaml:"seed" default:"42" want:"0 or more" help:"seed of all random numbers"`
 
 	_             struct{} `group:"Fine-tuning" of:"finetune"`
-	Freeze        string   `yaml:"freeze" default:"none" want:"none, head-only or stages:N" help:"layers to freeze: none, head-only (all but the classifier) or stages:N (the stem and N stages); frozen layers normalise by the running statistics"`
+	Freeze        string   `yaml:"freeze" default:"none" want:"none, head-only or stages:N" help:"layers to freeze: none, head-only (all but the classifier) or stages:N (the stem and the first N stages); frozen layers normalise by the running statistics"`
 	FreezeBN      bool     `yaml:"freeze-bn" default:"false" help:"freeze the statistics and parameters of every batch normalisation"`
 	UnfreezeEpoch int      `yaml:"unfreeze-epoch" default:"0" want:"0 to 1000000" help:"epochs after which all layers are trained; 0 for never"`
-	LayerDecay    float64  `yaml:"layer-decay" default:"1" want:"0.01 to 1" help:"learning rate of a layer as a share of the next one's"`
-	HeadLR        float64  `yaml:"head-lr" default:"1" want:"0.001 to 1000" help:"learning rate of the classifier as a multiple of the others'"`
+	LayerDecay    float64  `yaml:"layer-decay" default:"1" want:"0.01 to 1" help:"learning rate of each layer as a share of the next layer's"`
+	HeadLR        float64  `yaml:"head-lr" default:"1" want:"0.001 to 1000" help:"learning rate of the classifier as a multiple of the other layers'"`
 	CacheFeatures bool     `yaml:"cache-features" default:"false" help:"with head-only: compute each image's features, which the classifier reads, once and without augmentation"`
 	Shots         int      `yaml:"shots" default:"0" want:"0 to 1000000" help:"train on N images of each class; 0 for all"`
 	Weights       string   `yaml:"weights,omitempty" of:"record" effect:"free" help:"written by finetune into config.yaml: the weights that training began with"`
 	WeightsSHA256 string   `yaml:"weights-sha256,omitempty" of:"record" effect:"free" help:"written by finetune into config.yaml: that file's checksum, in hexadecimal"`
 
 	_           struct{} `group:"Machine"`
-	Device      string   `yaml:"device" default:"cpu" want:"cpu or cuda" effect:"free" help:"cpu or cuda"`
-	Precision   string   `yaml:"precision" default:"fp32" want:"fp32 or tf32 or bf16" effect:"free" help:"fp32; bf16 for the maps between layers, their gradients and the factors of products; on cuda also tf32, for products alone. Weights, statistics and sums are float32"`
+	Device      string   `yaml:"device" default:"cpu" want:"cpu or cuda" effect:"free" help:"what computes: cpu or cuda"`
+	Precision   string   `yaml:"precision" default:"fp32" want:"fp32 or tf32 or bf16" effect:"free" help:"fp32; bf16, for the maps between layers, their gradients and the factors of products; or, on cuda, tf32, for products alone. Weights, statistics and sums stay float32"`
 	Workers     int      `yaml:"workers" short:"j" default:"0" want:"0 to 1024" effect:"free" help:"goroutines that read images; 0 for one per core"`
 	Prefetch    int      `yaml:"prefetch" default:"2" want:"0 to 1024" effect:"free" help:"batches to read ahead while one is computed"`
 	Threads     int      `yaml:"threads" default:"0" want:"0 to 1024" effect:"free" help:"threads that compute; 0 for one per core"`
-	Kernels     string   `yaml:"kernels" default:"auto" auto:"auto" want:"auto or avx512 or avx2 or neon or generic" of:"training, bench, summary, eval, predict, doctor, version" help:"what the CPU computes with: avx512, avx2, neon, generic (any CPU), or auto, the fastest as measured on CPUs of its kind; they differ in results' last bits, so a run keeps its own"`
+	Kernels     string   `yaml:"kernels" default:"auto" auto:"auto" want:"auto or avx512 or avx2 or neon or generic" of:"training, bench, summary, eval, predict, doctor, version" help:"kernels that the CPU computes with: avx512, avx2, neon, generic (any CPU), or auto, the fastest as measured on CPUs of this kind. They differ in the last bits of results, so a run keeps its own"`
 	LogInterval int      `yaml:"log-interval" default:"50" want:"1 or more" effect:"free" help:"steps between lines of the log"`
 	SaveEvery   string   `yaml:"checkpoint-every" default:"1epoch" effect:"free" help:"how often the run's state is saved, to resume from: 1epoch, 500steps, 10m"`
 	Keep        int      `yaml:"checkpoint-keep" default:"1" want:"1 to 1000" effect:"free" help:"number of states to keep"`

@@ -68,7 +68,7 @@ func (d *decoder) open(file []byte, path string) (w, h int, err error) {
 	}
 	if d.w < 1 || d.h < 1 || d.w > MaxSide || d.h > MaxSide || d.w*d.h > MaxPixels {
 		return 0, 0, &Error{Path: path, Hint: replaceHint, Reason: fmt.Sprintf(
-			"its header claims %dx%d pixels, outside 1x1 to %d megapixels or %d a side", d.w, d.h, MaxPixels/1_000_000, MaxSide)}
+			"its header claims %dx%d pixels, outside 1x1 to %d megapixels or %d per side", d.w, d.h, MaxPixels/1_000_000, MaxSide)}
 	}
 	if swapsSides(d.orientation) {
 		return d.h, d.w, nil

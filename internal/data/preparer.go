@@ -58,7 +58,7 @@ func (p *Preparer) Bytes(dst []uint8, name string, file []byte) error {
 func (p *Preparer) Image(dst []uint8, name string, m image.Image) error {
 	size := m.Bounds().Size()
 	if w, h := size.X, size.Y; w < 1 || h < 1 || w > MaxSide || h > MaxSide || w*h > MaxPixels {
-		return &Error{Path: name, Reason: fmt.Sprintf("has %dx%d pixels, outside 1x1 to %d megapixels or %d a side", w, h, MaxPixels/1_000_000, MaxSide)}
+		return &Error{Path: name, Reason: fmt.Sprintf("has %dx%d pixels, outside 1x1 to %d megapixels or %d per side", w, h, MaxPixels/1_000_000, MaxSide)}
 	}
 	p.whole.Reset(size.X, size.Y)
 	p.decoder.toRGB(&p.whole, atOrigin(m), p.decoder.fromJPEGs)

@@ -56,7 +56,7 @@ func (s *Set) Subset(amount float64, seed uint64) (*Set, error) {
 	case amount <= 1:
 		n = max(int(math.Round(amount*float64(s.Len()))), least)
 	case amount > float64(s.Len()) || n < least:
-		return nil, fmt.Errorf("data: a subset of %v images: want %d, one a class, to %d, all", amount, least, s.Len())
+		return nil, fmt.Errorf("data: a subset of %v images: want %d (one per class) to %d (all)", amount, least, s.Len())
 	}
 	keys := s.subsetKeys(counts, stream{seed, 0, subsetIndex}.rand())
 	keep := make([]int, s.Len())

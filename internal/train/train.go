@@ -224,7 +224,7 @@ func (r *run) describe(trainSet, evalSet *data.Set) {
 	if evalSet != nil {
 		eval = words.Count(evalSet.Len(), "evaluation image")
 	}
-	r.log.Printf("%s at %d px on %s: %.2fM parameters, %.1fM multiply-adds an image, %d MiB for a batch of %d",
+	r.log.Printf("%s at %d px on %s: %.2fM parameters, %.1fM multiply-adds per image, %d MiB for a batch of %d",
 		r.Arch.Name, r.Arch.Resolution, r.backend.Name(), float64(cost.Params)/1e6, float64(cost.MACs)/1e6, r.training.ArenaBytes()>>20, r.BatchSize)
 	r.log.Printf("%s of %s, %s, %s of %s, in %s", words.Count(trainSet.Len(), "training image"), words.Count(len(r.classes), "class", "classes"), eval,
 		words.Count(r.Epochs, "epoch"), words.Count(r.loader.Batches(), "step"), r.Out)

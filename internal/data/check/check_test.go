@@ -101,7 +101,7 @@ func run(t *testing.T, dir string, opt Options) *Report {
 func TestNothingWrong(t *testing.T) {
 	dir, _ := good(t)
 	r := run(t, dir, Options{Tiny: 32})
-	if len(r.Problems) > 0 || !r.Usable || r.Images != 12 || r.Formats["jpeg"] != 12 || r.Verdict() != "nothing wrong" {
+	if len(r.Problems) > 0 || !r.Usable || r.Images != 12 || r.Formats["jpeg"] != 12 || r.Verdict() != "no problems found" {
 		t.Errorf("%+v", r)
 	}
 	if want := (Range{40, 40, 40}); r.Width != want {
@@ -131,7 +131,7 @@ var damage = []struct {
 	{"text", func(_ string, put func(string, []byte)) { put("train/cat/x.jpg", []byte("<html>404</html>")) },
 		Problem{Unreadable, "train/cat/x.jpg", "not a JPEG, PNG, GIF, WebP, BMP or TIFF image", nil}},
 	{"huge claim", func(_ string, put func(string, []byte)) { put("train/cat/x.png", claims(60000, 60000)) },
-		Problem{Unreadable, "train/cat/x.png", "its header claims 60000x60000 pixels, outside 1x1 to 100 megapixels or 65536 a side", nil}},
+		Problem{Unreadable, "train/cat/x.png", "its header claims 60000x60000 pixels, outside 1x1 to 100 megapixels or 65536 per side", nil}},
 	{"symlink loop", func(dir string, _ func(string, []byte)) { symlink("x.jpg", filepath.Join(dir, "train/cat/x.jpg")) },
 		Problem{Unreadable, "train/cat/x.jpg", "too many levels of symbolic links", nil}},
 	{"dangling link", func(dir string, _ func(string, []byte)) { symlink("nowhere", filepath.Join(dir, "train/cat/x.jpg")) },

@@ -86,7 +86,7 @@ func (r *Report) writeNumbers(b *strings.Builder) {
 		if len(s.Classes) > 0 {
 			sorted := slices.SortedFunc(slices.Values(s.Classes), func(a, b Class) int { return a.Images - b.Images })
 			small, large := sorted[0], sorted[len(sorted)-1]
-			fmt.Fprintf(b, ": %d (%s) to %d (%s) a class", small.Images, show(small.Name), large.Images, show(large.Name))
+			fmt.Fprintf(b, ": %d (%s) to %d (%s) per class", small.Images, show(small.Name), large.Images, show(large.Name))
 		}
 		b.WriteString("\n")
 	}
@@ -121,7 +121,7 @@ func (r *Report) Verdict() string {
 	case other > 0:
 		return fmt.Sprintf("usable; %s", words.Count(other, "warning"))
 	}
-	return "nothing wrong"
+	return "no problems found"
 }
 
 func sizeText(w, h int) string { return fmt.Sprintf("%dx%d pixels", w, h) }
