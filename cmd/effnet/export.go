@@ -34,8 +34,9 @@ func newExportCommand() *cobra.Command {
   .onnx         a graph with its weights, opset 17, for ONNX Runtime and others;
                 class names, preprocessing and architecture are in its metadata
   .safetensors  weights in timm's names and PyTorch's layouts
-  .npz          weights in the order and the layouts of Keras' EfficientNetB0 to
-                B7: model.set_weights(model.get_weights()[:3] + [z[k] for k in z.files])
+  .npz          weights in the order and the layouts of Keras' EfficientNetB0 to B7,
+                built with weights=None: model.set_weights([z[k] for k in z.files])
+                and then model.get_layer("normalization").finalize_state()
 
 With --hub, OUT is a folder for the Hugging Face hub, whatever its name: config.json,
 model.safetensors, and README.md, the model card. timm.create_model("local-dir:OUT",
