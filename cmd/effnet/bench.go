@@ -174,7 +174,7 @@ func printModel(p *printer, title string, all []bench.Work) {
 	}
 }
 
-// topLayers is how many layers a profile prints; the rest is summed.
+// topLayers is the number of layers that a profile prints; it sums the others.
 const topLayers = 20
 
 func printBench(w io.Writer, r *bench.Result) error {
@@ -204,7 +204,7 @@ func printBench(w io.Writer, r *bench.Result) error {
 	return p.err
 }
 
-// topOf is the first topLayers of work, and the sum of the others.
+// topOf returns the first topLayers of all, and the sum of the others.
 func topOf(all []bench.Work) []bench.Work {
 	if len(all) <= topLayers {
 		return all
@@ -216,8 +216,8 @@ func topOf(all []bench.Work) []bench.Work {
 	return append(slices.Clone(all[:topLayers]), rest)
 }
 
-// printProfile prints a table and its sum. "of peak" is the share of the nearer
-// peak that was reached; what works in a cache passes the copies'.
+// printProfile prints a table and its sum. "of peak" is the share of the nearer peak
+// that was reached; it exceeds 100 % of copies for work inside a cache.
 func printProfile(p *printer, title string, all []bench.Work, peak device.Peaks) {
 	const row = "%-34s  %5v  %9s  %6s  %7s  %6s  %7s  %s"
 	total := bench.Work{Name: "total"}
@@ -241,7 +241,7 @@ func printProfile(p *printer, title string, all []bench.Work, peak device.Peaks)
 
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 
-// giga is billions a second, "-" for none.
+// giga formats billions per second, or "-" for none.
 func giga(n int64, seconds float64) string {
 	if n == 0 {
 		return "-"

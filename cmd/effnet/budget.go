@@ -15,12 +15,12 @@ import (
 	"effnet/internal/scale"
 )
 
-// latencyPrecision is how near to the budget phi by latency comes. By the paper's
-// coefficients a pixel of 224 is 0.03 of phi.
+// latencyPrecision is the precision of phi in a search by latency. With the paper's
+// coefficients, one pixel of 224 is 0.03 of phi.
 const latencyPrecision = 0.02
 
-// archWithin is cfg with the phi that its budgets choose, if it has any, and the
-// network. It says on stderr what was chosen, and what it measured.
+// archWithin returns cfg with the phi that its budgets choose, if it has any, and the
+// network. It reports on stderr what was chosen, and what it measured.
 func archWithin(ctx context.Context, cfg config.Config, classes int) (config.Config, scale.Arch, error) {
 	if cfg.HasBudget() {
 		var err error
@@ -36,8 +36,8 @@ func archWithin(ctx context.Context, cfg config.Config, classes int) (config.Con
 	return cfg, a, err
 }
 
-// choosePhi is cfg with the largest phi that all of its budgets allow. measure
-// times one image's forward pass.
+// choosePhi returns cfg with the largest phi that all of its budgets allow. measure
+// times the forward pass of one image.
 func choosePhi(w io.Writer, cfg config.Config, classes int, measure func(scale.Arch) (time.Duration, error)) (config.Config, error) {
 	count, most, err := cfg.Budgets()
 	if err != nil {
@@ -100,7 +100,8 @@ func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
 	return ok, nil
 }
 
-// spent compares a network's costs with what the budgets allow, as they were written.
+// spent compares a network's costs with what the budgets allow, in the words in which
+// the budgets were given.
 func spent(cfg config.Config, cost scale.Cost, took time.Duration) string {
 	var all []string
 	for _, b := range []struct{ cost, budget string }{
@@ -115,7 +116,7 @@ func spent(cfg config.Config, cost scale.Cost, took time.Duration) string {
 	return strings.Join(all, ", ")
 }
 
-// rounded writes a time with three digits or four.
+// rounded formats a time with three or four digits.
 func rounded(d time.Duration) string {
 	unit := time.Duration(1)
 	for d/unit >= 10000 {
@@ -124,7 +125,7 @@ func rounded(d time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// latency is the time of one image's forward pass, with random weights.
+// latency measures the forward pass of one image, with random weights.
 func latency(ctx context.Context, cfg config.Config, a scale.Arch) (time.Duration, error) {
 	b, err := openBackend(cfg.Device, cfg.Precision, cfg.Kernels, cfg.Threads)
 	if err != nil {

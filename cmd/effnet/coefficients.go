@@ -14,7 +14,7 @@ func addCoefficientsFlag(flags *pflag.FlagSet) {
 	flags.String("coefficients", "", "`file` written by search-coefficients: alpha, beta, gamma and the baseline they scale; it overrides --config")
 }
 
-// readCoefficients is the file that --coefficients names, if the command has it.
+// readCoefficients reads the file that --coefficients names, if the command has the flag.
 func readCoefficients(flags *pflag.FlagSet) (layer config.Layer, err error) {
 	flag := flags.Lookup("coefficients")
 	if flag == nil || flag.Value.String() == "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// completeFlags has shells complete the values of a command's flags, and of those of the
-// commands under it, where they are a few words.
+// completeFlags lets shells complete the values of the flags of a command and of its
+// subcommands, where these are a few words.
 func completeFlags(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		words := choices(f.Name)
@@ -30,7 +30,7 @@ func completeFlags(cmd *cobra.Command) {
 	}
 }
 
-// choices are the words that a flag may have; none for what is not a word.
+// choices lists the words that a flag accepts; none if its values are not words.
 func choices(flag string) []string {
 	switch flag {
 	case "variant":

@@ -111,8 +111,8 @@ func runDataCheck(ctx context.Context, w io.Writer, dir string, opts checkOption
 // listBegins is how a list of images to skip begins.
 const listBegins = "# Images of "
 
-// mayReplace tells whether there is no file at path, an empty one, or a list that
-// writeQuarantine wrote: any other may be an image.
+// mayReplace reports whether path names no file, an empty one, or a list that
+// writeQuarantine wrote. Anything else may be an image.
 func mayReplace(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,8 +124,8 @@ func mayReplace(path string) bool {
 	return errors.Is(err, io.EOF) && n == 0 || string(begin) == listBegins
 }
 
-// writeQuarantine writes the list that --exclude reads. A name with a line break
-// has no place in it but as a comment.
+// writeQuarantine writes the list that --exclude reads. A name with a line break cannot
+// be listed, so it becomes a comment.
 func writeQuarantine(path, dir string, images []string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, listBegins+"%s to skip, from effnet data check.\n", strings.NewReplacer("\n", " ", "\r", " ").Replace(dir))

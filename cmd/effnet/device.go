@@ -7,8 +7,8 @@ import (
 	"effnet/internal/device"
 )
 
-// openBackend opens a device, and says on stderr what this build lacks to use it at
-// its speed. kernels and threads are of the CPU; 0 threads is one a core.
+// openBackend opens a device, and reports on stderr what this build lacks to use it at
+// full speed. kernels and threads apply to the CPU; 0 threads means one per core.
 func openBackend(name, precision, kernels string, threads int) (device.Backend, error) {
 	d, err := device.Lookup(name)
 	if err != nil {

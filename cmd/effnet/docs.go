@@ -54,7 +54,7 @@ SOURCE_DATE_EPOCH.`,
 	return cmd
 }
 
-// writeManual writes the pages of root and of the commands under it.
+// writeManual writes the manual pages of root and its subcommands.
 func writeManual(root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return usageError{err}
@@ -67,7 +67,7 @@ func writeManual(root *cobra.Command, dir string) error {
 const preamble = "# Commands\n\nWritten by `go generate ./cmd/effnet` from the commands' help; do not edit. " +
 	"[settings.md](settings.md) has the settings, and what each may be.\n\n"
 
-// reference is the help of every command as Markdown: docs/commands.md.
+// reference returns the help of every command as Markdown: docs/commands.md.
 func reference(root *cobra.Command) ([]byte, error) {
 	var contents, sections bytes.Buffer
 	helpColumns = helpWidth
@@ -90,7 +90,7 @@ func reference(root *cobra.Command) ([]byte, error) {
 	return append(append([]byte(preamble), contents.Bytes()...), sections.Bytes()...), nil
 }
 
-// eachCommand calls do with cmd and with the commands under it that its help lists.
+// eachCommand calls do with cmd and with the subcommands that its help lists.
 func eachCommand(cmd *cobra.Command, do func(*cobra.Command) error) error {
 	if err := do(cmd); err != nil {
 		return err

@@ -26,8 +26,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// deviceOptions say where a network runs; every command that takes a checkpoint
-// has them.
+// deviceOptions choose where a network runs. Every command that takes a checkpoint has
+// them.
 type deviceOptions struct {
 	Device, Precision string
 	Kernels           string // a setting, which the command reads
@@ -52,8 +52,8 @@ func (o *deviceOptions) Validate() error {
 	return nil
 }
 
-// open loads a checkpoint, or another program's weights, on the device, and says on
-// stderr what it took them to be.
+// open loads a checkpoint, or another program's weights, on the device, and reports on
+// stderr how it recognised these.
 func (o *deviceOptions) open(ctx context.Context, name string) (*predict.Network, error) {
 	b, err := openBackend(o.Device, o.Precision, o.Kernels, o.Threads)
 	if err != nil {

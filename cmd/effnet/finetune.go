@@ -58,8 +58,8 @@ features that are computed once for each image; an epoch then takes a moment.`,
 	return cmd
 }
 
-// pretrained reads the weights to begin with. What they say of themselves becomes
-// settings.
+// pretrained reads the weights that training begins with. What they record about
+// themselves becomes settings.
 func (j *job) pretrained(ctx context.Context, name string) error {
 	if err := j.mustLeaveToWeights(config.Default(), j.from, func(key string) bool { return !setup.Prepares(key) }); err != nil {
 		return err
@@ -83,8 +83,9 @@ func (j *job) pretrained(ctx context.Context, name string) error {
 	return j.lay("command line", map[string]any{"weights": name, "weights-sha256": checksum(found.Path)})
 }
 
-// mustLeaveToWeights refuses settings that the weights decide, among those of keys, if
-// something said another value: config.yaml of a fine-tuning says what they say.
+// mustLeaveToWeights refuses another value for a setting that the weights decide, among
+// the keys that of selects. The same value is fine: the config.yaml of a fine-tuning run
+// has it.
 func (j *job) mustLeaveToWeights(other config.Config, from config.Sources, of func(key string) bool) error {
 	for _, s := range config.Settings() {
 		source, said := from[s.Key]
@@ -95,7 +96,7 @@ func (j *job) mustLeaveToWeights(other config.Config, from config.Sources, of fu
 	return nil
 }
 
-// checksum is a file's SHA-256 in hexadecimal, "" of a folder.
+// checksum returns the SHA-256 of a file in hexadecimal, or "" for a folder.
 func checksum(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -70,7 +70,7 @@ func (o *importOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 }
 
-// notTheSource reports an output that would take the place of what it is made of.
+// notTheSource returns an error if the output would overwrite its own source.
 func notTheSource(command, source, out string) error {
 	if weights.IsPart(source, out) {
 		return usageError{fmt.Errorf("%s: %s is the source itself, which would be overwritten (name another file)", command, out)}
@@ -104,7 +104,7 @@ func importOverrides(flags *pflag.FlagSet, opts importOptions) (o weights.Overri
 	return o, err
 }
 
-// readLines returns the lines of a text file that are not empty.
+// readLines returns the non-empty lines of a text file.
 func readLines(path string) (lines []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -167,7 +167,7 @@ func runImport(ctx context.Context, w io.Writer, source, out string, o weights.O
 	return err
 }
 
-// listed is the first few of a list, after a colon.
+// listed formats the first few names of a list, after a colon.
 func listed(names []string) string {
 	const few = 8
 	switch {

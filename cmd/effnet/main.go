@@ -35,7 +35,7 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// hint is what to do about an error that keeps that apart from its message.
+// hint returns the advice that an error keeps apart from its message.
 func hint(err error) string {
 	var e *weights.Error
 	if errors.As(err, &e) && e.Hint != "" {
@@ -44,7 +44,7 @@ func hint(err error) string {
 	return ""
 }
 
-// exitCode is what a shell learns of err.
+// exitCode returns the exit code for err.
 func exitCode(err error) int {
 	var stopped interrupted
 	switch {
@@ -71,7 +71,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// interrupted is why a context ends when the user or the system stops effnet.
+// interrupted is the cause of a context that ends because the user or the system stops
+// effnet.
 type interrupted struct{ signal syscall.Signal }
 
 func (i interrupted) Error() string {

@@ -17,7 +17,7 @@ import (
 	"effnet/internal/words"
 )
 
-// machine says what a run runs on.
+// machine describes what a run computes on.
 func machine(b device.Backend) [][2]string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -61,7 +61,7 @@ func (j *job) dryRun(ctx context.Context, w io.Writer) error {
 	return estimate(w, b, options, j.trainSet)
 }
 
-// writePlan prints what is trained and what it takes. images is 0 if they are not known.
+// writePlan prints what is trained and what that needs. images is 0 if unknown.
 func (j *job) writePlan(w io.Writer, arch scale.Arch, images, evaluated int) error {
 	m, err := setup.Memory(j.cfg, arch, images, evaluated)
 	if err != nil {

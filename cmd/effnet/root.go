@@ -53,10 +53,10 @@ wins over the environment, which wins over the file.`,
 	return cmd
 }
 
-// helpWidth is the most columns that a line of help has.
+// helpWidth is the largest width of a line of help, in columns.
 const helpWidth = 100
 
-// helpColumns is how many they may have: main sets it to the terminal's, if it has fewer.
+// helpColumns is the width in use: main sets it to the terminal's, if that is less.
 var helpColumns = helpWidth
 
 // terminalColumns is the width of the terminal, up to helpWidth.
@@ -75,8 +75,8 @@ func wrapFlags(template string) string {
 	return strings.NewReplacer(".LocalFlags.FlagUsages", "wrapped .LocalFlags", ".InheritedFlags.FlagUsages", "wrapped .InheritedFlags").Replace(template)
 }
 
-// runGroup is what a command does that has others under it: its help, or an
-// error about the one that it does not have.
+// runGroup runs a command that only has subcommands: it prints the help, or returns an
+// error about a subcommand that does not exist.
 func runGroup(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -88,12 +88,12 @@ func runGroup(cmd *cobra.Command, args []string) error {
 	return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], config.DidYouMean(args[0], known)))
 }
 
-// usage makes err a usageError that says where the command's help is.
+// usage turns err into a usageError that points to the command's help.
 func usage(cmd *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 }
 
-// usageArgs makes the errors of a check of positional arguments usageErrors.
+// usageArgs turns the errors of a check of positional arguments into usageErrors.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -114,8 +114,8 @@ func folderArgs(n int, dryRun *bool) cobra.PositionalArgs {
 	}
 }
 
-// swapped is an error where weights and a folder of images were given in each other's
-// place.
+// swapped returns an error if weights and a folder of images were given in the wrong
+// order.
 func swapped(cmd *cobra.Command, weights, dir string) error {
 	first, err := os.Stat(weights)
 	if err != nil || !first.IsDir() {
@@ -133,7 +133,7 @@ func swapped(cmd *cobra.Command, weights, dir string) error {
 	return usage(cmd, fmt.Errorf("%s is a folder and %s %s: weights come first, then images: %s %s %s", weights, dir, what, cmd.CommandPath(), dir, weights))
 }
 
-// flagError adds the flag that an unknown one may have been meant for.
+// flagError adds the flag that was probably meant by an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {

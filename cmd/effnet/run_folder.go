@@ -22,9 +22,9 @@ const (
 	lockFile    = ".lock"
 )
 
-// openRunFolder creates a run's folder with its configuration and class names, or
-// opens that of a run that is resumed. No other process may have it open. unlock
-// releases it.
+// openRunFolder creates a run's folder with its configuration and class names, or opens
+// the folder of a run that is resumed. It is locked against other processes until unlock
+// is called.
 func openRunFolder(dir string, cfg config.Config, classes []string, opts trainOptions) (unlock func(), err error) {
 	resume := opts.Resume != ""
 	if !resume && !opts.ExistOK {
@@ -70,8 +70,8 @@ func mustBeNew(dir string) error {
 	return nil
 }
 
-// startRunFolder writes what a run begins with, and removes an older run's states,
-// from which nothing may resume any more, and its events.
+// startRunFolder writes the files that a run begins with. It removes an older run's
+// events and its states, so that nothing resumes from these.
 func startRunFolder(dir string, cfg config.Config, classes []string) error {
 	if err := train.RemoveStates(dir); err != nil {
 		return err
@@ -98,8 +98,8 @@ func startRunFolder(dir string, cfg config.Config, classes []string) error {
 // resumeOut is --resume without a folder.
 const resumeOut = "--out"
 
-// resume is the configuration of the run that --resume names, with those of the given
-// settings that a resumed run may change.
+// resume returns the configuration of the run that --resume names, changed by those of
+// the given settings that a resumed run may change.
 func (s said) resume(dir string) (config.Merged, error) {
 	source := config.FlagSource
 	if dir == resumeOut {
@@ -126,8 +126,9 @@ func (s said) resume(dir string) (config.Merged, error) {
 	return resumed.With(config.Layer{Source: source, Values: map[string]any{"out": dir}})
 }
 
-// resumeFolder makes --resume=DIR of --resume DIR, where DIR is a run's folder: alone
-// --resume has a meaning too, so that package pflag would take DIR for the images.
+// resumeFolder turns --resume DIR into --resume=DIR, where DIR is a run's folder.
+// --resume also has a meaning without a value, so package pflag would mistake DIR for
+// the folder of images.
 func resumeFolder(args []string) []string {
 	i := slices.Index(args, "--resume")
 	if i < 0 || i+1 == len(args) {

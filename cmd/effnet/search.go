@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// planFile tells a search's folder from a training run's.
+// planFile distinguishes the folder of a search from that of a training run.
 const planFile = search.PlanFile
 
 // searchOptions are those of commands that train networks against each other.
@@ -58,8 +58,8 @@ type searchJob struct {
 	plan search.Plan
 }
 
-// newSearchJob opens the images and, where a search is resumed, its plan. name is
-// that of its files; own are flags of this kind of search that decide the plan.
+// newSearchJob opens the images and, if a search is resumed, its plan. name is the name
+// of its files; own are the flags of this kind of search that decide the plan.
 func newSearchJob(flags *pflag.FlagSet, dir, name string, opts *searchOptions, own ...string) (*searchJob, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *searchJob) planFlags() []search.Flag {
 	return all
 }
 
-// readPlan takes the plan of the folder, and the flags that decided it.
+// readPlan reads the plan in the folder, and the flags that decided it.
 func (s *searchJob) readPlan(name string) error {
 	plan, flags, err := search.ReadPlan(s.cfg.Out, name, s.planFlags())
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *searchJob) readPlan(name string) error {
 	return nil
 }
 
-// notResumed makes a usageError of why a folder's search cannot be resumed.
+// notResumed turns the reason why a search cannot be resumed into a usageError.
 func notResumed(err error) error {
 	if errors.As(err, new(*search.Error)) {
 		return usageError{fmt.Errorf("--resume: %w", err)}
@@ -168,8 +168,7 @@ func (s *searchJob) epochs(a scale.Arch) (int, error) {
 	return max(1, int(budget.Time/epoch)), err
 }
 
-// epochTime measures how long a network's steps of an epoch take on the threads of one
-// trial.
+// epochTime measures how long the steps of one epoch take on the threads of one trial.
 func (s *searchJob) epochTime(a scale.Arch) (time.Duration, error) {
 	o, err := setup.Options(s.cfg, a, s.trainSet)
 	if err != nil {
@@ -184,7 +183,7 @@ func (s *searchJob) epochTime(a scale.Arch) (time.Duration, error) {
 	return max(1, total/time.Duration(o.Epochs)), err
 }
 
-// classes is how many the images have, ImageNet's without images.
+// classes returns the number of classes of the images, or ImageNet's without images.
 func (s *searchJob) classes() int {
 	if s.trainSet == nil {
 		return 1000
@@ -192,8 +191,8 @@ func (s *searchJob) classes() int {
 	return len(s.trainSet.Classes)
 }
 
-// baseline is what is scaled: the one that the settings name, or a table of its own
-// where they change its image size.
+// baseline returns what is scaled: the baseline that the settings name, or its table if
+// they change its image size.
 func (s *searchJob) baseline() (config.Baseline, scale.Baseline, error) {
 	if s.cfg.Variant != "" || s.cfg.HasBudget() {
 		return config.Baseline{}, scale.Baseline{}, usageError{errors.New("a baseline is scaled here: remove variant and the budgets from the settings")}

@@ -72,7 +72,7 @@ unless a file, the environment or flags say otherwise.`,
 	return cmd
 }
 
-// searchCoefficients lists the candidates, trains them and writes what won.
+// searchCoefficients lists the candidates, trains them and writes the winner.
 func (s *searchJob) searchCoefficients(ctx context.Context, w io.Writer, grid scale.Grid) error {
 	named, table, err := s.baseline()
 	if err != nil {
@@ -191,7 +191,7 @@ func (c *coefficientsJSON) print(w io.Writer) error {
 	return p.err
 }
 
-// add is what was trained.
+// add adds the results of training.
 func (c *coefficientsJSON) add(r *search.Results, path string) {
 	c.Results, c.Coefficients = rankingJSON(r.Ranking), path
 	c.Winner = &c.Results[0]

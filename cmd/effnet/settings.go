@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/viper"
 )
 
-// addSettings registers a command's settings, with the values of its recipe, if it
-// has one, as defaults; --config and --recipe; and --coefficients, where it has those.
+// addSettings registers a command's settings, with the values of its recipe as defaults
+// if it has one; --config and --recipe; and --coefficients, if the command has these.
 func addSettings(flags *pflag.FlagSet, command, recipe string) {
 	flags.StringP("config", "c", "", "YAML `file` of settings")
 	flags.String("recipe", recipe, "settings that all others override: a YAML file, or a built-in recipe: "+strings.Join(configs.Names(), ", "))
@@ -39,7 +39,7 @@ func addSettings(flags *pflag.FlagSet, command, recipe string) {
 	}
 }
 
-// addSetting registers the flag of one.
+// addSetting registers the flag of one setting.
 func addSetting(flags *pflag.FlagSet, s config.Setting, value string) {
 	flag := flags.VarPF(&setting{value, s.Kind}, s.Key, s.Short, s.Help)
 	if s.Kind == "bool" {
@@ -47,20 +47,20 @@ func addSetting(flags *pflag.FlagSet, s config.Setting, value string) {
 	}
 }
 
-// setting is a flag whose text config.Merge reads, as it reads the environment's.
+// setting is a flag whose text config.Merge reads, like that of the environment.
 type setting struct{ text, kind string }
 
 func (s *setting) String() string        { return s.text }
 func (s *setting) Type() string          { return s.kind }
 func (s *setting) Set(text string) error { s.text = text; return nil }
 
-// loadConfig is a command's configuration.
+// loadConfig returns a command's configuration.
 func loadConfig(flags *pflag.FlagSet) (config.Config, error) {
 	said, err := readSettings(flags)
 	return said.Config, err
 }
 
-// said is what a command was told.
+// said holds what the user told a command.
 type said struct {
 	config.Merged
 	given []config.Layer // all but the recipes, which are part of what the command is
@@ -95,7 +95,7 @@ func readSettings(flags *pflag.FlagSet) (s said, err error) {
 	return s, s.Validate()
 }
 
-// readFile is a YAML file of settings.
+// readFile reads a YAML file of settings.
 func readFile(path string) (config.Layer, error) {
 	v := viper.New()
 	v.SetConfigFile(path)
@@ -104,8 +104,8 @@ func readFile(path string) (config.Layer, error) {
 	return config.Layer{Source: path, Values: v.AllSettings()}, err
 }
 
-// readRecipes reads the recipe that --recipe names, if it names one. One that says only
-// what the network is, as mini does, is laid over the command's own.
+// readRecipes reads the recipe that --recipe names, if it names one. A recipe that only
+// describes a network, such as mini, is laid over the command's own recipe.
 func readRecipes(flags *pflag.FlagSet) ([]config.Layer, error) {
 	flag := flags.Lookup("recipe")
 	if flag.Value.String() == "" {
@@ -122,7 +122,7 @@ func readRecipes(flags *pflag.FlagSet) ([]config.Layer, error) {
 	return []config.Layer{own, named}, err
 }
 
-// readRecipe is a file, or one that the program has.
+// readRecipe reads a recipe from a file, or one that is built in.
 func readRecipe(name string) (layer config.Layer, err error) {
 	if filepath.Ext(name) != "" {
 		layer, err = readFile(name)
@@ -142,7 +142,7 @@ func readRecipe(name string) (layer config.Layer, err error) {
 	return layer, nil
 }
 
-// readEnvironment is a layer for each setting's variable that is not empty.
+// readEnvironment returns a layer for each setting whose variable is not empty.
 func readEnvironment() (layers []config.Layer, err error) {
 	v := viper.New()
 	for _, s := range config.Settings() {
@@ -156,13 +156,13 @@ func readEnvironment() (layers []config.Layer, err error) {
 	return layers, nil
 }
 
-// addKernels registers the flag of the only setting that commands without others have.
+// addKernels registers the only setting of commands that have no others.
 func addKernels(flags *pflag.FlagSet) {
 	s, _ := config.Lookup("kernels")
 	addSetting(flags, s, s.Default)
 }
 
-// kernelsSetting is what the environment and the flags say of the kernels.
+// kernelsSetting returns the kernels that the environment and the flags ask for.
 func kernelsSetting(flags *pflag.FlagSet) (string, error) {
 	environment, err := readEnvironment()
 	if err != nil {
@@ -181,7 +181,7 @@ func kernelsSetting(flags *pflag.FlagSet) (string, error) {
 	return m.Kernels, m.Validate()
 }
 
-// readFlags is what the settings' flags say.
+// readFlags returns the settings that were given as flags.
 func readFlags(flags *pflag.FlagSet) config.Layer {
 	layer := config.Layer{Source: config.FlagSource, Values: map[string]any{}}
 	flags.Visit(func(f *pflag.Flag) {
@@ -201,8 +201,8 @@ func (j *job) lay(source string, values map[string]any) (err error) {
 	return err
 }
 
-// settingsTable is each setting in cfg, the job's or a trial's of it, and where it is
-// from: those that the command has, and those of other commands that something said.
+// settingsTable lists the settings in cfg, the job's or one of its trials', and where
+// each is from: those of the command, and those of other commands that were given.
 func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 	for _, s := range config.Settings() {
 		text := s.Text(cfg)
@@ -222,7 +222,7 @@ func (j *job) settingsTable(cfg config.Config) (table []report.Setting) {
 	return table
 }
 
-// writeSettings prints them.
+// writeSettings prints the job's settings.
 func (j *job) writeSettings(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range j.settingsTable(j.cfg) {

@@ -11,7 +11,7 @@ import (
 	"effnet/internal/weights"
 )
 
-// newHub finds weights as the environment says, and shows downloads on stderr.
+// newHub returns a hub that is set up by the environment and shows downloads on stderr.
 func newHub(quiet bool) *hub.Hub {
 	s := hub.FromEnvironment(os.Getenv)
 	s.UserAgent = "effnet/" + versionName()
@@ -29,7 +29,7 @@ func newHub(quiet bool) *hub.Hub {
 	return h
 }
 
-// openWeights reads weights that a path or a name stands for; every command that takes a
+// openWeights reads the weights behind a path or a name; every command that takes a
 // checkpoint takes either.
 func openWeights(ctx context.Context, name string, o weights.Overrides) (*weights.Imported, error) {
 	found, err := newHub(false).Resolve(ctx, name)
@@ -39,8 +39,8 @@ func openWeights(ctx context.Context, name string, o weights.Overrides) (*weight
 	return read(found, o)
 }
 
-// read reads weights that were found, and says on stderr what another program's file was
-// recognised as.
+// read reads weights that were found, and reports on stderr how another program's file
+// was recognised.
 func read(found hub.Found, o weights.Overrides) (*weights.Imported, error) {
 	o.Known = found.Known
 	w, err := weights.Open(found.Path, o)

@@ -87,7 +87,7 @@ type memory struct {
 	Weights int64 `json:"weights"` // weights, gradients and RMSProp's two values a weight
 }
 
-// memoryOf is what training a network with RMSProp takes on the CPU.
+// memoryOf returns the memory that training a network with RMSProp takes on the CPU.
 func memoryOf(cfg config.Config, a scale.Arch) (memory, error) {
 	host := device.Host()
 	cfg.Device, cfg.Precision, cfg.Opt = host.Name, host.Precisions[0], "rmsprop"
@@ -125,8 +125,8 @@ func sizeOf(a scale.Arch, classes int) size {
 	return size{Width: a.Width, Depth: a.Depth, Resolution: a.Resolution, Params: cost.Params, MACs: cost.MACs}
 }
 
-// summarize compares the configured network with the published variant and the
-// formula: the one that the configuration asks for, and the other's nearest.
+// summarize compares the configured network with the published variant and with the
+// formula: one of them is what the configuration asks for, the other the nearest to it.
 func summarize(cfg config.Config, classes int) (*summary, error) {
 	a, err := cfg.Arch(classes)
 	if err != nil {

@@ -85,7 +85,7 @@ type job struct {
 	trainSet, evalSet *data.Set
 }
 
-// newJob is a job with the settings that the flags say.
+// newJob returns a job with the settings that the flags give.
 func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 	said, err := readSettings(flags)
 	if err == nil && opts.Resume != "" {
@@ -98,9 +98,9 @@ func newJob(flags *pflag.FlagSet, dir string, opts trainOptions) (*job, error) {
 	return j, err
 }
 
-// chooseKernels makes the set of kernels that auto stands for a setting, if kernels
-// compute: it decides a run's last bits, so config.yaml has it. A set that the processor
-// lacks is an error.
+// chooseKernels replaces auto by the set of kernels that it stands for, if the CPU
+// computes: the set decides a run's last bits, so config.yaml records it. A set that the
+// processor lacks is an error.
 func (j *job) chooseKernels() error {
 	d, err := device.Lookup(j.cfg.Device)
 	if err != nil || !d.Host {
@@ -171,7 +171,7 @@ func (j *job) print(w io.Writer, options train.Options, result *train.Result) er
 	return err
 }
 
-// open lists the images and turns the settings into what training takes.
+// open lists the images and turns the settings into options of training.
 func (j *job) open(ctx context.Context) (options train.Options, err error) {
 	if j.trainSet, j.evalSet, err = setup.Images(j.dir, j.cfg); err != nil {
 		return options, err
@@ -189,7 +189,7 @@ func (j *job) open(ctx context.Context) (options train.Options, err error) {
 	return options, err
 }
 
-// fitBatch makes the batch size that fits a setting.
+// fitBatch sets the batch size to one that fits, if that is asked for.
 func (j *job) fitBatch(arch scale.Arch, images, evaluated int) error {
 	batch, err := setup.FitBatch(j.cfg, arch, images, evaluated)
 	if err != nil || batch == j.cfg.BatchSize {
@@ -198,7 +198,7 @@ func (j *job) fitBatch(arch scale.Arch, images, evaluated int) error {
 	return j.lay("memory", map[string]any{"batch-size": batch})
 }
 
-// count is how many images a set has that there may not be.
+// count returns the number of images of a set, 0 for nil.
 func count(set *data.Set) int {
 	if set == nil {
 		return 0
@@ -206,7 +206,7 @@ func count(set *data.Set) int {
 	return set.Len()
 }
 
-// arch is the network, for classes, and makes a budget's phi a setting.
+// arch returns the network for classes, and makes the phi that a budget chose a setting.
 func (j *job) arch(ctx context.Context, classes []string) (arch scale.Arch, err error) {
 	if j.start != nil {
 		return setup.Pretrained(j.cfg, j.start.Meta.Arch, len(classes))
@@ -220,6 +220,5 @@ func (j *job) arch(ctx context.Context, classes []string) (arch scale.Arch, err 
 	return arch, err
 }
 
-// prefetch is how many batches are read while one is computed, where no setting
-// says.
+// prefetch is the number of batches that are read ahead where no setting says.
 const prefetch = 2

@@ -47,7 +47,7 @@ func (s *searchJob) newTrainer() (*trainer, error) {
 	return t, b.Close()
 }
 
-// share is what one of the trials at a time has of a number of threads, 0 for all.
+// share returns one trial's share of a number of threads; 0 stands for all.
 func (s *searchJob) share(threads int) int {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)

@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// buildName is what the Makefile and releases call the build; others have no such name.
+// buildName is the name that the Makefile and releases give to the build; other builds
+// have none.
 var buildName = ""
 
 func newVersionCommand() *cobra.Command {
@@ -36,7 +37,7 @@ func newVersionCommand() *cobra.Command {
 	return cmd
 }
 
-// build is what this binary is and what it runs on.
+// build describes this binary and the machine that it runs on.
 type build struct {
 	Version  string   `json:"version"`
 	Go       string   `json:"go"`

@@ -34,7 +34,7 @@ Environment variables:
 	return cmd
 }
 
-// variables lists the environment variables that downloads look at, a paragraph each.
+// variables lists the environment variables that downloads use, one paragraph each.
 func variables() string {
 	var b strings.Builder
 	for _, v := range hub.Variables {
