@@ -9,7 +9,6 @@
 
 const int Few = 4;      // channels of a thread: with more, registers are too few
 const int Lanes = Wide; // threads for the channels of a block
-const int Run = 7;      // neighbouring results of a row, which a thread computes at once
 
 // Grid is how maps of H x W results are cut into tiles, and where a tile begins.
 template <int Images, int Rows, int Columns>
@@ -54,8 +53,9 @@ __device__ inline Scaled<V> scaled(const Norm<V>& n) {
 }
 
 // normDepthwise: y is the convolution of act(z), as in NormAct, or of x if stats is null,
-// and moments its parts' (see storeMoments), unless that is null.
-template <int K, int S, int Images, int Rows, int Columns>
+// and moments its parts' (see storeMoments), unless that is null. Run is how many
+// neighbouring results of a row a thread computes at once.
+template <int K, int S, int Images, int Rows, int Columns, int Run>
 __device__ inline void normDepthwise(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                      Shape s, int parts, float eps, int act, int vec) {
     using Tile = Grid<Images, Rows, Columns>;
@@ -184,7 +184,7 @@ __device__ inline void depthwiseGrad(const Map* x, const float* stats, const flo
                                      const Map* y, const float* outStats, const float* outGamma, const float* outBeta,
                                      const Map* dy, const float* sums, const float* gate, const float* dpool, Map* dx, float* dw, float* dsums,
                                      Shape s, int parts, float eps, int act, float outEps, int outAct, int vec) {
-    constexpr int T = S == 1 ? Run : 8, Down = Rows / S + (K - 1) / S, Across = Columns / S + (K - 1) / S;
+    constexpr int T = S == 1 ? 7 : 8, Down = Rows / S + (K - 1) / S, Across = Columns / S + (K - 1) / S;
     using Tile = Grid<Images, Rows, Columns>;
     using Met = Spots<Images, Down, Across>;
     using Own = Spots<Images, Rows, Columns>;
@@ -320,42 +320,32 @@ __device__ inline void depthwiseGrad(const Map* x, const float* stats, const flo
 
 extern "C" __global__ void normDepthwise3(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<3, 1, 1, 14, 14>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<3, 1, 1, 14, 14, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void normDepthwise3Small(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<3, 1, 4, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<3, 1, 4, 7, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void normDepthwise3Stride2(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<3, 2, 1, 7, 14>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
-}
-
-extern "C" __global__ void normDepthwise3Stride2Small(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
-                                    Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<3, 2, 2, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<3, 2, 1, 4, 14, 2>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void normDepthwise5(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<5, 1, 1, 14, 14>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<5, 1, 1, 14, 14, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void normDepthwise5Small(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<5, 1, 4, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<5, 1, 4, 7, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void normDepthwise5Stride2(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
                                     Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<5, 2, 1, 7, 14>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
-}
-
-extern "C" __global__ void normDepthwise5Stride2Small(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w, Map* y, float* moments,
-                                    Shape s, int parts, float eps, int act, int vec) {
-    normDepthwise<5, 2, 2, 7, 7>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
+    normDepthwise<5, 2, 1, 4, 14, 2>(x, stats, gamma, beta, w, y, moments, s, parts, eps, act, vec);
 }
 
 extern "C" __global__ void depthwiseGrad3(const Map* x, const float* stats, const float* gamma, const float* beta, const float* w,
