@@ -281,8 +281,8 @@ func compareAccuracy(top1 float64) error {
 func soak(t *task, r *result) error {
 	out := filepath.Join(t.tmp, "soak")
 	first := []string{"train", t.photos, "--variant", "b0", "--device", "cuda", "--precision", "bf16", "-b", "64", "--epochs", "5000", "--out", out, "--log-interval", "50"}
-	if t.emulated {
-		first = append(first, "--img-size", "32", "-b", "2", "--subset", "20", "--minival", "10")
+	if t.emulated { // where tensor cores are very slow
+		first = append(first, "--img-size", "32", "-b", "2", "--subset", "20", "--minival", "10", "--precision", "fp32")
 	}
 	each := min(t.sizes().soak/2, t.left()/2-5*time.Second)
 	for _, args := range [][]string{first, {"train", t.photos, "--resume", "--out", out, "--log-interval", "50"}} {

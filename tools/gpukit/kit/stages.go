@@ -38,7 +38,7 @@ type sizes struct {
 func (k *kit) sizes() sizes {
 	if k.emulated {
 		small := map[string]int{"b0": 2, "b4": 1}
-		return sizes{train: small, infer: small, image: 32, steps: 1, warmups: 0, soak: 20 * time.Second}
+		return sizes{train: small, infer: small, image: 32, steps: 1, warmups: 0, soak: 30 * time.Second}
 	}
 	batches := map[string]int{"b0": 256, "b4": 64}
 	return sizes{train: batches, infer: batches, steps: 5, warmups: 3, soak: 4 * time.Minute}
