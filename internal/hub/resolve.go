@@ -21,7 +21,7 @@ type Found struct {
 }
 
 // Resolve finds weights: a path that exists, or weights by a name, from the cache, or from
-// where they are published if the cache has none. What is neither is taken for a path.
+// where they are published if the cache has none. Anything else is a path.
 func (h *Hub) Resolve(ctx context.Context, name string) (Found, error) {
 	if path, ok := local(name); ok {
 		return Found{Name: name, Path: path}, nil

@@ -257,11 +257,11 @@ func TestVariantOf(t *testing.T) {
 		}
 		a.Name, a.Classes, a.Resolution, a.Padding, a.BNEps = "mine", 7, 64, Symmetric, 1e-5
 		if name, ok := VariantOf(a); name != v.Name || !ok {
-			t.Errorf("%s is taken for %q", v.Name, name)
+			t.Errorf("%s is named %q", v.Name, name)
 		}
 		a.Stem++
 		if name, ok := VariantOf(a); ok {
-			t.Errorf("another network is taken for %s", name)
+			t.Errorf("another network is named %s", name)
 		}
 	}
 }

@@ -84,15 +84,15 @@ const maxSqueeze = 1024
 func (c *compiler) fused(spec backend.Fused, v []place) error {
 	switch s := spec.(type) {
 	case backend.NormMatMul:
-		if c.byTensorCores(v[0], s.K, s.N) {
+		if c.byTensorCores(v, s.K, s.N) {
 			return c.typed(s, v, func(v []place) error { return c.normMatMul(s, v) })
 		}
 	case backend.ProjectGrad:
-		if c.byTensorCores(v[0], s.K, s.N) && s.N <= mostGradColumns {
+		if c.byTensorCores(v, s.K, s.N) && s.N <= mostGradColumns {
 			return c.typed(s, v, func(v []place) error { return c.projectGrad(s, v) })
 		}
 	case backend.ExpandGrad:
-		if name := expandKernel(s.K, s.N); name != "" && c.byTensorCores(v[0], s.K, s.N) {
+		if name := expandKernel(s.K, s.N); name != "" && c.byTensorCores(v, s.K, s.N) {
 			return c.typed(s, v, func(v []place) error { return c.expandGrad(s, name, v) })
 		}
 	case backend.NormDepthwise:

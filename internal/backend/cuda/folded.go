@@ -73,7 +73,7 @@ func (c *compiler) foldedMatMul(s backend.FoldedMatMul, v []place) error {
 
 // foldedMaps is foldedMatMul with maps of one kind.
 func (c *compiler) foldedMaps(s backend.FoldedMatMul, v []place) error {
-	if !s.Pool && c.byTensorCores(v[0], s.K, s.N) {
+	if !s.Pool && c.byTensorCores(v, s.K, s.N) {
 		x := taken(&v, 1)[0]
 		var gate, shortcut place
 		if s.Gated {
@@ -134,7 +134,7 @@ func (c *compiler) foldedConv(s backend.FoldedConv, v []place) error {
 	if err != nil {
 		return err
 	}
-	if s.Pointwise() && c.byTensorCores(x, s.In, s.Out) {
+	if s.Pointwise() && c.byTensorCores([]place{x, y}, s.In, s.Out) {
 		return c.foldedByTensorCores(s.N*s.H*s.W, s.Out, s.In, 0, x, place{}, weights, bias, place{}, y, s.Norm.Act)
 	}
 	if s.Norm.Act != backend.Identity {

@@ -2,8 +2,8 @@ package cuda
 
 import "effnet/internal/backend"
 
-// BM, BN, GradRows and ProductThreads of kernels/products_bf16.cu.
-const rowsOfTile, columnsOfTile, rowsOfGrad, productThreads = 64, 64, 32, 128
+// BM, BN, GradRows, ExpandRows and ProductThreads of kernels/products_bf16.cu.
+const rowsOfTile, columnsOfTile, rowsOfGrad, rowsOfExpand, productThreads = 64, 64, 32, 64, 128
 
 // mostGradColumns is the widest result whose ProjectGrad kernels/products_bf16.cu has: of a
 // wider one too few channels fit a block, and reading dy again for each of them costs more
@@ -18,15 +18,21 @@ const gradChannels, projectBlocks = 32, 528
 // them: several for each multiprocessor of a large card.
 const productBlocks = 2112
 
-// byTensorCores says whether kernels/products_bf16.cu has a product of a map: one of bf16
-// whose rows, and the result's, are whole vectors.
-func (c *compiler) byTensorCores(x place, widths ...int) bool {
+// byTensorCores says whether kernels/products_bf16.cu has a product of operands, of which
+// the first is a map: one of bf16, where rows of so many values are whole vectors and begin
+// where vectors may.
+func (c *compiler) byTensorCores(operands []place, widths ...int) bool {
 	for _, n := range widths {
 		if n%8 != 0 {
 			return false
 		}
 	}
-	return x.dtype == backend.BFloat16 && aligned(x)
+	for _, p := range operands {
+		if p.dtype == backend.BFloat16 && !aligned(p) {
+			return false
+		}
+	}
+	return operands[0].dtype == backend.BFloat16
 }
 
 // productTiles is the launch of mapMatMul in kernels/products_bf16.cu for a result of M x N,
@@ -126,7 +132,7 @@ func expandKernel(k, n int) string {
 // expandGrad compiles an ExpandGrad of bf16 maps.
 func (c *compiler) expandGrad(s backend.ExpandGrad, name string, v []place) error {
 	x, w, y, dy, sums, dx, dw := v[0], v[1], v[2], v[6], v[7], v[8], v[9]
-	parts := max(1, min((s.M+rowsOfGrad-1)/rowsOfGrad, expandBlocks))
+	parts := max(1, min((s.M+rowsOfExpand-1)/rowsOfExpand, expandBlocks))
 	partsOf := c.temporary(parts*s.K*s.N, backend.Float32)
 	g := geometry{[3]uint32{uint32(parts), 1, 1}, [3]uint32{maxThreads, 1, 1}}
 	if err := c.kernel(x.kernel(name), g, x, w, y, v[3], v[4], v[5], dy, sums, dx, partsOf,

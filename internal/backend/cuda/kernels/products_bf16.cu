@@ -6,11 +6,11 @@
 
 typedef unsigned Pair; // two bf16, the first in the lower half
 
-const int ProductThreads = 128;      // threads of a block: several blocks, at different places of their work, are on a multiprocessor
+const int ProductThreads = 128; // of a block: so that several are on a multiprocessor, at different places of their work
 const int BM = 64;           // rows of a block's tile
-const int BN = 64;           // and its columns
-const int BK = 32;           // of the inner dimension at once
-const int Inner = BK / 2;    // pairs of it
+const int BN = 64; // and its columns
+const int BK = 32; // of the inner dimension at once
+const int Inner = BK / 2; // pairs of it
 const int Apart = Inner + 4; // pairs from row to row in shared memory: no two rows of a fragment in the same banks
 
 // multiplyAdd16 adds a 16x16 by 16x8 product to d, as mma.m16n8k16 has its fragments: with
@@ -197,8 +197,8 @@ const int GradApart = GradRows / 2 + 4; // pairs of rows from channel to channel
 // at is value i of pairs.
 __device__ inline unsigned at(const Pair* pairs, int i) { return ((const unsigned short*)pairs)[i]; }
 
-// fiveSums are gateGrads' of a few values of a channel; the first three of no gate are
-// not used.
+// FiveSums are gateGrads' sums of some rows of a channel. Without a gate only the second and
+// the fourth are made.
 struct FiveSums {
     float v[5];
 };
@@ -364,6 +364,8 @@ extern "C" __global__ void projectGrad128(const Map* x, const float* stats, cons
     projectGrad<128>(x, stats, gamma, beta, gate, w, dy, da, dw, sums, M, N, K, area, parts, eps, act);
 }
 
+const int ExpandRows = 64; // of a tile of expandGrad
+
 // expandGrad is an ExpandGrad of narrow rows: dx [M,K] = dc·w', of w [K,N], and the parts'
 // dw [parts,K,N] = x'·dc, where dc is what the normalisation of c [M,N] sends back of dy
 // (see GradNorm). K is at most 16*Groups and MostK, N at most 8*Fragments; both are multiples
@@ -371,18 +373,17 @@ extern "C" __global__ void projectGrad128(const Map* x, const float* stats, cons
 //
 // A block goes through some of the rows, Rows at a time. It keeps all weights, and has dw in
 // registers until its end, Own fragments a warp. Launch: a block a part, MaxThreads threads.
-template <int Groups, int MostK, int Fragments, int Rows>
+template <int Groups, int Fragments>
 __device__ inline void expandGrad(const Map* x, const float* w, const Map* c, const float* stats, const float* gamma, const float* beta, const Map* dy, const float* sums,
                                   Map* dx, float* dw, Size M, int N, int K, int parts, float eps, int act) {
-    constexpr int Most = Fragments * 8, Wide = Most / 2 + 4, Apart = Rows / 2 + 4;
-    constexpr int Own = (Groups * Fragments + 7) / 8, RowGroups = Rows / 16, Shares = 8 / RowGroups, OfDx = (MostK / 8 + Shares - 1) / Shares;
-    // Fragments of dw and dx that are beyond K read on into what follows; nothing keeps them.
-    __shared__ uint4 memory[(Most * Apart + 16 * Groups * Apart + MostK * Wide) / 4];
+    constexpr int Rows = ExpandRows, MostK = 16 * Groups, Most = Fragments * 8, Wide = Most / 2 + 4, Apart = Rows / 2 + 4;
+    constexpr int Own = (Groups * Fragments + 7) / 8, RowGroups = Rows / 16, Shares = 8 / RowGroups, OfDx = MostK / 8 / Shares;
+    __shared__ uint4 memory[((Most + MostK) * Apart + MostK * Wide) / 4];
     __shared__ float constants[5][Most]; // of GradNorm
-    Pair *grads = (Pair*)memory, *seen = grads + Most * Apart, *weights = seen + 16 * Groups * Apart;
+    Pair *grads = (Pair*)memory, *seen = grads + Most * Apart, *weights = seen + MostK * Apart;
     Lane lane;
     Size part = blockIdx.x, tiles = (M + Rows - 1) / Rows;
-    for (int i = lane.thread; i < (Most + 16 * Groups) * Apart; i += MaxThreads) grads[i] = 0;
+    for (int i = lane.thread; i < (Most + MostK) * Apart; i += MaxThreads) grads[i] = 0;
     for (int i = lane.thread; i < MostK * Most / 2; i += MaxThreads) {
         int k = i / (Most / 2), n = i % (Most / 2) * 2;
         bool inside = k < K && n < N;
@@ -436,8 +437,7 @@ __device__ inline void expandGrad(const Map* x, const float* w, const Map* c, co
             }
 #pragma unroll
             for (int f = 0; f < OfDx; f++) {
-                int k = (share + f * Shares) * 8;
-                const Pair* column = weights + ((k < MostK ? k : 0) + lane.g) * Wide + n / 2 + lane.q;
+                const Pair* column = weights + ((share + f * Shares) * 8 + lane.g) * Wide + n / 2 + lane.q;
                 Pair right[2] = {column[0], column[4]};
                 multiplyAdd16(d[f], left, right);
             }
@@ -471,10 +471,10 @@ __device__ inline void expandGrad(const Map* x, const float* w, const Map* c, co
 
 extern "C" __global__ void expandGrad16(const Map* x, const float* w, const Map* c, const float* stats, const float* gamma, const float* beta, const Map* dy, const float* sums,
                                         Map* dx, float* dw, Size M, int N, int K, int parts, float eps, int act) {
-    expandGrad<1, 16, 12, 64>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
+    expandGrad<1, 12>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
 }
 
 extern "C" __global__ void expandGrad32(const Map* x, const float* w, const Map* c, const float* stats, const float* gamma, const float* beta, const Map* dy, const float* sums,
                                         Map* dx, float* dw, Size M, int N, int K, int parts, float eps, int act) {
-    expandGrad<2, 32, 24, 64>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
+    expandGrad<2, 24>(x, w, c, stats, gamma, beta, dy, sums, dx, dw, M, N, K, parts, eps, act);
 }
