@@ -94,6 +94,7 @@ func (s Scores) class(i int, score float64) Class {
 // Answer is what a network says of an image.
 type Answer struct {
 	Heads       []Scores
+	Logits      []float32    // the network's outputs, of all heads
 	Features    []float32    // what the classifier reads, if it was asked for
 	Activations []Activation // of the classes that were asked for
 	Picture     *image.RGBA  // the image as the network saw it, with Activations

@@ -71,9 +71,9 @@ func (n *Network) Sweep(set *data.Set, opt data.Options, look string) (*Sweep, e
 	return NewSweep(n.net, n.backend, set, opt, views(opt.Transform.(augment.Eval))...)
 }
 
-// pass compiles a pass of batches of pixels.
-func (n *Network) pass(batch int) (*Pass, error) {
-	return NewPass(n.net, n.backend, data.Options{Pipeline: n.Pipeline(), BatchSize: batch}.WithPixels())
+// pass compiles a pass of batches of a format.
+func (n *Network) pass(f format) (*Pass, error) {
+	return NewPass(n.net, n.backend, data.Options{Pipeline: n.Pipeline(), BatchSize: f.size, Pixels: f.pixels})
 }
 
 // An Activation is how much each place of an image speaks for a class; see

@@ -175,12 +175,36 @@ func swept(t testing.TB, n *Network, set *data.Set, batch int) (values [][]float
 	return values, m.Rows
 }
 
+// seen is what a network sees of image files, as pixels and normalised.
+func seen(t testing.TB, n *Network, paths []string) (pixels [][]uint8, values [][]float32) {
+	t.Helper()
+	p, err := n.Pipeline().NewPreparer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := n.Pipeline().Normalised()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range paths {
+		pixels, values = append(pixels, make([]uint8, n.values())), append(values, make([]float32, n.values()))
+		if err := p.File(pixels[i], path); err != nil {
+			t.Fatal(err)
+		}
+		for j, v := range pixels[i] {
+			values[i][j] = table[j%3*256+int(v)]
+		}
+	}
+	return pixels, values
+}
+
 // Whatever images are computed with an image, and wherever it comes from, its answer
 // is the same bits, and those of a sweep.
 func TestAnswersAreASweeps(t *testing.T) {
 	n := network(t, 2)
 	set, paths := photos(t, 23)
 	want, features := swept(t, n, set, 64)
+	pixels, values := seen(t, n, paths)
 	again, _ := swept(t, n, set, 5)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
@@ -191,6 +215,8 @@ func TestAnswersAreASweeps(t *testing.T) {
 		func(i int) Image { return Bytes("bytes", encoded(t, photo(i))) },
 		func(i int) Image { return Reader("reader", bytes.NewReader(encoded(t, photo(i)))) },
 		func(i int) Image { return Decoded("decoded", photo(i)) },
+		func(i int) Image { return Pixels(pixels[i]) },
+		func(i int) Image { return Values(values[i]) },
 	}
 	for _, opt := range []Options{{Batch: 1}, {Batch: 7, Wait: time.Second}, {Batch: 16, Wait: -1, Queue: 40, Workers: 3}} {
 		p := predictor(t, opt)
@@ -518,6 +544,26 @@ func TestBadImages(t *testing.T) {
 	_, err := p.ClassifyAll(t.Context(), []Request{{Image: Decoded("good", photo(1))}, {Image: Bytes("photo", []byte("no image"))}})
 	if !errors.As(err, new(*data.Error)) {
 		t.Errorf("ClassifyAll: %v", err)
+	}
+}
+
+// What no network can answer is a RequestError, before anything is computed.
+func TestBadRequests(t *testing.T) {
+	p := predictor(t, Options{})
+	n := p.network.values()
+	infinite := make([]float32, n)
+	infinite[7] = float32(math.Inf(-1))
+	for want, r := range map[string]Request{
+		"predict: 5 pixel values, but the network takes 3072":                         {Image: Pixels(make([]uint8, 5))},
+		"predict: 0 values, but the network takes 3072":                               {Image: Values([]float32{})},
+		"predict: value 7 of 3072 is -Inf":                                            {Image: Values(infinite)},
+		"predict: activations of normalised values: they need an image or its pixels": {Image: Values(make([]float32, n)), Activations: []int{0}},
+		"predict: there is no class 5: the network has 5, from 0":                     {Image: Pixels(make([]uint8, n)), Activations: []int{classes}},
+	} {
+		_, err := p.Classify(t.Context(), r)
+		if !errors.As(err, new(*RequestError)) || err.Error() != want {
+			t.Errorf("got %v, want a RequestError %q", err, want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"effnet/internal/checkpoint"
 	"effnet/internal/data"
 )
 
@@ -60,32 +61,59 @@ var (
 	ErrFull   = errors.New("predict: the queue is full")
 )
 
+// A RequestError is a request that no network, or not this one, can answer.
+type RequestError struct{ err error }
+
+func (e *RequestError) Error() string { return e.err.Error() }
+func (e *RequestError) Unwrap() error { return e.err }
+
+func badRequest(format string, args ...any) error {
+	return &RequestError{fmt.Errorf("predict: "+format, args...)}
+}
+
 // An Image is a picture to classify. What cannot be used as one is a *data.Error of
 // Classify, which calls it by its name.
 type Image struct {
 	prepare func(p *data.Preparer, dst []uint8) error
+	values  []float32 // instead of prepare
 }
 
 // File is an image file.
 func File(path string) Image {
-	return Image{func(p *data.Preparer, dst []uint8) error { return p.File(dst, path) }}
+	return Image{prepare: func(p *data.Preparer, dst []uint8) error { return p.File(dst, path) }}
 }
 
 // Bytes is an image file in memory, which must not change before Classify returns.
 func Bytes(name string, file []byte) Image {
-	return Image{func(p *data.Preparer, dst []uint8) error { return p.Bytes(dst, name, file) }}
+	return Image{prepare: func(p *data.Preparer, dst []uint8) error { return p.Bytes(dst, name, file) }}
 }
 
 // Reader is an image file that is read from r: while one of Workers waits, so r should
 // not be slow.
 func Reader(name string, r io.Reader) Image {
-	return Image{func(p *data.Preparer, dst []uint8) error { return p.Reader(dst, name, r) }}
+	return Image{prepare: func(p *data.Preparer, dst []uint8) error { return p.Reader(dst, name, r) }}
 }
 
 // Decoded is an image in memory, which must not change before Classify returns.
 func Decoded(name string, m image.Image) Image {
-	return Image{func(p *data.Preparer, dst []uint8) error { return p.Image(dst, name, m) }}
+	return Image{prepare: func(p *data.Preparer, dst []uint8) error { return p.Image(dst, name, m) }}
 }
+
+// Pixels is an image as the network sees it, before it is normalised: [R,R,3], which must
+// not change before Classify returns.
+func Pixels(pixels []uint8) Image {
+	return Image{prepare: func(_ *data.Preparer, dst []uint8) error {
+		if len(pixels) != len(dst) {
+			return badRequest("%d pixel values, but the network takes %d", len(pixels), len(dst))
+		}
+		copy(dst, pixels)
+		return nil
+	}}
+}
+
+// Values is an image as the network computes with it, normalised: [R,R,3], which must not
+// change before Classify returns. Nobody sees it, so it has no Activations.
+func Values(values []float32) Image { return Image{values: values} }
 
 // A Request is an image and what is asked about it besides its scores.
 type Request struct {
@@ -102,7 +130,7 @@ const Likeliest = -1
 type Predictor struct {
 	network   *Network
 	opt       Options
-	passes    map[int]*Pass // by the size of their batches; the worker's
+	passes    map[format]*Pass // the worker's
 	preparers chan *data.Preparer
 	slots     chan struct{} // one for each image that was accepted and is not answered
 	wake      chan struct{} // something changed that the worker waits for
@@ -119,7 +147,7 @@ type Predictor struct {
 // A ticket is an image on its way.
 type ticket struct {
 	Request
-	pixels []uint8 // [R,R,3]
+	pixels []uint8 // [R,R,3]; nil for Values
 	since  time.Time
 	answer *Answer
 	err    error
@@ -133,7 +161,7 @@ func New(n *Network, opt Options) (*Predictor, error) {
 	}
 	opt = opt.withDefaults()
 	p := &Predictor{
-		network: n, opt: opt, passes: map[int]*Pass{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
+		network: n, opt: opt, passes: map[format]*Pass{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), close: sync.OnceValue(n.Close),
 	}
 	for range opt.Workers {
@@ -150,18 +178,21 @@ func New(n *Network, opt Options) (*Predictor, error) {
 // Heads are what the network answers.
 func (p *Predictor) Heads() []*Head { return p.network.Heads() }
 
+// Meta describes the network. It must not be changed.
+func (p *Predictor) Meta() *checkpoint.Meta { return &p.network.Meta }
+
+// CanActivate returns an error if the network has no Activations.
+func (p *Predictor) CanActivate() error { return p.network.CanActivate() }
+
+// Load is how full the queue is: images accepted and not yet answered, and how many there
+// may be.
+func (p *Predictor) Load() (images, limit int) { return len(p.slots), cap(p.slots) }
+
 // Classify answers a request. A caller whose ctx ends gets ctx's error at once, and
 // its image leaves the queue.
 func (p *Predictor) Classify(ctx context.Context, r Request) (*Answer, error) {
-	if len(r.Activations) > 0 {
-		if err := p.network.CanActivate(); err != nil {
-			return nil, err
-		}
-	}
-	for _, class := range r.Activations {
-		if class != Likeliest && (class < 0 || class >= len(p.network.Meta.Classes)) {
-			return nil, p.network.noClass(class)
-		}
+	if err := p.check(r); err != nil {
+		return nil, err
 	}
 	if err := p.accept(ctx); err != nil {
 		return nil, err
@@ -182,6 +213,35 @@ func (p *Predictor) Classify(ctx context.Context, r Request) (*Answer, error) {
 		p.leave(t)
 		return nil, ctx.Err()
 	}
+}
+
+// check returns a *RequestError for what cannot be asked.
+func (p *Predictor) check(r Request) error {
+	if values := r.Image.values; values != nil {
+		if n := p.network.values(); len(values) != n {
+			return badRequest("%d values, but the network takes %d", len(values), n)
+		}
+		for i, v := range values {
+			if v-v != 0 {
+				return badRequest("value %d of %d is %v", i, len(values), v)
+			}
+		}
+	}
+	if len(r.Activations) == 0 {
+		return nil
+	}
+	if r.Image.values != nil {
+		return badRequest("activations of normalised values: they need an image or its pixels")
+	}
+	if err := p.network.CanActivate(); err != nil {
+		return &RequestError{err}
+	}
+	for _, class := range r.Activations {
+		if class != Likeliest && (class < 0 || class >= len(p.network.Meta.Classes)) {
+			return &RequestError{p.network.noClass(class)}
+		}
+	}
+	return nil
 }
 
 // ClassifyAll answers requests, in their order. The first error ends those that are not

@@ -50,9 +50,15 @@ func (p *Predictor) tell() {
 
 // prepare decodes an image.
 func (p *Predictor) prepare(ctx context.Context, t *ticket) error {
+	if t.Image.values != nil {
+		return ctx.Err()
+	}
 	select {
 	case preparer := <-p.preparers:
 		defer func() { p.preparers <- preparer }()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		t.pixels = make([]uint8, p.network.values())
 		return t.Image.prepare(preparer, t.pixels)
 	case <-ctx.Done():

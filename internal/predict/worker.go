@@ -18,11 +18,21 @@ func (p *Predictor) work() {
 		if last {
 			return
 		}
-		for len(batch) > 0 {
-			size := passFor(sizes, len(batch))
-			n := min(size, len(batch))
-			p.compute(size, batch[:n])
-			batch = batch[n:]
+		var pixels, values []*ticket
+		for _, t := range batch {
+			if t.pixels != nil {
+				pixels = append(pixels, t)
+			} else {
+				values = append(values, t)
+			}
+		}
+		for _, batch := range [][]*ticket{pixels, values} {
+			for len(batch) > 0 {
+				size := passFor(sizes, len(batch))
+				n := min(size, len(batch))
+				p.compute(size, batch[:n])
+				batch = batch[n:]
+			}
 		}
 	}
 }
@@ -87,16 +97,12 @@ func (p *Predictor) finish(t *ticket, a *Answer, err error) {
 }
 
 func (p *Predictor) answers(size int, batch []*ticket) ([]*Answer, error) {
-	pass, err := p.pass(size)
+	f := format{size, batch[0].pixels != nil}
+	pass, err := p.pass(f)
 	if err != nil {
 		return nil, err
 	}
-	n := p.network.values()
-	pixels := make([]uint8, size*n)
-	for i, t := range batch {
-		copy(pixels[i*n:], t.pixels)
-	}
-	if err := pass.Run(&data.Batch{Pixels: pixels, Count: len(batch), Mixed: augment.Mixed{Own: 1}}); err != nil {
+	if err := pass.Run(p.batch(f, batch)); err != nil {
 		return nil, err
 	}
 	logits, err := pass.Logits()
@@ -110,7 +116,7 @@ func (p *Predictor) answers(size int, batch []*ticket) ([]*Answer, error) {
 	k := len(logits) / size
 	all := make([]*Answer, len(batch))
 	for i, t := range batch {
-		all[i] = &Answer{Heads: p.network.Scores(logits[i*k:][:k])}
+		all[i] = &Answer{Heads: p.network.Scores(logits[i*k:][:k]), Logits: slices.Clone(logits[i*k:][:k])}
 		if t.Features {
 			all[i].Features = slices.Clone(features[i*len(features)/size:][:len(features)/size])
 		}
@@ -121,13 +127,38 @@ func (p *Predictor) answers(size int, batch []*ticket) ([]*Answer, error) {
 	return all, nil
 }
 
-func (p *Predictor) pass(size int) (*Pass, error) {
-	if pass := p.passes[size]; pass != nil {
+// format is what a pass takes: how many images, and as pixels or as normalised values.
+type format struct {
+	size   int
+	pixels bool
+}
+
+// batch puts images together for a pass.
+func (p *Predictor) batch(f format, all []*ticket) *data.Batch {
+	n := p.network.values()
+	b := &data.Batch{Count: len(all), Mixed: augment.Mixed{Own: 1}}
+	if f.pixels {
+		b.Pixels = make([]uint8, f.size*n)
+	} else {
+		b.Images = make([]float32, f.size*n)
+	}
+	for i, t := range all {
+		if f.pixels {
+			copy(b.Pixels[i*n:], t.pixels)
+		} else {
+			copy(b.Images[i*n:], t.Image.values)
+		}
+	}
+	return b
+}
+
+func (p *Predictor) pass(f format) (*Pass, error) {
+	if pass := p.passes[f]; pass != nil {
 		return pass, nil
 	}
-	pass, err := p.network.pass(size)
+	pass, err := p.network.pass(f)
 	if err == nil {
-		p.passes[size] = pass
+		p.passes[f] = pass
 	}
 	return pass, err
 }
