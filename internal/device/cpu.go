@@ -82,6 +82,10 @@ func FindProcessor(kernels string) (Processor, error) {
 	return p, nil
 }
 
+// AutoKernels is the setting that stands for the fastest set, as measured on CPUs of this
+// kind.
+const AutoKernels = kernel.Auto
+
 func findKernels(name string) (*kernel.Set, error) {
 	set, err := kernel.Find(name)
 	if err != nil {

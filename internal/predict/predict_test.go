@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/png"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -22,66 +21,17 @@ import (
 	"effnet/internal/backend/cpu"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
-	"effnet/internal/model"
+	"effnet/internal/predict/predicttest"
 	"effnet/internal/scale"
 	"effnet/internal/weights"
 )
 
-const classes = 5
-
-// weightsFile writes a small network of random weights, with changes.
-func weightsFile(t testing.TB, changes ...func(*scale.Arch)) string {
-	t.Helper()
-	baseline, err := scale.LookupBaseline("efficientnet-b0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	baseline.Stages = baseline.Stages[:3]
-	arch, err := baseline.Scale(1, 1, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	arch.Classes = classes
-	for _, change := range changes {
-		change(&arch)
-	}
-	b, err := cpu.New(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	net, err := model.New(arch, b)
-	if err == nil {
-		err = net.Initialise(3)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	tensors, err := net.Tensors()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, x := range tensors {
-		if x.Name == "classifier.weight" {
-			for i := range x.Data {
-				x.Data[i] *= 30 // else all classes are equally likely
-			}
-		}
-	}
-	path := filepath.Join(t.TempDir(), "network.safetensors")
-	meta := checkpoint.Meta{Arch: arch, Classes: []string{"a", "b", "c", "d", "e"}, Labels: []string{"A", "B", "C", "D", "E"},
-		Preprocess: checkpoint.Preprocess{Resolution: 32, Crop: "timm", CropPct: 0.9, Interpolation: "bicubic",
-			Mean: [3]float64{124, 116, 104}, Std: [3]float64{58, 57, 57}}}
-	if err := checkpoint.Write(path, meta, tensors); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+const classes = predicttest.Classes
 
 // network opens one on a number of threads.
 func network(t testing.TB, threads int) *Network {
 	t.Helper()
-	return opened(t, weightsFile(t), threads)
+	return opened(t, predicttest.File(t), threads)
 }
 
 func opened(t testing.TB, path string, threads int) *Network {
@@ -120,31 +70,12 @@ func predictor(t testing.TB, opt Options) *Predictor {
 	return p
 }
 
-// photo is an image of random pixels, photos many, as PNG files.
-func photo(seed int) *image.NRGBA {
-	rng := rand.New(rand.NewPCG(uint64(seed), 1))
-	m := image.NewNRGBA(image.Rect(0, 0, 30+seed%9, 40-seed%7))
-	for i := range m.Pix {
-		m.Pix[i] = uint8(rng.Uint32())
-	}
-	return m
-}
-
-func encoded(t testing.TB, m image.Image) []byte {
-	t.Helper()
-	var file bytes.Buffer
-	if err := png.Encode(&file, m); err != nil {
-		t.Fatal(err)
-	}
-	return file.Bytes()
-}
-
 func photos(t testing.TB, n int) (set *data.Set, paths []string) {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range n {
 		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
-		if err := os.WriteFile(paths[i], encoded(t, photo(i)), 0o666); err != nil {
+		if err := os.WriteFile(paths[i], predicttest.Encoded(t, predicttest.Photo(i)), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -212,9 +143,11 @@ func TestAnswersAreASweeps(t *testing.T) {
 	width := len(features) / len(want)
 	sources := []func(i int) Image{
 		func(i int) Image { return File(paths[i]) },
-		func(i int) Image { return Bytes("bytes", encoded(t, photo(i))) },
-		func(i int) Image { return Reader("reader", bytes.NewReader(encoded(t, photo(i)))) },
-		func(i int) Image { return Decoded("decoded", photo(i)) },
+		func(i int) Image { return Bytes("bytes", predicttest.Encoded(t, predicttest.Photo(i))) },
+		func(i int) Image {
+			return Reader("reader", bytes.NewReader(predicttest.Encoded(t, predicttest.Photo(i))))
+		},
+		func(i int) Image { return Decoded("decoded", predicttest.Photo(i)) },
 		func(i int) Image { return Pixels(pixels[i]) },
 		func(i int) Image { return Values(values[i]) },
 	}
@@ -242,7 +175,7 @@ func TestAnswersAreASweeps(t *testing.T) {
 // Transparent pixels have the colour that is stored, and the mean with a checkpoint
 // that is older than the choice.
 func TestTransparentImage(t *testing.T) {
-	path := weightsFile(t)
+	path := predicttest.File(t)
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +184,7 @@ func TestTransparentImage(t *testing.T) {
 	if err := os.WriteFile(older, bytes.Replace(file, []byte("transparency"), []byte("transparenc_"), 1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	m := photo(1)
+	m := predicttest.Photo(1)
 	for i := range m.Pix {
 		m.Pix[i] = []uint8{200, 100, 50, 0}[i%4]
 	}
@@ -262,7 +195,7 @@ func TestTransparentImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]uint8, n.values())
-		if err := errors.Join(p.Bytes(got, "m.png", encoded(t, m)), n.Close()); err != nil {
+		if err := errors.Join(p.Bytes(got, "m.png", predicttest.Encoded(t, m)), n.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, bytes.Repeat(want[:], len(got)/3)) {
@@ -342,7 +275,7 @@ func TestActivations(t *testing.T) {
 
 // A network whose head comes after the pooling answers, but not where it sees what.
 func TestNoActivations(t *testing.T) {
-	n := opened(t, weightsFile(t, func(a *scale.Arch) { a.Name, a.HeadPooled = "pooled", true }), 1)
+	n := opened(t, predicttest.File(t, func(a *scale.Arch) { a.Name, a.HeadPooled = "pooled", true }), 1)
 	p, err := New(n, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -352,10 +285,10 @@ func TestNoActivations(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := p.Classify(t.Context(), Request{Image: Decoded("photo", photo(1))}); err != nil {
+	if _, err := p.Classify(t.Context(), Request{Image: Decoded("photo", predicttest.Photo(1))}); err != nil {
 		t.Error(err)
 	}
-	_, err = p.Classify(t.Context(), Request{Image: Decoded("photo", photo(1)), Activations: []int{Likeliest}})
+	_, err = p.Classify(t.Context(), Request{Image: Decoded("photo", predicttest.Photo(1)), Activations: []int{Likeliest}})
 	if err == nil || !strings.HasPrefix(err.Error(), "pooled has no class activation maps") {
 		t.Errorf("activations: %v", err)
 	}
@@ -369,7 +302,7 @@ type slow struct {
 }
 
 func newSlow(t testing.TB) *slow {
-	return &slow{started: make(chan struct{}), letGo: make(chan struct{}), file: bytes.NewReader(encoded(t, photo(1)))}
+	return &slow{started: make(chan struct{}), letGo: make(chan struct{}), file: bytes.NewReader(predicttest.Encoded(t, predicttest.Photo(1)))}
 }
 
 func (s *slow) Read(b []byte) (int, error) {
@@ -413,12 +346,12 @@ func TestCancelled(t *testing.T) {
 	first := begin(t.Context(), p, Reader("slow", s))
 	<-s.started
 	ctx, cancel := context.WithCancel(t.Context())
-	second, third := begin(ctx, p, Decoded("second", photo(2))), begin(ctx, p, Decoded("third", photo(3)))
+	second, third := begin(ctx, p, Decoded("second", predicttest.Photo(2))), begin(ctx, p, Decoded("third", predicttest.Photo(3)))
 	eventually(t, "the images do not wait for the first", func() bool { n, _ := p.waits(); return n == 2 })
-	fourth := begin(t.Context(), p, Decoded("fourth", photo(4))) // finds no room
+	fourth := begin(t.Context(), p, Decoded("fourth", predicttest.Photo(4))) // finds no room
 	impatient, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer stop()
-	if err := <-begin(impatient, p, Decoded("fifth", photo(5))); !errors.Is(err, context.DeadlineExceeded) {
+	if err := <-begin(impatient, p, Decoded("fifth", predicttest.Photo(5))); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without room: %v", err)
 	}
 	cancel()
@@ -432,7 +365,7 @@ func TestCancelled(t *testing.T) {
 	if err := errors.Join(<-first, <-fourth); err != nil {
 		t.Error(err)
 	}
-	if err := <-begin(ctx, p, Decoded("late", photo(6))); !errors.Is(err, context.Canceled) {
+	if err := <-begin(ctx, p, Decoded("late", predicttest.Photo(6))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled before: %v", err)
 	}
 	if _, accepted := p.waits(); accepted != 0 {
@@ -445,7 +378,7 @@ func TestFullQueueRefuses(t *testing.T) {
 	s := newSlow(t)
 	first := begin(t.Context(), p, Reader("slow", s))
 	<-s.started
-	if err := <-begin(t.Context(), p, Decoded("second", photo(2))); !errors.Is(err, ErrFull) {
+	if err := <-begin(t.Context(), p, Decoded("second", predicttest.Photo(2))); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v, want ErrFull", err)
 	}
 	close(s.letGo)
@@ -458,7 +391,7 @@ func TestFullQueueRefuses(t *testing.T) {
 func TestAloneIsNotDelayed(t *testing.T) {
 	p := predictor(t, Options{Wait: time.Hour})
 	for i := range 3 {
-		if err := <-begin(t.Context(), p, Decoded("photo", photo(i))); err != nil {
+		if err := <-begin(t.Context(), p, Decoded("photo", predicttest.Photo(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -470,7 +403,7 @@ func TestWaitEnds(t *testing.T) {
 	s := newSlow(t)
 	first := begin(t.Context(), p, Reader("slow", s))
 	<-s.started
-	if err := <-begin(t.Context(), p, Decoded("second", photo(2))); err != nil {
+	if err := <-begin(t.Context(), p, Decoded("second", predicttest.Photo(2))); err != nil {
 		t.Error(err)
 	}
 	close(s.letGo)
@@ -485,7 +418,7 @@ func TestShutdown(t *testing.T) {
 	s := newSlow(t)
 	first := begin(t.Context(), p, Reader("slow", s))
 	<-s.started
-	second := begin(t.Context(), p, Decoded("second", photo(2)))
+	second := begin(t.Context(), p, Decoded("second", predicttest.Photo(2)))
 	eventually(t, "the second does not wait", func() bool { n, _ := p.waits(); return n == 1 })
 	down := make(chan error)
 	go func() { down <- p.Shutdown(t.Context()) }()
@@ -494,7 +427,7 @@ func TestShutdown(t *testing.T) {
 		defer p.mu.Unlock()
 		return p.closed
 	})
-	if err := <-begin(t.Context(), p, Decoded("third", photo(3))); !errors.Is(err, ErrClosed) {
+	if err := <-begin(t.Context(), p, Decoded("third", predicttest.Photo(3))); !errors.Is(err, ErrClosed) {
 		t.Errorf("the third gets %v", err)
 	}
 	close(s.letGo)
@@ -509,7 +442,7 @@ func TestClose(t *testing.T) {
 	s := newSlow(t)
 	first := begin(t.Context(), p, Reader("slow", s))
 	<-s.started
-	second := begin(t.Context(), p, Decoded("second", photo(2)))
+	second := begin(t.Context(), p, Decoded("second", predicttest.Photo(2)))
 	eventually(t, "the second does not wait", func() bool { n, _ := p.waits(); return n == 1 })
 	closed := make(chan error)
 	go func() { closed <- p.Close() }()
@@ -523,7 +456,7 @@ func TestClose(t *testing.T) {
 	if err := errors.Join(<-closed, p.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := <-begin(t.Context(), p, Decoded("late", photo(3))); !errors.Is(err, ErrClosed) {
+	if err := <-begin(t.Context(), p, Decoded("late", predicttest.Photo(3))); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed predictor says %v", err)
 	}
 }
@@ -531,7 +464,7 @@ func TestClose(t *testing.T) {
 // A bad image is its own caller's error only.
 func TestBadImages(t *testing.T) {
 	p := predictor(t, Options{})
-	good := begin(t.Context(), p, Decoded("good", photo(1)))
+	good := begin(t.Context(), p, Decoded("good", predicttest.Photo(1)))
 	for _, m := range []Image{Bytes("photo", []byte("no image")), File(filepath.Join(t.TempDir(), "photo")), Decoded("photo", image.NewGray(image.Rectangle{}))} {
 		err := <-begin(t.Context(), p, m)
 		if e, ok := errors.AsType[*data.Error](err); !ok || filepath.Base(e.Path) != "photo" {
@@ -541,7 +474,7 @@ func TestBadImages(t *testing.T) {
 	if err := <-good; err != nil {
 		t.Error(err)
 	}
-	_, err := p.ClassifyAll(t.Context(), []Request{{Image: Decoded("good", photo(1))}, {Image: Bytes("photo", []byte("no image"))}})
+	_, err := p.ClassifyAll(t.Context(), []Request{{Image: Decoded("good", predicttest.Photo(1))}, {Image: Bytes("photo", []byte("no image"))}})
 	if !errors.As(err, new(*data.Error)) {
 		t.Errorf("ClassifyAll: %v", err)
 	}
@@ -586,12 +519,12 @@ func TestBrokenDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := &backend.Error{Device: "test", Op: "stage", Err: errors.New("lost")}
-	n := on(t, weightsFile(t), &broken{b, lost})
+	n := on(t, predicttest.File(t), &broken{b, lost})
 	p, err := New(n, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-begin(t.Context(), p, Decoded("photo", photo(1))); !errors.Is(err, lost) {
+	if err := <-begin(t.Context(), p, Decoded("photo", predicttest.Photo(1))); !errors.Is(err, lost) {
 		t.Errorf("got %v, want the device's error", err)
 	}
 	if err := p.Close(); err != nil {
@@ -700,7 +633,7 @@ func TestLoadFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := weightsFile(t)
+	path := predicttest.File(t)
 	w, err := weights.Open(path, weights.Overrides{})
 	if err != nil {
 		t.Fatal(err)
