@@ -25,10 +25,12 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs search setup train predict report hub weights export data data/check atomicfile filelock config scale " +
-		"bench device doctor words version" + commands,
+	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights export data data/check atomicfile filelock config scale " +
+		"bench device doctor words version net net/http" + commands,
 
 	"classify": "heatmap predict hub weights device checkpoint version data backend",
+
+	"internal/serve": "predict checkpoint data net net/http github.com/prometheus/client_golang golang.org/x/sync",
 
 	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",

@@ -24,6 +24,14 @@ type Options struct {
 	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch
 	Workers int           // images that are decoded at once; 0 is one a core
 	Refuse  bool          // where the queue is full: ErrFull, rather than wait for room
+
+	Observe func(Computed) // is told of each pass, in turn; may be nil
+}
+
+// Computed is a pass that is done.
+type Computed struct {
+	Images, Batch int // that were in it, and that there was room for
+	Time          time.Duration
 }
 
 // Validate returns an error naming the first field out of range.

@@ -77,7 +77,11 @@ func passFor(sizes []int, n int) int {
 
 // compute answers images by a pass of some size.
 func (p *Predictor) compute(size int, batch []*ticket) {
+	began := time.Now()
 	answers, err := p.answers(size, batch)
+	if p.opt.Observe != nil {
+		p.opt.Observe(Computed{len(batch), size, time.Since(began)})
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, t := range batch {

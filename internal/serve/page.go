@@ -1,0 +1,27 @@
+package serve
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+)
+
+// pageFiles are what the page at / is made of.
+//
+//go:embed page
+var pageFiles embed.FS
+
+// page answers with the page and its parts, which need nothing from elsewhere.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("file")
+	if name == "" {
+		name = "index.html"
+	}
+	if _, err := fs.Stat(pageFiles, "page/"+name); err != nil {
+		return problemf(http.StatusNotFound, "there is no %s", r.URL.Path)
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	w.Header().Set("Cache-Control", "no-cache")
+	http.ServeFileFS(w, r, pageFiles, "page/"+name)
+	return nil
+}
