@@ -206,9 +206,9 @@ func (q *question) result(name string, a answer, p *predict.Predictor) (result, 
 // uploadsOf finds the images of a body: itself, the files of a form, or those of
 // {"images":[{"name":...,"data":base64}]}.
 func uploadsOf(contentType string, body []byte) (all []upload, err error) {
-	kind, parameters, err := mime.ParseMediaType(contentType)
+	kind, parameters, unreadable := mime.ParseMediaType(contentType)
 	switch {
-	case contentType != "" && err != nil:
+	case contentType != "" && unreadable != nil:
 		return nil, problemf(http.StatusUnsupportedMediaType, "Content-Type %s cannot be read", contentType)
 	case kind == "multipart/form-data":
 		all, err = formFiles(multipart.NewReader(bytes.NewReader(body), parameters["boundary"]))
