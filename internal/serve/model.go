@@ -140,7 +140,7 @@ func (m *model) reload(ctx context.Context) {
 	p, err := m.load(ctx)
 	m.server.metrics.reloaded(m.Name, err)
 	if err != nil {
-		log.Error("cannot load the network again: the previous one keeps answering", "error", err)
+		log.Error("cannot load the network again: the previous network keeps answering", "error", err)
 		return
 	}
 	old := m.current.Swap(p)
