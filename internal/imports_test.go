@@ -108,6 +108,7 @@ var mayImport = map[string]string{
 	"tools/emulategpu": "backend/cuda backend/cuda/emulated",
 	"tools/gpustatic":  "backend/cuda backend/cuda/driver backend/cuda/sass",
 	"tools/gpukit":     "os/exec",
+	"tools/soak":       "net/http",
 	"tools/gpukit/kit": "atomicfile os/exec",
 	"tools/lockstep": "effnet/configs backend checkpoint config data device model named predict report setup train " +
 		"go.yaml.in/yaml/v3",
