@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"math"
 	"math/big"
 	"net"
 	"net/http"
@@ -156,6 +157,45 @@ func TestServe(t *testing.T) {
 	}
 	if err := s.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// A network on a graphics card answers what it answers on the processor, but for rounding,
+// and is loaded again there.
+func TestServeCUDA(t *testing.T) {
+	if !canEmulate() {
+		t.Skip("nothing is served with --device cuda: install gcc and g++, on Linux")
+	}
+	gpu, err := emulatedGPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, photo := predicttest.File(t), predicttest.Encoded(t, predicttest.Photo(1))
+	best := func(s *served) (class string, probability float64) {
+		var a struct {
+			Results []struct {
+				Predictions []struct {
+					Class       string
+					Probability float64
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(answer(t, http.DefaultClient, post(t, s.url+"/v1/classify?cam=true", photo), 200)), &a); err != nil {
+			t.Fatal(err)
+		}
+		p := a.Results[0].Predictions[0]
+		return p.Class, p.Probability
+	}
+	class, probability := best(startServer(t, nil, network))
+	s := startServer(t, []string{"EFFNET_CUDA_LIBS=" + gpu, "XDG_CACHE_HOME=" + t.TempDir()}, network, "--device", "cuda")
+	for range 2 {
+		if c, p := best(s); c != class || math.Abs(p-probability) > 1e-4 {
+			t.Errorf("%s with %v, on the processor %s with %v", c, p, class, probability)
+		}
+		if err := s.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		s.await(t, "loaded the network again")
 	}
 }
 
