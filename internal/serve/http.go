@@ -73,7 +73,7 @@ func (s *Server) handle(route route) http.Handler {
 		}
 		took := time.Since(began)
 		s.metrics.answered(route.pattern, noted.status, took)
-		s.log(route, r, noted, took, err)
+		s.log(r, noted, took, err)
 	})
 }
 
@@ -97,16 +97,16 @@ func (s *Server) allowed(r *http.Request) bool {
 	return s.opt.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.opt.Token)) == 1
 }
 
-// log writes a line about a request: those that only ask whether the server is well are of
-// no interest.
-func (s *Server) log(route route, r *http.Request, w *noted, took time.Duration, err error) {
+// log writes a line about a request. Those that only look, as probes and Prometheus do every
+// few seconds, are of no interest.
+func (s *Server) log(r *http.Request, w *noted, took time.Duration, err error) {
 	log := s.opt.Log.With("id", requestID(r), "method", r.Method, "path", r.URL.Path, "status", w.status, "ms", took.Milliseconds(), "remote", r.RemoteAddr)
 	switch {
 	case w.status == http.StatusInternalServerError:
 		log.Error("request failed", "error", err)
 	case err != nil:
 		log.Info("request refused", "error", err)
-	case route.open:
+	case r.Method == http.MethodGet:
 		log.Debug("request")
 	default:
 		log.Info("request")
