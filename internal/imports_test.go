@@ -84,7 +84,7 @@ var mayImport = map[string]string{
 	"internal/weights/tfcheckpoint": "checkpoint named float16 google.golang.org/protobuf",
 	"internal/weights/torchfile":    "checkpoint named float16",
 
-	"internal/config":     "scale",
+	"internal/config":     "words scale",
 	"internal/checkpoint": "atomicfile float16 named scale",
 	"internal/named":      "",
 	"internal/scale":      "",

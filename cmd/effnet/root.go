@@ -6,9 +6,9 @@ import (
 	"os"
 	"strings"
 
-	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/hub"
+	"effnet/internal/words"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -86,7 +86,7 @@ func runGroup(cmd *cobra.Command, args []string) error {
 	for _, sub := range cmd.Commands() {
 		known = append(known, sub.Name())
 	}
-	return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], config.DidYouMean(args[0], known)))
+	return usage(cmd, fmt.Errorf("unknown command: %s%s", args[0], words.DidYouMean(args[0], known)))
 }
 
 // usage turns err into a usageError that points to the command's help.
@@ -140,7 +140,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
 		var known []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
-		err = fmt.Errorf("%w%s", err, config.DidYouMean("--"+unknown.GetSpecifiedName(), known))
+		err = fmt.Errorf("%w%s", err, words.DidYouMean("--"+unknown.GetSpecifiedName(), known))
 	}
 	return usage(cmd, err)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"effnet/internal/scale"
+	"effnet/internal/words"
 )
 
 // Error is what is wrong with a configuration, one problem an element.
@@ -52,7 +53,7 @@ func (c *Config) set(values map[string]any) Error {
 		if ok {
 			d.value(key, v, out.Field(s.field))
 		} else {
-			d.fail(key, "unknown key%s", DidYouMean(key, keys()))
+			d.fail(key, "unknown key%s", words.DidYouMean(key, keys()))
 		}
 	}
 	return d.problems
@@ -77,7 +78,7 @@ func (d *decoder) fields(prefix string, settings map[string]any, out reflect.Val
 		if i, ok := index[key]; ok {
 			d.value(prefix+key, settings[key], out.Field(i))
 		} else {
-			d.fail(prefix+key, "unknown key%s", DidYouMean(key, known))
+			d.fail(prefix+key, "unknown key%s", words.DidYouMean(key, known))
 		}
 	}
 }

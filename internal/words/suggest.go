@@ -1,20 +1,25 @@
-package config
+package words
 
 import "fmt"
 
 // DidYouMean is " (did you mean X?)" for the known name nearest to a mistyped
 // one, and empty if none is near.
 func DidYouMean(name string, known []string) string {
+	if best := Nearest(name, known); best != "" {
+		return fmt.Sprintf(" (did you mean %s?)", best)
+	}
+	return ""
+}
+
+// Nearest is the known name nearest to a mistyped one, and empty if none is near.
+func Nearest(name string, known []string) string {
 	best, least := "", len(name)/3+1 // edits that a typo may have
 	for _, k := range known {
 		if d := distance(name, k); d <= least && (best == "" || d < least) {
 			best, least = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
+	return best
 }
 
 // distance is Levenshtein's: the bytes to insert, delete or replace.
