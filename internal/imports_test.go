@@ -41,7 +41,7 @@ var mayImport = map[string]string{
 	"internal/optim":   "backend",
 
 	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
-	"internal/hub":          "weights atomicfile checkpoint filelock scale net net/http",
+	"internal/hub":          "weights words atomicfile checkpoint filelock scale net net/http",
 	"internal/hub/hubtest":  "named net/http",
 	"internal/export":       "hub weights weights/npz weights/onnx atomicfile checkpoint named scale",
 	"internal/weights/onnx": "checkpoint named scale google.golang.org/protobuf",

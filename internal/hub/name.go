@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/words"
 )
 
 // hubPrefix is what the name of any repository of the Hugging Face hub begins with.
@@ -53,8 +54,11 @@ func parse(name string) (*source, error) {
 		return nil, nil
 	}
 	s := &source{name: name, entry: &entry, repo: entry.repository(), revision: cmp.Or(revision, mainRevision)}
-	if pinned && (s.repo == "" || !validRevision(revision, pinned)) {
+	switch {
+	case pinned && s.repo == "":
 		return nil, fault(name, "leave out the @", "has no revisions: only what is on the Hugging Face hub has")
+	case !validRevision(revision, pinned):
+		return nil, fault(name, "after @ comes a branch, a tag or a commit", "names no revision")
 	}
 	return s, nil
 }
@@ -83,7 +87,41 @@ func unknown(name, base string) error {
 	if same != nil {
 		return fault(name, "effnet weights list shows all", "is no published file that effnet knows: of %s it knows %s", network, strings.Join(same, ", "))
 	}
-	return fault(name, "effnet weights list shows those that are; hf:OWNER/NAME tries any other repository", "is not among the published weights that effnet can run")
+	return fault(name, Suggest(base)+"effnet weights list shows those that are; hf:OWNER/NAME tries any other repository", "is not among the published weights that effnet can run")
+}
+
+// maxSuggested is how many names of the same network are suggested.
+const maxSuggested = 3
+
+// Suggest is "did you mean X? " for what may be a mistyped name of published weights, and
+// empty where none is near: the names of a network for the network's own name, and
+// otherwise the nearest name, with or without its origin and tag.
+func Suggest(text string) string {
+	text = strings.ToLower(text)
+	var of, near []string
+	meant := map[string]string{}
+	for _, e := range table {
+		network, _ := e.network()
+		_, short, _ := strings.Cut(network, "/")
+		if e.Variant == text || short == text {
+			of = append(of, e.Name)
+		}
+		for _, written := range []string{e.Name, network, short} {
+			if meant[written] == "" || e.Default {
+				meant[written] = e.Name
+			}
+			near = append(near, written)
+		}
+	}
+	if of == nil {
+		if best := words.Nearest(text, near); best != "" {
+			of = []string{meant[best]}
+		}
+	}
+	if of == nil {
+		return ""
+	}
+	return "did you mean " + strings.Join(of[:min(len(of), maxSuggested)], " or ") + "? "
 }
 
 // fault is an error of a name.
