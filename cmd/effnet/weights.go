@@ -159,8 +159,9 @@ func newWeightsPullCommand() *cobra.Command {
 		Use:   "pull NAME...",
 		Short: "Download published weights, or newer versions of them",
 		Long: `Download published weights into the cache, or newer versions of those that are there,
-and print what they are and which folder has them. An interrupted download resumes.
-For a machine without a network, copy that folder to the same place there.`,
+and print what they are and which folder has them. An interrupted download resumes, and
+a damaged file is downloaded again. For a machine without a network, copy that folder
+to the same place there.`,
 		Example: `  effnet weights pull timm/efficientnet_b0.ra_in1k torchvision/efficientnet_b0
   effnet weights pull hf:timm/efficientnet_b0.ra_in1k@main`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),

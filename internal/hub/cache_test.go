@@ -206,3 +206,79 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("it was downloaded %d times", gets)
 	}
 }
+
+// A pull replaces what of the cache is damaged, with links and without.
+func TestPullRepairs(t *testing.T) {
+	damage := map[string]func(t *testing.T, path string){
+		"truncated": func(t *testing.T, path string) { must(t, os.Truncate(path, 1000)) },
+		"empty":     func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
+		"other":     func(t *testing.T, path string) { must(t, os.WriteFile(path, someWeights(1<<15), 0o666)) },
+		"gone":      func(t *testing.T, path string) { must(t, os.Remove(path)) },
+		"a folder": func(t *testing.T, path string) {
+			must(t, os.Remove(path))
+			must(t, os.Mkdir(path, 0o777))
+		},
+	}
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			s, _, content := publish(t, b0)
+			h, _ := client(t, s.URL)
+			found, err := h.Pull(t.Context(), b0)
+			must(t, err)
+			blob, err := filepath.EvalSymlinks(found.Path)
+			must(t, err)
+			spoil(t, blob)
+			if _, err := h.Pull(t.Context(), b0); err != nil {
+				t.Fatal(err)
+			}
+			mustBe(t, found.Path, content)
+		})
+	}
+	t.Run("a file in the place of a link", func(t *testing.T) {
+		s, _, content := publish(t, b0)
+		h, _ := client(t, s.URL)
+		h.NoLinks = true
+		found, err := h.Pull(t.Context(), b0)
+		must(t, err)
+		must(t, os.Truncate(found.Path, 1000))
+		if _, err := h.Pull(t.Context(), b0); err != nil {
+			t.Fatal(err)
+		}
+		mustBe(t, found.Path, content)
+	})
+}
+
+// A cache that cannot be written to is an error that says which variable sets another.
+func TestCacheIsNoFolder(t *testing.T) {
+	s, _, _ := publish(t, b0)
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o666))
+	for of, variable := range map[string]string{b0: "HF_HUB_CACHE", "keras/efficientnetb0": "EFFNET_CACHE"} {
+		h, _ := client(t, s.URL)
+		h.HubCache, h.OwnCache = filepath.Join(file, "hub"), filepath.Join(file, "own")
+		_, err := h.Pull(t.Context(), of)
+		e, ok := errors.AsType[*checkpoint.Error](err)
+		if !ok || !strings.HasPrefix(e.Reason, "cannot be kept in "+file) || e.Hint != "set "+variable+" to a folder that you may write to" {
+			t.Errorf("%s: %v (%s)", of, err, hintOf(e))
+		}
+	}
+}
+
+// An address that is none is said at once, and not tried again.
+func TestEndpointIsNone(t *testing.T) {
+	for _, endpoint := range []string{"nonsense", "ftp://example.org", "http://", "://"} {
+		h, waits := client(t, endpoint)
+		_, err := h.Pull(t.Context(), b0)
+		e, ok := errors.AsType[*checkpoint.Error](err)
+		if !ok || !strings.Contains(err.Error(), "HF_ENDPOINT is") || e.Hint != "want an address such as https://huggingface.co" || len(*waits) > 0 {
+			t.Errorf("%s: %v (%s), waited %v", endpoint, err, hintOf(e), *waits)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"effnet/internal/atomicfile"
@@ -85,7 +86,10 @@ func (h *Hub) pullOwn(ctx context.Context, e *Entry) (string, error) {
 		return "", err
 	}
 	if old, ok := readRecord(dir); ok && old.URL == r.url && old.ETag == r.etag && r.etag != "" {
-		return filepath.Join(dir, old.Open), nil
+		if !slices.ContainsFunc(verifyOwn(dir, e), func(c Check) bool { return c.Err != nil }) {
+			return filepath.Join(dir, old.Open), nil
+		}
+		h.note("%s: the file in the cache is damaged: downloading it again", e.Name)
 	}
 	partial := filepath.Join(dir, incompleteName(r))
 	if err := h.download(ctx, r, partial); err != nil {

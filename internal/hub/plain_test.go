@@ -73,6 +73,21 @@ func TestPullOwn(t *testing.T) {
 	}
 }
 
+// A pull replaces a damaged file.
+func TestOwnRepairs(t *testing.T) {
+	content := someWeights(1 << 16)
+	s := hubtest.New(t)
+	h, _ := client(t, s.URL)
+	src := plain(s.Store("net.h5", content), "")
+	found, err := h.pull(t.Context(), src)
+	must(t, err)
+	must(t, os.Truncate(found.Path, 1000))
+	if _, err := h.pull(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, found.Path, content)
+}
+
 // A file that changed between two tries is not put together of both: the second try asks
 // for the rest only if the file is the same.
 func TestOwnChangedInBetween(t *testing.T) {

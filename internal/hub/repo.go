@@ -97,7 +97,8 @@ func (h *Hub) pullRepo(ctx context.Context, s *source) (string, error) {
 
 // pullFile brings one file of a commit into the cache.
 func (h *Hub) pullFile(ctx context.Context, s *source, c repoCache, commit, name string) error {
-	if exists(c.snapshot(commit, name)) {
+	pointer := c.snapshot(commit, name)
+	if exists(pointer) && checkPointer(pointer).Err == nil {
 		return nil
 	}
 	r, etag, err := h.ask(ctx, s, commit, name)
@@ -112,8 +113,14 @@ func (h *Hub) pullFile(ctx context.Context, s *source, c repoCache, commit, name
 	// The blob may be there of another commit, or since another process downloaded it; where
 	// there are no links, the file alone.
 	blob := c.path("blobs", etag)
+	if exists(pointer) && checkPointer(pointer).Err != nil || exists(blob) && r.check(blob) != nil {
+		h.note("%s: the file in the cache is damaged: downloading it again", r.name)
+		if err := errors.Join(os.RemoveAll(pointer), os.RemoveAll(blob)); err != nil {
+			return err
+		}
+	}
 	fresh := !exists(blob)
-	if fresh && !exists(c.snapshot(commit, name)) {
+	if fresh && !exists(pointer) {
 		partial := blob + ".incomplete"
 		if err := h.download(ctx, r, partial); err != nil {
 			return err

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
+	"syscall"
 
 	"effnet/internal/checkpoint"
 	"effnet/internal/weights"
@@ -106,13 +109,22 @@ func (h *Hub) pull(ctx context.Context, s *source) (Found, error) {
 	var err error
 	if s.repo == "" {
 		path, err = h.pullOwn(ctx, s.entry)
-	} else {
+	} else if err = h.checkEndpoint(); err == nil {
 		path, err = h.pullRepo(ctx, s)
 	}
 	if err != nil {
 		return Found{}, h.explain(ctx, s, err)
 	}
 	return s.found(path), nil
+}
+
+// checkEndpoint refuses an address of the hub to which nothing can be sent.
+func (h *Hub) checkEndpoint() error {
+	u, err := url.Parse(h.Endpoint)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return hinted{fmt.Errorf("HF_ENDPOINT is %q", h.Endpoint), "want an address such as " + defaultEndpoint}
+	}
+	return nil
 }
 
 // hinted is an error with what to do about it.
@@ -167,7 +179,33 @@ func (h *Hub) explain(ctx context.Context, s *source, err error) error {
 	if errors.Is(err, errStall) {
 		e.Hint = h.copyHint(s)
 	}
+	if cause, ok := ofDisk(err); ok {
+		e.Reason, e.Hint, e.Err = "cannot be kept in "+h.folder(s), h.diskHint(s, err), cause
+	}
 	return e
+}
+
+// ofDisk is the system's word for what a disk did not do.
+func ofDisk(err error) (cause error, ok bool) {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err, true
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err, true
+	}
+	return nil, false
+}
+
+// diskHint is what to do about a cache that takes no files.
+func (h *Hub) diskHint(s *source, err error) string {
+	variable := "HF_HUB_CACHE"
+	if s.repo == "" {
+		variable = "EFFNET_CACHE"
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return "free some space and try again, which resumes the download, or set " + variable + " to a folder on another disk"
+	}
+	return "set " + variable + " to a folder that you may write to"
 }
 
 func (h *Hub) host(s *source) string {
@@ -212,7 +250,11 @@ func (h *Hub) Remove(name string) (freed int64, err error) {
 	if !exists(h.folder(s)) {
 		return 0, fault(name, "", "is not in the cache")
 	}
-	return remove(h.folder(s))
+	freed, err = remove(h.folder(s))
+	if cause, ok := ofDisk(err); ok {
+		err = &checkpoint.Error{Path: name, Reason: "cannot be removed from " + h.folder(s), Err: cause}
+	}
+	return freed, err
 }
 
 // Check is what a file of the cache was found to be.

@@ -21,14 +21,18 @@ func (c repoCache) verify(snapshot string) (all []Check) {
 		if e.IsDir() {
 			continue
 		}
-		path := filepath.Join(snapshot, e.Name())
-		var sum checksum
-		if target, err := os.Readlink(path); err == nil {
-			sum = ofETag(filepath.Base(target))
-		}
-		all = append(all, sum.check(path, slices.Contains(weightFiles, e.Name())))
+		all = append(all, checkPointer(filepath.Join(snapshot, e.Name())))
 	}
 	return all
+}
+
+// checkPointer checks a file of a snapshot.
+func checkPointer(path string) Check {
+	var sum checksum
+	if target, err := os.Readlink(path); err == nil {
+		sum = ofETag(filepath.Base(target))
+	}
+	return sum.check(path, slices.Contains(weightFiles, filepath.Base(path)))
 }
 
 // verifyOwn checks the files of a download by what was computed of them when they came, and
