@@ -134,7 +134,7 @@ best.safetensors is the better of the two in its epoch.`,
   effnet eval runs/first/best.safetensors photos/test --json --fail-under 0.9`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := swapped(cmd, args[0], args[1]); err != nil {
+			if err := swappedFolder(cmd, args[0], args[1]); err != nil {
 				return err
 			}
 			var err error

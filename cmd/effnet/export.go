@@ -53,6 +53,9 @@ effnet weights list.`,
   effnet export runs/first/best.safetensors photos-b0 --hub`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := swappedOutput(cmd, args[0], args[1]); err != nil {
+				return err
+			}
 			return runExport(cmd.Context(), cmd.OutOrStdout(), args[0], args[1], opts)
 		},
 	}

@@ -40,7 +40,7 @@ features that are computed once for each image; an epoch then takes a moment.`,
 		Args: folderArgs(2, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := strings.Join(args[1:], "")
-			if err := swapped(cmd, args[0], dir); err != nil {
+			if err := swappedFolder(cmd, args[0], dir); err != nil {
 				return err
 			}
 			j, err := newJob(cmd.Flags(), dir, opts)

@@ -43,6 +43,9 @@ which only finetune takes.`,
   effnet import dogs.pth dogs.safetensors --classes dogs.txt --padding symmetric --bn-eps 1e-5`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := swappedOutput(cmd, args[0], args[1]); err != nil {
+				return err
+			}
 			o, err := importOverrides(cmd.Flags(), opts)
 			if err != nil {
 				return err
@@ -131,8 +134,7 @@ func runImport(ctx context.Context, w io.Writer, source, out string, o weights.O
 	if err := notTheSource("import", found.Path, out); err != nil {
 		return err
 	}
-	o.Known = found.Known
-	m, err := weights.Open(found.Path, o)
+	m, err := openFound(found, o)
 	if err != nil {
 		return err
 	}

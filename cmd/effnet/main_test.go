@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "photos": photos, "same": same, "samebody": sameBody, "bare": bare, "cut": cut, "evaluated": evaluated, "await": await,
-			"shards": shards, "flip": flip, "replace": replace, "timeless": timeless, "near": near, "publish": publish,
+			"shards": shards, "flip": flip, "halve": halve, "replace": replace, "timeless": timeless, "near": near, "publish": publish,
 		},
 	})
 }
@@ -350,8 +350,20 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 
 // flip changes the last byte of the one file that has a pattern: flip PATTERN.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
+	spoil(ts, neg, args, func(whole []byte) []byte {
+		whole[len(whole)-1] ^= 1
+		return whole
+	})
+}
+
+// halve keeps the first half of the one file that has a pattern: halve PATTERN.
+func halve(ts *testscript.TestScript, neg bool, args []string) {
+	spoil(ts, neg, args, func(whole []byte) []byte { return whole[:len(whole)/2] })
+}
+
+func spoil(ts *testscript.TestScript, neg bool, args []string, change func([]byte) []byte) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: flip PATTERN")
+		ts.Fatalf("usage: flip PATTERN or halve PATTERN")
 	}
 	found, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -360,8 +372,7 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	whole, err := os.ReadFile(found[0])
 	ts.Check(err)
-	whole[len(whole)-1] ^= 1
-	ts.Check(os.WriteFile(found[0], whole, 0o666))
+	ts.Check(os.WriteFile(found[0], change(whole), 0o666))
 }
 
 func TestExitCode(t *testing.T) {

@@ -73,7 +73,10 @@ effnet weights list.`,
   curl -s https://example.org/cat.jpg | effnet predict runs/first/best.safetensors - --json`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
+			err := swapped(cmd, args[0], args[1])
+			if err != nil {
+				return err
+			}
 			if opts.Kernels, err = kernelsSetting(cmd.Flags()); err != nil {
 				return err
 			}

@@ -94,13 +94,16 @@ func usage(cmd *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 }
 
-// usageArgs turns the errors of a check of positional arguments into usageErrors.
+// usageArgs turns the errors of a check of how many positional arguments there are into
+// usageErrors that say which ones the command takes.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage(cmd, err)
+		if check(cmd, args) == nil {
+			return nil
 		}
-		return nil
+		_, takes, _ := strings.Cut(cmd.Use, " ")
+		want := strings.TrimSpace(cmd.CommandPath() + " " + takes)
+		return usage(cmd, fmt.Errorf("want %s, got %s", want, words.Count(len(args), "argument")))
 	}
 }
 
@@ -115,23 +118,42 @@ func folderArgs(n int, dryRun *bool) cobra.PositionalArgs {
 	}
 }
 
-// swapped returns an error if weights and a folder of images were given in the wrong
-// order.
-func swapped(cmd *cobra.Command, weights, dir string) error {
-	first, err := os.Stat(weights)
-	if err != nil || !first.IsDir() {
-		return nil //nolint:nilerr // opening it will tell
+// swapped returns an error if what belongs after weights was given before their name.
+func swapped(cmd *cobra.Command, first, second string) error {
+	if exists(second) || hub.Named(first) || !hub.Named(second) {
+		return nil // opening them will tell
 	}
-	second, err := os.Stat(dir)
-	named := err != nil && hub.Named(dir)
-	if !named && (err != nil || !second.Mode().IsRegular() || data.IsPack(dir)) {
+	return usage(cmd, fmt.Errorf("%s is a name of weights, which come first: %s %s %s", second, cmd.CommandPath(), second, first))
+}
+
+// swappedFolder is swapped, and returns an error if a folder of images was given before a
+// file of weights.
+func swappedFolder(cmd *cobra.Command, first, second string) error {
+	if err := swapped(cmd, first, second); err != nil {
+		return err
+	}
+	before, err := os.Stat(first)
+	if err != nil || !before.IsDir() {
 		return nil //nolint:nilerr // likewise
 	}
-	what := "a file"
-	if named {
-		what = "a name of weights"
+	after, err := os.Stat(second)
+	if err != nil || !after.Mode().IsRegular() || data.IsPack(second) {
+		return nil //nolint:nilerr // likewise
 	}
-	return usage(cmd, fmt.Errorf("%s is a folder and %s %s: weights come first, then images: %s %s %s", weights, dir, what, cmd.CommandPath(), dir, weights))
+	return usage(cmd, fmt.Errorf("%s is a folder and %s a file: weights come first, then images: %s %s %s", first, second, cmd.CommandPath(), second, first))
+}
+
+// swappedOutput is swapped for an output, which may have any name if the weights are there.
+func swappedOutput(cmd *cobra.Command, source, out string) error {
+	if exists(source) {
+		return nil
+	}
+	return swapped(cmd, source, out)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // flagError adds the flag that was probably meant by an unknown one.

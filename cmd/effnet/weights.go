@@ -43,6 +43,9 @@ func variables() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// emptyCache says that a command had nothing to look at.
+const emptyCache = "no published weights in the cache"
+
 // listing is a line of the table, and where the cache has its file.
 type listing struct {
 	hub.Entry
@@ -73,7 +76,15 @@ pattern such as "timm/tf_*".`,
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 			}
-			return printWeights(cmd.OutOrStdout(), all)
+			switch {
+			case len(all) > 0:
+				return printWeights(cmd.OutOrStdout(), all)
+			case cached:
+				fmt.Fprintln(cmd.ErrOrStderr(), emptyCache)
+			default:
+				fmt.Fprintln(cmd.ErrOrStderr(), "no published weights match (effnet weights list shows all)")
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&cached, "cached", false, "only those that are in the cache")
@@ -183,7 +194,7 @@ func pull(ctx context.Context, w io.Writer, h *hub.Hub, name string) error {
 	if err != nil {
 		return err
 	}
-	m, err := weights.Open(found.Path, weights.Overrides{Headless: true, Known: found.Known})
+	m, err := openFound(found, weights.Overrides{Headless: true})
 	if err != nil {
 		return err
 	}
@@ -211,6 +222,9 @@ a NAME, check everything from effnet weights list that is in the cache.`,
 					if h.Cached(e.Name) != "" {
 						args = append(args, e.Name)
 					}
+				}
+				if len(args) == 0 {
+					fmt.Fprintln(cmd.ErrOrStderr(), emptyCache)
 				}
 			}
 			return verify(cmd.OutOrStdout(), h, args)

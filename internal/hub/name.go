@@ -63,10 +63,10 @@ func parse(name string) (*source, error) {
 	return s, nil
 }
 
-// Named says whether a text is a name of weights, or looks like one, and no path.
+// Named says whether a text is a name of weights.
 func Named(text string) bool {
 	s, err := parse(text)
-	return s != nil || err != nil
+	return s != nil && err == nil
 }
 
 // validRevision says whether a revision may be a part of a path: a branch may have

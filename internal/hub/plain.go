@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"effnet/internal/atomicfile"
@@ -86,7 +85,7 @@ func (h *Hub) pullOwn(ctx context.Context, e *Entry) (string, error) {
 		return "", err
 	}
 	if old, ok := readRecord(dir); ok && old.URL == r.url && old.ETag == r.etag && r.etag != "" {
-		if !slices.ContainsFunc(verifyOwn(dir, e), func(c Check) bool { return c.Err != nil }) {
+		if !anyBad(verifyOwn(dir, e)) {
 			return filepath.Join(dir, old.Open), nil
 		}
 		h.note("%s: the file in the cache is damaged: downloading it again", e.Name)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"effnet/internal/checkpoint"
@@ -239,43 +238,4 @@ func (e *statusError) hint(s *source) string {
 		return "wait and try again: the partial download is kept"
 	}
 	return "try again later: the partial download is kept"
-}
-
-// Remove deletes what the cache has of a name and returns how many bytes that were.
-func (h *Hub) Remove(name string) (freed int64, err error) {
-	s, err := mustParse(name)
-	if err != nil {
-		return 0, err
-	}
-	if !exists(h.folder(s)) {
-		return 0, fault(name, "", "is not in the cache")
-	}
-	freed, err = remove(h.folder(s))
-	if cause, ok := ofDisk(err); ok {
-		err = &checkpoint.Error{Path: name, Reason: "cannot be removed from " + h.folder(s), Err: cause}
-	}
-	return freed, err
-}
-
-// Check is what a file of the cache was found to be.
-type Check struct {
-	File string `json:"file"`
-	By   string `json:"by"` // what was compared
-	Err  error  `json:"-"`  // nil for a good one
-}
-
-// Verify compares what the cache has of a name with the checksums that belong to it.
-func (h *Hub) Verify(name string) ([]Check, error) {
-	s, err := mustParse(name)
-	if err != nil {
-		return nil, err
-	}
-	path := h.cached(s)
-	if path == "" {
-		return nil, fault(name, "effnet weights pull "+name+" downloads it", "is not in the cache")
-	}
-	if s.repo == "" {
-		return verifyOwn(filepath.Dir(path), s.entry), nil
-	}
-	return h.repoCache(s.repo).verify(filepath.Dir(path)), nil
 }
