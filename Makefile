@@ -14,7 +14,7 @@ export OUT ?= bin/gpu
 PHOTOS   := photos
 CUDA     := $(EFFNET_CUDA_TOOLS)
 
-.PHONY: build release image vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo clean help
+.PHONY: build release image vet-other test test-full test-arm64 generate gpu-kit gpu-kit-here gpu-rehearsal test-gpu sanitize-gpu bench-gpu gpu-static race fuzz lint bench bench-peers bench-data demo demo-photos clean help
 
 build: ## bin/effnet; TAGS=static omits CUDA, and needs no C library to run
 	go build -tags '$(TAGS)' -trimpath -buildvcs=auto -o bin/effnet ./cmd/effnet
@@ -112,7 +112,7 @@ bench-data: build ## Pillow and torchvision compared with effnet's image reading
 	$(PYTHON) tools/bench_data.py $(PHOTOS)
 
 demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/
-	go run ./tools/fashionmnist $(DATA)
+	go run ./tools/demo fashion-mnist $(DATA)
 	bin/effnet train $(DATA) --config configs/fashion-mnist.yaml --out $(RUN) --exist-ok
 	bin/effnet eval $(RUN)/best.safetensors $(DATA)
 	bin/effnet predict $(RUN)/best.safetensors $(DATA)/val/ankle_boot/00000.png
@@ -121,6 +121,18 @@ demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under dem
 	@echo 'run         $(RUN)'
 	@echo 'checkpoint  $(RUN)/best.safetensors'
 	@echo 'again       bin/effnet predict $(RUN)/best.safetensors IMAGE...'
+
+demo-photos: build ## train a classifier of your photographs on pretrained weights, and try it: PHOTOS=DIR of train/CLASS and val/CLASS
+	@test -d '$(PHOTOS)/train' && test -d '$(PHOTOS)/val' || { echo 'PHOTOS is $(PHOTOS), which has no folders train and val with a folder for each class:'; \
+		echo 'name one that has, as Imagenette does: make demo-photos PHOTOS=imagenette2-160'; exit 1; }
+	go run ./tools/demo lite0 demo/lite0.pth
+	bin/effnet finetune demo/lite0.pth '$(PHOTOS)' --freeze head-only --cache-features --epochs 30 --out demo/photos --exist-ok
+	photo=$$(find '$(PHOTOS)/val' -type f -not -name '.*' | sort | head -1) && \
+		bin/effnet predict demo/photos/best.safetensors "$$photo" --cam demo/photos/seen.png
+	@echo
+	@echo 'look at     demo/photos/report.html, and demo/photos/seen.png: where it sees the class'
+	@echo 'checkpoint  demo/photos/best.safetensors'
+	@echo 'again       bin/effnet predict demo/photos/best.safetensors IMAGE...'
 
 clean: ## remove bin/ and demo/
 	rm -rf bin demo

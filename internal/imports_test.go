@@ -96,13 +96,13 @@ var mayImport = map[string]string{
 
 	"configs": "",
 
-	"tools/clangasm":     "os/exec",
-	"tools/fashionmnist": "net/http os/exec",
-	"tools/settings":     "config",
-	"tools/weightnames":  "scale weights/names",
-	"tools/kernelsets":   "bench config device backend/cpu/kernel",
-	"tools/dist":         "atomicfile version os/exec github.com/CycloneDX/cyclonedx-go",
-	"tools/release":      "effnet/tools/dist",
+	"tools/clangasm":    "os/exec",
+	"tools/demo":        "atomicfile net/http os/exec",
+	"tools/settings":    "config",
+	"tools/weightnames": "scale weights/names",
+	"tools/kernelsets":  "bench config device backend/cpu/kernel",
+	"tools/dist":        "atomicfile version os/exec github.com/CycloneDX/cyclonedx-go",
+	"tools/release":     "effnet/tools/dist",
 	"tools/image": "atomicfile net/http effnet/tools/dist " +
 		"github.com/google/go-containerregistry pault.ag/go/debian",
 	"tools/emulategpu": "backend/cuda backend/cuda/emulated",

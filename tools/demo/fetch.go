@@ -32,7 +32,7 @@ func fetch(ctx context.Context, dir string) (string, error) {
 		if err == nil || ctx.Err() != nil {
 			return cache, err
 		}
-		fmt.Fprintf(os.Stderr, "fashionmnist: %v\n", err)
+		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
 	}
 	fmt.Println("downloading from the dataset's site")
 	for _, s := range splits {

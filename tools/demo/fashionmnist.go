@@ -1,23 +1,10 @@
-// Command fashionmnist makes class folders of Fashion-MNIST (Zalando, MIT
-// licence): 70,000 grey 28x28 photos of clothes in ten classes, small enough to
-// train on in minutes.
-//
-//	go run ./tools/fashionmnist DIR
-//
-// writes DIR/{train,val}/CLASS/NNNNN.png, where NNNNN is the image's place in the
-// original file. The data comes from Debian's package dataset-fashion-mnist where
-// apt-get is, and else from the dataset's own site; checksums make them the same.
-// Everything is made under DIR/.partial and renamed into place, so a run that was
-// interrupted can be repeated, and one that finds its work done does nothing.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 )
 
 // classes are the folder of each label.
@@ -54,22 +41,13 @@ var splits = []split{
 	},
 }
 
-func main() {
-	if len(os.Args) != 2 || os.Args[1] == "" || os.Args[1][0] == '-' {
-		fmt.Fprintln(os.Stderr, "usage: fashionmnist DIR")
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1])
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "fashionmnist: %v\n", err)
-		os.Exit(1)
-	}
-}
-
-// run makes what is missing of dir.
-func run(ctx context.Context, dir string) error {
+// fashionMNIST makes what is missing of class folders of Fashion-MNIST (Zalando, MIT
+// licence): 70,000 grey 28x28 photos of clothes in ten classes, small enough to train on in
+// minutes. NNNNN is an image's place in the original file. The data comes from Debian's
+// package dataset-fashion-mnist where apt-get is, and else from the dataset's own site;
+// checksums make them the same. Everything is made under dir/.partial and renamed into
+// place.
+func fashionMNIST(ctx context.Context, dir string) error {
 	if present(dir) {
 		fmt.Printf("%s is complete\n", dir)
 		return nil
@@ -106,9 +84,4 @@ func present(dir string) bool {
 		}
 	}
 	return true
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
