@@ -64,11 +64,12 @@ func (o Options) load(ctx context.Context, network string) (*predict.Network, er
 	}
 	settings := hub.FromEnvironment(os.Getenv)
 	settings.UserAgent = "effnet/" + version.Number
-	found, err := hub.New(settings).Resolve(ctx, network)
+	h := hub.New(settings)
+	found, err := h.Resolve(ctx, network)
 	if err != nil {
 		return nil, err
 	}
-	w, err := weights.Open(found.Path, weights.Overrides{Known: found.Known})
+	w, err := h.Open(found, weights.Overrides{})
 	if err != nil {
 		return nil, err
 	}

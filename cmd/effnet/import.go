@@ -134,7 +134,7 @@ func runImport(ctx context.Context, w io.Writer, source, out string, o weights.O
 	if err := notTheSource("import", found.Path, out); err != nil {
 		return err
 	}
-	m, err := openFound(found, o)
+	m, err := newHub(true).Open(found, o)
 	if err != nil {
 		return err
 	}

@@ -42,16 +42,9 @@ func openWeights(ctx context.Context, name string, o weights.Overrides) (*weight
 // read reads weights that were found, and reports on stderr how another program's file
 // was recognised.
 func read(found hub.Found, o weights.Overrides) (*weights.Imported, error) {
-	w, err := openFound(found, o)
+	w, err := newHub(true).Open(found, o)
 	if err == nil && w.Findings != nil {
 		fmt.Fprintln(os.Stderr, w.Describe(found.Name))
 	}
 	return w, err
-}
-
-// openFound reads weights that were found.
-func openFound(found hub.Found, o weights.Overrides) (*weights.Imported, error) {
-	o.Known = found.Known
-	w, err := weights.Open(found.Path, o)
-	return w, newHub(true).Advise(found, err)
 }

@@ -194,7 +194,7 @@ func pull(ctx context.Context, w io.Writer, h *hub.Hub, name string) error {
 	if err != nil {
 		return err
 	}
-	m, err := openFound(found, weights.Overrides{Headless: true})
+	m, err := h.Open(found, weights.Overrides{Headless: true})
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func verify(w io.Writer, h *hub.Hub, names []string) error {
 	}
 	if damaged != nil {
 		all := strings.Join(damaged, " ")
-		return &weights.Error{Path: all, Reason: "damaged in the cache", Hint: fmt.Sprintf("effnet weights remove %s; effnet weights pull %[1]s", all)}
+		return &weights.Error{Path: all, Reason: "damaged in the cache", Hint: "effnet weights pull " + all + " downloads it again"}
 	}
 	return nil
 }

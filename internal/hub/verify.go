@@ -52,14 +52,20 @@ func (h *Hub) Verify(name string) ([]Check, error) {
 	return h.repoCache(s.repo).verify(filepath.Dir(path)), nil
 }
 
-// Advise adds to an error about weights that were found what to do about it: those of the
+// Open reads weights that were found.
+func (h *Hub) Open(f Found, o weights.Overrides) (*weights.Imported, error) {
+	o.Known = f.Known
+	w, err := weights.Open(f.Path, o)
+	if e, ok := errors.AsType[*checkpoint.Error](err); ok {
+		return nil, h.advise(f, e)
+	}
+	return w, err
+}
+
+// advise adds to an error about weights that were found what to do about it: those of the
 // cache can be downloaded again if they are damaged, a path may hide published weights of
 // its name, and what is not there may be a mistyped name.
-func (h *Hub) Advise(f Found, err error) error {
-	e, ok := errors.AsType[*checkpoint.Error](err)
-	if !ok {
-		return err
-	}
+func (h *Hub) advise(f Found, e *checkpoint.Error) *checkpoint.Error {
 	hint := e.Hint
 	file, isLocal := local(f.Name)
 	isLocal = isLocal && file == f.Path
@@ -67,14 +73,14 @@ func (h *Hub) Advise(f Found, err error) error {
 	case isLocal && Named(f.Name):
 		hint = "a file or folder here has the name of published weights, and comes first: rename it to use those"
 	case isLocal:
-		return err
+		return e
 	case f.Name == f.Path:
 		hint = strings.TrimSpace(Suggest(f.Name))
 	case h.damaged(f.Name):
 		hint = "it is damaged in the cache: effnet weights pull " + f.Name + " downloads it again"
 	}
 	if hint == "" {
-		return err
+		return e
 	}
 	return &checkpoint.Error{Path: e.Path, Reason: e.Reason, Hint: hint, Err: e.Err}
 }
