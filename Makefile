@@ -82,9 +82,9 @@ sanitize-gpu: gpu-kit-here ## a training step under CUDA's compute-sanitizer
 bench-gpu: gpu-kit-here ## the GPU's kernels against its peaks, and PyTorch compared with effnet: PYTHON
 	PYTHON='$(PYTHON)' $(KIT) only bench peers ncu
 
-gpu-static: ## docs/gpu-static.md: the kernels as NVIDIA's compilers compile them, without a GPU: CUDA=DIR of tools/cuda_wheels.py
+gpu-static: ## docs/notes/gpu-static.md: the kernels as NVIDIA's compilers compile them, without a GPU: CUDA=DIR of tools/cuda_wheels.py
 	@test -d "$(CUDA)" || { echo 'CUDA names no folder: make one with python3 tools/cuda_wheels.py DIR'; exit 1; }
-	go run ./tools/gpustatic $(CUDA) > docs/gpu-static.md
+	go run ./tools/gpustatic $(CUDA) > docs/notes/gpu-static.md
 
 race: ## every test under the race detector; needs cgo and a C compiler
 	@echo 'the race detector needs cgo: CGO_ENABLED=1 and a C compiler'

@@ -2,7 +2,7 @@
 // in Markdown, without a GPU:
 //
 //	python3 tools/cuda_wheels.py cuda
-//	go run ./tools/gpustatic cuda > docs/gpu-static.md
+//	go run ./tools/gpustatic cuda > docs/notes/gpu-static.md
 //
 // Its argument is a folder of tools/cuda_wheels.py, of which it takes the newest
 // version. It fails if a kernel spills or uses local memory, or moves fewer bytes at a

@@ -74,7 +74,7 @@ func (c *compiler) depthwiseGradInput(s backend.ConvShape, dy, w, dx place) erro
 // gradWeightThreads is how many threads of a block depthwiseGradWeight takes at most. 5x5
 // filters on bf16 maps need up to 146 registers a thread, with which a fourth of a
 // multiprocessor has room for three warps: three blocks of half as many threads fit, and
-// only one of 7 or 8 warps (docs/gpu-static.md).
+// only one of 7 or 8 warps (docs/notes/gpu-static.md).
 func gradWeightThreads(threads, kernel int, maps backend.DType) int {
 	if kernel == 5 && maps != backend.Float32 {
 		return threads / 2
