@@ -42,7 +42,7 @@ func parse(name string) (*source, error) {
 	if repo, ok := strings.CutPrefix(base, hubPrefix); ok {
 		// The cache makes a folder's name of it with "--" for the slash.
 		if !repoName.MatchString(repo) || strings.Contains(repo, "--") || strings.Contains(repo, "..") || !validRevision(revision, pinned) {
-			return nil, fault(name, "want hf:OWNER/NAME or hf:OWNER/NAME@REVISION", "is no name of a repository of the Hugging Face hub")
+			return nil, fault(name, "want hf:OWNER/NAME or hf:OWNER/NAME@REVISION", "is not a name of a repository of the Hugging Face hub")
 		}
 		return &source{name: name, repo: repo, revision: cmp.Or(revision, mainRevision)}, nil
 	}
@@ -126,7 +126,7 @@ func Suggest(text string) string {
 
 // fault is an error of a name.
 func fault(name, hint, format string, args ...any) error {
-	return &checkpoint.Error{Path: name, Reason: fmt.Sprintf(format, args...), Hint: hint}
+	return &checkpoint.Error{Path: cmp.Or(name, `""`), Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // local is the file that a path leads to; ok is false where there is nothing. A folder as

@@ -71,7 +71,7 @@ func (h *Hub) Cached(name string) string {
 func mustParse(name string) (*source, error) {
 	s, err := parse(name)
 	if s == nil && err == nil {
-		err = fault(name, Suggest(name)+"effnet weights list shows the names; hf:OWNER/NAME is any repository of the Hugging Face hub", "is no name of published weights")
+		err = fault(name, Suggest(name)+"effnet weights list shows the names; hf:OWNER/NAME is any repository of the Hugging Face hub", "is not a name of published weights")
 	}
 	return s, err
 }
