@@ -113,12 +113,12 @@ bench-data: build ## Pillow and torchvision compared with effnet's image reading
 
 demo: build ## train, evaluate and predict on Fashion-MNIST, all of it under demo/
 	go run ./tools/demo fashion-mnist $(DATA)
-	bin/effnet train $(DATA) --config configs/fashion-mnist.yaml --out $(RUN) --exist-ok
-	bin/effnet eval $(RUN)/best.safetensors $(DATA)
+	bin/effnet train $(DATA) --config configs/demo.yaml --out $(RUN) --exist-ok
+	bin/effnet eval $(RUN)/best.safetensors $(DATA) --confusion $(RUN)/confusion.png
 	bin/effnet predict $(RUN)/best.safetensors $(DATA)/val/ankle_boot/00000.png
 	@echo
+	@echo 'look at     $(RUN)/report.html, and $(RUN)/confusion.png: which clothes it confuses'
 	@echo 'images      $(DATA)/{train,val}/CLASS/*.png'
-	@echo 'run         $(RUN)'
 	@echo 'checkpoint  $(RUN)/best.safetensors'
 	@echo 'again       bin/effnet predict $(RUN)/best.safetensors IMAGE...'
 
