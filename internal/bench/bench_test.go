@@ -59,3 +59,27 @@ func TestRun(t *testing.T) {
 		t.Errorf("latency %v, %v", took, err)
 	}
 }
+
+// A training step takes at most half the memory of a card that PyTorch allocates for it,
+// as tools/torch_memory.py counts: docs/performance.md has both.
+func TestModelledMemory(t *testing.T) {
+	cuda, err := device.Lookup("cuda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arch, err := scale.Variant("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for precision, torch := range map[string]float64{"fp32": 21717, "bf16": 11046} {
+		cfg := config.Default()
+		cfg.Device, cfg.Precision = "cuda", precision
+		r, err := Model(cuda, cfg, arch, Options{Mode: Train, Precision: precision, Batch: 256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.DeviceMemory > torch/2 || r.DeviceMemory < torch/10 {
+			t.Errorf("%s: %.0f MiB, PyTorch's step takes %.0f", precision, r.DeviceMemory, torch)
+		}
+	}
+}
