@@ -8,9 +8,8 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
-	"sync"
-	"time"
 	"unsafe"
 
 	"effnet/internal/backend"
@@ -51,18 +50,16 @@ type Backend struct {
 
 	mostValues int // of a product's matrix
 	functions  map[string]driver.Function
-	products   []driver.Product
-	graphs     []driver.Graph
-	readers    []driver.Reader
+	open       map[handle]io.Closer     // products, graphs and readers
+	handles    handle                   // the last
 	memory     map[driver.Pointer]int64 // bytes of what is allocated
 	unused     unused
-	shared     backend.View   // see Share
-	scratch    driver.Pointer // for what a launch keeps no longer than it runs
-	room       int64          // bytes of scratch
-	failed     error          // the first launch that failed
-	careful    bool           // see CarefulEnv
-	opened     int64          // bytes of the device that were free when it was opened
-	counts     bool           // of NewCounter: no buffer is freed
+	shared     backend.View // see Share
+	scratch    scratch
+	failed     error // the first launch that failed
+	careful    bool  // see CarefulEnv
+	opened     int64 // bytes of the device that were free when it was opened
+	counts     bool  // of NewCounter: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.
@@ -70,7 +67,8 @@ const maxThreads = 256
 
 // newBackend takes a device whose kernels are loaded.
 func newBackend(d device, precision driver.Precision) *Backend {
-	return &Backend{device: d, precision: precision, threads: maxThreads, mostValues: mostValues, functions: map[string]driver.Function{}, memory: map[driver.Pointer]int64{}}
+	return &Backend{device: d, precision: precision, threads: maxThreads, mostValues: mostValues, functions: map[string]driver.Function{},
+		open: map[handle]io.Closer{}, scratch: noScratch(), memory: map[driver.Pointer]int64{}}
 }
 
 // Name is "cuda" and the GPU's name.
@@ -85,148 +83,8 @@ func (b *Backend) Describe() (string, error) {
 	return fmt.Sprintf("%s (%s), %.1f of %.1f GiB of memory free", b.device.Name(), b.device.Architecture(), gib(free), gib(total)), nil
 }
 
-// buffer is memory that is freed some time after nothing refers to it any more.
-type buffer struct {
-	at driver.Pointer
-	n  int
-}
-
-func (b *buffer) Len() int { return b.n }
-
-// unused is memory whose buffers are gone. Go's collector adds to it.
-type unused struct {
-	sync.Mutex
-	list []driver.Pointer
-}
-
-func (u *unused) add(at driver.Pointer) {
-	u.Lock()
-	defer u.Unlock()
-	u.list = append(u.list, at)
-}
-
-func (u *unused) take() []driver.Pointer {
-	u.Lock()
-	defer u.Unlock()
-	list := u.list
-	u.list = nil
-	return list
-}
-
-// address of a view's first value.
-func address(v backend.View) driver.Pointer {
-	return v.Buffer.(*buffer).at + driver.Pointer(4*v.Offset)
-}
-
-// Alloc implements backend.Backend.
-func (b *Backend) Alloc(n int) (backend.Buffer, error) {
-	at, err := b.alloc(4 * int64(n))
-	if err == nil {
-		err = b.device.Clear(at, 4*int64(n))
-	}
-	if err != nil {
-		return nil, err
-	}
-	buf := &buffer{at, n}
-	if !b.counts {
-		runtime.AddCleanup(buf, b.unused.add, at)
-	}
-	return buf, nil
-}
-
-// Share implements backend.Sharer. Who got a smaller part before keeps that.
-func (b *Backend) Share(n int) (v backend.View, err error) {
-	if n > b.shared.Len {
-		b.shared = backend.View{} // free, if nobody else has it
-		if v, err = backend.NewView(b, n); err != nil {
-			return v, err
-		}
-		b.shared = v
-	}
-	return b.shared.Slice(0, n), nil
-}
-
-// alloc allocates bytes that are freed by Close, if not before.
-func (b *Backend) alloc(bytes int64) (at driver.Pointer, err error) {
-	bytes = max(bytes, 4)
-	for range 4 {
-		if err = b.reclaim(); err == nil {
-			at, err = b.allocate(bytes)
-		}
-		if err == nil {
-			break
-		}
-		runtime.GC() // what it finds may be enough; cleanups come a moment after
-		time.Sleep(time.Millisecond)
-	}
-	if err != nil {
-		return 0, b.error(fmt.Sprintf("allocate %.2f GiB", gib(bytes)), err)
-	}
-	b.memory[at] = bytes
-	return at, nil
-}
-
-// allocate allocates if there is room for the bytes.
-func (b *Backend) allocate(bytes int64) (driver.Pointer, error) {
-	free, _, err := b.device.Memory()
-	if err != nil {
-		return 0, err
-	}
-	if bytes > free {
-		return 0, fmt.Errorf("only %.2f GiB are free (lower --batch-size or --img-size)", gib(free))
-	}
-	return b.device.Alloc(bytes)
-}
-
-// reclaim frees the memory of buffers that are gone.
-func (b *Backend) reclaim() error {
-	list := b.unused.take()
-	if len(list) == 0 {
-		return nil
-	}
-	err := b.device.Sync()
-	for _, at := range list {
-		if b.memory[at] > 0 {
-			delete(b.memory, at)
-			err = errors.Join(err, b.device.Free(at))
-		}
-	}
-	return err
-}
-
-func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
-
 func (b *Backend) error(op string, err error) error {
 	return &backend.Error{Device: b.Name(), Op: op, Err: err}
-}
-
-// Bytes is how much memory is allocated.
-func (b *Backend) Bytes() int64 {
-	sum := int64(driver.WorkspaceBytes)
-	for _, bytes := range b.memory {
-		sum += (bytes + alignment - 1) / alignment * alignment
-	}
-	return sum
-}
-
-// Free is the bytes of the GPU's memory that are free.
-func (b *Backend) Free() (int64, error) {
-	free, _, err := b.device.Memory()
-	if err != nil {
-		return 0, b.error("measure the memory", err)
-	}
-	return free, nil
-}
-
-// Used is how much less of the device's memory is free than when it was opened, in
-// bytes: what is allocated, and what the driver and its libraries took for themselves.
-// Other processes' counts too.
-func (b *Backend) Used() (int64, error) {
-	free, _, err := b.device.Memory()
-	if err != nil {
-		return 0, b.error("measure the memory", err)
-	}
-	return b.opened - free, nil
 }
 
 // Upload implements backend.Backend.
@@ -304,8 +162,11 @@ func (b *Backend) Record(run func()) (backend.Launch, error) {
 	if err != nil {
 		return nil, b.error("record a graph", err)
 	}
-	b.graphs = append(b.graphs, graph)
-	return func() { b.fail("launch a graph", graph.Launch()) }, nil
+	o, scratch := own(b, graph), b.scratch.recordedIn()
+	return func() {
+		b.fail("launch a graph", o.it.Launch())
+		runtime.KeepAlive(scratch)
+	}, nil
 }
 
 // Time implements backend.Timer.
@@ -324,19 +185,13 @@ func (b *Backend) Time(launches []backend.Launch) ([]float64, error) {
 // Close frees everything.
 func (b *Backend) Close() error {
 	err := b.device.Sync()
-	for _, g := range b.graphs {
-		err = errors.Join(err, g.Close())
-	}
-	for _, r := range b.readers {
-		err = errors.Join(err, r.Close())
-	}
-	for _, p := range b.products {
-		err = errors.Join(err, p.Close())
+	for _, it := range b.open {
+		err = errors.Join(err, it.Close())
 	}
 	for at := range b.memory {
 		err = errors.Join(err, b.device.Free(at))
 	}
-	b.graphs, b.readers, b.products, b.memory = nil, nil, nil, nil
+	b.open, b.memory = nil, nil
 	if err = errors.Join(err, b.device.Close()); err != nil {
 		return b.error("close", err)
 	}

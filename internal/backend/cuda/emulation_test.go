@@ -24,6 +24,7 @@ type emulation struct {
 	rows    int                      // of a product; 0 for any
 	late    error                    // of Sync
 	leaks   int                      // products, graphs and readers that are not closed
+	graph   *recording               // that is recorded; nil for none
 }
 
 // threads of a block here: fibers are slow, and kernels must work with any number
@@ -157,17 +158,21 @@ func (e *emulation) Download(dst []byte, src driver.Pointer) error {
 }
 
 func (e *emulation) Clear(dst driver.Pointer, bytes int64) error {
-	m, err := e.bytes(dst, bytes)
-	clear(m)
-	return err
+	return e.queue(func() error {
+		m, err := e.bytes(dst, bytes)
+		clear(m)
+		return err
+	})
 }
 
 func (e *emulation) Copy(dst, src driver.Pointer, bytes int64) error {
-	from, err := e.bytes(src, bytes)
-	if err != nil {
-		return err
-	}
-	return e.Upload(dst, slices.Clone(from))
+	return e.queue(func() error {
+		from, err := e.bytes(src, bytes)
+		if err != nil {
+			return err
+		}
+		return e.Upload(dst, slices.Clone(from))
+	})
 }
 
 func (e *emulation) Function(name string) (driver.Function, error) {
@@ -188,8 +193,18 @@ func (e *emulation) Launch(f driver.Function, grid, block [3]uint32, shared uint
 		return fmt.Errorf("%s: a launch of %v blocks of %v threads", e.kernels[f].name, grid, block)
 	}
 	k := e.kernels[f]
-	k.launch(k.number, &grid[0], &block[0], &args[0])
-	return nil
+	if e.graph != nil { // it has the arguments as they are now
+		now := make([]unsafe.Pointer, len(args))
+		for i, arg := range args {
+			value := *(*shape)(arg)
+			now[i] = unsafe.Pointer(&value)
+		}
+		args = now
+	}
+	return e.queue(func() error {
+		k.launch(k.number, &grid[0], &block[0], &args[0])
+		return nil
+	})
 }
 
 // product is Matmul by plain loops.
@@ -214,6 +229,10 @@ func (e *emulation) Matmul(m driver.Matmul) (driver.Product, error) {
 func (p product) Close() error { p.e.leaks--; return nil }
 
 func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
+	return p.e.queue(func() error { return p.multiply(a, b, bias, shortcut, c) })
+}
+
+func (p product) multiply(a, b, bias, shortcut, c driver.Pointer) error {
 	m := p.m
 	rows, stride := m.M, max(m.K, m.StrideA)
 	if m.TransA {
@@ -282,10 +301,19 @@ func dtypeOf(matrix driver.Type) backend.DType {
 	panic(fmt.Sprintf("no values are %v", matrix))
 }
 
-// recording runs again what was recorded.
+// recording does again what was queued while it was recorded.
 type recording struct {
 	e   *emulation
-	run func() error
+	all []func() error
+}
+
+// queue does something, or records it.
+func (e *emulation) queue(do func() error) error {
+	if e.graph != nil {
+		e.graph.all = append(e.graph.all, do)
+		return nil
+	}
+	return do()
 }
 
 // Time says that everything takes a microsecond.
@@ -300,11 +328,21 @@ func (e *emulation) Time(queue []func()) ([]float64, error) {
 
 func (e *emulation) Record(run func() error) (driver.Graph, error) {
 	e.leaks++
-	return recording{e, run}, nil
+	g := &recording{e: e}
+	e.graph = g
+	defer func() { e.graph = nil }()
+	return g, run()
 }
 
-func (r recording) Launch() error { return r.run() }
-func (r recording) Close() error  { r.e.leaks--; return nil }
+func (r *recording) Launch() error {
+	for _, do := range r.all {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+func (r *recording) Close() error { r.e.leaks--; return nil }
 
 // onCPU is a Backend on it.
 func onCPU(t testing.TB) (*Backend, *emulation) {

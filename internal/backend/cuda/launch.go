@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -38,7 +37,7 @@ func (p place) kernel(name string) string { return name + kinds[p.dtype].suffix 
 // where is a place's address.
 func (b *Backend) where(p place) driver.Pointer {
 	if p.scratch {
-		return b.scratch + p.at
+		return b.scratch.at + p.at
 	}
 	return p.at
 }
@@ -84,7 +83,7 @@ func (c *compiler) release(used int64) { c.used = used }
 // launch is steps as one launch, with the scratch that they need.
 func (c *compiler) launch(name string, steps []step) (backend.Launch, error) {
 	b := c.Backend
-	if c.most > b.room {
+	if c.most > b.scratch.bytes {
 		if err := b.grow(c.most); err != nil {
 			return nil, err
 		}
@@ -97,23 +96,6 @@ func (c *compiler) launch(name string, steps []step) (backend.Launch, error) {
 			}
 		}
 	}, nil
-}
-
-// grow makes the scratch larger. The old one is freed unless graphs were recorded
-// with its address.
-func (b *Backend) grow(bytes int64) error {
-	if len(b.graphs) == 0 && b.scratch != 0 {
-		if err := errors.Join(b.device.Sync(), b.device.Free(b.scratch)); err != nil {
-			return b.error("free memory", err)
-		}
-		delete(b.memory, b.scratch)
-		b.scratch, b.room = 0, 0
-	}
-	at, err := b.alloc(bytes)
-	if err == nil {
-		b.scratch, b.room = at, bytes
-	}
-	return err
 }
 
 // shape is backend.ConvShape as the kernels' Shape.

@@ -3,6 +3,7 @@ package cuda
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/backend/cuda/driver"
@@ -64,4 +65,55 @@ func TestArenas(t *testing.T) {
 			t.Errorf("maps of %s take %d bytes, %.2f of %d", precision, n, share, bytes[driver.FP32])
 		}
 	}
+}
+
+// A plan that nothing refers to gives back its memory, products and graphs: training at one
+// size after another takes what the last takes.
+func TestDroppedPlansTakeNothing(t *testing.T) {
+	for _, precision := range append(halfPrecisions(), driver.FP32) {
+		memory, handles := afterTraining(t, precision, 40)
+		if grownMemory, grownHandles := afterTraining(t, precision, 24, 32, 40); grownMemory != memory || grownHandles != handles || handles < 2 {
+			t.Errorf("%s: %d bytes and %d handles after smaller plans, %d and %d without", precision, grownMemory, grownHandles, memory, handles)
+		}
+	}
+}
+
+// afterTraining is the memory and the handles that are left of an emulated card by training
+// a network at some sizes, one after the other, of which the last is not dropped.
+func afterTraining(t *testing.T, precision driver.Precision, sizes ...int) (bytes int64, handles int) {
+	t.Helper()
+	b, e := onCPU(t)
+	b.precision = precision
+	net, err := model.New(small(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradients, err := backend.NewView(b, net.Weights.Len)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var training *model.Training
+	for _, size := range sizes {
+		training = nil
+		if training, err = net.TrainingAt(model.Pass{Resolution: size, Batch: 2, Seed: 1}, gradients); err != nil {
+			t.Fatal(err)
+		}
+		for step := range uint64(3) { // the second is recorded
+			if err := training.Run(step); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 20 { // what the collector finds comes a moment later
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		if err := b.reclaim(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range b.memory {
+		bytes += n
+	}
+	runtime.KeepAlive(training)
+	return bytes, e.leaks
 }

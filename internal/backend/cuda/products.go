@@ -94,9 +94,9 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 	if err != nil {
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)
 	}
-	c.products = append(c.products, p)
+	o := own(c.Backend, p)
 	c.steps = append(c.steps, step{func() error {
-		if err := p.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)); err != nil {
+		if err := o.it.Run(c.where(a), c.where(b), c.where(bias), c.where(shortcut), c.where(out)); err != nil {
 			return fmt.Errorf("product %+v: %w", m, err)
 		}
 		if c.careful {

@@ -11,7 +11,7 @@ import (
 type reader struct {
 	backend *Backend
 	values  int
-	device  driver.Reader
+	device  *owned[driver.Reader]
 }
 
 // NewReader implements backend.Backend.
@@ -20,8 +20,7 @@ func (b *Backend) NewReader(n int) (backend.Reader, error) {
 	if err != nil {
 		return nil, b.error("prepare to read", err)
 	}
-	b.readers = append(b.readers, r)
-	return &reader{b, n, r}, nil
+	return &reader{b, n, own(b, r)}, nil
 }
 
 // Begin implements backend.Reader, of float32.
@@ -32,21 +31,21 @@ func (r *reader) Begin(src backend.View) error {
 	if r.backend.failed != nil {
 		return r.backend.failed
 	}
-	if err := r.device.Begin(address(src)); err != nil {
+	if err := r.device.it.Begin(address(src)); err != nil {
 		return r.backend.error("read", err)
 	}
 	return nil
 }
 
 // Ready implements backend.Reader.
-func (r *reader) Ready() bool { return r.device.Ready() }
+func (r *reader) Ready() bool { return r.device.it.Ready() }
 
 // Take implements backend.Reader.
 func (r *reader) Take(dst []float32) error {
 	if r.backend.failed != nil {
 		return r.backend.failed
 	}
-	if err := r.device.Take(backend.Bytes(dst)); err != nil {
+	if err := r.device.it.Take(backend.Bytes(dst)); err != nil {
 		return r.backend.error("read", err)
 	}
 	return nil
