@@ -20,5 +20,12 @@ func openBackend(name, precision, kernels string, threads int) (device.Backend, 
 	if s := d.Slow(); s != nil {
 		fmt.Fprintf(os.Stderr, "effnet: %s (%s)\n", s.What, s.Remedy)
 	}
-	return d.Open(precision, kernels, threads)
+	b, err := d.Open(precision, kernels, threads)
+	if err != nil {
+		return nil, err
+	}
+	if warning := d.Warning(b); warning != nil {
+		fmt.Fprintf(os.Stderr, "effnet: %v\n", warning)
+	}
+	return b, nil
 }

@@ -127,6 +127,17 @@ type Sharer interface {
 	Share(n int) (View, error)
 }
 
+// Chooser is a Backend that times several ways to do the same and takes the fastest. Another
+// way gives other last bits: a run keeps what was chosen, so that it resumes to the same.
+type Chooser interface {
+	Backend
+	// Choices is what was chosen so far, as text; "" if nothing is timed.
+	Choices() string
+	// Choose has what Choices returned be taken, before anything is compiled; "" has nothing
+	// timed. It returns what somebody should know; "" for nothing.
+	Choose(choices string) (note string)
+}
+
 // Reader brings values from a device while that does what is launched later.
 type Reader interface {
 	// Begin has the values of src copied after the launches so far, as they are then.

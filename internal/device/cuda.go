@@ -37,7 +37,8 @@ var cudaDevice = &Device{
 		u.Taken, err = gpu.Used()
 		return u, err
 	},
-	card: &h100,
+	warning: func(b backend.Backend) error { return b.(*cuda.Backend).Warning() },
+	card:    &h100,
 }
 
 // h100 is an H100 SXM. Copies and products of bf16 were measured on one; NVIDIA's data

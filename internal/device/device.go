@@ -29,7 +29,8 @@ type Device struct {
 	describe func(backend.Backend) (string, error)
 	peaks    func(ctx context.Context, b backend.Backend) (Peaks, error)
 	usage    func(backend.Backend) (Usage, error)
-	card     *Card // by which launches are modelled; nil where none is
+	warning  func(backend.Backend) error // nil: there is none
+	card     *Card                       // by which launches are modelled; nil where none is
 }
 
 // table has every device, the usual one first. A new device is a row here.
@@ -93,6 +94,14 @@ func (d *Device) Open(precision, kernels string, threads int) (backend.Backend, 
 		return nil, err
 	}
 	return d.open(precision, kernels, threads)
+}
+
+// Warning is what somebody should know of how a backend of d was opened; nil for nothing.
+func (d *Device) Warning(b backend.Backend) error {
+	if d.warning == nil {
+		return nil
+	}
+	return d.warning(b)
 }
 
 // Compiled says why this build of the program does not have the device; nil if it does.

@@ -28,6 +28,7 @@ type state struct {
 	Updates  int      // of the weights
 	Micro    int      // batches since the last update
 	Unfrozen int      // updates before all weights were trained
+	Choices  string   `json:",omitempty"` // of a backend.Chooser
 
 	Sum     meter // of the epoch so far
 	Seconds float64
@@ -99,6 +100,9 @@ type namedView struct {
 func (r *run) saveState(epoch, batch int) error {
 	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
+	if c, ok := r.backend.(backend.Chooser); ok {
+		s.Choices = c.Choices()
+	}
 	for _, k := range r.loader.Skipped() {
 		e := &data.Error{Reason: k.Err.Error()}
 		errors.As(k.Err, &e)

@@ -201,6 +201,11 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 		if from, buffers, err = r.readState(); err != nil {
 			return nil, err
 		}
+		if c, ok := b.(backend.Chooser); ok {
+			if note := c.Choose(from.Choices); note != "" {
+				log.Printf("note: %s", note)
+			}
+		}
 		for _, s := range from.Skipped {
 			r.TrainLoader.Skipped = append(r.TrainLoader.Skipped, data.Skipped{Index: s.Index, Epoch: s.Epoch, Err: &data.Error{Path: s.Path, Reason: s.Reason}})
 		}

@@ -41,7 +41,14 @@ func (c *counter) Launch(driver.Function, [3]uint32, [3]uint32, uint32, []unsafe
 	return nil
 }
 func (c *counter) Matmul(driver.Matmul) (driver.Product, error) { return nothing{}, nil }
-func (c *counter) MostRows() int                                { return 0 }
+func (c *counter) Products() string                             { return "none" }
+func (c *counter) Algorithms(driver.Matmul, int) ([]driver.Algorithm, error) {
+	return make([]driver.Algorithm, 1), nil
+}
+func (c *counter) MatmulBy(m driver.Matmul, _ driver.Algorithm) (driver.Product, error) {
+	return c.Matmul(m)
+}
+func (c *counter) MostRows() int { return 0 }
 func (c *counter) Time(queue []func()) ([]float64, error) {
 	return make([]float64, len(queue)), nil
 }

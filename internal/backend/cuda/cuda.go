@@ -34,7 +34,10 @@ type device interface {
 	// Launch queues a kernel. args point to the arguments' values, which are read
 	// before it returns.
 	Launch(f driver.Function, grid, block [3]uint32, shared uint32, args []unsafe.Pointer) error
+	Products() string // by what products are computed, and its version
 	Matmul(m driver.Matmul) (driver.Product, error)
+	Algorithms(m driver.Matmul, most int) ([]driver.Algorithm, error) // Matmul's first
+	MatmulBy(m driver.Matmul, by driver.Algorithm) (driver.Product, error)
 	MostRows() int                                      // of a Matmul's result; 0 for any
 	Record(run func() error) (driver.Graph, error)      // what run queues, as one graph
 	Time(queue []func()) (seconds []float64, err error) // of what each queues
@@ -56,10 +59,13 @@ type Backend struct {
 	unused     unused
 	shared     backend.View // see Share
 	scratch    scratch
-	failed     error // the first launch that failed
-	careful    bool  // see CarefulEnv
-	opened     int64 // bytes of the device that were free when it was opened
-	counts     bool  // of NewCounter: no buffer is freed
+	choices    *choices // nil: products are cuBLASLt's own choice
+	folder     string   // that keeps choices; "" for none
+	warning    error    // of Open
+	failed     error    // the first launch that failed
+	careful    bool     // see CarefulEnv
+	opened     int64    // bytes of the device that were free when it was opened
+	counts     bool     // of NewCounter: no buffer is freed
 }
 
 // maxThreads is MaxThreads of the kernels.

@@ -25,6 +25,11 @@ type emulation struct {
 	late    error                    // of Sync
 	leaks   int                      // products, graphs and readers that are not closed
 	graph   *recording               // that is recorded; nil for none
+
+	library string    // of products
+	costs   []float64 // of a product's algorithms, in seconds; nil for one algorithm
+	spent   float64   // by products, in seconds
+	asked   int       // algorithms of how many products
 }
 
 // threads of a block here: fibers are slow, and kernels must work with any number
@@ -209,8 +214,9 @@ func (e *emulation) Launch(f driver.Function, grid, block [3]uint32, shared uint
 
 // product is Matmul by plain loops.
 type product struct {
-	e *emulation
-	m driver.Matmul
+	e    *emulation
+	m    driver.Matmul
+	cost float64
 }
 
 func (e *emulation) MostRows() int { return e.rows }
@@ -223,7 +229,32 @@ func (e *emulation) Matmul(m driver.Matmul) (driver.Product, error) {
 		return nil, fmt.Errorf("a product of %d rows", m.M)
 	}
 	e.leaks++
-	return product{e, m}, nil
+	return product{e: e, m: m}, nil
+}
+
+func (e *emulation) Products() string { return e.library }
+
+// Algorithms are told apart by their first word.
+func (e *emulation) Algorithms(m driver.Matmul, most int) (all []driver.Algorithm, err error) {
+	if e.lacks != nil && e.lacks(m) {
+		return nil, &driver.NoAlgorithm{Matmul: m}
+	}
+	e.asked++
+	for i := range min(max(len(e.costs), 1), most) {
+		all = append(all, driver.Algorithm{Words: [8]uint64{uint64(i)}})
+	}
+	return all, nil
+}
+
+func (e *emulation) MatmulBy(m driver.Matmul, by driver.Algorithm) (driver.Product, error) {
+	if by.Words[0] >= uint64(len(e.costs)) {
+		return nil, &driver.NoAlgorithm{Matmul: m}
+	}
+	p, err := e.Matmul(m)
+	if err == nil {
+		p = product{e, m, e.costs[by.Words[0]]}
+	}
+	return p, err
 }
 
 func (p product) Close() error { p.e.leaks--; return nil }
@@ -233,6 +264,7 @@ func (p product) Run(a, b, bias, shortcut, c driver.Pointer) error {
 }
 
 func (p product) multiply(a, b, bias, shortcut, c driver.Pointer) error {
+	p.e.spent += p.cost
 	m := p.m
 	rows, stride := m.M, max(m.K, m.StrideA)
 	if m.TransA {
@@ -316,12 +348,13 @@ func (e *emulation) queue(do func() error) error {
 	return do()
 }
 
-// Time says that everything takes a microsecond.
+// Time says that everything but products takes a microsecond.
 func (e *emulation) Time(queue []func()) ([]float64, error) {
 	seconds := make([]float64, len(queue))
 	for i, run := range queue {
+		before := e.spent
 		run()
-		seconds[i] = 1e-6
+		seconds[i] = 1e-6 + e.spent - before
 	}
 	return seconds, nil
 }

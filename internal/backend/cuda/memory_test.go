@@ -94,7 +94,6 @@ func afterTraining(t *testing.T, precision driver.Precision, sizes ...int) (byte
 	}
 	var training *model.Training
 	for _, size := range sizes {
-		training = nil
 		if training, err = net.TrainingAt(model.Pass{Resolution: size, Batch: 2, Seed: 1}, gradients); err != nil {
 			t.Fatal(err)
 		}

@@ -48,9 +48,15 @@ func Open(precision string) (*Backend, error) {
 		}
 	}
 	b := newBackend(d, driver.Precision(precision))
-	b.careful, b.opened = os.Getenv(CarefulEnv) != "", free
+	b.careful, b.opened, b.folder = os.Getenv(CarefulEnv) != "", free, cacheFolder()
+	if os.Getenv(ChoiceEnv) != "" {
+		b.choices, b.warning = newChoices(d, b.folder)
+	}
 	return b, nil
 }
+
+// Warning is what somebody should know of how the backend was opened; nil for nothing.
+func (b *Backend) Warning() error { return b.warning }
 
 // Memory is the bytes of the GPU that are free.
 func Memory() (int64, error) {

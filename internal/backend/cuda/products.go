@@ -84,12 +84,12 @@ func (c *compiler) oneProduct(m driver.Matmul, a, b, bias, shortcut, out place) 
 	if m.Align = narrowest(a, out).Size(); aligned(a, b, bias, shortcut, out) {
 		m.Align = vector
 	}
-	p, err := c.device.Matmul(m)
+	p, err := c.matmul(m)
 	var none *driver.NoAlgorithm
 	apart := m.Bias && errors.As(err, &none)
 	if apart {
 		m.Bias = false
-		p, err = c.device.Matmul(m)
+		p, err = c.matmul(m)
 	}
 	if err != nil {
 		return c.error(fmt.Sprintf("prepare a product of %dx%d and %dx%d", m.M, m.K, m.K, m.N), err)

@@ -46,6 +46,9 @@ var types = map[Type]struct {
 
 func (t Type) String() string { return types[t].name }
 
+// Size is the bytes of a value.
+func (t Type) Size() int { return types[t].size }
+
 // Matmul describes a product of row-major matrices,
 // C[M,N] = op(A)·op(B), plus bias[N] on every row where Bias is set, plus a shortcut
 // [M,N] where Residual is set.

@@ -504,6 +504,47 @@ func TestProductsThatFewAlgorithmsDo(t *testing.T) {
 	}
 }
 
+// Each of a product's algorithms can be kept and used again, and one that the library does
+// not know is none. Which is fast is found by the device's clock.
+func TestAlgorithms(t *testing.T) {
+	d := newFake(t).open(t)
+	m := Matmul{M: 2, N: 3, K: 4, Bias: true, Align: 16, Precision: FP32}
+	for most, want := range map[int]int{1: 1, 2: 2, 8: 3} {
+		if all, err := d.Algorithms(m, most); err != nil || len(all) != want {
+			t.Errorf("%d algorithms of %d: %v", len(all), most, err)
+		}
+	}
+	all, err := d.Algorithms(m, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := alloc(t, d, 1024)
+	if err := d.Clear(memory, 1024); err != nil {
+		t.Fatal(err)
+	}
+	var queue []func()
+	for _, by := range all {
+		p, err := d.MatmulBy(m, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		queue = append(queue, func() { err = errors.Join(err, p.Run(memory, memory, memory, memory, memory+512)) })
+	}
+	seconds, timeErr := d.Time(queue)
+	if err = errors.Join(err, timeErr); err != nil || seconds[2] > seconds[0] || seconds[0] > seconds[1] {
+		t.Errorf("algorithms take %v s: %v", seconds, err)
+	}
+	all[0].Words[7] = 0
+	var none *NoAlgorithm
+	if _, err := d.MatmulBy(m, all[0]); !errors.As(err, &none) {
+		t.Errorf("a changed algorithm: %v", err)
+	}
+	if got := d.Products(); got != "cuBLASLt 130100" {
+		t.Errorf("products by %s", got)
+	}
+}
+
 // Libraries before 12.1 take fewer rows.
 func TestMostRows(t *testing.T) {
 	for flag, want := range map[string]int{"-DBLAS_VERSION=120003": 65535 * 32, "-DBLAS_VERSION=120100": 0} {

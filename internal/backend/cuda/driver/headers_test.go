@@ -70,6 +70,7 @@ var sizes = []struct {
 	{unsafe.Sizeof(heuristic{}), "sizeof(cublasLtMatmulHeuristicResult_t)"},
 	{unsafe.Offsetof(heuristic{}.algorithm), "offsetof(cublasLtMatmulHeuristicResult_t, algo)"},
 	{unsafe.Sizeof(heuristic{}.algorithm), "sizeof(cublasLtMatmulAlgo_t)"},
+	{unsafe.Sizeof(Algorithm{}.Words), "sizeof(cublasLtMatmulAlgo_t)"},
 	{unsafe.Offsetof(heuristic{}.workspace), "offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize)"},
 	{unsafe.Offsetof(heuristic{}.state), "offsetof(cublasLtMatmulHeuristicResult_t, state)"},
 	{unsafe.Offsetof(heuristic{}.waves), "offsetof(cublasLtMatmulHeuristicResult_t, wavesCount)"},
@@ -145,6 +146,8 @@ var functions = []struct{ name, parameters, result string }{
 	{"cublasLtMatmulPreferenceSetAttribute", "cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, const void *, size_t", ""},
 	{"cublasLtMatmulAlgoGetHeuristic", "cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, " +
 		"cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t *, int *", ""},
+	{"cublasLtMatmulAlgoCheck", "cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, " +
+		"const cublasLtMatmulAlgo_t *, cublasLtMatmulHeuristicResult_t *", ""},
 	{"cublasLtMatmul", "cublasLtHandle_t, cublasLtMatmulDesc_t, const void *, const void *, cublasLtMatrixLayout_t, const void *, cublasLtMatrixLayout_t, " +
 		"const void *, const void *, cublasLtMatrixLayout_t, void *, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t", ""},
 

@@ -44,7 +44,7 @@ type ltProduct struct {
 	m       Matmul
 	desc    uintptr
 	x, y, z uintptr // layouts of the left factor, the right one and the result
-	best    heuristic
+	by      Algorithm
 	alpha   float32
 	beta    float32 // of what is added to the product: the shortcut
 	bias    Pointer // what desc has
@@ -67,18 +67,67 @@ func (e *NoAlgorithm) Error() string {
 	return fmt.Sprintf("cuBLASLt has no algorithm for %+v", e.Matmul)
 }
 
-// Matmul makes a product ready: its descriptions, and the algorithm that cuBLASLt
-// thinks best. If it has none, it is asked again for one that multiplies in float32,
-// then for one that does with the least alignment. An error of all of them is a
-// *NoAlgorithm.
+// Algorithm is one of those that cuBLASLt has for a Matmul. It may be kept, for the same
+// version of the library and the same GPU.
+type Algorithm struct {
+	Compute uintptr                // the cublasComputeType_t of the products that it is for
+	Words   [algorithmWords]uint64 // cublasLtMatmulAlgo_t
+}
+
+// Products says by what products are computed: cuBLASLt and its version.
+func (d *Device) Products() string { return fmt.Sprintf("cuBLASLt %d", call(d.lt.getVersion.address)) }
+
+// Matmul makes a product ready, by the algorithm that cuBLASLt thinks best. If it has
+// none, it is asked again for one that multiplies in float32, then for one that does with
+// the least alignment. An error of all of them is a *NoAlgorithm.
 func (d *Device) Matmul(m Matmul) (Product, error) {
+	p, found, err := d.ask(m, 1)
+	if err != nil {
+		return nil, err
+	}
+	p.by = found[0]
+	return p, nil
+}
+
+// Algorithms are at most so many that cuBLASLt has for a product, the one of Matmul first.
+func (d *Device) Algorithms(m Matmul, most int) ([]Algorithm, error) {
+	p, found, err := d.ask(m, most)
+	if err != nil {
+		return nil, err
+	}
+	return found, p.Close()
+}
+
+// MatmulBy is Matmul by an algorithm. One that the library does not take for this product
+// is a *NoAlgorithm.
+func (d *Device) MatmulBy(m Matmul, by Algorithm) (_ Product, err error) {
+	p := newProduct(d, m)
+	p.by = by
+	if err = p.describe(by.Compute); err == nil && m.Bias {
+		err = p.setBias(Pointer(m.Align))
+	}
+	if err == nil {
+		var checked heuristic
+		err = d.do(&d.lt.algoCheck, d.blas, p.desc, p.x, p.y, p.z, p.z, uintptr(unsafe.Pointer(&p.by.Words)), uintptr(unsafe.Pointer(&checked)))
+		if _, refused := errors.AsType[*Error](err); refused || err == nil && (checked.state != 0 || checked.workspace > WorkspaceBytes) {
+			err = &NoAlgorithm{m}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// ask returns a product without an algorithm, and at most so many for it.
+func (d *Device) ask(m Matmul, most int) (*ltProduct, []Algorithm, error) {
 	compute, ok := computeTypes[m.Precision]
 	least := min(types[m.In].size, types[m.Out].size)
 	if m.In != Float32 {
 		compute = computeTypes[FP32] // of what it is
 	}
 	if !ok || least == 0 || m.M < 1 || m.N < 1 || m.K < 1 || m.Align < least {
-		return nil, fmt.Errorf("no such product: %+v", m)
+		return nil, nil, fmt.Errorf("no such product: %+v", m)
 	}
 	tries := []struct {
 		compute uintptr
@@ -88,29 +137,49 @@ func (d *Device) Matmul(m Matmul) (Product, error) {
 		if i > 0 && try == tries[i-1] {
 			continue
 		}
-		p, err := d.matmul(m, try.compute, try.align)
-		if _, none := errors.AsType[*NoAlgorithm](err); !none {
-			return p, err
+		p := newProduct(d, m)
+		found, err := p.find(try.compute, try.align, most)
+		if err == nil {
+			return p, found, nil
+		}
+		if err = errors.Join(err, p.Close()); !isNone(err) {
+			return nil, nil, err
 		}
 	}
-	return nil, &NoAlgorithm{m}
+	return nil, nil, &NoAlgorithm{m}
 }
 
-// matmul makes a product ready. cuBLASLt's matrices are column-major, which is what a
+func isNone(err error) bool {
+	_, none := errors.AsType[*NoAlgorithm](err)
+	return none
+}
+
+// newProduct describes nothing yet. cuBLASLt's matrices are column-major, which is what a
 // row-major matrix is if its rows are called columns: so it is asked for
 // C' = op(B)'·op(A)', and B is the left factor.
-func (d *Device) matmul(m Matmul, compute uintptr, align int) (_ Product, err error) {
+func newProduct(d *Device, m Matmul) *ltProduct {
 	p := &ltProduct{d: d, m: m, alpha: 1}
 	if m.Residual {
 		p.beta = 1
 	}
-	if err = p.describe(compute); err == nil {
-		err = p.choose(align)
+	return p
+}
+
+// find describes the product and asks for algorithms.
+func (p *ltProduct) find(compute uintptr, align, most int) (found []Algorithm, err error) {
+	if err := p.describe(compute); err != nil {
+		return nil, err
 	}
+	proposed, err := p.propose(align, most)
 	if err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, err
 	}
-	return p, nil
+	for _, h := range proposed {
+		if h.state == 0 {
+			found = append(found, Algorithm{compute, h.algorithm})
+		}
+	}
+	return found, nil
 }
 
 // describe makes the descriptions.
@@ -150,14 +219,44 @@ func (p *ltProduct) describe(compute uintptr) error {
 	return layout(&p.z, m.M, m.N, 0, false, m.Out)
 }
 
-// choose asks for the best algorithm for addresses that are multiples of align bytes.
-func (p *ltProduct) choose(align int) (err error) {
+// propose asks for algorithms for addresses that are multiples of align bytes, the best
+// first.
+func (p *ltProduct) propose(align, most int) (results []heuristic, err error) {
 	lt := p.d.lt
 	var preference uintptr
 	if err := p.d.do(&lt.preferenceCreate, uintptr(unsafe.Pointer(&preference))); err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.d.do(&lt.preferenceDestroy, preference)) }()
+	if err := p.prefer(preference, align); err != nil {
+		return nil, err
+	}
+	if p.m.Bias {
+		// cuBLASLt takes the bias's alignment from its address, which is not known
+		// yet: this one is aligned alike, and nobody reads there.
+		if err := p.setBias(Pointer(align)); err != nil {
+			return nil, err
+		}
+	}
+	var found int32
+	results = make([]heuristic, most)
+	err = p.d.do(&lt.algoGetHeuristic, p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, uintptr(most),
+		uintptr(unsafe.Pointer(unsafe.SliceData(results))), uintptr(unsafe.Pointer(&found)))
+	var refused *Error
+	switch best := results[0].state; {
+	case errors.As(err, &refused) && refused.Code == notSupported, err == nil && found < 1, err == nil && best == notSupported:
+		return nil, &NoAlgorithm{p.m}
+	case err == nil && best != 0:
+		return nil, &Error{Call: lt.algoGetHeuristic.name, Name: lt.algoGetHeuristic.status(best), Code: best}
+	case err != nil:
+		return nil, err
+	}
+	return results[:found], nil
+}
+
+// prefer says what algorithms may take.
+func (p *ltProduct) prefer(preference uintptr, align int) error {
+	lt := p.d.lt
 	most := uint64(WorkspaceBytes)
 	if err := p.d.do(&lt.preferenceSet, preference, prefWorkspace, uintptr(unsafe.Pointer(&most)), unsafe.Sizeof(most)); err != nil {
 		return err
@@ -175,23 +274,7 @@ func (p *ltProduct) choose(align int) (err error) {
 			return err
 		}
 	}
-	if p.m.Bias {
-		// cuBLASLt takes the bias's alignment from its address, which is not known
-		// yet: this one is aligned alike, and nobody reads there.
-		if err := p.setBias(Pointer(align)); err != nil {
-			return err
-		}
-	}
-	var found int32
-	err = p.d.do(&lt.algoGetHeuristic, p.d.blas, p.desc, p.x, p.y, p.z, p.z, preference, 1, uintptr(unsafe.Pointer(&p.best)), uintptr(unsafe.Pointer(&found)))
-	var refused *Error
-	switch {
-	case errors.As(err, &refused) && refused.Code == notSupported, err == nil && found < 1, err == nil && p.best.state == notSupported:
-		return &NoAlgorithm{p.m}
-	case err == nil && p.best.state != 0:
-		return &Error{Call: lt.algoGetHeuristic.name, Name: lt.algoGetHeuristic.status(p.best.state), Code: p.best.state}
-	}
-	return err
+	return nil
 }
 
 // setBias says where the bias lies.
@@ -212,7 +295,7 @@ func (p *ltProduct) Run(a, b, bias, shortcut, c Pointer) error {
 	}
 	return p.d.do(&p.d.lt.product, p.d.blas, p.desc, uintptr(unsafe.Pointer(&p.alpha)), uintptr(b), p.x, uintptr(a), p.y,
 		uintptr(unsafe.Pointer(&p.beta)), uintptr(shortcut), p.z, uintptr(c), p.z,
-		uintptr(unsafe.Pointer(&p.best.algorithm)), uintptr(p.d.workspace), WorkspaceBytes, p.d.stream)
+		uintptr(unsafe.Pointer(&p.by.Words)), uintptr(p.d.workspace), WorkspaceBytes, p.d.stream)
 }
 
 // Close implements Product.

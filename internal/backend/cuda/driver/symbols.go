@@ -81,12 +81,13 @@ func (c *cuda) errorName(code int32) string {
 
 // cublasLt is what is used of libcublasLt.
 type cublasLt struct {
-	getStatusName, getVersion                entry
-	create, destroy                          entry
-	descCreate, descDestroy, descSet         entry
-	layoutCreate, layoutDestroy              entry
-	preferenceCreate, preferenceDestroy      entry
-	preferenceSet, algoGetHeuristic, product entry
+	getStatusName, getVersion            entry
+	create, destroy                      entry
+	descCreate, descDestroy, descSet     entry
+	layoutCreate, layoutDestroy          entry
+	preferenceCreate, preferenceDestroy  entry
+	preferenceSet                        entry
+	algoGetHeuristic, algoCheck, product entry
 }
 
 func bindCublasLt(l *Library) (*cublasLt, error) {
@@ -106,6 +107,7 @@ func bindCublasLt(l *Library) (*cublasLt, error) {
 		{"cublasLtMatmulPreferenceDestroy", &c.preferenceDestroy},
 		{"cublasLtMatmulPreferenceSetAttribute", &c.preferenceSet},
 		{"cublasLtMatmulAlgoGetHeuristic", &c.algoGetHeuristic},
+		{"cublasLtMatmulAlgoCheck", &c.algoCheck},
 		{"cublasLtMatmul", &c.product},
 	})
 }
