@@ -149,37 +149,6 @@ func (c *compiler) foldedConv(s backend.FoldedConv, v []place) error {
 	return c.convolve(s.ConvShape, x, weights, bias, y)
 }
 
-// foldedDepthwise has what comes before the depthwise convolution in the scratch.
-func (c *compiler) foldedDepthwise(s backend.FoldedDepthwise, v []place) error {
-	if s.Pool {
-		last := len(v) - 1
-		s.Pool = false
-		if err := c.foldedDepthwise(s, v[:last]); err != nil {
-			return err
-		}
-		return c.compile(backend.GlobalAvgPool{N: s.N, Area: s.OutH * s.OutW, C: s.In}, v[last-1:])
-	}
-	return c.typed(s, v, func(v []place) error { return c.depthwiseMaps(s, v) })
-}
-
-// depthwiseMaps is foldedDepthwise with maps of one kind and no means.
-func (c *compiler) depthwiseMaps(s backend.FoldedDepthwise, t []place) error {
-	x, y := t[0], t[len(t)-1]
-	if s.Before.Kernel > 0 {
-		x = c.temporary(s.N*s.H*s.W*s.In, x.dtype)
-		before := backend.FoldedConv{ConvShape: s.Before, Norm: s.BeforeNorm}
-		if err := c.foldedConv(before, append(t[:5:5], x)); err != nil {
-			return err
-		}
-		t = t[4:]
-	}
-	weights, bias, err := c.fold(t[1], t[2:5], s.Kernel*s.Kernel, s.In, s.Norm.Eps, backend.Float32)
-	if err != nil {
-		return err
-	}
-	return c.depthwise(s.ConvShape, x, weights, bias, s.Norm.Act, y)
-}
-
 // linear multiplies, with precision bf16, by weights that Prepare made bf16; product
 // makes x so too. What it gives is float32.
 func (c *compiler) linear(s backend.Linear, v []place) (err error) {

@@ -97,6 +97,7 @@ func TestGated(t *testing.T) {
 func TestFoldedLaunches(t *testing.T) {
 	c := backend.ConvShape{N: 1, H: 3, W: 3, In: 8, Kernel: 3, Stride: 1, Top: 1, Left: 1, OutH: 3, OutW: 3, Out: 8}
 	pointwise := backend.ConvShape{N: 1, H: 3, W: 3, In: 8, Kernel: 1, Stride: 1, OutH: 3, OutW: 3, Out: 8}
+	wide := backend.ConvShape{N: 1, H: 7, W: 7, In: 8, Kernel: 7, Stride: 1, Top: 3, Left: 3, OutH: 7, OutW: 7, Out: 8}
 	none, swish := backend.Norm{Eps: 1e-3, Act: backend.Identity}, backend.Norm{Eps: 1e-3, Act: backend.Swish}
 	product := backend.FoldedMatMul{M: 9, N: 8, K: 8, Area: 9, Norm: none}
 	residual, gated, active := product, product, product
@@ -119,7 +120,8 @@ func TestFoldedLaunches(t *testing.T) {
 			{backend.FoldedConv{ConvShape: c, Norm: none}, "gather", "gather"},
 			{backend.FoldedConv{ConvShape: c, Norm: swish}, "gather biasAct", "gather biasAct"},
 			{backend.FoldedConv{ConvShape: pointwise, Norm: swish}, "biasAct", "foldedMatMul"},
-			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "biasAct depthwise3 sumRows", "foldedMatMul depthwise3 sumRows"},
+			{backend.FoldedDepthwise{ConvShape: c, Norm: swish, Before: pointwise, BeforeNorm: swish, Pool: true}, "foldedDepthwise3Small", "expandDepthwise3Small"},
+			{backend.FoldedDepthwise{ConvShape: wide, Norm: swish, Pool: true}, "depthwise sumRows", "depthwise sumRows"},
 			{backend.Linear{M: 1, N: 8, K: 8}, "", "toMap"}, // of x
 		} {
 			if precision != driver.FP32 {
@@ -151,6 +153,59 @@ func TestFoldedLaunches(t *testing.T) {
 			if got := launched(e, p.Prepare); slices.ContainsFunc(got, func(name string) bool { return name != "fold" && name != "toMap" }) {
 				t.Errorf("%s: %T prepares by %q", precision, c.spec, got)
 			}
+		}
+	}
+}
+
+// Every kernel of folded tiles is what its Spec says, at the edges of maps and of channels
+// and between images.
+func TestFoldedTiles(t *testing.T) {
+	shape := func(n, side, in, kernel, stride, out int) backend.ConvShape {
+		s := backend.ConvShape{N: n, H: side, W: side, In: in, Kernel: kernel, Stride: stride, Out: out, OutH: (side + stride - 1) / stride, OutW: (side + stride - 1) / stride}
+		s.Top, s.Left = (kernel-1)/2, (kernel-stride)/2
+		return s
+	}
+	swish := backend.Norm{Eps: 1e-3, Act: backend.Swish}
+	var specs []backend.Spec
+	seen := map[string]bool{}
+	for _, kernel := range []int{3, 5} {
+		for _, c := range []struct{ n, side, stride, k, channels int }{{2, 17, 1, 24, 40}, {1, 14, 1, 16, 32}, {5, 7, 1, 40, 8}, {3, 5, 1, 8, 48}, {2, 15, 2, 24, 40}, {1, 33, 2, 8, 16}, {2, 9, 1, 12, 20}, {2, 9, 1, 7, 9}} {
+			deep := shape(c.n, c.side, c.channels, kernel, c.stride, c.channels)
+			for _, before := range []backend.ConvShape{{}, shape(c.n, c.side, c.k, 1, 1, c.channels), shape(c.n, 2*c.side, 3, 3, 2, c.channels)} {
+				norm := backend.Norm{Eps: 1e-3, Act: backend.HardSwish}
+				if before.Kernel == 0 {
+					norm = backend.Norm{}
+				}
+				specs = append(specs, backend.FoldedDepthwise{ConvShape: deep, Norm: swish, Pool: c.side != 9, Before: before, BeforeNorm: norm})
+			}
+		}
+	}
+	for precision, limit := range limits(2e-5, 1./32) {
+		b, e := onCPU(t)
+		b.precision = precision
+		for i, spec := range specs {
+			want := backendtest.Operands(spec, uint64(i))
+			var got [][]float32
+			names := launched(e, func() {
+				if precision == driver.FP32 {
+					var err error
+					if got, err = backendtest.Run(b, spec, want); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					got, _ = backendtest.RunHalf(t, b, b.Maps(), spec, want, false)
+				}
+			})
+			for _, name := range names {
+				seen[name] = true
+			}
+			backendtest.Compare(t, spec, got, want, limit)
+		}
+	}
+	for name := range signatures() {
+		name = strings.TrimSuffix(name, "_bf16")
+		if (strings.HasPrefix(name, "foldedDepthwise") || strings.HasPrefix(name, "expandDepthwise") || strings.HasPrefix(name, "stemDepthwise")) && !seen[name] {
+			t.Errorf("%s is not tested", name)
 		}
 	}
 }

@@ -9,6 +9,14 @@ type tile struct{ images, rows, columns, run int }
 // units is how many threads a tile has for each group of channels.
 func (t tile) units() int { return t.images * t.rows * (t.columns / t.run) }
 
+// of is how many tiles an image of height x width results has.
+func (t tile) of(height, width int) int {
+	return blocksOf(height, t.rows) * blocksOf(width, t.columns)
+}
+
+// blocksOf is how many blocks of size cover n.
+func blocksOf(n, size int) int { return (n + size - 1) / size }
+
 // tiles are those of one pass: maps of few columns may have tiles of their own.
 type tiles struct{ large, small tile }
 
@@ -63,9 +71,8 @@ const tileBlocks, gradBlocks = 2048, 1024
 // over is the launch over maps of n images of height x width pixels, in parts, by most
 // blocks.
 func (t tile) over(n, height, width, channels int, maps backend.DType, vec int32, most int) (parts int, g geometry) {
-	count := func(n, size int) int { return (n + size - 1) / size }
-	all := count(n, t.images) * count(height, t.rows) * count(width, t.columns)
-	groups := count(channels, lanes(maps)*int(vec))
+	all := blocksOf(n, t.images) * t.of(height, width)
+	groups := blocksOf(channels, lanes(maps)*int(vec))
 	parts = max(1, min(all, most/groups))
 	return parts, geometry{[3]uint32{uint32(parts * groups), 1, 1}, [3]uint32{uint32(lanes(maps)), uint32(t.units()), 1}}
 }
@@ -74,7 +81,8 @@ func (t tile) over(n, height, width, channels int, maps backend.DType, vec int32
 // others.
 func tileThreads(kernel string, maps backend.DType) int {
 	for _, t := range tilings {
-		for name, pass := range map[string]tiles{"normDepthwise" + t.suffix: t.forward, "depthwiseGrad" + t.suffix: t.grads} {
+		for name, pass := range map[string]tiles{"normDepthwise" + t.suffix: t.forward, "depthwiseGrad" + t.suffix: t.grads,
+			"foldedDepthwise" + t.suffix: t.forward, "expandDepthwise" + t.suffix: t.forward, "stemDepthwise" + t.suffix: t.forward} {
 			switch kernel {
 			case name:
 				return lanes(maps) * pass.large.units()

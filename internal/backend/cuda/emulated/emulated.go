@@ -26,7 +26,7 @@ var libraries string
 var (
 	signature = regexp.MustCompile(`extern "C" void kernel_(\w+)\(([^)]*)\)`)
 	parameter = regexp.MustCompile(`^(.*?)(\w+)$`)
-	waiting   = regexp.MustCompile(`reduce<|columnTotals|joinColumns|storeMoments|blockTotal|rowSums|__syncthreads|depthwiseTaps|normDepthwise|depthwiseGrad<|mapMatMul|projectGrad<|expandGrad<`)
+	waiting   = regexp.MustCompile(`reduce<|columnTotals|joinColumns|storeMoments|blockTotal|rowSums|__syncthreads|depthwiseTaps|normDepthwise|depthwiseGrad<|mapMatMul|foldedDepthwise<|expandDepthwise<|projectGrad<|expandGrad<`)
 )
 
 // Available says whether there are compilers, and tests can open what they make.

@@ -122,6 +122,7 @@ extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const 
         int s = base + column;
         float sum = 0;
         if (s < S && slice < slices) {
+#pragma unroll 8
             for (int c = slice; c < C; c += slices) sum += in[c] * w1[(Size)c * S + s];
         }
         parts[threadIdx.x] = sum;
@@ -134,6 +135,7 @@ extern "C" __global__ void squeezeExcite(const float* x, const float* w1, const 
     }
     for (int c = threadIdx.x; c < C; c += blockDim.x) {
         float sum = b2[c];
+#pragma unroll 8
         for (int s = 0; s < S; s++) sum += hidden[s] * w2[(Size)s * C + c];
         gate[(Size)blockIdx.x * C + c] = activate(g, sum);
     }
