@@ -87,6 +87,7 @@ func readChoices(text string) (all chosen, err error) {
 	if sum := sha256.Sum256([]byte(rest)); hash != hex.EncodeToString(sum[:]) {
 		return all, errors.New("the algorithms of products were changed or cut short")
 	}
+	all.Products = map[string]choice{}
 	return all, json.Unmarshal([]byte(rest), &all)
 }
 
@@ -173,9 +174,9 @@ func (b *Backend) fastest(m driver.Matmul) (best choice, err error) {
 	if len(all) == 1 {
 		return best, nil
 	}
-	t, err := b.newTrial(m)
-	if err != nil {
-		return best, nil //nolint:nilerr // the card is full: nothing is timed
+	t, fits := b.newTrial(m)
+	if !fits {
+		return best, nil
 	}
 	seconds, err := t.time(all)
 	if err = errors.Join(err, t.close()); err != nil {
@@ -195,6 +196,7 @@ type trial struct {
 	b            *Backend
 	m            driver.Matmul
 	memory       driver.Pointer
+	bytes        int64
 	y, bias, sum driver.Pointer // what follows the left factor in memory
 	products     []driver.Product
 	numbers      []int // of their algorithms
@@ -202,7 +204,8 @@ type trial struct {
 	failed       error
 }
 
-func (b *Backend) newTrial(m driver.Matmul) (*trial, error) {
+// newTrial allocates the operands, unless the card is too full.
+func (b *Backend) newTrial(m driver.Matmul) (t *trial, fits bool) {
 	rows, width := m.M, m.K
 	if m.TransA {
 		rows, width = m.K, m.M
@@ -210,16 +213,14 @@ func (b *Backend) newTrial(m driver.Matmul) (*trial, error) {
 	size := func(values int, t driver.Type) driver.Pointer {
 		return driver.Pointer((int64(t.Size())*int64(values) + alignment - 1) / alignment * alignment)
 	}
-	t := &trial{b: b, m: m}
+	t = &trial{b: b, m: m}
 	t.y = size(rows*max(width, m.StrideA), m.In)
 	t.bias = t.y + size(m.K*m.N, m.In)
 	t.sum = t.bias + size(m.N, m.Out)
-	bytes := int64(t.sum + size(m.M*m.N, m.Out))
+	t.bytes = int64(t.sum + size(m.M*m.N, m.Out))
 	var err error
-	if t.memory, err = b.allocate(bytes); err != nil {
-		return nil, err
-	}
-	return t, b.device.Clear(t.memory, bytes)
+	t.memory, err = b.allocate(t.bytes)
+	return t, err == nil
 }
 
 func (t *trial) close() (err error) {
@@ -231,6 +232,9 @@ func (t *trial) close() (err error) {
 
 // time returns the median of each algorithm's times; 0 for one that cannot be used.
 func (t *trial) time(all []driver.Algorithm) ([]float64, error) {
+	if err := t.b.device.Clear(t.memory, t.bytes); err != nil {
+		return nil, err
+	}
 	for i, by := range all {
 		p, err := t.b.device.MatmulBy(t.m, by)
 		if _, none := errors.AsType[*driver.NoAlgorithm](err); none {
