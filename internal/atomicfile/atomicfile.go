@@ -15,7 +15,16 @@ import (
 // path's folder, syncs that and renames it, so path holds the old content or the
 // new one whenever the process or the machine stops; a killed process may leave
 // a temporary file (".NAME.tmp*"), which nothing reads.
-func Write(path string, write func(*os.File) error) (err error) {
+func Write(path string, write func(*os.File) error) error {
+	return writeMode(path, 0o644, write)
+}
+
+// WriteProgram is Write of a file that can be run.
+func WriteProgram(path string, write func(*os.File) error) error {
+	return writeMode(path, 0o755, write)
+}
+
+func writeMode(path string, mode fs.FileMode, write func(*os.File) error) (err error) {
 	dir, name := filepath.Split(path)
 	dir = filepath.Clean(dir)
 	f, err := os.CreateTemp(dir, "."+name+".tmp*")
@@ -31,7 +40,7 @@ func Write(path string, write func(*os.File) error) (err error) {
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's files are private
+	if err := f.Chmod(mode); err != nil { // CreateTemp's files are private
 		return err
 	}
 	if err := f.Sync(); err != nil {

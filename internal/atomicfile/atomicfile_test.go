@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -32,8 +33,26 @@ func TestWrite(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("the folder holds %v (%v), want x alone", entries, err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
-		t.Errorf("mode %v (%v), want 0644", info.Mode(), err)
+	wantMode(t, path, 0o644)
+}
+
+func TestWriteProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	if err := WriteProgram(path, func(*os.File) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	wantMode(t, path, 0o755)
+}
+
+// wantMode checks who may do what with a file; Windows has no such modes.
+func wantMode(t *testing.T, path string, want os.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm() != want {
+		t.Errorf("mode %v, want %v", info.Mode(), want)
 	}
 }
 

@@ -60,11 +60,36 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	file, err := decode(f, size)
+	return ReadFrom(f, size, path)
+}
+
+// ReadFrom is Read of the size bytes of r, which may be a part of a file; its errors name
+// path.
+func ReadFrom(r io.ReaderAt, size int64, path string) (*File, error) {
+	file, err := decode(r, size)
 	if e := (*Error)(nil); errors.As(err, &e) {
 		e.Path = path
 	}
 	return file, err
+}
+
+// Describe reads what ReadFrom would, but for the tensors, of which only the header is
+// read.
+func Describe(r io.ReaderAt, size int64, path string) (*Meta, error) {
+	header, err := readHeader(r, size)
+	var meta *Meta
+	if err == nil {
+		var metadata map[string]string
+		if _, metadata, err = parseHeader(header); err != nil {
+			err = &Error{Reason: "has a malformed header", Err: err}
+		} else {
+			meta, err = parseMeta(metadata)
+		}
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		e.Path = path
+	}
+	return meta, err
 }
 
 // Open opens a regular file of weights and returns its size. Its errors are *Error.

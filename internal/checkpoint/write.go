@@ -41,14 +41,20 @@ const (
 // A num_batches_tracked of the training's steps is added to each running_mean.
 // Beside the header, memory is a constant.
 func Write(path string, meta Meta, tensors []named.Tensor) error {
-	header, steps, err := encodeHeader(meta, tensors)
-	if err == nil {
-		err = atomicfile.Write(path, func(f *os.File) error { return encode(f, header, steps, tensors) })
-	}
+	err := atomicfile.Write(path, func(f *os.File) error { return Encode(f, meta, tensors) })
 	if err != nil {
 		return fmt.Errorf("checkpoint: writing %s: %w", path, err)
 	}
 	return nil
+}
+
+// Encode writes the bytes of Write's file.
+func Encode(w io.Writer, meta Meta, tensors []named.Tensor) error {
+	header, steps, err := encodeHeader(meta, tensors)
+	if err != nil {
+		return err
+	}
+	return encode(w, header, steps, tensors)
 }
 
 // encodeHeader returns the header, padded to 8 bytes, and the values of the
