@@ -25,7 +25,7 @@ const (
 //
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
-	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights export data data/check atomicfile filelock config scale " +
+	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights bundle export data data/check atomicfile filelock config scale " +
 		"bench device doctor words version net net/http" + commands,
 
 	"classify": "heatmap predict hub weights device checkpoint version data backend",
@@ -40,7 +40,7 @@ var mayImport = map[string]string{
 	"internal/metrics": "",
 	"internal/optim":   "backend",
 
-	"internal/weights":      "weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
+	"internal/weights":      "bundle weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
 	"internal/hub":          "weights words atomicfile checkpoint filelock scale net net/http",
 	"internal/hub/hubtest":  "named net/http",
 	"internal/export":       "hub weights weights/npz weights/onnx atomicfile checkpoint named scale",
@@ -77,6 +77,9 @@ var mayImport = map[string]string{
 	"internal/tiff":          "jpeg github.com/klauspost/compress golang.org/x/image",
 	"internal/jpeg":          "pixel",
 	"internal/pixel":         "golang.org/x/sys/cpu unsafe",
+
+	"internal/bundle":       "bundle/macho checkpoint version os/exec",
+	"internal/bundle/macho": "",
 
 	"internal/weights/names":        "scale",
 	"internal/weights/keras":        "weights/hdf5 checkpoint named",

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"effnet/internal/bundle"
 	"effnet/internal/checkpoint"
 	"effnet/internal/named"
 	"effnet/internal/weights/keras"
@@ -50,6 +51,9 @@ func read(path string, plain bool) (*file, error) {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), head[0] == 0x80 && !checkpoint.IsSafetensors(head):
 		f.format = "PyTorch file"
 		err = f.readTorch(plain)
+	case bundle.IsProgram(head) && !checkpoint.IsSafetensors(head):
+		f.format = "bundle"
+		err = f.readBundle()
 	case head[8] != '{':
 		return nil, &checkpoint.Error{Path: path, Reason: "is not a known kind of weights file",
 			Hint: "safetensors, PyTorch's .pth, Keras' .h5 and .keras, and TensorFlow checkpoints are read"}
@@ -61,6 +65,19 @@ func read(path string, plain bool) (*file, error) {
 		}
 	}
 	return f, err
+}
+
+func (f *file) readBundle() error {
+	b, err := bundle.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	c, err := checkpoint.ReadFrom(b.Network, b.Network.Size(), f.path)
+	if err == nil {
+		f.tensors, f.meta = c.Tensors, c.Meta
+	}
+	return err
 }
 
 func (f *file) readTorch(plain bool) error {

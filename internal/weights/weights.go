@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"path/filepath"
 	"strings"
@@ -54,8 +55,8 @@ type Overrides struct {
 	Known         *Overrides // what is known of the file, where the others say nothing; may be nil
 }
 
-// Open reads a network from a checkpoint of ours, a safetensors file, a PyTorch
-// file (.pth), Keras weights (.h5, .weights.h5, .keras) or a TensorFlow
+// Open reads a network from a checkpoint of ours, a bundle, a safetensors file, a
+// PyTorch file (.pth), Keras weights (.h5, .weights.h5, .keras) or a TensorFlow
 // checkpoint. Every fault of the file is a *checkpoint.Error.
 func Open(path string, o Overrides) (*Imported, error) {
 	file, err := read(path, o.Plain)
@@ -169,6 +170,9 @@ func classes(n int) (names, labels []string, because string) {
 	}
 	return names, nil, "the file names none"
 }
+
+// Encode writes the bytes of the checkpoint that Write writes.
+func (m *Imported) Encode(w io.Writer) error { return checkpoint.Encode(w, m.Meta, m.Tensors) }
 
 // Write writes a network as a checkpoint.
 func (m *Imported) Write(path string) error { return checkpoint.Write(path, m.Meta, m.Tensors) }
