@@ -123,9 +123,9 @@ func newEvalCommand() *cobra.Command {
 		Use:   "eval CHECKPOINT DIR",
 		Short: "Evaluate a checkpoint on a folder of images",
 		Long: `Evaluate a checkpoint on DIR/val/CLASS/IMAGE, or on DIR/CLASS/IMAGE if DIR has no
-splits. CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from
-effnet weights list. Its classes must be those of DIR. How images are prepared is
-written in the checkpoint.
+splits. Its classes must be those of DIR.
+
+` + checkpointHelp + ` How images are prepared is written in it.
 
 A run with --model-ema-decay has last-ema.safetensors next to last.safetensors;
 best.safetensors is the better of the two in its epoch.`,

@@ -46,8 +46,7 @@ The graph takes any number of images, cropped and resized to the network's resol
 Its input is called "input": normalised RGB, float32 [batch,3,R,R]. With --preprocess
 it is called "pixels": not yet normalised, uint8 [batch,R,R,3].
 
-CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from
-effnet weights list.`,
+` + checkpointHelp,
 		Example: `  effnet export runs/first/best.safetensors photos.onnx
   effnet export runs/first/best.safetensors photos.onnx --preprocess
   effnet export runs/first/best.safetensors photos-b0 --hub`,

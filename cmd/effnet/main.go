@@ -11,28 +11,42 @@ import (
 	"syscall"
 
 	"effnet/internal/atomicfile"
+	"effnet/internal/bundle"
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
 	"effnet/internal/setup"
 	"effnet/internal/train"
 	"effnet/internal/weights"
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
 	ctx, stop := withSignals(context.Background())
 	helpColumns = terminalColumns()
-	cmd := newRootCommand()
-	cmd.SetArgs(resumeFolder(os.Args[1:]))
-	err := cmd.ExecuteContext(ctx)
+	cmd, err := newProgram()
+	if err == nil {
+		cmd.SetArgs(resumeFolder(os.Args[1:]))
+		err = cmd.ExecuteContext(ctx)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "effnet: %v%s\n", err, hint(err))
+		fmt.Fprintf(os.Stderr, "%s: %v%s\n", cmd.DisplayName(), err, hint(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// newProgram is the command that this program is: effnet, or what a bundle offers.
+func newProgram() (*cobra.Command, error) {
+	b, err := bundle.Own()
+	if b == nil || err != nil {
+		return newRootCommand(), err
+	}
+	return newBundledCommand(b, programName(os.Args[0]))
 }
 
 // hint returns the advice that an error keeps apart from its message.

@@ -65,8 +65,8 @@ func newPredictCommand() *cobra.Command {
 		Short: "Print the most likely classes of images",
 		Long: `Print the most likely classes of images. IMAGE is a file, a folder for all images in
 it and below, a pattern such as "photos/*.jpg", or - for an image from stdin.
-CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from
-effnet weights list.`,
+
+` + checkpointHelp,
 		Example: `  effnet predict runs/first/best.safetensors cat.jpg --cam cat.png
   effnet predict runs/first/best.safetensors photos --topk 1 --csv > photos.csv
   effnet predict timm/efficientnet_b0.ra_in1k cat.jpg

@@ -41,6 +41,7 @@ wins over the environment, which wins over the file.`,
 		newWeightsCommand(),
 		newImportCommand(),
 		newExportCommand(),
+		newBundleCommand(),
 		newDataCommand(),
 		newBenchCommand(),
 		newSummaryCommand(),
@@ -48,7 +49,7 @@ wins over the environment, which wins over the file.`,
 		newStudyCommand(),
 		newDoctorCommand(),
 		newDocsCommand(),
-		newVersionCommand(),
+		newVersionCommand(nil),
 	)
 	completeFlags(cmd)
 	return cmd

@@ -96,12 +96,12 @@ func newServeCommand() *cobra.Command {
 for programs, and the Open Inference Protocol (KServe V2) for clients of Triton and
 others. GET /openapi.yaml describes all of it, GET /metrics is for Prometheus.
 
-CHECKPOINT is a checkpoint, a file that effnet import takes, or a name from effnet
-weights list. NAME is what it is called in addresses; without it that is the name of
-its run folder, or its own.
-
 SIGTERM and SIGINT answer the requests under way and end the server. SIGHUP loads
-all networks again; one that cannot be loaded stays what it was.`,
+all networks again; one that cannot be loaded stays what it was.
+
+` + checkpointHelp + `
+NAME is what it is called in addresses; without it that is the name of its run folder,
+or its own.`,
 		Example: `  effnet serve runs/first/best.safetensors
   curl --data-binary @cat.jpg http://127.0.0.1:8080/v1/classify
   effnet serve flowers=runs/flowers/best.safetensors timm/efficientnet_b0.ra_in1k --precision bf16

@@ -40,7 +40,13 @@ type served struct {
 // startServer runs effnet serve on a free port, and waits until it listens.
 func startServer(t *testing.T, env []string, args ...string) *served {
 	t.Helper()
-	s := &served{effnetCommand(t.Context(), t.TempDir(), append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...), "", make(chan string, 1000)}
+	return start(t, env, effnetCommand(t.Context(), t.TempDir(), append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...))
+}
+
+// start runs a server, and waits until it listens.
+func start(t *testing.T, env []string, server *exec.Cmd) *served {
+	t.Helper()
+	s := &served{server, "", make(chan string, 1000)}
 	s.Env = append(os.Environ(), env...)
 	log, err := s.StderrPipe()
 	if err == nil {
@@ -158,6 +164,26 @@ func TestServe(t *testing.T) {
 	if err := s.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
+}
+
+// A bundle serves its network, and loads it again.
+func TestServeBundle(t *testing.T) {
+	network, photo := predicttest.File(t), predicttest.Encoded(t, predicttest.Photo(1))
+	flowers := filepath.Join(t.TempDir(), "flowers")
+	if out, err := effnetCommand(t.Context(), "", "bundle", network, flowers).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s := startServer(t, nil, "flowers="+network)
+	want := answer(t, http.DefaultClient, post(t, s.url+"/v1/classify", photo), 200)
+
+	s = start(t, nil, exec.CommandContext(t.Context(), flowers, "serve", "--addr", "127.0.0.1:0"))
+	if got := answer(t, http.DefaultClient, post(t, s.url+"/v1/classify", photo), 200); got != want {
+		t.Errorf("the bundle answers %s, effnet %s", got, want)
+	}
+	if err := s.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, "loaded the network again")
 }
 
 // A network on a graphics card answers what it answers on the processor, but for rounding,

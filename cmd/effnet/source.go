@@ -11,6 +11,11 @@ import (
 	"effnet/internal/weights"
 )
 
+// checkpointHelp is what the help of each command that takes a checkpoint says of it; what
+// follows is about checkpoints too.
+const checkpointHelp = `CHECKPOINT is a checkpoint, a file that effnet import takes, a program that effnet bundle
+made, or a name from effnet weights list.`
+
 // newHub returns a hub that is set up by the environment and shows downloads on stderr.
 func newHub(quiet bool) *hub.Hub {
 	s := hub.FromEnvironment(os.Getenv)

@@ -18,7 +18,8 @@ import (
 // have none.
 var buildName = ""
 
-func newVersionCommand() *cobra.Command {
+// newVersionCommand prints what the program is, and, of a bundle, which network it has.
+func newVersionCommand(n *bundledNetwork) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -29,7 +30,7 @@ func newVersionCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runVersion(cmd.OutOrStdout(), kernels, asJSON)
+			return runVersion(cmd.OutOrStdout(), kernels, n, asJSON)
 		},
 	}
 	addKernels(cmd.Flags())
@@ -49,19 +50,26 @@ type build struct {
 	Sets     []string `json:"kernels_available"` // the widest first
 	Name     string   `json:"cpu"`               // for people; may be empty
 	Features []string `json:"cpu_features"`
+
+	Network *bundledNetwork `json:"network,omitempty"` // a bundle's
 }
 
-func runVersion(w io.Writer, kernels string, asJSON bool) error {
+func runVersion(w io.Writer, kernels string, n *bundledNetwork, asJSON bool) error {
 	p, err := device.FindProcessor(kernels)
 	if err != nil {
 		return err
 	}
 	b := build{
 		Version: versionName(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Cores: p.Cores, Kernels: p.Kernels, Why: p.Why, Sets: p.Sets, Name: p.Name, Features: p.Features,
+		Cores: p.Cores, Kernels: p.Kernels, Why: p.Why, Sets: p.Sets, Name: p.Name, Features: p.Features, Network: n,
 	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(b)
+	}
+	if n != nil {
+		if err := n.print(w); err != nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprintf(w, "effnet %s (%s, %s/%s)\nkernels: %s\ncpu: %d cores, %s\n",
 		b.Version, b.Go, b.OS, b.Arch, p.Chosen(), b.Cores, strings.Join(b.Features, " "))
