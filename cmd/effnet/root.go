@@ -103,8 +103,10 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 			return nil
 		}
 		_, takes, _ := strings.Cut(cmd.Use, " ")
-		want := strings.TrimSpace(cmd.CommandPath() + " " + takes)
-		return usage(cmd, fmt.Errorf("want %s, got %s", want, words.Count(len(args), "argument")))
+		if takes == "" {
+			return usage(cmd, fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0]))
+		}
+		return usage(cmd, fmt.Errorf("want %s %s, got %s", cmd.CommandPath(), takes, words.Count(len(args), "argument")))
 	}
 }
 
