@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"strings"
 	"time"
 
@@ -15,7 +14,8 @@ import (
 func Example() {
 	c, err := classify.Open("testdata/blots.safetensors", classify.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer c.Close()
 
@@ -23,7 +23,8 @@ func Example() {
 	defer cancel()
 	results, err := c.Classify(ctx, classify.File("testdata/red.png"), classify.File("testdata/blue.png"))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, r := range results {
 		fmt.Printf("%s, %.0f%%\n", r.Best().Name, 100*r.Best().Probability)
@@ -37,13 +38,15 @@ func Example() {
 func ExampleClassifier_CAM() {
 	c, err := classify.Open("testdata/blots.safetensors", classify.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer c.Close()
 
 	cam, err := c.CAM(context.Background(), classify.File("testdata/blue.png"), classify.Likeliest)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	most := 0
 	for i, v := range cam.Values {
@@ -62,7 +65,8 @@ func ExampleClassifier_CAM() {
 func ExampleImageError() {
 	c, err := classify.Open("testdata/blots.safetensors", classify.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer c.Close()
 

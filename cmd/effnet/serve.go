@@ -134,7 +134,7 @@ func runServe(ctx context.Context, w io.Writer, networks []string, opts serveOpt
 	if o.Token, err = opts.token(); err != nil {
 		return err
 	}
-	listener, certificates, err := opts.listen()
+	listener, certificates, err := opts.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -208,12 +208,12 @@ func (o *serveOptions) sources(networks []string) []serve.Source {
 }
 
 // listen opens the address, before networks are loaded, so that a wrong one is known soon.
-func (o *serveOptions) listen() (net.Listener, *certificates, error) {
+func (o *serveOptions) listen(ctx context.Context) (net.Listener, *certificates, error) {
 	c := &certificates{cert: o.Cert, key: o.Key}
 	if err := c.load(); err != nil {
 		return nil, nil, usageError{fmt.Errorf("--tls-cert: %w", err)}
 	}
-	l, err := net.Listen("tcp", o.Address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, nil, usageError{fmt.Errorf("--addr %s: another program listens there: choose another port, or 0 for any", o.Address)}
 	}
@@ -240,7 +240,7 @@ func (o *serveOptions) announce(s serve.Options, at net.Addr, networks []string)
 
 // serveProfiles serves profiles at an address of its own.
 func serveProfiles(ctx context.Context, address string, log *slog.Logger) error {
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return usageError{fmt.Errorf("--debug-addr: %w", err)}
 	}

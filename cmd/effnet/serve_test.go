@@ -103,7 +103,7 @@ func answer(t *testing.T, c *http.Client, r *http.Request, status int) string {
 
 func post(t *testing.T, url string, body []byte) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", url, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add("model=a", "application/json", "", []byte(`{"images":[{"name":"a","data":"iVBORw0KGgo="}]}`))
 	f.Add("timeout=1s", "", "gzip", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"))
 	f.Fuzz(func(t *testing.T, query, contentType, encoding string, body []byte) {
-		r := httptest.NewRequest("POST", "/v1/classify", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/classify", nil)
 		r.URL.RawQuery = query
 		w := exchangeWith(s.Handler(), r, map[string]string{"Content-Type": contentType, "Content-Encoding": encoding}, body)
 		fine(t, w)
@@ -42,7 +42,7 @@ func FuzzInfer(f *testing.F) {
 	f.Add("a", "", "", []byte(`{"parameters":{"timeout":5},"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,32,32,3],"data":[[0,`+strings.Repeat("1,", 3000)+`9]]}]}`))
 	f.Add("a", "", "deflate", []byte(`{"inputs":[{"name":"input","datatype":"FP32","shape":[1,3,32,32],"data":[1e38]}]}`))
 	f.Fuzz(func(t *testing.T, model, length, accept string, body []byte) {
-		r := httptest.NewRequest("POST", "/v2/models/a/infer", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/v2/models/a/infer", nil)
 		r.SetPathValue("model", model)
 		w := exchangeWith(s.Handler(), r, map[string]string{headerLength: length, "Accept-Encoding": accept}, body)
 		fine(t, w)
@@ -60,7 +60,7 @@ func FuzzGet(f *testing.F) {
 		f.Add("POST", target)
 	}
 	f.Fuzz(func(t *testing.T, method, path string) {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 		r.Method, r.URL.Path = method, path
 		fine(t, exchangeWith(s.Handler(), r, nil, nil))
 	})

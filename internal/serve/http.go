@@ -20,7 +20,9 @@ type route struct {
 
 // table has every route. openapi.yaml describes them to clients.
 func (s *Server) table() []route {
-	all := []route{
+	const model = "/v2/models/{model}"
+	const version = model + "/versions/{version}"
+	return []route{
 		{"GET /{$}", true, s.page, asProblem},
 		{"GET /page/{file}", true, s.page, asProblem},
 		{"GET /openapi.yaml", true, s.openapi, asProblem},
@@ -31,20 +33,20 @@ func (s *Server) table() []route {
 		{"GET /v1/models/{model}", false, s.describeModel, asProblem},
 		{"POST /v1/classify", false, s.classify, asProblem},
 
+		{"GET /v2", false, s.v2Server, asError},
 		{"GET /v2/health/live", true, s.live, asError},
 		{"GET /v2/health/ready", true, s.isReady, asError},
-		{"GET /v2", false, s.v2Server, asError},
 		{"POST /v2/repository/index", false, s.v2Index, asError},
+		{"GET " + model, false, s.v2Model, asError},
+		{"GET " + model + "/ready", true, s.v2ModelReady, asError},
+		{"GET " + model + "/config", false, s.v2Config, asError},
+		{"POST " + model + "/infer", false, s.v2Infer, asError},
+		{"GET " + version, false, s.v2Model, asError},
+		{"GET " + version + "/ready", true, s.v2ModelReady, asError},
+		{"GET " + version + "/config", false, s.v2Config, asError},
+		{"POST " + version + "/infer", false, s.v2Infer, asError},
 		{"/v2/", false, s.v2Unknown, asError},
 	}
-	for _, of := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		all = append(all,
-			route{"GET " + of, false, s.v2Model, asError},
-			route{"GET " + of + "/ready", true, s.v2ModelReady, asError},
-			route{"GET " + of + "/config", false, s.v2Config, asError},
-			route{"POST " + of + "/infer", false, s.v2Infer, asError})
-	}
-	return all
 }
 
 // routes is the handler of all of them.

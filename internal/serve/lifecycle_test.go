@@ -27,7 +27,7 @@ import (
 // running serves on a port of this machine until stop is called.
 func running(t testing.TB, s *Server) (address string, stop func() error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +38,29 @@ func running(t testing.TB, s *Server) (address string, stop func() error) {
 	return l.Addr().String(), func() error { cancel(); return <-ended }
 }
 
+// dial opens a connection to a server.
+func dial(t testing.TB, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(t.Context(), "tcp", address)
+}
+
+// postTo asks a server to classify an image.
+func postTo(t testing.TB, c *http.Client, address string, image io.Reader) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/v1/classify", image)
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(r)
+}
+
+// answerOn reads the header of an answer.
+func answerOn(c net.Conn) (status int, header http.Header, err error) {
+	a, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	return a.StatusCode, a.Header, a.Body.Close()
+}
+
 // A server that stops answers what is under way, and takes nothing more.
 func TestDrain(t *testing.T) {
 	s := server(t)
@@ -45,7 +68,7 @@ func TestDrain(t *testing.T) {
 	body, send := io.Pipe()
 	answer := make(chan error, 1)
 	go func() {
-		a, err := http.Post("http://"+address+"/v1/classify", "image/png", body)
+		a, err := postTo(t, http.DefaultClient, address, body)
 		if err == nil {
 			defer a.Body.Close()
 			if a.StatusCode != http.StatusOK {
@@ -62,7 +85,7 @@ func TestDrain(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	eventually(t, "the server stops listening", func() bool {
-		c, err := net.Dial("tcp", address)
+		c, err := dial(t, address)
 		if err == nil {
 			c.Close()
 		}
@@ -88,7 +111,7 @@ func TestDrainEnds(t *testing.T) {
 	defer send.Close()
 	answer := make(chan error, 1)
 	go func() {
-		a, err := http.Post("http://"+address+"/v1/classify", "image/png", body)
+		a, err := postTo(t, http.DefaultClient, address, body)
 		if err == nil {
 			a.Body.Close()
 		}
@@ -128,7 +151,7 @@ func TestReload(t *testing.T) {
 	for c := range 4 {
 		clients.Go(func() error {
 			for i := 0; !ended.Load(); i++ {
-				a, err := http.Post("http://"+address+"/v1/classify", "image/png", bytes.NewReader(photo(t, c)))
+				a, err := postTo(t, http.DefaultClient, address, bytes.NewReader(photo(t, c)))
 				if err != nil {
 					return err
 				}
@@ -185,13 +208,13 @@ func TestIdleConnections(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var all []net.Conn
 	for range 500 {
-		c, err := net.Dial("tcp", address)
+		c, err := dial(t, address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, c)
 	}
-	a, err := http.Post("http://"+address+"/v1/classify", "image/png", bytes.NewReader(photo(t, 1)))
+	a, err := postTo(t, http.DefaultClient, address, bytes.NewReader(photo(t, 1)))
 	if err != nil || a.StatusCode != http.StatusOK {
 		t.Fatalf("the newest: %v, %v", a, err)
 	}
@@ -219,7 +242,7 @@ func TestBusyConnections(t *testing.T) {
 	s := server(t, func(o *Options) { o.Conns, o.Drain = 2, time.Millisecond })
 	address, stop := running(t, s)
 	for range 2 {
-		c, err := net.Dial("tcp", address)
+		c, err := dial(t, address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,14 +250,14 @@ func TestBusyConnections(t *testing.T) {
 		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
 	}
 	eventually(t, "both are read", func() bool { return s.bodies.Load() == 8 })
-	c, err := net.Dial("tcp", address)
+	c, err := dial(t, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	a, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
-		t.Errorf("the third is told %v, %v", a, err)
+	status, header, err := answerOn(c)
+	if err != nil || status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+		t.Errorf("the third is told %d %v, %v", status, header, err)
 	}
 	if err := stop(); err == nil { // which cuts the two off
 		t.Error("nothing is cut off")
@@ -245,15 +268,14 @@ func TestBusyConnections(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	s := server(t, func(o *Options) { o.Timeout = 200 * time.Millisecond })
 	address, stop := running(t, s)
-	c, err := net.Dial("tcp", address)
+	c, err := dial(t, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
-	a, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || a.StatusCode != http.StatusRequestTimeout {
-		t.Errorf("it is told %v, %v", a, err)
+	if status, _, err := answerOn(c); err != nil || status != http.StatusRequestTimeout {
+		t.Errorf("it is told %d, %v", status, err)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -306,7 +328,7 @@ func TestHTTP2(t *testing.T) {
 	var all errgroup.Group
 	for range 20 {
 		all.Go(func() error {
-			a, err := client.Post("http://"+address+"/v1/classify", "image/png", bytes.NewReader(photo(t, 1)))
+			a, err := postTo(t, client, address, bytes.NewReader(photo(t, 1)))
 			if err != nil {
 				return err
 			}

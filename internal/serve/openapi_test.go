@@ -52,7 +52,7 @@ func TestOpenAPI(t *testing.T) {
 // The document is one that tools understand.
 func TestOpenAPIIsValid(t *testing.T) {
 	python := os.Getenv("EFFNET_PYTHON")
-	if python == "" || exec.Command(python, "-c", "import openapi_spec_validator").Run() != nil {
+	if python == "" || exec.CommandContext(t.Context(), python, "-c", "import openapi_spec_validator").Run() != nil {
 		t.Skip("set EFFNET_PYTHON to a Python with openapi-spec-validator")
 	}
 	if out, err := exec.CommandContext(t.Context(), python, "-m", "openapi_spec_validator", "openapi.yaml").CombinedOutput(); err != nil {

@@ -96,9 +96,9 @@ func New(ctx context.Context, sources []Source, opt Options) (*Server, error) {
 
 // Close ends the networks, and answers nothing that is under way.
 func (s *Server) Close() error {
-	var all []error
-	for _, m := range s.models {
-		all = append(all, m.current.Load().Close())
+	all := make([]error, len(s.models))
+	for i, m := range s.models {
+		all[i] = m.current.Load().Close()
 	}
 	return errors.Join(all...)
 }

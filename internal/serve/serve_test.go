@@ -61,7 +61,7 @@ func server(t testing.TB, changes ...func(*Options)) *Server {
 
 // exchange has a handler answer a request.
 func exchange(h http.Handler, method, target string, header map[string]string, body []byte) *httptest.ResponseRecorder {
-	return exchangeWith(h, httptest.NewRequest(method, target, nil), header, body)
+	return exchangeWith(h, httptest.NewRequestWithContext(context.Background(), method, target, nil), header, body)
 }
 
 func exchangeWith(h http.Handler, r *http.Request, header map[string]string, body []byte) *httptest.ResponseRecorder {
@@ -313,7 +313,7 @@ func TestManyBodies(t *testing.T) {
 		r, w := io.Pipe()
 		writers = append(writers, w)
 		answers.Go(func() {
-			if a, err := http.Post(h.URL+"/v1/classify", "image/png", r); err == nil {
+			if a, err := postTo(t, http.DefaultClient, strings.TrimPrefix(h.URL, "http://"), r); err == nil {
 				a.Body.Close()
 			}
 		})

@@ -335,7 +335,7 @@ func (o output) tensor(answers []answer, meta *checkpoint.Meta, rest *bytes.Buff
 	if o.classes > 0 {
 		k := min(o.classes, o.shape[0])
 		t.Datatype, t.Shape = "BYTES", []int64{n, int64(k)}
-		var all []string
+		all := make([]string, 0, k*len(answers))
 		for _, a := range answers {
 			all = append(all, classesOf(o.values(a), k, meta)...)
 		}

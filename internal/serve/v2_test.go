@@ -336,7 +336,7 @@ func TestTritonClient(t *testing.T) {
 	if python == "" {
 		t.Skip("set EFFNET_PYTHON to a Python with tritonclient[http], numpy and Pillow")
 	}
-	if err := exec.Command(python, "-c", "import tritonclient.http, PIL").Run(); err != nil {
+	if err := exec.CommandContext(t.Context(), python, "-c", "import tritonclient.http, PIL").Run(); err != nil {
 		t.Skip(python + " has no tritonclient[http]: pip install 'tritonclient[http]' pillow")
 	}
 	s := server(t)

@@ -180,7 +180,11 @@ func (s *soak) request(n int) {
 
 // report prints a line of the server's numbers and of what was sent.
 func (s *soak) report(at time.Duration) error {
-	a, err := s.client.Get(s.url + "/metrics")
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/metrics", nil)
+	if err != nil {
+		return err
+	}
+	a, err := s.client.Do(r)
 	if err != nil {
 		return err
 	}
