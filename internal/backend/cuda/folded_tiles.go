@@ -1,6 +1,10 @@
 package cuda
 
-import "effnet/internal/backend"
+import (
+	"slices"
+
+	"effnet/internal/backend"
+)
 
 // mostExpanded is how many channels, or values of a window, the convolution before a folded
 // depthwise one may read for kernels/tiles_bf16.cu to have both, by the kernel's name.
@@ -98,8 +102,8 @@ func (c *compiler) depthwiseTiles(s backend.FoldedDepthwise, t tiling, v []place
 	}
 	vec := few(s.In, x, bias1, weights, bias, y, sums)
 	parts, g := size.over(s.N, s.OutH, s.OutW, s.In, x.dtype, vec, tileBlocks)
-	args := append(append(front, weights, bias, y, sums), shapes...)
-	args = append(args, int32(parts), 1/float32(s.OutH*s.OutW), int32(s.BeforeNorm.Act), int32(s.Norm.Act))
+	args := slices.Concat(front, []any{weights, bias, y, sums}, shapes,
+		[]any{int32(parts), 1 / float32(s.OutH*s.OutW), int32(s.BeforeNorm.Act), int32(s.Norm.Act)})
 	if len(shapes) == 1 {
 		args = append(args, vec)
 	}
