@@ -23,7 +23,10 @@ type Inference struct {
 
 	workers    []*worker
 	splits     backend.Splitter // nil if there is one worker, which does all
-	lots       int
+	batch      int              // images
+	group, lot int              // images of a group, groups of a lot at most
+	groups     int              // of the pass under way
+	lots       int              // of the pass under way
 	each       func(worker, lot int)
 	classifier *part
 	pooled     backend.View // [N,Features], what the classifier reads
@@ -55,12 +58,11 @@ func groupSize(resolution int) int {
 // Inference compiles the network's forward pass for batches of n images, with
 // its present weights.
 func (n *Network) Inference(batch int) (*Inference, error) {
-	f := &Inference{}
-	group := min(groupSize(n.Arch.Resolution), batch)
-	groups := (batch + group - 1) / group
+	f := &Inference{batch: batch}
+	group, groups := n.groups(batch)
 	var err error
-	if s, ok := n.backend.(backend.Splitter); ok && groups > 1 && groups >= s.Threads() {
-		f.splits = s
+	if n.Split(batch) > 0 {
+		f.splits = n.backend.(backend.Splitter)
 		err = n.split(f, batch, group, groups)
 	} else {
 		err = n.whole(f, batch)
@@ -70,6 +72,22 @@ func (n *Network) Inference(batch int) (*Inference, error) {
 	}
 	f.Update()
 	return f, nil
+}
+
+// groups is how many images a group of a batch has, and how many groups there are.
+func (n *Network) groups(batch int) (group, groups int) {
+	group = min(groupSize(n.Arch.Resolution), batch)
+	return group, (batch + group - 1) / group
+}
+
+// Split is how many threads take lots of a batch's images each, so that RunFirst takes less
+// time for fewer images; 0 where all share every launch.
+func (n *Network) Split(batch int) (threads int) {
+	_, groups := n.groups(batch)
+	if s, ok := n.backend.(backend.Splitter); ok && groups > 1 && groups >= s.Threads() {
+		return s.Threads()
+	}
+	return 0
 }
 
 // whole makes one machine for the batch.
@@ -103,7 +121,7 @@ func (n *Network) HeadInference(batch int) (*Inference, error) {
 		return nil, err
 	}
 	features := p.machine.View(g.pooled)
-	f := &Inference{workers: []*worker{{backend: n.backend, front: p}}, classifier: p, Images: features, pooled: features, arena: p.machine.ArenaBytes()}
+	f := &Inference{workers: []*worker{{backend: n.backend, front: p}}, batch: batch, classifier: p, Images: features, pooled: features, arena: p.machine.ArenaBytes()}
 	f.Update()
 	return f, nil
 }
@@ -140,8 +158,11 @@ func (n *Network) split(f *Inference, batch, group, groups int) error {
 		f.workers = append(f.workers, w)
 		f.arena += w.bytes()
 	}
-	f.lots = (groups + lot - 1) / lot
-	f.each = func(i, lot int) { f.workers[i].run(lot) }
+	f.group, f.lot = group, lot
+	f.each = func(i, lot int) {
+		first := lot * f.groups / f.lots
+		f.workers[i].run(first, (lot+1)*f.groups/f.lots-first)
+	}
 	return nil
 }
 
@@ -166,20 +187,31 @@ func (f *Inference) parts() []*part {
 	if f.splits == nil {
 		return []*part{f.classifier}
 	}
-	return []*part{f.workers[0].front, f.workers[0].back, f.classifier}
+	w := f.workers[0]
+	return []*part{w.front, w.backs[len(w.backs)-1].part, f.classifier}
 }
 
 // Update takes the network's present weights and statistics. It must be called after
 // they change and before the next Run.
 func (f *Inference) Update() {
-	for _, p := range f.parts() {
-		p.machine.Prepare()
+	w := f.workers[0]
+	w.front.machine.Prepare()
+	for _, k := range w.backs {
+		k.machine.Prepare()
+	}
+	if f.classifier != w.front {
+		f.classifier.machine.Prepare()
 	}
 }
 
 // Run computes the logits from Images.
-func (f *Inference) Run() error {
+func (f *Inference) Run() error { return f.RunFirst(f.batch) }
+
+// RunFirst computes the logits of the first n images.
+func (f *Inference) RunFirst(n int) error {
 	if f.splits != nil {
+		f.groups = (n + f.group - 1) / f.group
+		f.lots = max((f.groups+f.lot-1)/f.lot, min(f.groups, 2*len(f.workers))) // lots of much the same size, two for each worker
 		f.splits.Each(f.lots, f.each)
 		for _, w := range f.workers {
 			if w.err != nil {
@@ -209,7 +241,7 @@ func (f *Inference) ArenaBytes() int64 { return f.arena }
 func (f *Inference) Work() (b backend.Backend, workers, large, small int) {
 	w := f.workers[0]
 	large = w.front.graph.images.Shape()[0]
-	return w.backend, len(f.workers), large, large * max(1, len(w.move))
+	return w.backend, len(f.workers), large, large * max(1, len(w.backs))
 }
 
 // Profile does runs passes of each part of one worker, and of the classifier,

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"effnet/internal/backend"
@@ -19,6 +20,12 @@ func logits(t *testing.T, net *Network, f *Inference, images []float32) []float3
 	if err := f.Run(); err != nil {
 		t.Fatal(err)
 	}
+	return read(t, net, f, images)
+}
+
+// read reads the logits of images that were computed.
+func read(t *testing.T, net *Network, f *Inference, images []float32) []float32 {
+	t.Helper()
 	size := net.Arch.Resolution * net.Arch.Resolution * 3
 	z := make([]float32, len(images)/size*net.Arch.Classes)
 	if err := f.Logits(z); err != nil {
@@ -80,6 +87,37 @@ func TestLogitsDependOnTheImageAlone(t *testing.T) {
 			}
 			if resolution >= 100 && split < 3 {
 				t.Errorf("%s, %d px: only %d passes were split", arch.Name, resolution, split)
+			}
+		}
+	}
+}
+
+// The first images of a batch have the logits that they have in a full one.
+func TestRunFirst(t *testing.T) {
+	const most = 13
+	for _, resolution := range []int{40, 100} {
+		arch := tinyArchs()[0]
+		arch.Resolution = resolution
+		images := values("images", most*resolution*resolution*3, 0, 1.5)
+		for _, threads := range []int{1, 2, 3} {
+			net := initialised(t, arch, cpu.NewWith(kernel.Available()[0], threads), 1)
+			f := mustInference(t, net, most)
+			want := logits(t, net, f, images)
+			for n := 1; n <= most; n++ {
+				_ = logits(t, net, f, make([]float32, len(images))) // others
+				if err := net.backend.Upload(f.Images, images); err != nil {
+					t.Fatal(err)
+				}
+				if err := f.RunFirst(n); err != nil {
+					t.Fatal(err)
+				}
+				got := read(t, net, f, images)
+				if k := n * arch.Classes; !slices.Equal(got[:k], want[:k]) {
+					t.Errorf("%d px, %d threads: the first %d have other logits", resolution, threads, n)
+				}
+			}
+			if err := net.backend.Close(); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}

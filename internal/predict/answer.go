@@ -1,7 +1,6 @@
 package predict
 
 import (
-	"cmp"
 	"image"
 	"math"
 	"slices"
@@ -61,13 +60,25 @@ type Class struct {
 // Top returns the k classes of the highest scores, all for k = 0, the highest first
 // and of equal ones the lower-numbered.
 func (s Scores) Top(k int) []Class {
-	all := make([]Class, len(s.Values))
-	for i, v := range s.Values {
-		all[i] = s.class(i, v)
+	if k == 0 || k > len(s.Values) {
+		k = len(s.Values)
 	}
-	slices.SortStableFunc(all, func(a, b Class) int { return cmp.Compare(b.Score, a.Score) })
-	if k > 0 && k < len(all) {
-		all = all[:k]
+	order := make([]int, 0, k+1)
+	for i, v := range s.Values {
+		if len(order) == k && v <= s.Values[order[k-1]] {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(order, v, func(j int, v float64) int {
+			if s.Values[j] >= v {
+				return -1
+			}
+			return 1
+		})
+		order = slices.Insert(order, at, i)[:min(len(order)+1, k)]
+	}
+	all := make([]Class, k)
+	for i, j := range order {
+		all[i] = s.class(j, s.Values[j])
 	}
 	return all
 }

@@ -41,7 +41,7 @@ func (p *Pass) Run(batch *data.Batch) error {
 	if err := p.input.Load(batch); err != nil {
 		return err
 	}
-	return p.inference.Run()
+	return p.inference.RunFirst(batch.Count)
 }
 
 // Logits reads the last Run's, [N,classes], into memory that the next call uses again.

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -575,17 +576,44 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-func TestPassSizes(t *testing.T) {
-	for most, want := range map[int][]int{1: {1}, 2: {2, 1}, 16: {16, 4, 1}, 10: {10, 2, 1}, 64: {64, 16, 4, 1}} {
-		sizes := passSizes(most)
-		if !slices.Equal(sizes, want) {
-			t.Errorf("passes of %v for %d images, want %v", sizes, most, want)
+// Top is a stable sort, cut off.
+func TestTop(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	s := Scores{Head: &Head{Classes: make([]string, 50)}, Values: make([]float64, 50)}
+	for range 20 {
+		for i := range s.Values {
+			s.Values[i] = float64(rng.IntN(20)) // with equal ones
 		}
-		for n := 1; n <= most; n++ {
-			if size := passFor(sizes, n); size > 1 && 4*n < 3*size {
-				t.Errorf("a pass of %d for %d images", size, n)
+		order := make([]int, len(s.Values))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.Values[b], s.Values[a]) })
+		for _, k := range []int{0, 1, 5, 49, 50, 99} {
+			var got []int
+			for _, c := range s.Top(k) {
+				got = append(got, c.Index)
+			}
+			if want := order[:cmp.Or(min(k, 50), 50)]; !slices.Equal(got, want) {
+				t.Fatalf("top %d of %v: %v, want %v", k, s.Values, got, want)
 			}
 		}
+	}
+}
+
+func TestPassSizes(t *testing.T) {
+	for most, want := range map[int][]passSize{1: {{1, 1}}, 2: {{2, 2}, {1, 1}}, 16: {{16, 12}, {4, 3}, {1, 1}}, 10: {{10, 8}, {2, 2}, {1, 1}}} {
+		if sizes := passSizes(most, 0); !slices.Equal(sizes, want) {
+			t.Errorf("passes of %v for %d images, want %v", sizes, most, want)
+		}
+	}
+	for threads, want := range map[int]int{1: 16, 3: 16, 4: 1, 8: 1} {
+		if size := passFor(passSizes(16, threads), 3); size != want {
+			t.Errorf("three images on %d threads are computed by passes of %d, want %d", threads, size, want)
+		}
+	}
+	if size := passFor(passSizes(16, 2), 1); size != 1 {
+		t.Errorf("an image is computed by a pass of %d", size)
 	}
 }
 

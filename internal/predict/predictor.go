@@ -16,8 +16,9 @@ import (
 
 // Options of a Predictor. Its memory is bounded by them: Queue images of R x R x 3
 // bytes, for each of Workers the image that it decodes (see data.MaxFileBytes and
-// data.MaxPixels), and passes of Batch images, a quarter of that, and so on to 1, each of
-// which is compiled when it is first needed.
+// data.MaxPixels), and passes of Batch images, of 1, and where a batch that is not full takes
+// as long as a full one a quarter of Batch and so on, each of which is compiled when it is
+// first needed.
 type Options struct {
 	Batch   int           // most images of a pass; 0 is 16
 	Wait    time.Duration // how long an image waits for others that are being prepared; 0 is 3 ms, less than 0 not at all
@@ -138,7 +139,8 @@ const Likeliest = -1
 type Predictor struct {
 	network   *Network
 	opt       Options
-	passes    map[format]*Pass // the worker's
+	passes    map[format]*Pass       // the worker's
+	batches   map[format]*data.Batch // the worker's
 	preparers chan *data.Preparer
 	slots     chan struct{} // one for each image that was accepted and is not answered
 	wake      chan struct{} // something changed that the worker waits for
@@ -169,7 +171,7 @@ func New(n *Network, opt Options) (*Predictor, error) {
 	}
 	opt = opt.withDefaults()
 	p := &Predictor{
-		network: n, opt: opt, passes: map[format]*Pass{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
+		network: n, opt: opt, passes: map[format]*Pass{}, batches: map[format]*data.Batch{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), close: sync.OnceValue(n.Close),
 	}
 	for range opt.Workers {

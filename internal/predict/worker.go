@@ -12,7 +12,7 @@ import (
 // more. It alone uses the network.
 func (p *Predictor) work() {
 	defer close(p.done)
-	sizes := passSizes(p.opt.Batch)
+	sizes := passSizes(p.opt.Batch, p.network.net.Split(p.opt.Batch))
 	for {
 		batch, last := p.next()
 		if last {
@@ -55,21 +55,31 @@ func (p *Predictor) next() (batch []*ticket, last bool) {
 	}
 }
 
-// passSizes are the batches that passes are compiled for, the largest first: a pass
-// takes as long for one image as for all of its batch.
-func passSizes(most int) (sizes []int) {
-	for size := most; size > 1; size /= 4 {
-		sizes = append(sizes, size)
-	}
-	return append(sizes, 1)
+// A passSize is a batch that a pass is compiled for.
+type passSize struct {
+	batch int
+	least int // images that it is used for
 }
 
-// passFor is the size of the pass for n images or the first of them: the largest that
-// they fill to three quarters.
-func passFor(sizes []int, n int) int {
+// passSizes are the passes for batches of at most so many images, the largest first. Where
+// so many threads take images each, one pass will do for as many images or more, and one
+// in which they share each launch for fewer. Where none do, a pass takes as long for one
+// image as for all of its batch, and should be three quarters full.
+func passSizes(most, threads int) (sizes []passSize) {
+	if threads > 0 {
+		return []passSize{{most, max(threads, 2)}, {1, 1}}
+	}
+	for size := most; size > 1; size /= 4 {
+		sizes = append(sizes, passSize{size, (3*size + 3) / 4})
+	}
+	return append(sizes, passSize{1, 1})
+}
+
+// passFor is the batch of the pass for n images or the first of them.
+func passFor(sizes []passSize, n int) int {
 	for _, size := range sizes {
-		if 4*n >= 3*size {
-			return size
+		if n >= size.least {
+			return size.batch
 		}
 	}
 	return 1
@@ -137,15 +147,20 @@ type format struct {
 	pixels bool
 }
 
-// batch puts images together for a pass.
+// batch puts images together for a pass, in memory that the next of its format uses again.
 func (p *Predictor) batch(f format, all []*ticket) *data.Batch {
 	n := p.network.values()
-	b := &data.Batch{Count: len(all), Mixed: augment.Mixed{Own: 1}}
-	if f.pixels {
-		b.Pixels = make([]uint8, f.size*n)
-	} else {
-		b.Images = make([]float32, f.size*n)
+	b := p.batches[f]
+	if b == nil {
+		b = &data.Batch{Mixed: augment.Mixed{Own: 1}}
+		if f.pixels {
+			b.Pixels = make([]uint8, f.size*n)
+		} else {
+			b.Images = make([]float32, f.size*n)
+		}
+		p.batches[f] = b
 	}
+	b.Count = len(all)
 	for i, t := range all {
 		if f.pixels {
 			copy(b.Pixels[i*n:], t.pixels)
