@@ -150,4 +150,5 @@ def main():
             print(f"| {name} | {m[16, 'per_sec']:.1f} | {m[16, 'per_sec'] / base:.2f} | {m[16, 'p50_ms']:.0f} ms | {m[16, 'p99_ms']:.0f} ms | {m[1, 'p50_ms']:.1f} ms |")
 
 
-main()
+if __name__ == "__main__":
+    main()
