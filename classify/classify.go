@@ -24,9 +24,9 @@ type Options struct {
 	Kernels   string // the set of kernels, as the setting of that name; "" is this processor's
 	Threads   int    // that compute, on a CPU; 0 is one a core
 
-	Batch   int           // images that are computed together, at most; 0 is 16
+	Batch   int           // images that are computed together, at most; 0 is 4 for each thread, 16 on a card
 	Wait    time.Duration // how long an image waits for others that are being decoded; 0 is 3 ms, less than 0 not at all
-	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch
+	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch, at least 64
 	Workers int           // images that are decoded at once; 0 is one a core
 	Refuse  bool          // where the queue is full: ErrFull at once, rather than wait for room
 }

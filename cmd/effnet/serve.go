@@ -45,9 +45,9 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.Lookup("json").Hidden = true
 	o.Options = serve.Default()
 	flags.StringVar(&o.Address, "addr", "127.0.0.1:8080", "address to listen on; port 0 for any, :8080 for all of this machine's addresses")
-	flags.IntVarP(&o.Predict.Batch, "batch-size", "b", 16, "most images to compute together")
+	flags.IntVarP(&o.Predict.Batch, "batch-size", "b", 0, "most images to compute together; 0 for 4 per thread, 16 on a card")
 	flags.DurationVar(&o.Predict.Wait, "wait", 3*time.Millisecond, "how long an image waits for others that are being decoded; 0 for not at all")
-	flags.IntVar(&o.Predict.Queue, "queue", 64, "images that are accepted and not yet answered; beyond it the answer is 503")
+	flags.IntVar(&o.Predict.Queue, "queue", 0, "images that are accepted and not yet answered, beyond which the answer is 503; 0 for 4 times the batch, at least 64")
 	flags.IntVarP(&o.Predict.Workers, "workers", "j", 0, "images to decode at once; 0 for one per core")
 	flags.Int64Var(&o.MaxBodyMiB, "max-body", o.MaxBody>>20, "largest request, MiB; all together may have eight times that")
 	flags.IntVar(&o.Conns, "max-conns", o.Conns, "most connections; beyond it, those that wait longest are closed")
@@ -71,10 +71,10 @@ func (o *serveOptions) Validate() error {
 		return usageError{fmt.Errorf("--log-format %s: want text or json", o.LogFormat)}
 	case o.MaxBodyMiB < 1 || o.MaxBodyMiB > 1<<14:
 		return usageError{fmt.Errorf("--max-body %d: want 1 to %d MiB", o.MaxBodyMiB, 1<<14)}
-	case o.Predict.Batch < 1:
-		return usageError{fmt.Errorf("--batch-size %d: want 1 or more", o.Predict.Batch)}
-	case o.Predict.Queue < 1:
-		return usageError{fmt.Errorf("--queue %d: want 1 or more", o.Predict.Queue)}
+	case o.Predict.Batch < 0:
+		return usageError{fmt.Errorf("--batch-size %d: want 0 or more", o.Predict.Batch)}
+	case o.Predict.Queue < 0:
+		return usageError{fmt.Errorf("--queue %d: want 0 or more", o.Predict.Queue)}
 	}
 	o.MaxBody = o.MaxBodyMiB << 20
 	o.Bodies = 8 * o.MaxBody

@@ -20,9 +20,9 @@ import (
 // as long as a full one a quarter of Batch and so on, each of which is compiled when it is
 // first needed.
 type Options struct {
-	Batch   int           // most images of a pass; 0 is 16
+	Batch   int           // most images of a pass; 0 is 4 for each thread, 16 where threads do not take images each
 	Wait    time.Duration // how long an image waits for others that are being prepared; 0 is 3 ms, less than 0 not at all
-	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch
+	Queue   int           // images that are accepted and not yet answered, at most; 0 is 4 times Batch, at least 64
 	Workers int           // images that are decoded at once; 0 is one a core
 	Refuse  bool          // where the queue is full: ErrFull, rather than wait for room
 
@@ -49,14 +49,20 @@ func (o Options) Validate() error {
 	return nil
 }
 
-func (o Options) withDefaults() Options {
+// withDefaults has numbers in the place of zeros. While 4 images for each thread are
+// computed, as many others are decoded.
+func (o Options) withDefaults(n *Network) Options {
 	set := func(v *int, usual int) {
 		if *v == 0 {
 			*v = usual
 		}
 	}
-	set(&o.Batch, 16)
-	set(&o.Queue, 4*o.Batch)
+	usual := 4 * n.net.Split(1<<16)
+	if usual == 0 {
+		usual = 16
+	}
+	set(&o.Batch, usual)
+	set(&o.Queue, max(4*o.Batch, 64))
 	set(&o.Workers, runtime.GOMAXPROCS(0))
 	if o.Wait == 0 {
 		o.Wait = 3 * time.Millisecond
@@ -169,7 +175,7 @@ func New(n *Network, opt Options) (*Predictor, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	opt = opt.withDefaults()
+	opt = opt.withDefaults(n)
 	p := &Predictor{
 		network: n, opt: opt, passes: map[format]*Pass{}, batches: map[format]*data.Batch{}, preparers: make(chan *data.Preparer, opt.Workers), slots: make(chan struct{}, opt.Queue),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), close: sync.OnceValue(n.Close),
