@@ -2,6 +2,7 @@ package serve
 
 import (
 	"container/list"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,15 +28,22 @@ type conns struct {
 // busyAnswer is what a connection is told that cannot even ask.
 const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-// note is http.Server's ConnState.
+// note is http.Server's ConnState. The server accepts no other connection meanwhile, so
+// nothing here waits for a client, as TLS does before it says something or closes.
 func (c *conns) note(conn net.Conn, state http.ConnState) {
-	if excess := c.count(conn, state); excess == conn {
-		_ = conn.SetDeadline(time.Now().Add(time.Second))
-		_, _ = conn.Write([]byte(busyAnswer)) // to one that speaks TLS it means nothing, and closing says enough
-		_ = conn.Close()
-	} else if excess != nil {
-		_ = excess.Close()
+	excess := c.count(conn, state)
+	if excess == nil {
+		return
 	}
+	if secure, ok := excess.(*tls.Conn); ok {
+		_ = secure.NetConn().Close()
+		return
+	}
+	if excess == conn {
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		_, _ = conn.Write([]byte(busyAnswer)) // into the empty buffer of a connection that is new
+	}
+	_ = excess.Close()
 }
 
 // count returns a connection to close; nil for none.

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -261,6 +263,22 @@ func TestBusyConnections(t *testing.T) {
 	}
 	if err := stop(); err == nil { // which cuts the two off
 		t.Error("nothing is cut off")
+	}
+}
+
+// A connection of TLS is closed without a word: nothing waits for its client.
+func TestBusyTLS(t *testing.T) {
+	c := &conns{limit: 1, log: slog.New(slog.DiscardHandler)}
+	busy, _ := net.Pipe()
+	c.note(busy, http.StateNew)
+	c.note(busy, http.StateActive)
+	client, ours := net.Pipe()
+	c.note(tls.Server(ours, &tls.Config{}), http.StateNew) // would wait for the client to read
+	if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("the client reads %d bytes, %v", n, err)
+	}
+	if open, closed := c.numbers(); open != 1 || closed != 1 {
+		t.Errorf("%d are open, %d were closed", open, closed)
 	}
 }
 
