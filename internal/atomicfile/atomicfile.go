@@ -25,6 +25,9 @@ func WriteProgram(path string, write func(*os.File) error) error {
 }
 
 func writeMode(path string, mode fs.FileMode, write func(*os.File) error) (err error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return &FolderError{path, syscall.EISDIR}
+	}
 	dir, name := filepath.Split(path)
 	dir = filepath.Clean(dir)
 	f, err := os.CreateTemp(dir, "."+name+".tmp*")
@@ -55,14 +58,17 @@ func writeMode(path string, mode fs.FileMode, write func(*os.File) error) (err e
 	return syncDir(dir)
 }
 
-// FolderError is a folder in which no file can be made.
+// FolderError is a folder in which no file can be made, or in whose place.
 type FolderError struct {
 	Dir string
 	Err error // what the system says
 }
 
 func (e *FolderError) Error() string {
-	if errors.Is(e.Err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(e.Err, syscall.EISDIR):
+		return e.Dir + " is a folder (name a file in it)"
+	case errors.Is(e.Err, fs.ErrNotExist):
 		return "there is no folder " + e.Dir + " (create it first)"
 	}
 	return "no file can be written in the folder " + e.Dir + ": " + e.Err.Error()

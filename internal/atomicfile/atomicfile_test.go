@@ -36,6 +36,15 @@ func TestWrite(t *testing.T) {
 	wantMode(t, path, 0o644)
 }
 
+// A folder is not replaced, and nothing is written before that is known.
+func TestWriteOverFolder(t *testing.T) {
+	dir := t.TempDir()
+	err := Write(dir, func(*os.File) error { t.Error("it is written"); return nil })
+	if e, ok := errors.AsType[*FolderError](err); !ok || e.Error() != dir+" is a folder (name a file in it)" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWriteProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	if err := WriteProgram(path, func(*os.File) error { return nil }); err != nil {
