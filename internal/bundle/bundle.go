@@ -162,7 +162,7 @@ func (b *Bundle) read(f io.ReaderAt, size int64, p place) error {
 	return nil
 }
 
-// networkAt is where the network is behind a note of so many bytes.
+// networkAt is where the network is behind a note of that length.
 func networkAt(note int64) int64 { return (note + align - 1) / align * align }
 
 // Meta is what the network's checkpoint says of it. Errors are *checkpoint.Error.

@@ -61,9 +61,9 @@ type passSize struct {
 	least int // images that it is used for
 }
 
-// passSizes are the passes for batches of at most so many images, the largest first. Where
-// so many threads take images each, one pass will do for as many images or more, and one
-// in which they share each launch for fewer. Where none do, a pass takes as long for one
+// passSizes are the passes for batches of at most the given size, the largest first. Where
+// threads take images each, one pass will do for an image a thread or more, and one in
+// which they share each launch for fewer. Where none do, a pass takes as long for one
 // image as for all of its batch, and should be three quarters full.
 func passSizes(most, threads int) (sizes []passSize) {
 	if threads > 0 {

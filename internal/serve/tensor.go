@@ -138,8 +138,8 @@ func (t *tensor) bytes(n int, k tensorType, rest []byte) ([]byte, error) {
 	})
 }
 
-// numbers turns JSON's numbers, in arrays of arrays or one after the other, into so many
-// binary ones of a width in bytes.
+// numbers turns n numbers of JSON, in arrays of arrays or one after the other, into binary
+// ones of a width in bytes.
 func (t *tensor) numbers(n, width int, parse func(data []byte, text string) ([]byte, error)) ([]byte, error) {
 	if len(t.Data) < 2*n { // a digit and a comma each: no memory for what cannot be there
 		return nil, t.wrong("its data has fewer than %d numbers", n)

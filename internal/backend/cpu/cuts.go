@@ -33,7 +33,7 @@ func (c *Cuts) note(tasks int, task func(worker, i int)) {
 	c.launches = append(c.launches, times)
 }
 
-// Speedup is how many times as fast as one thread so many would be, where nothing holds
+// Speedup is how many times as fast as one thread several would be, where nothing holds
 // them up but the cuts: each takes the next task when it has done one, and what no task
 // does is done by one thread. Threads that share memory and caches are slower.
 func (c *Cuts) Speedup(threads int) float64 {

@@ -71,7 +71,7 @@ func columnCuts(n, groups int) []int {
 	return cuts
 }
 
-// newMapWeights is newWeights for rows of a map, narrowed so many at once at most: with
+// newMapWeights is newWeights for rows of a map, narrowed in groups of a limited size: with
 // maps of bfloat16 the product is too.
 func (b *Backend) newMapWeights(w []float32, rows, k, n, groups int, f folding) (*weights, func()) {
 	half := b.maps == backend.BFloat16

@@ -33,7 +33,7 @@ type keptChunk struct{ first, inner int }
 // keptInner is how many values of the inner dimension a chunk has at most.
 const keptInner = 240
 
-// newKeptGrad plans chunks of blocks that have so many values of the inner dimension each.
+// newKeptGrad plans chunks of blocks of a given inner size.
 func newKeptGrad(p *kernel.Packing, l *layout, inner []int, narrow, wide int) *keptGrad {
 	k := &keptGrad{narrow: narrow, wide: wide, p: p}
 	for i, n := range inner {

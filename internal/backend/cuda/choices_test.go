@@ -9,7 +9,7 @@ import (
 	"effnet/internal/backend"
 )
 
-// timedOn is a backend that times products, whose algorithms cost so many seconds each.
+// timedOn is a backend that times products, whose algorithms take the seconds that it lists.
 func timedOn(t *testing.T, folder, library string, costs ...float64) (*Backend, *emulation) {
 	t.Helper()
 	b, e := onCPU(t)

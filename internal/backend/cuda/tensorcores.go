@@ -19,7 +19,7 @@ const gradChannels, projectBlocks = 32, 528
 const productBlocks = 2112
 
 // byTensorCores says whether kernels/products_bf16.cu has a product of operands, of which
-// the first is a map: one of bf16, where rows of so many values are whole vectors and begin
+// the first is a map: one of bf16, where rows of that length are whole vectors and begin
 // where vectors may.
 func (c *compiler) byTensorCores(operands []place, widths ...int) bool {
 	for _, n := range widths {

@@ -20,7 +20,7 @@ func blocksOf(n, size int) int { return (n + size - 1) / size }
 // tiles are those of one pass: maps of few columns may have tiles of their own.
 type tiles struct{ large, small tile }
 
-// of is the tile for results of so many columns, and what the kernel's name ends in.
+// of is the tile for results of c columns, and what the kernel's name ends in.
 func (t tiles) of(columns int) (tile, string) {
 	if columns <= t.small.columns {
 		return t.small, "Small"

@@ -204,7 +204,7 @@ func (m *Image) Cut() int64 {
 	return m.linkedit.offset()
 }
 
-// padded is the length of a segment with so many bytes of data: whole pages.
+// padded is the length of a segment with that much data: whole pages.
 func padded(length int64) int64 { return (length + page - 1) / page * page }
 
 // A File is what Finish completes.
@@ -245,7 +245,7 @@ func (m *Image) Finish(f File, base io.ReaderAt, length int64) error {
 	return sign(f, limit, m.text)
 }
 
-// newHeader is the header of a program with so many bytes of load commands.
+// newHeader is the header of a program whose load commands have that many bytes.
 func (m *Image) newHeader(commands int) []byte {
 	h := slices.Clone(m.header)
 	n := len(m.commands)
@@ -258,7 +258,7 @@ func (m *Image) newHeader(commands int) []byte {
 }
 
 // moved are the load commands with length bytes of data, and with __LINKEDIT moved and
-// ending with a signature of so many bytes, in place of the one before.
+// ending with a signature of a given size, in place of the one before.
 func (m *Image) moved(length, by, signature int64) (all []byte) {
 	for _, old := range m.commands {
 		c := slices.Clone(old)

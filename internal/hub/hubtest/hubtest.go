@@ -50,7 +50,7 @@ type Request struct {
 type Fault struct {
 	Method string // "" for any
 	Part   string // of the path
-	Times  int    // so many requests; negative for all
+	Times  int    // how many requests; negative for all
 	Answer http.HandlerFunc
 }
 

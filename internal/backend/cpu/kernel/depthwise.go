@@ -27,7 +27,7 @@ func (s *Set) Depthwise(y []float32, ystep int, x []float32, x0, xstep int, w []
 	}
 }
 
-// callPixels is of how many pixels a call of assembly makes the sums of so many taps.
+// callPixels is how many pixels a call of assembly sums, for a number of taps.
 func callPixels(taps, cols int) int {
 	const block = 14 // what the kernels do at once
 	return max(block, callProducts/(max(1, taps)*cols)/block*block)

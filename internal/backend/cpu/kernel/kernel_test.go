@@ -436,7 +436,7 @@ func benchGemm(b *testing.B, s *Set, peak float64, m, n, k, ars, acs int) {
 	reportRate(b, m*n*k, peak)
 }
 
-// reportRate reports the speed of so many multiply-adds a turn.
+// reportRate reports the speed, by the multiply-adds of a turn.
 func reportRate(b *testing.B, products int, peak float64) {
 	rate := 2 * float64(products) * float64(b.N) / b.Elapsed().Seconds() / 1e9
 	b.ReportMetric(rate, "GFLOP/s")

@@ -27,7 +27,7 @@ type Fill struct {
 // stride.
 func (s *Set) HasLines(k, stride int) bool { return s.linesFor(k, stride) != nil }
 
-// FillLines is fillLinesGeneric. What lies ahead of X by so many values is fetched
+// FillLines is fillLinesGeneric. What lies a number of values ahead of X is fetched
 // meanwhile.
 func (s *Set) FillLines(ring []float32, to *Ring, f *Fill, ahead int) {
 	if s.c == nil {

@@ -89,7 +89,7 @@ func (d *Device) Matmul(m Matmul) (Product, error) {
 	return p, nil
 }
 
-// Algorithms are at most so many that cuBLASLt has for a product, the one of Matmul first.
+// Algorithms are the first few that cuBLASLt has for a product, the one of Matmul first.
 func (d *Device) Algorithms(m Matmul, most int) ([]Algorithm, error) {
 	p, found, err := d.ask(m, most)
 	if err != nil {
@@ -119,7 +119,7 @@ func (d *Device) MatmulBy(m Matmul, by Algorithm) (_ Product, err error) {
 	return p, nil
 }
 
-// ask returns a product without an algorithm, and at most so many for it.
+// ask returns a product without an algorithm, and a limited number for it.
 func (d *Device) ask(m Matmul, most int) (*ltProduct, []Algorithm, error) {
 	compute, ok := computeTypes[m.Precision]
 	least := min(types[m.In].size, types[m.Out].size)
