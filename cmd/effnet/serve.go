@@ -148,8 +148,11 @@ func runServe(ctx context.Context, w io.Writer, networks []string, opts serveOpt
 			return errors.Join(err, server.Close())
 		}
 	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anyone is told where to send one
+	defer signal.Stop(hangups)
 	opts.announce(o, listener.Addr(), networks)
-	go onHangup(ctx, func() {
+	go each(ctx, hangups, func() {
 		if err := certificates.load(); err != nil {
 			o.Log.Error("cannot read the certificate again: the previous one stays", "error", err)
 		}
@@ -259,11 +262,8 @@ func serveProfiles(ctx context.Context, address string, log *slog.Logger) error 
 	return nil
 }
 
-// onHangup calls do for each SIGHUP, until ctx ends.
-func onHangup(ctx context.Context, do func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	defer signal.Stop(signals)
+// each calls do for each signal, until ctx ends.
+func each(ctx context.Context, signals <-chan os.Signal, do func()) {
 	for {
 		select {
 		case <-ctx.Done():
