@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
-	"effnet/internal/checkpoint"
-	"effnet/internal/predict"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -14,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"effnet/internal/checkpoint"
+	"effnet/internal/predict"
 )
 
 // outputs are what a network says of an image.
