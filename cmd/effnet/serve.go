@@ -18,7 +18,6 @@ import (
 
 	"effnet/internal/predict"
 	"effnet/internal/serve"
-	"effnet/internal/weights"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -195,17 +194,7 @@ func (o *serveOptions) sources(networks []string) []serve.Source {
 		if _, err := os.Stat(text); err == nil || !named { // a file whose name has a =
 			name, path = serve.NameOf(text), text
 		}
-		all[i] = serve.Source{Name: name, Path: path, Open: func(ctx context.Context) (*predict.Network, error) {
-			w, err := openWeights(ctx, path, weights.Overrides{})
-			if err != nil {
-				return nil, err
-			}
-			b, err := openBackend(o.Device, o.Precision, o.Kernels, o.Threads)
-			if err != nil {
-				return nil, err
-			}
-			return predict.Load(w, path, b)
-		}}
+		all[i] = serve.Source{Name: name, Path: path, Open: func(ctx context.Context) (*predict.Network, error) { return o.open(ctx, path) }}
 	}
 	return all
 }
