@@ -14,10 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"effnet/internal/backend/cpu"
-	"effnet/internal/predict"
 	"effnet/internal/serve"
-	"effnet/internal/weights"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -35,17 +32,7 @@ func site(t *testing.T, o serve.Options, names ...string) http.Handler {
 	t.Helper()
 	var sources []serve.Source
 	for _, name := range names {
-		sources = append(sources, serve.Source{Name: name, Path: blots, Open: func(context.Context) (*predict.Network, error) {
-			w, err := weights.Open(blots, weights.Overrides{})
-			if err != nil {
-				return nil, err
-			}
-			b, err := cpu.New(1)
-			if err != nil {
-				return nil, err
-			}
-			return predict.Load(w, blots, b)
-		}})
+		sources = append(sources, serve.FileSource(name, blots))
 	}
 	s, err := serve.New(t.Context(), sources, o)
 	if err != nil {

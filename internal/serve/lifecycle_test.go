@@ -136,7 +136,7 @@ func TestReload(t *testing.T) {
 	path := predicttest.File(t)
 	opt := Default()
 	opt.Watch = time.Millisecond
-	s, err := New(t.Context(), []Source{source("a", path)}, opt)
+	s, err := New(t.Context(), []Source{FileSource("a", path)}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +204,55 @@ func fileAt(t testing.TB, path string) []byte {
 
 // Of more connections than there may be, those that wait longest are closed, and the newest
 // is answered; neither costs goroutines for long.
+// A file that changes while it is read, in place or by another, may be half of each: it is
+// refused at the start, and answers nothing when a server reads it again.
+func TestChangedWhileRead(t *testing.T) {
+	path := predicttest.File(t)
+	file := fileAt(t, path)
+	changes := map[string]func() error{
+		"nothing":  func() error { return nil },
+		"touched":  func() error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) },
+		"replaced": func() error { return errors.Join(os.WriteFile(path+".new", file, 0o666), os.Rename(path+".new", path)) },
+		"longer":   func() error { return os.WriteFile(path, append(file, 0), 0o666) },
+		"removed":  func() error { return os.Remove(path) },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			write := func() {
+				if err := os.WriteFile(path, file, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write()
+			meanwhile := func() error { return nil }
+			a := FileSource("a", path)
+			open := a.Open
+			a.Open = func(ctx context.Context) (*predict.Network, error) {
+				n, err := open(ctx)
+				return n, errors.Join(err, meanwhile())
+			}
+			s, err := New(t.Context(), []Source{a}, Default())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			before := s.models[0].current.Load()
+			meanwhile = change
+			s.Reload(t.Context())
+			if kept := s.models[0].current.Load() == before; kept != (name != "nothing") {
+				t.Errorf("the network that was there answers: %v", kept)
+			}
+			if name == "nothing" || name == "removed" {
+				return
+			}
+			write()
+			if s, err := New(t.Context(), []Source{a}, Default()); err == nil || !strings.Contains(err.Error(), path+" changed while it was read") {
+				t.Errorf("a server starts with it: %v %v", s, err)
+			}
+		})
+	}
+}
+
 func TestIdleConnections(t *testing.T) {
 	s := server(t, func(o *Options) { o.Conns = 20 })
 	address, stop := running(t, s)

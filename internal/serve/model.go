@@ -126,7 +126,7 @@ func (m *model) load(ctx context.Context) (*predict.Predictor, error) {
 	}
 	if !m.loaded.same(stampOf(m.Path)) {
 		m.loaded = stamp{}
-		return nil, errors.Join(fmt.Errorf("serve: %s changed while it was read", m.Path), p.Close())
+		return nil, errors.Join(fmt.Errorf("serve: %s changed while it was read: write a new file under another name, then rename it", m.Path), p.Close())
 	}
 	return p, nil
 }

@@ -24,8 +24,8 @@ import (
 	"effnet/internal/weights"
 )
 
-// source is a network from a file.
-func source(name, path string) Source {
+// FileSource is a network from a file, for the tests inside and outside this package.
+func FileSource(name, path string) Source {
 	return Source{Name: name, Path: path, Open: func(context.Context) (*predict.Network, error) {
 		w, err := weights.Open(path, weights.Overrides{})
 		if err != nil {
@@ -47,7 +47,7 @@ func server(t testing.TB, changes ...func(*Options)) *Server {
 	for _, change := range changes {
 		change(&opt)
 	}
-	s, err := New(t.Context(), []Source{source("a", predicttest.File(t))}, opt)
+	s, err := New(t.Context(), []Source{FileSource("a", predicttest.File(t))}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,9 +393,9 @@ func TestNewFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, sources := range map[string][]Source{
-		"two networks are called a": {source("a", path), source("a", path)},
-		"cannot be a network's":     {source("a", path), source("..", path)},
-		"damaged":                   {source("a", path), source("b", damaged)},
+		"two networks are called a": {FileSource("a", path), FileSource("a", path)},
+		"cannot be a network's":     {FileSource("a", path), FileSource("..", path)},
+		"damaged":                   {FileSource("a", path), FileSource("b", damaged)},
 	} {
 		if _, err := New(t.Context(), sources, Default()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
