@@ -4,16 +4,17 @@ import "slices"
 
 // blockKinds are the kinds of Stage.Block.
 var blockKinds = []blockKind{
-	{name: MBConv, title: "MBConv", add: (*lister).mbconv, squeezes: true},
-	{name: Fused, title: "Fused-MBConv", add: (*lister).fused},
-	{name: Separable, title: "Separable", add: (*lister).separable, expansion: noExpansion, shortcut: noShortcut},
-	{name: Bottleneck, title: "Bottleneck", add: (*lister).bottleneck, expansion: divides, shortcut: projected},
+	{name: MBConv, short: "ir", title: "MBConv", add: (*lister).mbconv, squeezes: true},
+	{name: Fused, short: "er", title: "Fused-MBConv", add: (*lister).fused},
+	{name: Separable, short: "ds", title: "Separable", add: (*lister).separable, expansion: noExpansion, shortcut: noShortcut},
+	{name: Bottleneck, short: "bt", title: "Bottleneck", add: (*lister).bottleneck, expansion: divides, shortcut: projected},
 }
 
 // A blockKind is one of them.
 type blockKind struct {
 	name      string                // Stage.Block
 	title     string                // the papers' name
+	short     string                // in block strings, see Arch.BlockText
 	add       func(*lister, *Block) // adds a block's layers, with the shortcut around them
 	expansion expansion
 	shortcut  shortcut

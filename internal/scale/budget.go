@@ -105,7 +105,7 @@ func (p *prober) fitsAt(phi float64) bool {
 	if p.last, p.invalid = p.arch(phi); p.invalid != nil || p.failed != nil {
 		return false
 	}
-	key := p.last.key()
+	key := p.last.Key()
 	if fits, asked := p.known[key]; asked {
 		return fits
 	}
@@ -129,7 +129,7 @@ func shortest(phi float64, arch func(phi float64) (Arch, error)) (float64, Arch,
 			if err != nil {
 				return 0, Arch{}, err
 			}
-			if b, err := arch(short); err == nil && b.key() == a.key() {
+			if b, err := arch(short); err == nil && b.Key() == a.Key() {
 				return short, b, nil
 			}
 		}

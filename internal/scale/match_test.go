@@ -66,7 +66,7 @@ func TestCandidatesByLatency(t *testing.T) {
 	b := b0Baseline(t)
 	asked := map[string]int{}
 	g := Grid{Phi: 1, Step: 0.1, Budget: ByLatency, Target: 2, Tolerance: 0.2, Measure: func(a Arch) (time.Duration, error) {
-		asked[a.key()]++
+		asked[a.Key()]++
 		return time.Duration(Count(a).Params) * time.Nanosecond, nil // a machine whose time is all in weights
 	}}
 	all := candidates(t, g, b)

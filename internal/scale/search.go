@@ -118,7 +118,7 @@ func (g Grid) begin(b Baseline, classes int) (*search, error) {
 	}
 	s := &search{grid: g, baseline: b, classes: classes, base: Count(a), seen: map[string]bool{}}
 	if g.Budget == ByLatency {
-		s.seen[a.key()] = true
+		s.seen[a.Key()] = true
 		s.baseLatency, err = g.Measure(a)
 	}
 	return s, err
@@ -188,7 +188,7 @@ func (s *search) try(k Coefficients) (over bool, err error) {
 	if s.grid.Budget == ByLatency {
 		least, most = least/latencyReach, most*latencyReach
 	}
-	key := a.key()
+	key := a.Key()
 	if cost < least || cost > most || s.seen[key] {
 		return cost > most, nil
 	}
@@ -216,5 +216,5 @@ func (s *search) counted(c Candidate) float64 {
 	return c.Relative
 }
 
-// key is equal for networks of the same layers and input.
-func (a Arch) key() string { return fmt.Sprint(a.Resolution, a.Stem, a.Head, a.Stages) }
+// Key is equal for networks of the same layers and input, that is of the same Baseline.
+func (a Arch) Key() string { return fmt.Sprint(a.Resolution, a.Stem, a.Head, a.Stages) }
