@@ -5,21 +5,30 @@ package configs
 import (
 	"embed"
 	"fmt"
+	"path"
 	"strings"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml spaces/*.yaml
 var files embed.FS
 
 // Names lists the recipes: the files' names without .yaml.
-func Names() []string {
-	entries, err := files.ReadDir(".")
+func Names() []string { return namesIn(".") }
+
+// Spaces lists the search spaces likewise.
+func Spaces() []string { return namesIn(spaces) }
+
+const spaces = "spaces"
+
+func namesIn(folder string) (names []string) {
+	entries, err := files.ReadDir(folder)
 	if err != nil {
 		panic(err) // the folder is part of the program
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = strings.TrimSuffix(e.Name(), ".yaml")
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok {
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -29,6 +38,15 @@ func Read(name string) ([]byte, error) {
 	text, err := files.ReadFile(name + ".yaml")
 	if err != nil {
 		return nil, fmt.Errorf("recipe %q is unknown (have %s)", name, strings.Join(Names(), ", "))
+	}
+	return text, nil
+}
+
+// ReadSpace returns a search space's YAML.
+func ReadSpace(name string) ([]byte, error) {
+	text, err := files.ReadFile(path.Join(spaces, name+".yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("search space %q is unknown (have %s)", name, strings.Join(Spaces(), ", "))
 	}
 	return text, nil
 }

@@ -27,13 +27,13 @@ func (c Config) Budget() string {
 // Budgets are what the network may cost: counted, and the time of one image's
 // forward pass. 0 is no bound. An unknown text is an error.
 func (c Config) Budgets() (count scale.Budget, latency time.Duration, err error) {
-	if count.MACs, err = parseCount(c.FLOPsBudget); err != nil {
+	if count.MACs, err = ParseCount(c.FLOPsBudget); err != nil {
 		return count, 0, fmt.Errorf("flops-budget: %w", err)
 	}
-	if count.Params, err = parseCount(c.ParamsBudget); err != nil {
+	if count.Params, err = ParseCount(c.ParamsBudget); err != nil {
 		return count, 0, fmt.Errorf("params-budget: %w", err)
 	}
-	if latency, err = parseLatency(c.LatencyBudget); err != nil {
+	if latency, err = ParseLatency(c.LatencyBudget); err != nil {
 		return count, 0, fmt.Errorf("latency-budget: %w", err)
 	}
 	return count, latency, nil
@@ -55,8 +55,8 @@ func (c Config) WithoutBudgets() Config {
 // suffixes are thousands, millions and thousand millions.
 var suffixes = map[byte]float64{'K': 1e3, 'M': 1e6, 'G': 1e9}
 
-// parseCount reads 1.5G as 1500000000, and no text as 0.
-func parseCount(text string) (int64, error) {
+// ParseCount reads 1.5G as 1500000000, and no text as 0.
+func ParseCount(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -74,8 +74,8 @@ func parseCount(text string) (int64, error) {
 	return int64(n + 0.5), nil
 }
 
-// parseLatency reads 20ms, and no text as 0.
-func parseLatency(text string) (time.Duration, error) {
+// ParseLatency reads 20ms, and no text as 0.
+func ParseLatency(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
