@@ -54,14 +54,17 @@ func (q Coefficients) Answer(r *Results) []string {
 	if v.Winner == nil {
 		return []string{"No training run was finished."}
 	}
+	return []string{fmt.Sprintf("Best is %s: %s.", r.Plan.Title(v.Winner.Candidate), v.measured(r)), v.certainty(r.Plan)}
+}
+
+// measured is what the winner was measured by.
+func (v Verdict) measured(r *Results) string {
 	seeds := len(v.Winner.Objectives)
-	best := fmt.Sprintf("%s: top-1 %s on %d images held out of training, mean of %d", r.Plan.Title(v.Winner.Candidate), report.Percent(v.Winner.Mean()), r.About.Images, seeds)
+	text := fmt.Sprintf("top-1 %s on %d images held out of training, mean of %d", report.Percent(v.Winner.Mean()), r.About.Images, seeds)
 	if seeds == 1 {
-		best += " seed"
-	} else {
-		best += fmt.Sprintf(" seeds, standard deviation %.2f points", 100*v.Winner.SD())
+		return text + " seed"
 	}
-	return []string{"Best is " + best + ".", v.certainty(r.Plan)}
+	return text + fmt.Sprintf(" seeds, standard deviation %.2f points", 100*v.Winner.SD())
 }
 
 // certainty is how sure the verdict is, as a sentence.
@@ -74,7 +77,7 @@ func (v Verdict) certainty(p Plan) string {
 	}
 	ties := make([]string, len(v.Ties))
 	for i, s := range v.Ties {
-		ties[i] = fmt.Sprintf("%s (%s)", p.Title(s.Candidate), report.Percent(s.Mean()))
+		ties[i] = fmt.Sprintf("%s (%s)", p.Title(s.Candidate), report.Percent(s.Reward()))
 	}
 	switch {
 	case v.Rivals == 0:

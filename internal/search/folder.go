@@ -73,6 +73,10 @@ func (s *Search) begin() error {
 	if err := os.Remove(s.path(".jsonl")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return s.writePlan()
+}
+
+func (s *Search) writePlan() error {
 	doc := planDocument{map[string]string{}, s.Plan}
 	for _, f := range s.Flags {
 		doc.Flags[f.Name] = f.Value
@@ -139,6 +143,9 @@ func (s *Search) save(r *Results) error {
 // table is NAME.csv.
 func (r *Results) table() [][]string {
 	header := append(slices.Clone(r.Plan.Columns), "resolution", "params", "macs", "rung", "epochs", "seeds", "top1", "sd", "seconds", "failed")
+	if r.Plan.Weighs() {
+		header = append(header, "reward", "stages")
+	}
 	rows := append(make([][]string, 0, len(r.Ranking)+1), header)
 	decimal := func(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
 	for _, s := range r.Ranking {
@@ -147,6 +154,10 @@ func (r *Results) table() [][]string {
 		rows = append(rows, append(slices.Clone(s.Candidate.Labels),
 			strconv.Itoa(arch.Resolution), strconv.FormatInt(cost.Params, 10), strconv.FormatInt(cost.MACs, 10),
 			strconv.Itoa(s.Rung), strconv.Itoa(s.Epochs), strconv.Itoa(len(s.Objectives)), decimal(s.Mean(), 6), decimal(s.SD(), 6), decimal(s.Seconds, 1), s.Failed))
+		if r.Plan.Weighs() {
+			last := &rows[len(rows)-1]
+			*last = append(*last, decimal(s.Reward(), 6), arch.BlockText())
+		}
 	}
 	return rows
 }

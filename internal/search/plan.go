@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 
 	"effnet/internal/scale"
@@ -17,6 +18,9 @@ type Candidate struct {
 	Arch   scale.Arch `json:"arch"`
 	Epochs int        `json:"epochs"` // of its whole training
 	Labels []string   `json:"labels"` // what tells it from the others, by Plan.Columns
+
+	Genes  scale.Genes `json:"genes,omitempty"`  // of a network from a space
+	Factor float64     `json:"factor,omitempty"` // of its reward, by which it is compared: top-1 times this; 0 for 1
 }
 
 // MACs are the multiply-adds of one image.
@@ -36,6 +40,9 @@ type Plan struct {
 	// a rung keeps 1/N of the candidates and trains them N times longer. 1 trains all
 	// to the end.
 	Halving int `json:"halving"`
+	// Networks is how many candidates there will be, where the first rung's results decide
+	// which ones (see Grower); 0 where all are there from the start.
+	Networks int `json:"networks,omitempty"`
 }
 
 // Validate reports what no plan can have.
@@ -54,6 +61,11 @@ func (p Plan) Validate() error {
 		names[c.Name] = true
 	}
 	return nil
+}
+
+// Weighs says whether candidates are compared by a reward that is not their top-1.
+func (p Plan) Weighs() bool {
+	return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Factor > 0 })
 }
 
 // Title is what a candidate is called in text: alpha 1.2, beta 1.1, gamma 1.15.
@@ -76,7 +88,7 @@ type Rung struct {
 // Rungs are the plan's. The last has at most Halving candidates, but at least two,
 // so that there is something to compare.
 func (p Plan) Rungs() []Rung {
-	n := len(p.Candidates)
+	n := max(len(p.Candidates), p.Networks)
 	rungs := []Rung{{1, n, 1}}
 	if p.Halving < 2 {
 		return rungs

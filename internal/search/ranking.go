@@ -59,6 +59,21 @@ func (s Score) Mean() float64 {
 	return stat.Mean(s.Objectives, nil)
 }
 
+// Rewards are what the objectives are worth, one a seed: each times the candidate's factor.
+func (s Score) Rewards() []float64 {
+	all := slices.Clone(s.Objectives)
+	for i := range all {
+		all[i] *= s.Candidate.factor()
+	}
+	return all
+}
+
+// Reward is their mean; 0 of none.
+func (s Score) Reward() float64 { return s.Mean() * s.Candidate.factor() }
+
+// factor is Factor, or 1 where there is none.
+func (c Candidate) factor() float64 { return cmp.Or(c.Factor, 1) }
+
 // SD is the standard deviation of the seeds' objectives; NaN of fewer than two.
 func (s Score) SD() float64 {
 	if len(s.Objectives) < 2 {
@@ -82,7 +97,7 @@ func (p Plan) ranking(records []Record) []Score {
 	return rank(all)
 }
 
-// rank orders scores: the later rung, then the greater mean, then fewer
+// rank orders scores: the later rung, then the greater reward, then fewer
 // multiply-adds. Those that failed are last.
 func rank(all []Score) []Score {
 	failed := func(s Score) int {
@@ -92,7 +107,7 @@ func rank(all []Score) []Score {
 		return 0
 	}
 	slices.SortStableFunc(all, func(a, b Score) int {
-		return cmp.Or(cmp.Compare(failed(a), failed(b)), -cmp.Compare(a.Rung, b.Rung), -cmp.Compare(a.Mean(), b.Mean()),
+		return cmp.Or(cmp.Compare(failed(a), failed(b)), -cmp.Compare(a.Rung, b.Rung), -cmp.Compare(a.Reward(), b.Reward()),
 			cmp.Compare(a.Candidate.MACs(), b.Candidate.MACs()), strings.Compare(a.Candidate.Name, b.Candidate.Name))
 	})
 	return all

@@ -14,10 +14,12 @@
 //	ranking     the scores of all candidates, the best first
 //	verdict     what a ranking says about its best: ahead of the others, or tied
 //	question    what a search is to answer
+//	searcher    chooses which network of a space to train next
+//	reward      top-1 times powers of a network's costs, by which a search may rank
 //
 // A Search is the engine: it knows plans, records and files, and neither where the
-// candidates are from nor how one is trained. Coefficients and Study are questions:
-// they make the candidates of a plan and say what its results mean.
+// candidates are from nor how one is trained. Coefficients, Study and Baselines are
+// questions: they make the candidates of a plan and say what its results mean.
 package search
 
 import (
@@ -42,6 +44,14 @@ type Question interface {
 	Title() string                        // of its page, without the folder of images
 	Answer(r *Results) []string           // in sentences, the most important first
 	Show(page *report.Search, r *Results) // completes each row of the table, and adds charts
+}
+
+// A Grower is a Question whose candidates follow from the results of those before them.
+type Grower interface {
+	Question
+	// Grow makes the next candidates from the records of the first rung, which all
+	// candidates so far have; none when there are enough. It depends on nothing but them.
+	Grow(ctx context.Context, p Plan, records []Record) ([]Candidate, error)
 }
 
 // A Search carries out a plan in a folder, which no other process may use.
@@ -86,9 +96,13 @@ func (s *Search) Run(ctx context.Context) (*Results, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
+	if err := s.grow(ctx); err != nil {
+		return nil, err
+	}
 	in := s.Plan.Candidates
 	for _, rung := range s.Plan.Rungs() {
 		in = s.enter(rung, in)
+		s.announce(rung, in)
 		if err := s.runRung(ctx, rung, in); err != nil {
 			return nil, err
 		}
@@ -113,6 +127,37 @@ func (s *Search) open() (err error) {
 	}
 	s.records = slices.DeleteFunc(s.records, func(r Record) bool { return r.Retry })
 	return nil
+}
+
+// grow trains the first rung of a plan that is not complete, as it grows. The plan is
+// written before a new candidate is trained, so that a resumed search has the same.
+func (s *Search) grow(ctx context.Context) error {
+	q, ok := s.Question.(Grower)
+	if !ok {
+		return nil
+	}
+	first := s.Plan.Rungs()[0]
+	s.announce(first, s.Plan.Candidates)
+	for {
+		if err := s.runRung(ctx, first, s.Plan.Candidates); err != nil {
+			return err
+		}
+		more, err := q.Grow(ctx, s.Plan, s.records)
+		if err != nil || len(more) == 0 {
+			return err
+		}
+		s.Plan.Candidates = append(s.Plan.Candidates, more...)
+		if err := errors.Join(s.Plan.Validate(), s.writePlan()); err != nil {
+			return err
+		}
+	}
+}
+
+// announce says what a rung is, if something of it is left to train.
+func (s *Search) announce(rung Rung, in []Candidate) {
+	if len(s.missing(rung, in)) > 0 {
+		s.Log("%s", s.Plan.Describe(rung))
+	}
 }
 
 // enter returns which candidates of the rung before take part in a rung, in the
@@ -153,9 +198,6 @@ func (s *Search) forget(out []Candidate) {
 // runRung trains the trials of a rung that have no record, Jobs at a time.
 func (s *Search) runRung(ctx context.Context, rung Rung, in []Candidate) error {
 	trials := s.missing(rung, in)
-	if len(trials) > 0 {
-		s.Log("%s", s.Plan.Describe(rung))
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
@@ -185,8 +227,11 @@ func (s *Search) try(ctx context.Context, rung Rung, in []Candidate, t Trial) er
 	if err := s.keep(record); err != nil {
 		return err
 	}
-	all := len(in) * len(s.Plan.Seeds)
-	s.logRecord(t.Candidate, record, all-len(s.missing(rung, in)), all)
+	finished, all := len(in)*len(s.Plan.Seeds)-len(s.missing(rung, in)), len(in)
+	if rung.Number == 1 {
+		all = rung.Candidates // a plan that grows does not have all yet
+	}
+	s.logRecord(t.Candidate, record, finished, all*len(s.Plan.Seeds))
 	return nil
 }
 

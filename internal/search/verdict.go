@@ -10,8 +10,8 @@ import (
 // confidence is that of the intervals.
 const confidence = 0.95
 
-// Spread is how much seeds differ, taken to be alike for all of the scores: few
-// seeds of each say little of one, and together more.
+// Spread is how much the rewards of seeds differ, taken to be alike for all of the
+// scores: few seeds of each say little of one, and together more.
 type Spread struct {
 	SD      float64 // pooled
 	Freedom int     // degrees of freedom; 0 if no candidate has two seeds
@@ -22,7 +22,7 @@ func SpreadOf(all []Score) (s Spread) {
 	sum := 0.
 	for _, score := range all {
 		if n := len(score.Objectives); n > 1 {
-			sum += stat.Variance(score.Objectives, nil) * float64(n-1)
+			sum += stat.Variance(score.Rewards(), nil) * float64(n-1)
 			s.Freedom += n - 1
 		}
 	}
@@ -72,7 +72,7 @@ func Judge(ranking []Score) (v Verdict) {
 	v.Spread, v.Rivals = SpreadOf(last), len(last)-1
 	for _, s := range last[1:] {
 		least := v.Spread.Difference(len(v.Winner.Objectives), len(s.Objectives))
-		if !(v.Winner.Mean()-s.Mean() > least) { // NaN too
+		if !(v.Winner.Reward()-s.Reward() > least) { // NaN too
 			v.Ties = append(v.Ties, s)
 		}
 	}
