@@ -202,7 +202,10 @@ func parses(args []string) error {
 		return err
 	}
 	layer := readFlags(cmd.Flags())
-	maps.DeleteFunc(layer.Values, func(_ string, v any) bool { return placeholder.MatchString(v.(string)) })
+	maps.DeleteFunc(layer.Values, func(key string, v any) bool {
+		file := key == "baseline" && strings.HasSuffix(v.(string), ".yaml") // that an earlier line writes
+		return file || placeholder.MatchString(v.(string))
+	})
 	merged, err := config.Merge(layer)
 	if err == nil {
 		err = merged.Validate()

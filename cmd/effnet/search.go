@@ -130,22 +130,27 @@ func notResumed(err error) error {
 }
 
 // setPlan makes a new search's plan of candidates.
-func (s *searchJob) setPlan(p search.Plan) (err error) {
+func (s *searchJob) setPlan(p search.Plan) error {
 	p.Halving = s.opts.Halving
 	for i := range s.opts.Seeds {
 		p.Seeds = append(p.Seeds, uint64(s.cfg.Seed+i))
 	}
 	for i := range p.Candidates {
-		c := &p.Candidates[i]
-		if c.Arch, err = s.cfg.Apply(c.Arch, s.classes()); err != nil {
-			return usageError{err}
-		}
-		if c.Epochs, err = s.epochs(c.Arch); err != nil {
+		if err := s.complete(&p.Candidates[i]); err != nil {
 			return err
 		}
 	}
 	s.plan = p
 	return nil
+}
+
+// complete gives a candidate what the settings say of it.
+func (s *searchJob) complete(c *search.Candidate) (err error) {
+	if c.Arch, err = s.cfg.Apply(c.Arch, s.classes()); err != nil {
+		return usageError{err}
+	}
+	c.Epochs, err = s.epochs(c.Arch)
+	return err
 }
 
 // epochs is how long a network is trained.

@@ -36,6 +36,7 @@ type scoreJSON struct {
 	Epochs     int       `json:"epochs"`
 	Top1       []float64 `json:"top1"` // of each seed, after them
 	Mean       float64   `json:"mean"`
+	Reward     float64   `json:"reward,omitempty"` // where cost counts too
 	Failed     string    `json:"failed,omitempty"`
 }
 
@@ -43,7 +44,10 @@ func rankingJSON(ranking []search.Score) []scoreJSON {
 	all := make([]scoreJSON, len(ranking))
 	for i, s := range ranking {
 		cost := scale.Count(s.Candidate.Arch)
-		all[i] = scoreJSON{s.Candidate.Name, s.Candidate.Arch.Resolution, cost.Params, cost.MACs, s.Rung, s.Epochs, s.Objectives, s.Mean(), s.Failed}
+		all[i] = scoreJSON{s.Candidate.Name, s.Candidate.Arch.Resolution, cost.Params, cost.MACs, s.Rung, s.Epochs, s.Objectives, s.Mean(), 0, s.Failed}
+		if s.Candidate.Factor > 0 {
+			all[i].Reward = s.Reward()
+		}
 	}
 	return all
 }
@@ -58,9 +62,16 @@ func printRanking(w io.Writer, r *search.Results) error {
 		}
 		return text.String()
 	}
-	p.line("%s%10s  %8s  %6s  %8s  %6s", columns(r.Plan.Columns), "resolution", "MACs", "epochs", "top-1", "sd")
+	head := fmt.Sprintf("%s%10s  %8s  %6s  %8s  %6s", columns(r.Plan.Columns), "resolution", "MACs", "epochs", "top-1", "sd")
+	if r.Plan.Weighs() {
+		head += "   reward"
+	}
+	p.line("%s", head)
 	for _, s := range r.Ranking {
 		outcome := fmt.Sprintf("%6d  %8s  %6s", s.Epochs, report.Percent(s.Mean()), report.Percent(s.SD()))
+		if r.Plan.Weighs() {
+			outcome += fmt.Sprintf("  %7s", report.Percent(s.Reward()))
+		}
 		if s.Failed != "" {
 			outcome = "failed: " + s.Failed
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -89,10 +90,35 @@ func readSettings(flags *pflag.FlagSet) (s said, err error) {
 		return s, err
 	}
 	s.given = append(append(append(s.given, found), environment...), readFlags(flags))
+	for i := range s.given {
+		if err := readBaseline(&s.given[i]); err != nil {
+			return s, usageError{err}
+		}
+	}
 	if s.Merged, err = config.Merge(append(recipes, s.given...)...); err != nil {
 		return s, err
 	}
 	return s, s.Validate()
+}
+
+// readBaseline puts the stage table of a file in the place of its path: the run then has
+// the table, whatever becomes of the file.
+func readBaseline(layer *config.Layer) error {
+	path, ok := layer.Values["baseline"].(string)
+	if ext := filepath.Ext(path); !ok || ext != ".yaml" && ext != ".yml" {
+		return nil
+	}
+	file, err := readFile(path)
+	if err != nil {
+		return fmt.Errorf("baseline: %s: %w", path, err)
+	}
+	table, ok := file.Values["baseline"].(map[string]any)
+	if !ok {
+		return fmt.Errorf("baseline: %s has no stage table (want baseline: and its stages, as search-baseline writes them)", path)
+	}
+	layer.Values = maps.Clone(layer.Values)
+	layer.Values["baseline"] = table
+	return nil
 }
 
 // readFile reads a YAML file of settings.
@@ -123,23 +149,29 @@ func readRecipes(flags *pflag.FlagSet) ([]config.Layer, error) {
 }
 
 // readRecipe reads a recipe from a file, or one that is built in.
-func readRecipe(name string) (layer config.Layer, err error) {
-	if filepath.Ext(name) != "" {
-		layer, err = readFile(name)
-	} else {
-		var text []byte
-		if text, err = configs.Read(name); err == nil {
-			v := viper.New()
-			v.SetConfigType("yaml")
-			err = v.ReadConfig(bytes.NewReader(text))
-			layer.Values = v.AllSettings()
-		}
-	}
+func readRecipe(name string) (config.Layer, error) {
+	layer, err := readBuiltIn(name, configs.Read)
 	if err != nil {
 		return layer, usageError{fmt.Errorf("--recipe: %w", err)}
 	}
 	layer.Source = "recipe " + name
 	return layer, nil
+}
+
+// readBuiltIn reads YAML from a file, or, of a name without an extension, what is built in.
+func readBuiltIn(name string, builtIn func(name string) ([]byte, error)) (layer config.Layer, err error) {
+	if filepath.Ext(name) != "" {
+		return readFile(name)
+	}
+	text, err := builtIn(name)
+	if err != nil {
+		return layer, err
+	}
+	v := viper.New()
+	v.SetConfigType("yaml")
+	err = v.ReadConfig(bytes.NewReader(text))
+	layer.Values = v.AllSettings()
+	return layer, err
 }
 
 // readEnvironment returns a layer for each setting whose variable is not empty.

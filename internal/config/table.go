@@ -45,8 +45,8 @@ const (
 // them in the tag "of". A setting without the tag is of "training".
 var families = map[string][]string{
 	"network":  {"train", "data preview", "data bench", "bench", "summary"},
-	"training": {"train", "finetune", "search-coefficients", "scale-study", "data preview", "data bench"},
-	"scratch":  {"train", "search-coefficients", "scale-study", "data preview", "data bench"}, // pretrained weights decide it
+	"training": {"train", "finetune", "search-baseline", "search-coefficients", "scale-study", "data preview", "data bench"},
+	"scratch":  {"train", "search-baseline", "search-coefficients", "scale-study", "data preview", "data bench"}, // pretrained weights decide it
 	"budget":   {"train", "data preview", "data bench", "summary"},
 }
 
