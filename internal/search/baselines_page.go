@@ -2,10 +2,10 @@ package search
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"effnet/internal/report"
+	"effnet/internal/words"
 )
 
 // Show has accuracy over cost with the Pareto front, rewards in the order in which the
@@ -51,13 +51,8 @@ func (r *Results) front() report.Chart {
 		}
 		line.Points = append(line.Points, r.point(s, Spread{}))
 	}
-	return report.Plot(fmt.Sprintf("Top-1 (%%) over million multiply-adds, all after %s", r.firstEpochs()), "M", []report.Line{others, front})
-}
-
-// firstEpochs is how long the first rung is, for a chart's title.
-func (r *Results) firstEpochs() string {
-	first := r.Plan.Rungs()[0]
-	return fmt.Sprintf("%d epochs", r.Plan.Candidates[0].EpochsAfter(first))
+	epochs := r.Plan.Candidates[0].EpochsAfter(r.Plan.Rungs()[0])
+	return report.Plot("Top-1 (%) over million multiply-adds, all after "+words.Count(epochs, "epoch"), "M", []report.Line{others, front})
 }
 
 // rewards are the rewards after the first rung, network by network, and the best so far.
