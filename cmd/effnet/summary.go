@@ -103,6 +103,8 @@ type size struct {
 	Resolution int     `json:"resolution"`
 	Params     int64   `json:"params"`
 	MACs       int64   `json:"macs"`
+
+	Activations int64 `json:"activations"` // values that the layers with multiply-adds make of an image
 }
 
 type published struct {
@@ -122,7 +124,7 @@ type formula struct {
 func sizeOf(a scale.Arch, classes int) size {
 	a.Classes = classes
 	cost := scale.Count(a)
-	return size{Width: a.Width, Depth: a.Depth, Resolution: a.Resolution, Params: cost.Params, MACs: cost.MACs}
+	return size{Width: a.Width, Depth: a.Depth, Resolution: a.Resolution, Params: cost.Params, MACs: cost.MACs, Activations: cost.Activations}
 }
 
 // summarize compares the configured network with the published variant and with the
@@ -172,19 +174,19 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 func (s *summary) print(w io.Writer) error {
 	p := &printer{w: w}
 	p.line("%s: %d px, width %.4g, depth %.4g, %d classes\n", s.Name, s.Resolution, s.Width, s.Depth, s.Classes)
-	const row = "%-5v  %-22s  %10v  %8v  %7v  %12s  %8s"
-	p.line(row, "stage", "block", "resolution", "channels", "repeats", "params", "MACs")
+	const row = "%-5v  %-22s  %10v  %8v  %7v  %12s  %8s  %11s"
+	p.line(row, "stage", "block", "resolution", "channels", "repeats", "params", "MACs", "activations")
 	for _, r := range s.Stages {
-		p.line(row, r.Stage, r.Block, r.Resolution, r.Channels, r.Repeats, report.Grouped(r.Params), report.WithUnit(r.MACs))
+		p.line(row, r.Stage, r.Block, r.Resolution, r.Channels, r.Repeats, report.Grouped(r.Params), report.WithUnit(r.MACs), report.WithUnit(r.Activations))
 	}
-	p.line(row, "total", "", "", "", "", report.Grouped(s.Params), report.WithUnit(s.MACs))
+	p.line(row, "total", "", "", "", "", report.Grouped(s.Params), report.WithUnit(s.MACs), report.WithUnit(s.Activations))
 
-	const compared = "%-27s  %7s  %7s  %10v  %12s  %8s"
+	const compared = "%-27s  %7s  %7s  %10v  %12s  %8s  %11s"
 	coefficients := func(name string, z size) {
-		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, report.Grouped(z.Params), report.WithUnit(z.MACs))
+		p.line(compared, name, fmt.Sprintf("%.3f", z.Width), fmt.Sprintf("%.3f", z.Depth), z.Resolution, report.Grouped(z.Params), report.WithUnit(z.MACs), report.WithUnit(z.Activations))
 	}
 	p.line("")
-	p.line(compared, "", "width", "depth", "resolution", "params", "MACs")
+	p.line(compared, "", "width", "depth", "resolution", "params", "MACs", "activations")
 	if s.Published != nil {
 		coefficients("published "+s.Published.Variant, s.Published.size)
 	}

@@ -123,11 +123,11 @@ func TestScaleOwnBaseline(t *testing.T) {
 	}
 	rows := Count(a).Rows
 	// Stem: 3*3*3*16 weights on 16x16 pixels.
-	if got, want := rows[0], (Row{1, "Conv3x3", 32, 16, 1, 432 + 32, 432 * 256}); got != want {
+	if got, want := rows[0], (Row{1, "Conv3x3", 32, 16, 1, 432 + 32, 432 * 256, 16 * 256}); got != want {
 		t.Errorf("stem %+v, want %+v", got, want)
 	}
 	// A block: 3*3*16 depthwise, 16*16 projection.
-	if got, want := rows[1], (Row{2, "MBConv1, k3x3", 16, 16, 2, 2 * (144 + 32 + 256 + 32), 2 * (144 + 256) * 256}); got != want {
+	if got, want := rows[1], (Row{2, "MBConv1, k3x3", 16, 16, 2, 2 * (144 + 32 + 256 + 32), 2 * (144 + 256) * 256, 4 * 16 * 256}); got != want {
 		t.Errorf("stage 1 %+v, want %+v", got, want)
 	}
 

@@ -14,16 +14,20 @@ type Row struct {
 	Repeats    int    `json:"repeats"`
 	Params     int64  `json:"params"`
 	MACs       int64  `json:"macs"`
+
+	Activations int64 `json:"activations"`
 }
 
 // Cost is what an architecture costs. Params are the trained numbers (not batch
 // normalisation's running statistics). MACs are the multiply-adds of one
 // image's forward pass in convolutions, squeeze-and-excitation and classifier;
-// normalisation, activations, pooling and biases are not counted.
+// normalisation, activations, pooling and biases are not counted. Activations are the
+// values that those layers make of one image.
 type Cost struct {
-	Params int64
-	MACs   int64
-	Rows   []Row
+	Params      int64
+	MACs        int64
+	Activations int64
+	Rows        []Row
 }
 
 // Count counts a valid architecture row by row: stem, stages, head.
@@ -35,12 +39,14 @@ func Count(a Arch) Cost {
 			last = row
 			c.Rows = append(c.Rows, a.row(row, l.From))
 		}
-		params, macs := int64(l.Params()), int64(l.MACs())
+		params, macs, activations := int64(l.Params()), int64(l.MACs()), int64(l.Activations())
 		row := &c.Rows[len(c.Rows)-1]
 		row.Params += params
 		row.MACs += macs
+		row.Activations += activations
 		c.Params += params
 		c.MACs += macs
+		c.Activations += activations
 	}})
 	return c
 }

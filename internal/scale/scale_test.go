@@ -63,6 +63,25 @@ func TestReleasedVariants(t *testing.T) {
 	}
 }
 
+// Activations as fvcore counts them in timm's networks (tools/golden/activations.py).
+func TestActivations(t *testing.T) {
+	for name, want := range map[string]int64{
+		"b0": 6748036, "b1": 10884328, "b4": 49489032, "lite0": 6738696, "v2-s": 35766624, "mobilenetv3-large": 4407168, "mnasnet-a1": 6227062,
+	} {
+		a, err := Variant(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cost, sum := Count(a), int64(0)
+		for _, r := range cost.Rows {
+			sum += r.Activations
+		}
+		if cost.Activations != want || sum != want {
+			t.Errorf("%s: %d activations, %d in its rows, want %d", name, cost.Activations, sum, want)
+		}
+	}
+}
+
 // sameDigits reports whether v rounds to want's four digits.
 func sameDigits(v float64, want string) bool {
 	var w float64
