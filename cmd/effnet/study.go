@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"effnet/internal/report"
+	"effnet/internal/scale"
 	"effnet/internal/search"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,8 @@ import (
 
 type studyOptions struct {
 	searchOptions
-	Times []float64
+	Times   []float64
+	Methods []string
 }
 
 // AddFlags registers the options.
@@ -26,6 +28,7 @@ func (o *studyOptions) AddFlags(flags *pflag.FlagSet) {
 	o.Seeds, o.Halving = 3, 1
 	o.searchOptions.AddFlags(flags)
 	flags.Float64SliceVar(&o.Times, "times", []float64{2, 4}, "multiply-adds of the scaled networks, as multiples of the baseline's")
+	flags.StringSliceVar(&o.Methods, "methods", []string{"depth", "width", "resolution", "compound"}, "ways of scaling to compare, compound among them: depth, width, resolution, compound, fast (Dollár et al. 2021)")
 }
 
 func newStudyCommand() *cobra.Command {
@@ -37,20 +40,21 @@ func newStudyCommand() *cobra.Command {
 alone, and all three (alpha, beta, gamma), at the same multiply-adds. Report which is
 better, and how certain that is. Tan and Le (2019) did this for their figures 3 and 8
 and tables 3 and 7. Of each kind, the network is trained whose counted multiply-adds
-come nearest.
+come nearest. --methods adds the fast rule of Dollár et al. (2021), which mostly widens.
 
 The run folder receives study.csv and study.jsonl, report.html, and each training run's
 own folder under trials. --resume continues an interrupted study. The settings are those
 of --recipe study, unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet scale-study photos --config configs/mini.yaml
+  effnet scale-study photos --methods compound,fast,width --times 4
   effnet scale-study photos --coefficients runs/search/coefficients.yaml --times 2,4,8`,
 		Args: folderArgs(1, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := newSearchJob(cmd.Flags(), strings.Join(args, ""), search.Study{}.Name(), &opts.searchOptions, "times")
+			s, err := newSearchJob(cmd.Flags(), strings.Join(args, ""), search.Study{}.Name(), &opts.searchOptions, "times", "methods")
 			if err != nil {
 				return err
 			}
-			return s.study(cmd.Context(), cmd.OutOrStdout(), opts.Times)
+			return s.study(cmd.Context(), cmd.OutOrStdout(), &opts)
 		},
 	}
 	addSettings(cmd.Flags(), "scale-study", "study")
@@ -59,7 +63,7 @@ of --recipe study, unless a file, the environment or flags say otherwise.`,
 }
 
 // study makes the networks, trains them and compares the methods.
-func (s *searchJob) study(ctx context.Context, w io.Writer, times []float64) error {
+func (s *searchJob) study(ctx context.Context, w io.Writer, opts *studyOptions) error {
 	_, table, err := s.baseline()
 	if err != nil {
 		return err
@@ -69,7 +73,10 @@ func (s *searchJob) study(ctx context.Context, w io.Writer, times []float64) err
 		return err
 	}
 	k := s.cfg.Coefficients()
-	q := search.Study{Baseline: table, Coefficients: k, Times: times}
+	q := search.Study{Baseline: table, Coefficients: k, Times: opts.Times}
+	for _, m := range opts.Methods {
+		q.Methods = append(q.Methods, scale.Method(m))
+	}
 	out := &studyJSON{Baseline: table.Name, Classes: s.classes(), Alpha: k.Alpha, Beta: k.Beta, Gamma: k.Gamma}
 	if !s.resumed() {
 		if err := s.planStudy(w, q, out); err != nil {
@@ -99,6 +106,9 @@ func (s *searchJob) planStudy(w io.Writer, q search.Study, out *studyJSON) (err 
 	if len(q.Times) == 0 || slices.ContainsFunc(q.Times, func(t float64) bool { return !(t > 1 && t <= 64) }) {
 		return usageError{fmt.Errorf("--times %v is not allowed (want numbers above 1, to 64)", q.Times)}
 	}
+	if !slices.Contains(q.Methods, scale.AllThree) || len(q.Methods) < 2 {
+		return usageError{fmt.Errorf("--methods %v is not allowed (want %s and others, to compare it with)", q.Methods, scale.AllThree)}
+	}
 	if out.Networks, err = q.Networks(s.classes()); err != nil {
 		return usageError{err}
 	}
@@ -122,12 +132,12 @@ type studyJSON struct {
 
 func (s *studyJSON) print(w io.Writer) error {
 	p := &printer{w: w}
-	const row = "%-10v  %5v  %8v  %10v  %12v  %8v  %9v"
-	p.line(row, "method", "times", "factor", "resolution", "params", "MACs", "MACs/base")
+	const row = "%-10v  %5v  %8v  %10v  %12v  %8v  %11v  %9v"
+	p.line(row, "method", "times", "factor", "resolution", "params", "MACs", "activations", "MACs/base")
 	for _, n := range s.Networks {
-		p.line(row, n.Method, n.Times, fmt.Sprintf("%.5g", n.Factor), n.Resolution, report.Grouped(n.Params), report.WithUnit(n.MACs), fmt.Sprintf("%.3f", n.Relative))
+		p.line(row, n.Method, n.Times, fmt.Sprintf("%.5g", n.Factor), n.Resolution, report.Grouped(n.Params), report.WithUnit(n.MACs), report.WithUnit(n.Activations), fmt.Sprintf("%.3f", n.Relative))
 	}
-	p.line("\n%s scaled to multiples of its multiply-adds; factor scales one dimension, and is phi for compound (alpha %g, beta %g, gamma %g); %d classes",
+	p.line("\n%s scaled to multiples of its multiply-adds; factor scales one dimension, and is phi for all three (compound: alpha %g, beta %g, gamma %g); %d classes",
 		s.Baseline, s.Alpha, s.Beta, s.Gamma, s.Classes)
 	return p.err
 }

@@ -1,23 +1,40 @@
 package scale
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
-// Method is a way to make a network larger (the paper's figure 2).
+// Method is a way to make a network larger.
 type Method string
 
-// The methods: one dimension alone, or all three by Coefficients.
+// The methods: one dimension alone or all three by Coefficients (the paper's figure 2),
+// or all three by the later rule of Dollár et al. (see FastRule).
 const (
 	DepthOnly      Method = "depth"
 	WidthOnly      Method = "width"
 	ResolutionOnly Method = "resolution"
 	AllThree       Method = "compound"
+	Fast           Method = "fast"
 )
 
 // Methods are all of them, single dimensions first.
-var Methods = []Method{DepthOnly, WidthOnly, ResolutionOnly, AllThree}
+var Methods = []Method{DepthOnly, WidthOnly, ResolutionOnly, AllThree, Fast}
+
+// FastRule is fast compound scaling (Dollár, Singh and Girshick 2021, "Fast and Accurate
+// Model Scaling", section 5): s times the multiply-adds are depth times s^((1-a)/2), width
+// times s^(a/2) and resolution times s^((1-a)/4). A unit of Phi is twice the multiply-adds.
+// Width grows most, so that activations, and with them time on processors that memory
+// bounds, only grow as s^(1-a/2): s^0.6 with FastShare, the a of the paper.
+func FastRule(a float64) Coefficients {
+	return Coefficients{Phi: 1, Alpha: math.Exp2((1 - a) / 2), Beta: math.Exp2(a / 2), Gamma: math.Exp2((1 - a) / 4)}
+}
+
+// FastShare is the paper's a.
+const FastShare = 0.8
 
 // By is the baseline scaled by a method: x multiplies a dimension, or is the Phi
-// of k.
+// of k or of the fast rule.
 func (b Baseline) By(m Method, x float64, k Coefficients) (Arch, error) {
 	switch m {
 	case DepthOnly:
@@ -26,11 +43,14 @@ func (b Baseline) By(m Method, x float64, k Coefficients) (Arch, error) {
 		return b.Scale(x, 1, b.Resolution)
 	case ResolutionOnly:
 		return b.Scale(1, 1, int(float64(b.Resolution)*x+0.5))
+	case Fast:
+		k = FastRule(FastShare)
+		fallthrough
 	case AllThree:
 		k.Phi = x
 		return b.Compound(k)
 	}
-	return Arch{}, fmt.Errorf("scale: method: %q is unknown", m)
+	return Arch{}, fmt.Errorf("scale: method: %q is unknown (have %v)", m, Methods)
 }
 
 // Match is the network that By makes of the baseline whose counted multiply-adds come
@@ -43,7 +63,7 @@ func (b Baseline) Match(m Method, times float64, k Coefficients, classes int) (x
 		return a, err
 	}
 	low, high := 1., 2. // low has too few multiply-adds, high too many
-	if m == AllThree {
+	if m == AllThree || m == Fast {
 		low, high = 0, 1
 	}
 	base, err := arch(low)

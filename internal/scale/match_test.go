@@ -37,6 +37,36 @@ func TestMatchIsTheNearest(t *testing.T) {
 	}
 }
 
+// The fast rule's numbers are those of the paper's formulas, and its activations grow about
+// as s^(1-a/2), s^0.6, for s times the multiply-adds: much less than by compound scaling.
+func TestFastRule(t *testing.T) {
+	k := FastRule(FastShare)
+	for name, c := range map[string][2]float64{"depth": {k.Depth(), 1.0718}, "width": {k.Width(), 1.3195}, "multiply-adds": {k.Product(), 2}} {
+		if math.Abs(c[0]-c[1]) > 5e-5 {
+			t.Errorf("%s times %v, want %v", name, c[0], c[1])
+		}
+	}
+	b := b0Baseline(t)
+	base := Count(b.unscaled())
+	for _, times := range []float64{2, 4, 8} {
+		_, fast, err := b.Match(Fast, times, Paper, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, compound, err := b.Match(AllThree, times, Paper, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		power := func(a Arch) float64 {
+			c := Count(a)
+			return math.Log(float64(c.Activations)/float64(base.Activations)) / math.Log(float64(c.MACs)/float64(base.MACs))
+		}
+		if f, c := power(fast), power(compound); f > 0.72 || c < f+0.1 {
+			t.Errorf("%g times: activations grow as a power of %.2f, by compound scaling of %.2f", times, f, c)
+		}
+	}
+}
+
 func TestMatchOfOneDimension(t *testing.T) {
 	b := b0Baseline(t)
 	for _, m := range Methods[:3] {

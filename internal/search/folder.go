@@ -56,7 +56,10 @@ func ReadPlan(dir, name string, flags []Flag) (Plan, []Flag, error) {
 	}
 	flags = slices.Clone(flags)
 	for i, f := range flags {
-		was := doc.Flags[f.Name]
+		was, ok := doc.Flags[f.Name]
+		if !ok {
+			continue // the search is older than the flag
+		}
 		if f.Given && f.Value != was {
 			return Plan{}, nil, refused("--%s was %s and is %s (start another %s for that)", f.Name, was, f.Value, name)
 		}

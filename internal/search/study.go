@@ -11,12 +11,13 @@ import (
 	"effnet/internal/scale"
 )
 
-// Study asks how well compound scaling does against scaling one dimension alone, at
-// the same multiply-adds (Tan and Le 2019, figures 3 and 8, tables 3 and 7).
+// Study asks how well compound scaling does against other ways of scaling, at the same
+// multiply-adds (Tan and Le 2019, figures 3 and 8, tables 3 and 7).
 type Study struct {
 	Baseline     scale.Baseline
 	Coefficients scale.Coefficients // of compound scaling
 	Times        []float64          // multiples of the baseline's multiply-adds
+	Methods      []scale.Method     // to compare, compound scaling among them
 }
 
 // baselineMethod is the method of the network that is not scaled.
@@ -24,14 +25,15 @@ const baselineMethod = "baseline"
 
 // Scaled is a network of a study. Its JSON keys are an interface.
 type Scaled struct {
-	Method     string     `json:"method"`
-	Times      float64    `json:"times"`  // multiply-adds that were asked for, over the baseline's
-	Factor     float64    `json:"factor"` // of the dimension; phi of compound
-	Resolution int        `json:"resolution"`
-	Params     int64      `json:"params"`
-	MACs       int64      `json:"macs"`
-	Relative   float64    `json:"relative"` // macs over the baseline's
-	Network    scale.Arch `json:"-"`
+	Method      string     `json:"method"`
+	Times       float64    `json:"times"`  // multiply-adds that were asked for, over the baseline's
+	Factor      float64    `json:"factor"` // of the dimension; phi where all three are scaled
+	Resolution  int        `json:"resolution"`
+	Params      int64      `json:"params"`
+	MACs        int64      `json:"macs"`
+	Activations int64      `json:"activations"`
+	Relative    float64    `json:"relative"` // macs over the baseline's
+	Network     scale.Arch `json:"-"`
 }
 
 // Networks are the baseline and, for each multiple of its multiply-adds, the network
@@ -43,14 +45,14 @@ func (q Study) Networks(classes int) ([]Scaled, error) {
 	}
 	a.Name, a.Classes = baselineMethod, classes
 	base := scale.Count(a).MACs
-	all := make([]Scaled, 0, 1+len(q.Times)*len(scale.Methods))
+	all := make([]Scaled, 0, 1+len(q.Times)*len(q.Methods))
 	add := func(method string, times, factor float64, a scale.Arch) {
 		cost := scale.Count(a)
-		all = append(all, Scaled{method, times, factor, a.Resolution, cost.Params, cost.MACs, float64(cost.MACs) / float64(base), a})
+		all = append(all, Scaled{method, times, factor, a.Resolution, cost.Params, cost.MACs, cost.Activations, float64(cost.MACs) / float64(base), a})
 	}
 	add(baselineMethod, 1, 1, a)
 	for _, times := range q.Times {
-		for _, m := range scale.Methods {
+		for _, m := range q.Methods {
 			factor, a, err := q.Baseline.Match(m, times, q.Coefficients, classes)
 			if err != nil {
 				return nil, err
@@ -159,7 +161,7 @@ func (q Study) Show(p *report.Search, r *Results) {
 		p.Rows[i].Cells = append(p.Rows[i].Cells, outcome)
 		p.Rows[i].Set = s.Candidate.Labels[0] == string(scale.AllThree)
 	}
-	methods := append([]scale.Method{baselineMethod}, scale.Methods...)
+	methods := append([]scale.Method{baselineMethod}, q.Methods...)
 	cost := make([]report.Line, 0, len(methods))
 	var curves []report.Line
 	for kind, m := range methods {

@@ -48,7 +48,7 @@ func TestStudyAnswer(t *testing.T) {
 }
 
 func TestStudyPage(t *testing.T) {
-	p := study(t).page(Study{})
+	p := study(t).page(Study{Methods: scale.Methods})
 	if p.Title != "Scaling study: photos" || !strings.HasPrefix(p.Verdict, "At 2 times") || len(p.Notes) != 2 {
 		t.Errorf("%q, %q, %q", p.Title, p.Verdict, p.Notes)
 	}
@@ -83,7 +83,7 @@ func TestStudyPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := Study{Baseline: b, Coefficients: scale.Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}, Times: []float64{2}}
+	q := Study{Baseline: b, Coefficients: scale.Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}, Times: []float64{2}, Methods: scale.Methods}
 	networks, err := q.Networks(10)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestStudyPlan(t *testing.T) {
 			t.Errorf("%s of %d classes, %v: %+v", c.Name, c.Arch.Classes, c.Labels, networks[i])
 		}
 	}
-	if got := strings.Join(names, " "); got != "baseline depth-x2 width-x2 resolution-x2 compound-x2" {
+	if got := strings.Join(names, " "); got != "baseline depth-x2 width-x2 resolution-x2 compound-x2 fast-x2" {
 		t.Errorf("networks %s", got)
 	}
 	if networks[0].Relative != 1 {
