@@ -91,7 +91,20 @@ func Specs() []backend.Spec {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
 		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
 	}
-	return slices.Concat(specs, fusedSpecs(), foldedSpecs())
+	return slices.Concat(specs, fusedSpecs(), foldedSpecs(), stemSpecs())
+}
+
+// stemSpecs are a network's first convolutions, of images, and others with windows of few
+// values.
+func stemSpecs() []backend.Spec {
+	var specs []backend.Spec
+	for _, same := range []bool{true, false} {
+		for _, s := range []struct{ height, width, in, out, kernel, stride int }{{9, 13, 3, 8, 3, 2}, {33, 21, 3, 40, 3, 2}, {8, 8, 3, 12, 3, 2}, {6, 11, 8, 16, 2, 1}} {
+			c := conv(3, s.height, s.width, s.in, s.out, s.kernel, s.stride, same)
+			specs = append(specs, backend.Conv{ConvShape: c}, backend.ConvGradWeight{ConvShape: c})
+		}
+	}
+	return specs
 }
 
 // depthwiseSpecs are depthwise convolutions whose channels and widths fill no vector

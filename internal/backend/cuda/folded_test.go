@@ -74,6 +74,29 @@ func launched(e *emulation, run func()) (names []string) {
 	return names
 }
 
+// programOf compiles a Spec, of maps as layers before it leave them.
+func programOf(t *testing.T, b *Backend, spec backend.Spec) backend.Program {
+	t.Helper()
+	types := make([]backend.DType, len(backend.Sizes(spec)))
+	for _, i := range backendtest.MapsRead(spec) {
+		types[i] = b.Maps()
+	}
+	b.Types(spec, types)
+	var views []backend.View
+	for i, n := range backend.Sizes(spec) {
+		v, err := backend.NewViewOf(b, n, types[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		views = append(views, v)
+	}
+	p, err := b.Compile(spec, views...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // The two Specs of this package are what they stand for.
 func TestGated(t *testing.T) {
 	b, _ := onCPU(t)
@@ -127,23 +150,7 @@ func TestFoldedLaunches(t *testing.T) {
 			if precision != driver.FP32 {
 				c.want = c.half
 			}
-			types := make([]backend.DType, len(backend.Sizes(c.spec)))
-			for _, i := range backendtest.MapsRead(c.spec) { // as layers before leave them
-				types[i] = b.Maps()
-			}
-			b.Types(c.spec, types)
-			var views []backend.View
-			for i, n := range backend.Sizes(c.spec) {
-				v, err := backend.NewViewOf(b, n, types[i])
-				if err != nil {
-					t.Fatal(err)
-				}
-				views = append(views, v)
-			}
-			p, err := b.Compile(c.spec, views...)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := programOf(t, b, c.spec)
 			if got := strings.Join(launched(e, p.Run), " "); got != c.want {
 				t.Errorf("%s: %T%+v launches %q, want %q", precision, c.spec, c.spec, got, c.want)
 			}

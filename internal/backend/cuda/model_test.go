@@ -90,7 +90,7 @@ func (c *counting) Launch(f driver.Function, grid, block [3]uint32, shared uint3
 // bytes. Some read less of an operand than all: windows leave out pixels, of maps as small
 // as these many.
 func TestLaunched(t *testing.T) {
-	less := regexp.MustCompile("^(depthwise|gather|scatter|maxPool|pixels|gatedGradSums|guard|clipNorm)")
+	less := regexp.MustCompile("^(depthwise|thin|gather|scatter|maxPool|pixels|gatedGradSums|guard|clipNorm)")
 	inPlace := regexp.MustCompile("^(rmsprop|sgd|adam|average|runningStats)$") // gcc does not report a store to where the block has just loaded from
 	const few = 16                                                             // bytes: of rates, not all are read
 	for _, precision := range []driver.Precision{driver.FP32, driver.BF16} {

@@ -193,6 +193,9 @@ func (c *compiler) convolve(s backend.ConvShape, x, weights, bias, y place) erro
 	if s.Pointwise() {
 		return c.product(m, x, weights, bias, y)
 	}
+	if suffix, ok := c.thin(s, weights, y); ok && bias == (place{}) {
+		return c.thinConv(s, suffix, x, weights, y)
+	}
 	before := c.used
 	return lots(s, func(lot backend.ConvShape, first int) error {
 		defer c.release(before)
@@ -228,6 +231,9 @@ func (c *compiler) convGradInput(s backend.ConvGradInput, v []place) error {
 func (c *compiler) convGradWeight(s backend.ConvGradWeight, v []place) error {
 	if s.Pointwise() {
 		return c.product(driver.Matmul{M: s.In, N: s.Out, K: s.N * s.H * s.W, TransA: true}, v[0], v[1], place{}, v[2])
+	}
+	if suffix, ok := c.thin(s.ConvShape, v[2], v[1]); ok {
+		return c.thinGrad(s.ConvShape, suffix, v[0], v[1], v[2])
 	}
 	count := 0
 	_ = lots(s.ConvShape, func(backend.ConvShape, int) error { count++; return nil })

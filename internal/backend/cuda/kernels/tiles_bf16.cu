@@ -26,21 +26,18 @@ struct Pointwise {
     __device__ Pair pair(int k) const { return k < depth ? *(const Pair*)(at + k) : 0; }
 };
 
-// Windowed is one that is a window of x, as taps says: of each value its row and column in
-// the window and its channel, in 8, 8 and 16 bits.
+// Windowed is one that is a Window of x, of taps.
 struct Windowed {
     static constexpr bool Table = true;
-    const Map* x;
+    Window window;
     const int* taps;
-    Shape b;
-    int y, column, depth;
+    int depth;
 
     __device__ Windowed(const Map* x, const Shape& b, const int* taps, Size image, int y, int column)
-        : x(x + pixel(image, 0, 0, b.H, b.W, b.In)), taps(taps), b(b), y(y * b.Stride - b.Top), column(column * b.Stride - b.Left), depth(b.Kernel * b.Kernel * b.In) {}
+        : window(x, b, image, y, column), taps(taps), depth(b.Kernel * b.Kernel * b.In) {}
     __device__ unsigned one(int k) const {
-        if (k >= depth) return 0;
-        int tap = taps[k], iy = y + (tap >> 24), ix = column + (tap >> 16 & 0xff);
-        return iy >= 0 && iy < b.H && ix >= 0 && ix < b.W ? x[(iy * b.W + ix) * b.In + (tap & 0xffff)].bits : 0;
+        const Map* at = k < depth ? window.at(taps[k]) : nullptr;
+        return at ? at->bits : 0;
     }
     __device__ Pair pair(int k) const { return one(k) | one(k + 1) << 16; }
 };
@@ -67,7 +64,7 @@ __device__ inline void expandDepthwise(const Map* x, const Map* w1, const float*
         weights[n * WeightsApart + k / 2] = (some && k < depth ? from[0].bits : 0) | (some && k + 1 < depth ? from[s.In].bits : 0) << 16;
     }
     for (int i = lane.thread; i < Group; i += threads) level[i] = c0 + i < s.In ? bias1[c0 + i] : 0;
-    for (int k = lane.thread; Left::Table && k < depth; k += threads) taps[k] = k / b.In / b.Kernel << 24 | k / b.In % b.Kernel << 16 | k % b.In;
+    for (int k = lane.thread; Left::Table && k < depth; k += threads) taps[k] = packTap(b, k);
     foldedTiles<K, S, Images, Rows, Columns, Run, Few>((Map*)met, (float*)constants, w, bias, y, sums, s, parts, scale, act, [&](Grid<Images, Rows, Columns> tile) {
         int top = tile.row * S - s.Top, left = tile.column * S - s.Left;
         Box box = {least(Images, s.N - tile.image), top < 0 ? -top : 0, least(Down, s.H - top), left < 0 ? -left : 0, least(Across, s.W - left)};
