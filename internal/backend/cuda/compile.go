@@ -226,6 +226,18 @@ func (c *compiler) sumWith(kernel string, segments, rows, channels, quantities i
 	return c.sum("sumRows", 1, parts, quantities*segments*channels, scale, out, to)
 }
 
+// sumBoth compiles the sums of what a launch's parts left behind of two things.
+func (c *compiler) sumBoth(parts int, a, b, sumA, sumB place) error {
+	w := min(vec(sumA.values, a, b, sumA, sumB), vec(sumB.values, a, b, sumA, sumB))
+	_, g := c.reduction(1, parts, sumA.values, w)
+	blocksOfA := g.grid[1]
+	g.grid[1] += uint32(blocksOf(sumB.values, int(w)*int(g.block[0])))
+	return c.kernel("sumBoth", g, a, b, sumA, sumB, parts, int32(sumA.values), int32(sumB.values), int32(blocksOfA), w)
+}
+
+// One launch adds up as many parts as any launch leaves.
+const _ uint = mostRowsOfThread*maxDown - max(gradBlocks, projectBlocks, expandBlocks, thinBlocks)
+
 // norms compiles normalisation.
 func (c *compiler) norms(spec backend.Spec, v []place) error {
 	switch s := spec.(type) {

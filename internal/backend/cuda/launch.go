@@ -243,17 +243,41 @@ func (c *compiler) tiles(rows, columns, run, channels int, vec int32) geometry {
 	return geometry{[3]uint32{uint32(over * wide * high), 1, 1}, [3]uint32{uint32(across), uint32(runs), uint32(down)}}
 }
 
-// images is the launch for n images, where g is one over an image's rows.
+// imageBlocks is how many blocks a launch over images has at most: eight for each
+// multiprocessor of a large card. A thread reads its channels' constants first, so it should
+// have several vectors after that.
+const imageBlocks = 1056
+
+// images is the launch for n images, where g is one over an image's rows. Blocks have as many
+// images, one after the other, as each other.
 func (g geometry) images(n int) geometry {
-	g.grid[2] = uint32(min(n, 65535))
+	_, at := even(n, max(1, imageBlocks/int(g.grid[1])))
+	g.grid[2] = uint32(at)
+	g.grid[0] = min(g.grid[0], max(1, imageBlocks/(g.grid[1]*g.grid[2])))
 	return g
 }
 
+// Rows of a thread of reduce: where more threads could take fewer, and at most, before rows
+// are cut into parts that a second launch adds up.
+const rowsOfThread, mostRowsOfThread = 16, 33
+
 // reduction is the launch of reduce: how many parts each of the segments' rows are
-// cut into, and the blocks.
+// cut into, and the blocks. One part does where segments and channels make blocks enough, or
+// where a block of few channels has threads enough for the rows: that is so of the parts
+// that other launches leave, of which there are thinBlocks at most.
 func (c *compiler) reduction(segments, rows, channels int, vec int32) (parts int, g geometry) {
 	over, across, down := c.columns(channels, vec)
-	const rowsOfThread = 16 // at least, before rows are cut into more parts
-	parts = max(1, min((rows+down*rowsOfThread-1)/(down*rowsOfThread), partBlocks/segments))
+	switch {
+	case 2*segments*over >= partBlocks:
+		parts = 1
+	case rows <= mostRowsOfThread*min(maxDown, c.threads):
+		parts = 1
+		for rows > rowsOfThread*down && 2*down <= min(maxDown, c.threads) {
+			over, across = even(channels/int(vec), c.threads/(2*down))
+			down = c.threads / across
+		}
+	default:
+		parts = max(1, min((rows+down*rowsOfThread-1)/(down*rowsOfThread), partBlocks/(segments*over)))
+	}
 	return parts, geometry{[3]uint32{uint32(segments * parts), uint32(over), 1}, [3]uint32{uint32(across), uint32(down), 1}}
 }

@@ -76,3 +76,45 @@ func TestTiles(t *testing.T) {
 		}
 	}
 }
+
+// What the parts of any launch leave behind is added up by one launch, of few rows a thread
+// unless there are very many channels.
+func TestOneLaunchAddsParts(t *testing.T) {
+	c := &compiler{Backend: &Backend{threads: maxThreads}}
+	for _, left := range []int{1, 9, 25, expandBlocks, projectBlocks, gradBlocks, thinBlocks} {
+		for _, channels := range []int{1, 24, 288, 864, 2304, 75264} {
+			w := vec(channels, place{})
+			parts, g := c.reduction(1, left, channels, w)
+			across, down := int(g.block[0]), int(g.block[1])
+			if parts != 1 || int(g.grid[1])*across*int(w) < channels || across*down > maxThreads {
+				t.Errorf("%d parts of %d channels: %d parts, %+v", left, channels, parts, g)
+			}
+			if channels < 10_000 && left > 2*rowsOfThread*down {
+				t.Errorf("%d parts of %d channels: %d threads down a block", left, channels, down)
+			}
+		}
+	}
+}
+
+// A launch over images has blocks for a large card and not many more, and goes through every
+// image and row.
+func TestImages(t *testing.T) {
+	c := &compiler{Backend: &Backend{threads: maxThreads}}
+	for _, n := range []int{1, 2, 100, 256, 5000} {
+		for _, channels := range []int{8, 144, 1152, 80_000} {
+			for _, area := range []int{1, 49, 12544} {
+				plain := c.byChannels(area, channels, 8)
+				g := plain.images(n)
+				if g.grid[1] != plain.grid[1] || int(g.grid[2]) > n || g.grid[0] > plain.grid[0] || g.grid[0] < 1 || g.grid[2] < 1 {
+					t.Fatalf("%d images of %d x %d: %+v", n, area, channels, g)
+				}
+				if all := g.grid[0] * g.grid[1] * g.grid[2]; all > max(imageBlocks, g.grid[1]) {
+					t.Errorf("%d images of %d x %d: %d blocks", n, area, channels, all)
+				}
+				if per := n / int(g.grid[2]); n > int(g.grid[2])*(per+1) {
+					t.Errorf("%d images of %d x %d: some of %d blocks have more than %d images", n, area, channels, g.grid[2], per+1)
+				}
+			}
+		}
+	}
+}

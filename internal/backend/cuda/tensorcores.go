@@ -102,10 +102,10 @@ func (c *compiler) projectGrad(s backend.ProjectGrad, v []place) error {
 		s.M, int32(s.N), int32(s.K), int32(max(s.Area, 1)), int32(parts), s.Norm.Eps, int32(s.Norm.Act)); err != nil {
 		return err
 	}
-	if err := c.sum("sumRows", 1, parts, s.K*s.N, 1, dw, partsOf); err != nil || s.Read == backend.Gated {
-		return err
+	if s.Read == backend.Gated {
+		return c.sum("sumRows", 1, parts, s.K*s.N, 1, dw, partsOf)
 	}
-	return c.sum("sumRows", 1, parts, 2*s.K, 1, sums, partsOfSums)
+	return c.sumBoth(parts, partsOf, partsOfSums, dw, sums)
 }
 
 // expandKernels have both products of an ExpandGrad: of rows of at most k values that are

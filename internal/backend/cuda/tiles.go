@@ -156,8 +156,8 @@ func (c *compiler) depthwiseGrad(s backend.DepthwiseGrad, t tiling, v []place) e
 		dx, partsOf, partsOfSums, shapeOf(s.ConvShape), int32(parts), s.Norm.Eps, int32(s.Norm.Act), s.Out.Eps, int32(s.Out.Act), vec); err != nil {
 		return err
 	}
-	if err := c.sum("sumRows", 1, parts, taps*s.In, 1, dw, partsOf); err != nil || s.Read == backend.Raw {
-		return err
+	if s.Read == backend.Raw {
+		return c.sum("sumRows", 1, parts, taps*s.In, 1, dw, partsOf)
 	}
-	return c.sum("sumRows", 1, parts, 2*s.In, 1, v[2], partsOfSums)
+	return c.sumBoth(parts, partsOf, partsOfSums, dw, v[2])
 }

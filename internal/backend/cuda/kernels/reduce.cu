@@ -8,12 +8,12 @@
 // [parts,Q,S,C]; with several parts a second launch, of sumRows, adds them.
 
 // reduce sums Q values of a row: f(c, width) gives a function that adds row r's
-// to its second argument.
+// to its second argument. before is how many blocks of channels are of something else.
 template <int Q, class F>
-__device__ inline void reduce(int vec, int S, Size L, int parts, int C, float scale, float* out, F f) {
+__device__ inline void reduce(int vec, int S, Size L, int parts, int C, float scale, float* out, F f, int before = 0) {
     Size segment = blockIdx.x / parts, part = blockIdx.x % parts;
     Size from = segment * L + L * part / parts, to = segment * L + L * (part + 1) / parts;
-    int c = (blockIdx.y * blockDim.x + threadIdx.x) * vec;
+    int c = ((blockIdx.y - before) * blockDim.x + threadIdx.x) * vec;
     auto run = [&](auto width) {
         constexpr int V = decltype(width)::V;
         Vec<V> sums[Q];
@@ -32,15 +32,37 @@ __device__ inline void reduce(int vec, int S, Size L, int parts, int C, float sc
     withWidth(vec, run);
 }
 
+// AddRows is what a thread of reduce does to sum rows of x.
+template <class T>
+struct AddRows {
+    const T* x;
+    int C;
+
+    template <class W>
+    __device__ auto operator()(int c, W) const {
+        const T* from = x + c;
+        Size apart = C;
+        return [=](Size r, Vec<W::V>* sums) {
+            Vec<W::V> a = load<W::V>(from + r * apart);
+            for (int i = 0; i < W::V; i++) sums[0].v[i] += a.v[i];
+        };
+    }
+};
+
 // sumRows: out[s,c] = scale * sum of x[s,l,c].
 extern "C" __global__ void sumRows(const Map* x, float* out, int S, Size L, int parts, int C, float scale, int vec) {
-    reduce<1>(vec, S, L, parts, C, scale, out, [=](int c, auto width) {
-        constexpr int V = decltype(width)::V;
-        return [=](Size r, Vec<V>* sums) {
-            Vec<V> a = load<V>(x + r * C + c);
-            for (int i = 0; i < V; i++) sums[0].v[i] += a.v[i];
-        };
-    });
+    reduce<1>(vec, S, L, parts, C, scale, out, AddRows<Map>{x, C});
+}
+
+// sumBoth: the sums of a [L,CA] and of b [L,CB], what the blocks of one launch left behind.
+// Launch: as reduce's, of one segment in one part, with blocks for a's channels and then for
+// b's.
+extern "C" __global__ void sumBoth(const float* a, const float* b, float* sumA, float* sumB, Size L, int CA, int CB, int blocksOfA, int vec) {
+    if ((int)blockIdx.y < blocksOfA) {
+        reduce<1>(vec, 1, L, 1, CA, 1, sumA, AddRows<float>{a, CA});
+    } else {
+        reduce<1>(vec, 1, L, 1, CB, 1, sumB, AddRows<float>{b, CB}, blocksOfA);
+    }
 }
 
 // sumProducts: out[s,c] = sum of x[s,l,c]*y[s,l,c].
