@@ -149,7 +149,7 @@ type Reader interface {
 	Take(dst []float32) error
 }
 
-// Buffer is device memory.
+// Buffer is device memory. It can be compared: only the same memory is equal.
 type Buffer interface {
 	Len() int // float32 values
 }

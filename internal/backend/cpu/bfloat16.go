@@ -27,7 +27,7 @@ type operand struct {
 }
 
 func halves(v backend.View) []kernel.BF16 {
-	return kernel.Halves(v.Buffer.(buffer)[v.Offset : v.Offset+v.DType.Room(v.Len)])[:v.Len]
+	return kernel.Halves(v.Buffer.(*buffer).values[v.Offset : v.Offset+v.DType.Room(v.Len)])[:v.Len]
 }
 
 // compileTyped compiles a Spec with operands of bfloat16.
@@ -76,14 +76,14 @@ func (b *Backend) compileTyped(spec backend.Spec, views []backend.View) (backend
 // temporary is memory of float32 for operand i of the launch that runs.
 func (b *Backend) temporary(i, n int) (backend.View, error) {
 	for len(b.temporaries) <= i {
-		b.temporaries = append(b.temporaries, nil)
+		b.temporaries = append(b.temporaries, &buffer{})
 	}
-	if len(b.temporaries[i]) < n {
+	if b.temporaries[i].Len() < n {
 		made, err := b.Alloc(n)
 		if err != nil {
 			return backend.View{}, err
 		}
-		b.temporaries[i] = made.(buffer)
+		b.temporaries[i] = made.(*buffer)
 	}
 	return backend.View{Buffer: b.temporaries[i], Len: n}, nil
 }

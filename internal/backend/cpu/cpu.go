@@ -26,7 +26,7 @@ type Backend struct {
 	shared  prepared  // with the other backends of a Split; nil for none
 
 	maps        backend.DType   // that maps are kept in
-	temporaries []buffer        // of launches that do not know it
+	temporaries []*buffer       // of launches that do not know it
 	narrow      [][]kernel.BF16 // of each worker: rows of a product
 }
 
@@ -54,9 +54,9 @@ func (b *Backend) Name() string { return "cpu/" + b.set.Name }
 // Threads is the number of threads that share a launch.
 func (b *Backend) Threads() int { return b.pool.threads }
 
-type buffer []float32
+type buffer struct{ values []float32 }
 
-func (b buffer) Len() int { return len(b) }
+func (b *buffer) Len() int { return len(b.values) }
 
 // Alloc implements backend.Backend. The memory starts on a cache line and a
 // kernel may read kernel.Tail values past its end.
@@ -65,7 +65,7 @@ func (b *Backend) Alloc(n int) (backend.Buffer, error) {
 		return nil, &backend.Error{Device: "cpu", Op: fmt.Sprintf("allocate %.1f GiB", float64(n)*4/(1<<30)),
 			Err: fmt.Errorf("only %.1f GiB are free (lower --batch-size or --img-size)", float64(free)/(1<<30))}
 	}
-	return buffer(alloc(n)), nil
+	return &buffer{alloc(n)}, nil
 }
 
 // freeMemory is the bytes that can be had without swapping, as Linux estimates
@@ -94,7 +94,7 @@ func alloc(n int) []float32 {
 }
 
 func values(v backend.View) []float32 {
-	return v.Buffer.(buffer)[v.Offset : v.Offset+v.Len]
+	return v.Buffer.(*buffer).values[v.Offset : v.Offset+v.Len]
 }
 
 // Upload implements backend.Backend.

@@ -42,7 +42,7 @@ func (b *Backend) CopyBandwidth() (bytesPerSecond float64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure the copy bandwidth: %w", err)
 	}
-	x := all.(buffer)
+	x := all.(*buffer).values
 	for i := range x {
 		x[i] = 1 // memory that nobody wrote to is not there yet
 	}

@@ -23,20 +23,20 @@ var _ backend.Backend = Backend{}
 func (Backend) Name() string { return "plain" }
 
 // buffer is a backend.Buffer.
-type buffer []float32
+type buffer struct{ values []float32 }
 
-func (b buffer) Len() int { return len(b) }
+func (b *buffer) Len() int { return len(b.values) }
 
 // Alloc implements backend.Backend.
 func (Backend) Alloc(n int) (backend.Buffer, error) {
 	if n < 0 {
 		return nil, &backend.Error{Device: "plain", Op: "allocate", Err: fmt.Errorf("%d values", n)}
 	}
-	return make(buffer, n), nil
+	return &buffer{make([]float32, n)}, nil
 }
 
 // values are the memory of a view. It is no Typer, so they are float32.
-func values(v backend.View) []float32 { return v.Buffer.(buffer)[v.Offset:][:v.Len] }
+func values(v backend.View) []float32 { return v.Buffer.(*buffer).values[v.Offset:][:v.Len] }
 
 // Upload implements backend.Backend.
 func (Backend) Upload(dst backend.View, src []float32) error {
