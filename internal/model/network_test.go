@@ -347,11 +347,16 @@ func TestParameterCount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The buffer has those that decay, then the others, each on a line.
+		// The buffer has those that decay, then the others, each on a line, but for a scale,
+		// which is right behind its shift.
 		values, used := 0, make([]bool, n.Weights.Len)
 		for _, p := range n.Params {
 			values += p.Len()
-			if p.Offset%16 != 0 {
+			if p.Kind == Scale {
+				if shift := n.param(p.Layer.Name + ".bias"); p.Offset != shift.Offset+shift.Len() {
+					t.Errorf("%s: %s begins at %d, its shift at %d", arch.Name, p.Name, p.Offset, shift.Offset)
+				}
+			} else if p.Offset%16 != 0 {
 				t.Errorf("%s: %s begins at %d", arch.Name, p.Name, p.Offset)
 			}
 			if p.Decayed() != (p.Offset < n.Decayed) || p.Decayed() != (p.Offset+p.Len() <= n.Decayed) {

@@ -51,20 +51,60 @@ type Norm struct {
 const line = 16
 
 // layout places parameters in one flat buffer, the decayed ones first, and
-// returns its size and how much of it decays.
+// returns its size and how much of it decays. A normalisation's shift and scale are
+// neighbours, in this order and with nothing between them: so their gradients are where
+// backend.NormActGradSums has them.
 func layout(params []Param) (total, decayed int) {
 	for _, want := range []bool{true, false} {
-		for i := range params {
-			if params[i].Decayed() == want {
-				params[i].Offset = total
-				total += (params[i].Len() + line - 1) / line * line
+		for i := 0; i < len(params); i++ {
+			if params[i].Decayed() != want {
+				continue
 			}
+			params[i].Offset = total
+			total += params[i].Len()
+			if i+1 < len(params) && shifts(params[i], params[i+1]) {
+				params[i].Offset, params[i+1].Offset = total, params[i].Offset
+				total += params[i].Len()
+				i++
+			}
+			total = (total + line - 1) / line * line
 		}
 		if want {
 			decayed = total
 		}
 	}
 	return total, decayed
+}
+
+// shifts says whether two parameters are the scale and the shift of a normalisation.
+func shifts(scale, shift Param) bool {
+	return scale.Kind == Scale && shift.Kind == Shift && scale.Layer.Name == shift.Layer.Name && scale.Len() == shift.Len()
+}
+
+// Layout is the number of layout's rules, by which states of runs say how their buffers are
+// laid out. By those before, 0, every parameter began on a line.
+const Layout = 1
+
+// Relaid are values that are laid out as Weights were by the rules before Layout, as they
+// are now; nil where there are more or fewer.
+func (n *Network) Relaid(values []float32) []float32 {
+	now, from := make([]float32, n.Weights.Len), 0
+	for _, decayed := range []bool{true, false} {
+		for _, p := range n.Params {
+			if p.Decayed() != decayed {
+				continue
+			}
+			if from+p.Len() > len(values) {
+				return nil
+			}
+			copy(now[p.Offset:], values[from:from+p.Len()])
+			from += (p.Len() + line - 1) / line * line
+		}
+	}
+	if from != len(values) {
+		return nil
+	}
+	return now
 }
 
 // TorchShape is the parameter's shape in a PyTorch state_dict.

@@ -14,6 +14,7 @@ import (
 	"effnet/internal/backend"
 	"effnet/internal/checkpoint"
 	"effnet/internal/data"
+	"effnet/internal/model"
 	"effnet/internal/named"
 	"effnet/internal/report"
 )
@@ -29,6 +30,7 @@ type state struct {
 	Micro    int      // batches since the last update
 	Unfrozen int      // updates before all weights were trained
 	Choices  string   `json:",omitempty"` // of a backend.Chooser
+	Layout   int      // model.Layout, of the buffers
 
 	Sum     meter // of the epoch so far
 	Seconds float64
@@ -81,24 +83,25 @@ func RemoveStates(dir string) error {
 
 // buffers are what a state file holds besides the state.
 func (r *run) buffers() []namedView {
-	all := []namedView{{"weights", r.net.Weights}, {"running", r.net.Running}}
+	all := []namedView{{"weights", r.net.Weights, true}, {"running", r.net.Running, false}}
 	for _, s := range r.optimizer.Slots() {
-		all = append(all, namedView{"optimizer." + s.Name, s.View})
+		all = append(all, namedView{"optimizer." + s.Name, s.View, true})
 	}
 	if r.average != nil {
-		all = append(all, namedView{"ema.weights", r.average.net.Weights}, namedView{"ema.running", r.average.net.Running})
+		all = append(all, namedView{"ema.weights", r.average.net.Weights, true}, namedView{"ema.running", r.average.net.Running, false})
 	}
 	return all
 }
 
 type namedView struct {
-	name string
-	view backend.View
+	name       string
+	view       backend.View
+	parameters bool // laid out as they are
 }
 
 // saveState writes where the run stands, and removes all but the newest files.
 func (r *run) saveState(epoch, batch int) error {
-	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen,
+	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen, Layout: model.Layout,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
 	if c, ok := r.backend.(backend.Chooser); ok {
 		s.Choices = c.Choices()
@@ -178,11 +181,18 @@ func (r *run) restore(s *state, tensors []named.Tensor) error {
 	if len(buffers) != len(tensors) {
 		return wrong("%d buffers, want %d", len(tensors), len(buffers))
 	}
+	if s.Layout > model.Layout {
+		return &checkpoint.Error{Path: r.Out, Reason: "its state is of a later version of effnet: resume with that"}
+	}
 	for i, b := range buffers {
-		if t := tensors[i]; t.Name != b.name || len(t.Data) != b.view.Len {
-			return wrong("%s of %d values, want %s of %d", t.Name, len(t.Data), b.name, b.view.Len)
+		t := tensors[i]
+		if s.Layout < model.Layout && b.parameters {
+			t.Data = r.net.Relaid(t.Data)
 		}
-		if err := r.backend.Upload(b.view, tensors[i].Data); err != nil {
+		if t.Name != b.name || len(t.Data) != b.view.Len {
+			return wrong("%s of %d values, want %s of %d", t.Name, len(tensors[i].Data), b.name, b.view.Len)
+		}
+		if err := r.backend.Upload(b.view, t.Data); err != nil {
 			return err
 		}
 	}
