@@ -336,6 +336,25 @@ func TestNamesOfResNet(t *testing.T) {
 	}
 }
 
+// Every gradient is written where it is kept.
+func TestNoGradientIsCopied(t *testing.T) {
+	for _, arch := range tinyArchs() {
+		n, err := New(arch, newCPU(t, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		training, err := n.Training(2, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range training.Listed() {
+			if _, copies := l.Spec.(backend.Copy); copies {
+				t.Errorf("%s: %s of %s is copied", arch.Name, l.Op, l.Layer)
+			}
+		}
+	}
+}
+
 // What the scale package counts is what gets built.
 func TestParameterCount(t *testing.T) {
 	archs := tinyArchs()

@@ -27,11 +27,12 @@ type value struct {
 	size     int
 	dtype    backend.DType // see backend.Typer
 	constant []float32
-	kept     bool   // not in the arena: an input, a constant, an output or bound
-	alias    *value // a part of this value, from offset on
-	offset   int    // in alias or in the arena
-	born     int    // step that writes it
-	last     int    // last step that reads it
+	kept     bool         // not in the arena: an input, a constant, an output or bound
+	alias    *value       // a part of this value, from offset on
+	settled  backend.View // where its parts are bound; see settle
+	offset   int          // in alias or in the arena
+	born     int          // step that writes it
+	last     int          // last step that reads it
 	view     backend.View
 }
 
@@ -91,10 +92,11 @@ func newListing(g *G.ExprGraph, outputs G.Nodes, b backend.Backend, bind map[*G.
 	if err := p.fuse(); err != nil {
 		return nil, err
 	}
-	p.number()
 	if typer, ok := b.(backend.Typer); ok {
 		p.types(typer, bind)
 	}
+	p.settle(bind)
+	p.number()
 	return p, nil
 }
 
@@ -114,6 +116,42 @@ func (p *listing) types(b backend.Typer, bind map[*G.Node]backend.View) {
 			}
 		}
 	}
+}
+
+// settle lets a value be where all of its parts are bound, if they lie there as they do in
+// it: then nothing has to copy them. The gradients of a normalisation's scale and shift are
+// such parts.
+func (p *listing) settle(bind map[*G.Node]backend.View) {
+	copies := map[*value][]*step{} // of a value's parts to where these are bound
+	for _, s := range p.steps {
+		if _, ok := s.spec.(backend.Copy); !ok || s.in[0].alias == nil {
+			continue
+		}
+		if _, bound := bind[s.out[0].node]; bound {
+			copies[s.in[0].alias] = append(copies[s.in[0].alias], s)
+		}
+	}
+	gone := map[*step]bool{}
+	for whole, parts := range copies {
+		slices.SortFunc(parts, func(a, b *step) int { return a.in[0].offset - b.in[0].offset })
+		place := bind[parts[0].out[0].node]
+		place.Len = 0
+		for _, s := range parts {
+			at := bind[s.out[0].node]
+			if s.in[0].offset != place.Len || at.Buffer != place.Buffer || at.Offset != place.Offset+place.Len || at.DType != whole.dtype {
+				break
+			}
+			place.Len += at.Len
+		}
+		if place.Len != whole.size || whole.kept || whole.alias != nil || whole.dtype != backend.Float32 {
+			continue
+		}
+		whole.settled, whole.kept = place, true
+		for _, s := range parts {
+			s.out[0].alias, s.out[0].offset, gone[s] = whole, s.in[0].offset, true
+		}
+	}
+	p.steps = slices.DeleteFunc(p.steps, func(s *step) bool { return gone[s] })
 }
 
 // number says when each value is written and last read.

@@ -92,6 +92,8 @@ func (m *Machine) locate(v *value, arena backend.View, bind map[*G.Node]backend.
 		return fmt.Errorf("vm: %v of %d values is bound to memory for %d", v.node, v.size, bound.Len)
 	case ok:
 		v.view = bound
+	case v.settled.Len > 0:
+		v.view = v.settled
 	case v.alias != nil:
 		v.view = v.alias.view.Slice(v.offset, v.size)
 	case v.kept:

@@ -383,6 +383,58 @@ func TestBoundResult(t *testing.T) {
 	}
 }
 
+// The gradients of gamma and beta are written where they are bound, if they lie there as in
+// the sums that they are parts of; if not, they are copied there.
+func TestPartsAreWrittenWhereTheyAreBound(t *testing.T) {
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	defer b.Close()
+	for _, c := range []struct{ gamma, beta, copies int }{{12, 4, 0}, {4, 12, 2}, {20, 4, 2}} {
+		n := &net{T: t, g: G.NewGraph(), r: rand.New(rand.NewPCG(1, 3))}
+		x := n.must(ops.Conv2D(n.input("x", 0, 2, 4, 4, 3), n.param(0, 1, 1, 3, 8), 1, ops.Same))
+		y := n.must(ops.GlobalAvgPool(n.norm(x, backend.Swish)))
+		loss := n.must(ops.SoftmaxCrossEntropy(y, n.input("targets", .5, 2, 8)))
+		grads, err := G.Grad(loss, n.params...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.outputs = append(G.Nodes{loss, n.must(ops.Activate(grads[1], backend.Sigmoid))}, grads...) // one is read after it is written
+		memory, err := backend.NewView(b, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bind := map[*G.Node]backend.View{grads[1]: memory.Slice(c.gamma, 8), grads[2]: memory.Slice(c.beta, 8)}
+		m, err := New(n.g, n.outputs, b, bind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		copies := 0
+		for _, s := range m.steps {
+			if _, ok := s.spec.(backend.Copy); ok {
+				copies++
+			}
+		}
+		if copies != c.copies {
+			t.Errorf("gamma at %d, beta at %d: %d copies, want %d", c.gamma, c.beta, copies, c.copies)
+		}
+		whole := make([]float32, 40)
+		if err := b.Download(whole, memory); err != nil {
+			t.Fatal(err)
+		}
+		want := n.runTape()
+		for i, got := range append(n.read(m), whole[c.gamma:][:8], whole[c.beta:][:8]) {
+			if i >= len(want) {
+				want = append(want, want[i-2])
+			}
+			if e := backendtest.RelError(got, want[i]); !(e <= 1e-5) {
+				t.Errorf("gamma at %d, beta at %d: output %d: relative error %.2g", c.gamma, c.beta, i, e)
+			}
+		}
+	}
+}
+
 // The gradients of gamma and beta are views of one value, which must live as
 // long as they do.
 func TestViewOutlivesOtherValues(t *testing.T) {
