@@ -91,7 +91,7 @@ func Specs() []backend.Spec {
 		ce := backend.SoftmaxCrossEntropy{N: s[0], K: s[1]}
 		specs = append(specs, ce, backend.SoftmaxCrossEntropyGrad{SoftmaxCrossEntropy: ce})
 	}
-	return slices.Concat(specs, fusedSpecs(), foldedSpecs(), stemSpecs())
+	return slices.Concat(specs, fusedSpecs(), foldedSpecs(), stemSpecs(), fewRows())
 }
 
 // stemSpecs are a network's first convolutions, of images, and others with windows of few
@@ -105,6 +105,17 @@ func stemSpecs() []backend.Spec {
 		}
 	}
 	return specs
+}
+
+// fewRows are backward passes of normalisations over so few rows that the batch's sums weigh
+// much in each.
+func fewRows() []backend.Spec {
+	norm := backend.Norm{Eps: 1e-3, Act: backend.Swish}
+	return []backend.Spec{
+		backend.ExpandGrad{M: 3, N: 96, K: 16, Norm: norm},
+		backend.ExpandGrad{M: 3, N: 240, K: 40, Norm: norm},
+		backend.ExpandGrad{M: 3, N: 136, K: 72, Norm: norm},
+	}
 }
 
 // depthwiseSpecs are depthwise convolutions whose channels and widths fill no vector

@@ -92,8 +92,8 @@ func (c *compiler) fused(spec backend.Fused, v []place) error {
 			return c.typed(s, v, func(v []place) error { return c.projectGrad(s, v) })
 		}
 	case backend.ExpandGrad:
-		if name := expandKernel(s.K, s.N); name != "" && c.byTensorCores(v, s.K, s.N) {
-			return c.typed(s, v, func(v []place) error { return c.expandGrad(s, name, v) })
+		if c.byTensorCores(v, s.K, s.N) {
+			return c.typed(s, v, func(v []place) error { return c.expandGrad(s, v) })
 		}
 	case backend.NormDepthwise:
 		if tiling, ok := tilings[[2]int{s.Kernel, s.Stride}]; ok {

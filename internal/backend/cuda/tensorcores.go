@@ -1,6 +1,9 @@
 package cuda
 
-import "effnet/internal/backend"
+import (
+	"effnet/internal/backend"
+	"effnet/internal/backend/cuda/driver"
+)
 
 // BM, BN, GradRows, ExpandRows and ProductThreads of kernels/products_bf16.cu.
 const rowsOfTile, columnsOfTile, rowsOfGrad, rowsOfExpand, productThreads = 64, 64, 32, 64, 128
@@ -130,8 +133,12 @@ func expandKernel(k, n int) string {
 }
 
 // expandGrad compiles an ExpandGrad of bf16 maps.
-func (c *compiler) expandGrad(s backend.ExpandGrad, name string, v []place) error {
+func (c *compiler) expandGrad(s backend.ExpandGrad, v []place) error {
 	x, w, y, dy, sums, dx, dw := v[0], v[1], v[2], v[6], v[7], v[8], v[9]
+	name := expandKernel(s.K, s.N)
+	if name == "" {
+		return c.wideGrad(s, v)
+	}
 	parts := max(1, min((s.M+rowsOfExpand-1)/rowsOfExpand, expandBlocks))
 	partsOf := c.temporary(parts*s.K*s.N, backend.Float32)
 	g := geometry{[3]uint32{uint32(parts), 1, 1}, [3]uint32{maxThreads, 1, 1}}
@@ -140,4 +147,19 @@ func (c *compiler) expandGrad(s backend.ExpandGrad, name string, v []place) erro
 		return err
 	}
 	return c.sum("sumRows", 1, parts, s.K*s.N, 1, dw, partsOf)
+}
+
+// wideGrad is expandGrad for more channels: one launch makes the gradient of the product's
+// result and multiplies it, and cuBLASLt multiplies it again.
+func (c *compiler) wideGrad(s backend.ExpandGrad, v []place) error {
+	x, w, y, dy, sums, dx, dw := v[0], v[1], v[2], v[6], v[7], v[8], v[9]
+	before := c.used
+	defer c.release(before)
+	dc := c.temporary(s.M*s.N, x.dtype)
+	parts, g := productTiles(s.M, s.K)
+	if err := c.kernel(x.kernel("wideGrad"), g, w, y, v[3], v[4], v[5], dy, sums, dc, dx,
+		s.M, int32(s.N), int32(s.K), int32(parts), s.Norm.Eps, int32(s.Norm.Act)); err != nil {
+		return err
+	}
+	return c.product(driver.Matmul{M: s.K, N: s.N, K: s.M, TransA: true}, x, dc, place{}, dw)
 }

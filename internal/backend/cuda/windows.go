@@ -93,7 +93,7 @@ func Threads(kernel string) int {
 	if threads := tileThreads(kernel, maps); threads > 0 {
 		return threads
 	}
-	if strings.HasSuffix(kernel, "MatMul") || strings.HasPrefix(kernel, "projectGrad") || strings.HasPrefix(kernel, "thin") {
+	if strings.HasSuffix(kernel, "MatMul") || strings.HasPrefix(kernel, "projectGrad") || strings.HasPrefix(kernel, "thin") || kernel == "wideGrad" {
 		return productThreads
 	}
 	if strings.HasPrefix(kernel, "depthwiseGradWeight5") {
