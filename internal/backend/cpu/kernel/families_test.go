@@ -19,8 +19,9 @@ func TestFamilies(t *testing.T) {
 		{Processor{amd, 0x19, 0x11, "AMD EPYC 9654"}, wide, "AMD Zen 4", "avx512", "the fastest as measured on AMD Zen 4"},
 		{Processor{amd, 0x19, 0x61, ""}, wide, "AMD Zen 4", "avx512", "the fastest as measured on AMD Zen 4"},
 		{Processor{amd, 0x19, 0x11, ""}, narrow, "AMD Zen 4", "avx2", "the widest: not measured on AMD Zen 4 without avx512"},
-		{Processor{amd, 0x1a, 0x02, ""}, wide, "AMD Zen 5", "avx512", "the widest: not measured on AMD Zen 5"},
-		{Processor{amd, 0x1a, 0x70, ""}, wide, "AMD Zen 5", "avx512", "the widest: not measured on AMD Zen 5"},
+		{Processor{amd, 0x1a, 0x02, ""}, wide, "AMD Zen 5", "avx512", "the fastest as measured on AMD Zen 5"},
+		{Processor{amd, 0x1a, 0x44, ""}, wide, "AMD Zen 5", "avx512", "the fastest as measured on AMD Zen 5"},
+		{Processor{amd, 0x1a, 0x24, ""}, wide, "AMD Zen 5 for laptops", "avx512", "the widest: not measured on AMD Zen 5 for laptops"},
 		{Processor{amd, 0x1a, 0x50, "AMD Eng Sample"}, wide, "", "avx512", "the widest: not measured on AMD Eng Sample"}, // Zen 6
 		{Processor{amd, 0x19, 0x21, "AMD Ryzen 9 5950X"}, narrow, "", "avx2", "the widest: not measured on AMD Ryzen 9 5950X"},
 		{Processor{intel, 6, 0x55, ""}, wide, "Intel Skylake-X, Cascade Lake or Cooper Lake", "avx512", "the widest: not measured on Intel Skylake-X, Cascade Lake or Cooper Lake"},
@@ -53,7 +54,7 @@ func TestRows(t *testing.T) {
 		of   Processor
 		want string
 	}{
-		{Processor{amd, 0x1a, 0x02, "AMD EPYC 9755"}, `{"AMD Zen 5", "AuthenticAMD", 0x1a, [][2]int{{0x00, 0x2f}, {0x40, 0x4f}, {0x60, 0x7f}}, "avx2"}`},
+		{Processor{amd, 0x1a, 0x02, "AMD EPYC 9755"}, `{"AMD Zen 5", "AuthenticAMD", 0x1a, [][2]int{{0x00, 0x1f}, {0x40, 0x4f}}, "avx2"}`},
 		{Processor{intel, 6, 0xdd, "Intel Sierra Forest"}, `{"Intel Sierra Forest", "GenuineIntel", 0x6, [][2]int{{0xdd, 0xdd}}, "avx2"}`},
 	} {
 		if got := c.of.Row("avx2"); got != c.want {
