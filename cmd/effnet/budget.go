@@ -56,9 +56,10 @@ func choosePhi(w io.Writer, cfg config.Config, classes int, measure func(scale.A
 	if most == 0 {
 		phi, _, cost, err = count.LargestPhi(arch)
 	} else {
-		s := &latencySearch{w: w, count: count, most: most, measure: measure}
-		phi, _, err = scale.LargestPhi(latencyPrecision, arch, s.fits)
-		if cost, took = s.cost, s.took; errors.Is(err, scale.ErrOverBudget) {
+		s := &latencySearch{w: w, arch: arch, count: count, most: most, measure: measure, took: map[string]time.Duration{}}
+		best, failed := s.largestPhi()
+		phi, cost, took, err = best.phi, best.cost, best.took, failed
+		if errors.Is(err, scale.ErrOverBudget) {
 			err = fmt.Errorf("%w: %s", err, spent(cfg, cost, took))
 		}
 	}
@@ -72,32 +73,115 @@ func choosePhi(w io.Writer, cfg config.Config, classes int, measure func(scale.A
 	return cfg.WithPhi(phi), nil
 }
 
-// latencySearch answers for scale.LargestPhi by measuring.
+// latencySearch finds the largest phi whose network answers in time, by a model of time
+// that is fitted to few measurements.
 type latencySearch struct {
 	w       io.Writer
+	arch    func(phi float64) (scale.Arch, error)
 	count   scale.Budget
 	most    time.Duration
 	measure func(scale.Arch) (time.Duration, error)
 
-	// Of the last network that fitted, which is the largest; of the baseline if none did.
-	cost scale.Cost
-	took time.Duration // 0 if not measured
+	measured []scale.Timed
+	took     map[string]time.Duration // of those, by the networks' keys
+	best     fitting
 }
 
-func (s *latencySearch) fits(a scale.Arch) (ok bool, err error) {
-	cost := scale.Count(a)
-	var took time.Duration
-	if ok = s.count.Allows(cost); ok {
-		if took, err = s.measure(a); err != nil {
+// fitting is the largest network so far that is within the budgets.
+type fitting struct {
+	phi  float64
+	cost scale.Cost
+	took time.Duration
+	ok   bool // otherwise cost and took are the baseline's, which is not
+}
+
+// latencyTries is how often a network of the model's choice is measured. Each
+// measurement corrects the model where it matters.
+const latencyTries = 4
+
+// largestPhi measures phi 0, 1, 2 and so on until a network is too slow or costs too
+// much, fits the model, and measures what it chooses.
+func (s *latencySearch) largestPhi() (fitting, error) {
+	for phi := 0.; ; phi++ {
+		a, err := s.arch(phi)
+		if err != nil && phi > 0 {
+			break // larger than any network can be
+		}
+		if err != nil {
+			return s.best, err
+		}
+		within, err := s.try(phi, a, 0)
+		if err != nil {
+			return s.best, err
+		}
+		if !within {
+			break
+		}
+	}
+	if !s.best.ok {
+		return s.best, fmt.Errorf("scale: %w", scale.ErrOverBudget)
+	}
+	correction := 1.
+	for range latencyTries {
+		model, err := scale.FitTime(s.measured)
+		if err != nil {
+			return s.best, err
+		}
+		predict := func(a scale.Arch) time.Duration {
+			if t, known := s.took[a.Key()]; known {
+				return t
+			}
+			return time.Duration(correction * model.Seconds(a) * float64(time.Second))
+		}
+		phi, a, err := scale.LargestPhi(latencyPrecision, s.arch, func(a scale.Arch) (bool, error) {
+			return s.count.Allows(scale.Count(a)) && predict(a) <= s.most, nil
+		})
+		if err != nil {
+			return s.best, err
+		}
+		if _, known := s.took[a.Key()]; known {
+			break
+		}
+		predicted := predict(a)
+		if _, err := s.try(phi, a, predicted); err != nil {
+			return s.best, err
+		}
+		correction *= float64(predict(a)) / float64(predicted)
+	}
+	return s.best, nil
+}
+
+// try says whether a network is within the budgets, and measures it if its counts are.
+func (s *latencySearch) try(phi float64, a scale.Arch, predicted time.Duration) (bool, error) {
+	tried := fitting{phi: phi, cost: scale.Count(a)}
+	if s.count.Allows(tried.cost) {
+		var err error
+		if tried.took, err = s.time(a, tried.cost, predicted); err != nil {
 			return false, err
 		}
-		fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s per image\n", a.Resolution, report.WithUnit(cost.MACs), rounded(took))
-		ok = took <= s.most
+		tried.ok = tried.took <= s.most
 	}
-	if ok || s.cost.MACs == 0 {
-		s.cost, s.took = cost, took
+	if phi == 0 || tried.ok && phi > s.best.phi {
+		s.best = tried
 	}
-	return ok, nil
+	return tried.ok, nil
+}
+
+// time measures a network, and prints its time next to what was predicted, if
+// anything was.
+func (s *latencySearch) time(a scale.Arch, cost scale.Cost, predicted time.Duration) (time.Duration, error) {
+	t, err := s.measure(a)
+	if err != nil {
+		return 0, err
+	}
+	s.took[a.Key()] = t
+	s.measured = append(s.measured, scale.Timed{Arch: a, Seconds: t.Seconds()})
+	note := ""
+	if predicted > 0 {
+		note = fmt.Sprintf(" (%s predicted)", rounded(predicted))
+	}
+	fmt.Fprintf(s.w, "%d px, %s multiply-adds: %s per image%s\n", a.Resolution, report.WithUnit(cost.MACs), rounded(t), note)
+	return t, nil
 }
 
 // spent compares a network's costs with what the budgets allow, in the words in which

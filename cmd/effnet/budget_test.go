@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,43 @@ func TestChoosePhiPrintsWhatItMeasured(t *testing.T) {
 	for i, line := range lines[:last] {
 		if strings.Contains(strings.Join(lines[i+1:], "\n"), line) {
 			t.Errorf("measured twice: %s", line)
+		}
+	}
+}
+
+// A model of time chooses: with few measurements the answer is as near to the budget as
+// by measuring every phi, also on a machine whose time is not of the model's form.
+func TestChoosePhiByTheModel(t *testing.T) {
+	for name, measure := range map[string]func(scale.Arch) (time.Duration, error){
+		"multiply-adds": byMACs,
+		"activations and a power": func(a scale.Arch) (time.Duration, error) {
+			c := scale.Count(a)
+			return time.Duration(math.Pow(float64(c.MACs), 1.2)/40 + float64(c.Activations)/5), nil
+		},
+	} {
+		cfg := config.Default()
+		base, err := cfg.WithPhi(0).Arch(1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took, _ := measure(base)
+		for _, times := range []float64{1.3, 5, 20} {
+			most := time.Duration(times * float64(took)).Round(time.Microsecond)
+			cfg.LatencyBudget = most.String()
+			asked := 0
+			var w bytes.Buffer
+			chosen, err := choosePhi(&w, cfg, 1000, func(a scale.Arch) (time.Duration, error) { asked++; return measure(a) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			exact, _, err := scale.LargestPhi(latencyPrecision, func(phi float64) (scale.Arch, error) { return cfg.WithPhi(phi).Arch(1000) },
+				func(a scale.Arch) (bool, error) { d, err := measure(a); return d <= most, err })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bound := int(exact) + 2 + latencyTries; *chosen.Phi < exact-0.05 || *chosen.Phi > exact+latencyPrecision || asked > bound {
+				t.Errorf("%s, %s: phi %v after %d measurements, want %v after %d at most\n%s", name, most, *chosen.Phi, asked, exact, bound, &w)
+			}
 		}
 	}
 }
