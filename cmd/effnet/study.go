@@ -28,7 +28,7 @@ func (o *studyOptions) AddFlags(flags *pflag.FlagSet) {
 	o.Seeds, o.Halving = 3, 1
 	o.searchOptions.AddFlags(flags)
 	flags.Float64SliceVar(&o.Times, "times", []float64{2, 4}, "multiply-adds of the scaled networks, as multiples of the baseline's")
-	flags.StringSliceVar(&o.Methods, "methods", []string{"depth", "width", "resolution", "compound"}, "ways of scaling to compare, compound among them: depth, width, resolution, compound, fast (Dollár et al. 2021)")
+	flags.StringSliceVar(&o.Methods, "methods", []string{"depth", "width", "resolution", "compound"}, "ways of scaling to compare, compound among them: depth, width, resolution, compound, fast (Dollár et al. 2021), capped (compound up to --max-img-size), late (compound with --late-depth, and --max-img-size if set)")
 }
 
 func newStudyCommand() *cobra.Command {
@@ -40,13 +40,16 @@ func newStudyCommand() *cobra.Command {
 alone, and all three (alpha, beta, gamma), at the same multiply-adds. Report which is
 better, and how certain that is. Tan and Le (2019) did this for their figures 3 and 8
 and tables 3 and 7. Of each kind, the network is trained whose counted multiply-adds
-come nearest. --methods adds the fast rule of Dollár et al. (2021), which mostly widens.
+come nearest. --methods adds the fast rule of Dollár et al. (2021), which mostly widens,
+and compound scaling with a largest image size or with extra layers in the last stages,
+as EfficientNetV2 has them.
 
 The run folder receives study.csv and study.jsonl, report.html, and each training run's
 own folder under trials. --resume continues an interrupted study. The settings are those
 of --recipe study, unless a file, the environment or flags say otherwise.`,
 		Example: `  effnet scale-study photos --config configs/mini.yaml
   effnet scale-study photos --methods compound,fast,width --times 4
+  effnet scale-study photos --methods compound,capped,late --max-img-size 64 --late-depth 1.2
   effnet scale-study photos --coefficients runs/search/coefficients.yaml --times 2,4,8`,
 		Args: folderArgs(1, &opts.DryRun),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,8 +75,8 @@ func (s *searchJob) study(ctx context.Context, w io.Writer, opts *studyOptions) 
 	if err != nil {
 		return err
 	}
-	k := s.cfg.Coefficients()
-	q := search.Study{Baseline: table, Coefficients: k, Times: opts.Times}
+	k := s.cfg.Scaling()
+	q := search.Study{Baseline: table, Rule: k, Times: opts.Times}
 	for _, m := range opts.Methods {
 		q.Methods = append(q.Methods, scale.Method(m))
 	}
@@ -108,6 +111,9 @@ func (s *searchJob) planStudy(w io.Writer, q search.Study, out *studyJSON) (err 
 	}
 	if !slices.Contains(q.Methods, scale.AllThree) || len(q.Methods) < 2 {
 		return usageError{fmt.Errorf("--methods %v is not allowed (want %s and others, to compare it with)", q.Methods, scale.AllThree)}
+	}
+	if late := slices.Contains(q.Methods, scale.Late); s.cfg.LateDepth > 1 && !late || s.cfg.MaxImgSize > 0 && !late && !slices.Contains(q.Methods, scale.Capped) {
+		return usageError{fmt.Errorf("--late-depth and --max-img-size do nothing with --methods %v (add %s or %s)", q.Methods, scale.Capped, scale.Late)}
 	}
 	if out.Networks, err = q.Networks(s.classes()); err != nil {
 		return usageError{err}

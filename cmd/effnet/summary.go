@@ -118,6 +118,9 @@ type formula struct {
 	Beta    float64 `json:"beta"`
 	Gamma   float64 `json:"gamma"`
 	Product float64 `json:"product"` // alpha * beta^2 * gamma^2
+
+	MaxResolution int     `json:"max_resolution,omitempty"`
+	LateDepth     float64 `json:"late_depth,omitempty"` // base of an extra depth of the last two stages, if above 1
 	size
 }
 
@@ -139,7 +142,7 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		return nil, err
 	}
 
-	k := cfg.Coefficients()
+	k := cfg.Scaling()
 	var baseline scale.Baseline
 	var variant scale.Published
 	name, hasVariant := cfg.Published()
@@ -147,7 +150,7 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		if variant, err = scale.LookupVariant(name); err != nil {
 			return nil, err
 		}
-		baseline, k = variant.Baseline, k.Fit(variant)
+		baseline, k.Coefficients = variant.Baseline, k.Fit(variant)
 	} else {
 		if baseline, err = cfg.Baseline.Table(); err != nil {
 			return nil, err
@@ -164,10 +167,13 @@ func summarize(cfg config.Config, classes int) (*summary, error) {
 		}
 		s.Published = &published{Variant: variant.Name, size: sizeOf(a, classes)}
 	}
-	if a, err = baseline.Compound(k); err != nil {
+	if a, err = baseline.Enlarge(k); err != nil {
 		return nil, err
 	}
-	s.Formula = formula{Phi: k.Phi, Alpha: k.Alpha, Beta: k.Beta, Gamma: k.Gamma, Product: k.Product(), size: sizeOf(a, classes)}
+	s.Formula = formula{Phi: k.Phi, Alpha: k.Alpha, Beta: k.Beta, Gamma: k.Gamma, Product: k.Product(), MaxResolution: k.MaxResolution, size: sizeOf(a, classes)}
+	if k.LateDepth > 1 {
+		s.Formula.LateDepth = k.LateDepth
+	}
 	return s, nil
 }
 
@@ -194,6 +200,12 @@ func (s *summary) print(w io.Writer) error {
 	p.line("\ntraining memory: %s per image, %s for weights, gradients and RMSProp", report.Bytes(s.Memory.Image), report.Bytes(s.Memory.Weights))
 	p.line("formula: depth %.4g^phi, width %.4g^phi, resolution %.4g^phi; %.4g times the MACs for each phi",
 		s.Formula.Alpha, s.Formula.Beta, s.Formula.Gamma, s.Formula.Product)
+	if s.Formula.MaxResolution > 0 {
+		p.line("resolution: at most %d px", s.Formula.MaxResolution)
+	}
+	if s.Formula.LateDepth > 0 {
+		p.line("depth of the last two stages: %.4g^phi more", s.Formula.LateDepth)
+	}
 	return p.err
 }
 

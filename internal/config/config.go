@@ -36,6 +36,9 @@ type Config struct {
 	Alpha      float64  `yaml:"alpha" default:"1.2" of:"network, scale-study, coefficients" effect:"network" help:"base of the depth"`
 	Beta       float64  `yaml:"beta" default:"1.1" of:"network, scale-study, coefficients" effect:"network" help:"base of the width"`
 	Gamma      float64  `yaml:"gamma" default:"1.15" of:"network, scale-study, coefficients" effect:"network" help:"base of the resolution"`
+	Rule       string   `yaml:"rule" default:"compound" want:"compound or fast" of:"network" effect:"network" help:"what phi does: compound (alpha, beta and gamma), or fast, by which Dollár et al. (2021) double the multiply-adds for each phi: depth times 2^0.1, width 2^0.4, resolution 2^0.05"`
+	MaxImgSize int      `yaml:"max-img-size" default:"0" want:"0 or 8 to 4096" of:"network, scale-study" effect:"network" help:"with phi: largest width and height to which the resolution is scaled; 0 for any"`
+	LateDepth  float64  `yaml:"late-depth" default:"1" want:"1 to 4" of:"network, scale-study" effect:"network" help:"with phi: base of an extra depth of the last two stages; 1 for none"`
 	Baseline   Baseline `yaml:"baseline,omitempty" of:"network, search-baseline, search-coefficients, scale-study, coefficients" effect:"network" help:"what phi scales: efficientnet-b0, efficientnet-lite0, efficientnet-edgetpu-s, efficientnetv2-s, -m, -l or -b0, mnasnet-a1, mnasnet-b1, tinynet, mobilenetv1, mobilenetv2, mobilenetv3-large, -small, resnet50, or a file that search-baseline wrote; in YAML also a stage table (default: efficientnet-b0)"`
 	ImgSize    int      `yaml:"img-size" default:"0" want:"0 to 4096" of:"network, finetune, search-baseline, search-coefficients, scale-study, import" effect:"network" help:"width and height of the input in pixels; 0 for the network's own"`
 	Drop       float64  `yaml:"drop" default:"-1" want:"-1 or 0 to 0.99" effect:"network" help:"dropout before the classifier; -1 for the network's own"`
@@ -142,13 +145,18 @@ func (c Config) LearningRate() float64 {
 	return 0.016 * float64(c.BatchSize*c.GradAccum) / 256
 }
 
-// Coefficients are the formula's. Without Phi, they leave the baseline as it is.
-func (c Config) Coefficients() scale.Coefficients {
-	k := scale.Coefficients{Alpha: c.Alpha, Beta: c.Beta, Gamma: c.Gamma}
-	if c.Phi != nil {
-		k.Phi = *c.Phi
+// Scaling is the rule by which Phi scales the baseline. Without Phi, it leaves the
+// baseline as it is.
+func (c Config) Scaling() scale.Rule {
+	r := scale.Rule{Coefficients: scale.Coefficients{Alpha: c.Alpha, Beta: c.Beta, Gamma: c.Gamma}, MaxResolution: c.MaxImgSize, LateDepth: c.LateDepth}
+	if c.Rule == string(scale.Fast) {
+		r.Coefficients = scale.FastRule(scale.FastShare)
 	}
-	return k
+	r.Phi = 0
+	if c.Phi != nil {
+		r.Phi = *c.Phi
+	}
+	return r
 }
 
 // Published is the variant that the configuration names, b0 unless it asks for
@@ -199,7 +207,7 @@ func (c Config) scaled() (scale.Arch, error) {
 	if err != nil {
 		return scale.Arch{}, err
 	}
-	a, err := b.Compound(c.Coefficients())
+	a, err := b.Enlarge(c.Scaling())
 	if c.Phi != nil {
 		a.Name = fmt.Sprintf("%s-phi%g", b.Name, *c.Phi)
 	}

@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestDefaultCoefficientsAreThePapers(t *testing.T) {
-	if got := Default().Coefficients(); got.Alpha != scale.Paper.Alpha || got.Beta != scale.Paper.Beta || got.Gamma != scale.Paper.Gamma {
+	if got := Default().Scaling(); got.Alpha != scale.Paper.Alpha || got.Beta != scale.Paper.Beta || got.Gamma != scale.Paper.Gamma {
 		t.Errorf("%+v, want %+v", got, scale.Paper)
 	}
 }

@@ -51,8 +51,19 @@ func (c Config) network() Error {
 	}
 	problems = append(problems, c.budgets()...)
 	d := Default()
-	if c.Phi == nil && !c.HasBudget() && (c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma) {
-		problems = append(problems, "alpha, beta, gamma: do nothing without phi (set phi; 1 uses the coefficients as they are)")
+	if c.Variant != "" && (c.MaxImgSize > 0 || c.LateDepth > 1) {
+		problems = append(problems, "max-img-size, late-depth: do nothing with a variant, which is not scaled (use phi)")
+	}
+	coefficients := c.Alpha != d.Alpha || c.Beta != d.Beta || c.Gamma != d.Gamma
+	if c.Phi == nil && !c.HasBudget() {
+		if coefficients {
+			problems = append(problems, "alpha, beta, gamma: do nothing without phi (set phi; 1 uses the coefficients as they are)")
+		}
+		if c.Rule != d.Rule {
+			problems = append(problems, "rule: does nothing without phi (set phi, or a budget that chooses it)")
+		}
+	} else if coefficients && c.Rule != d.Rule {
+		problems = append(problems, fmt.Sprintf("alpha, beta, gamma: do nothing with rule: %s, which has its own (remove them, or rule)", c.Rule))
 	}
 	return problems
 }

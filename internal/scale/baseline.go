@@ -3,7 +3,6 @@ package scale
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 )
@@ -51,6 +50,11 @@ func (b Baseline) Validate() error { return b.unscaled().Validate() }
 // Scale multiplies the channels by width and the repeats by depth, rounds both
 // as the reference code does, and sets the input to resolution pixels.
 func (b Baseline) Scale(width, depth float64, resolution int) (Arch, error) {
+	return b.scale(width, depth, 1, resolution)
+}
+
+// scale is Scale, and multiplies the repeats of the last two stages by late, too.
+func (b Baseline) scale(width, depth, late float64, resolution int) (Arch, error) {
 	a := b.unscaled()
 	if err := errors.Join(a.Validate(), checkMultiplier("width", width), checkMultiplier("depth", depth)); err != nil {
 		return Arch{}, err
@@ -72,9 +76,14 @@ func (b Baseline) Scale(width, depth float64, resolution int) (Arch, error) {
 			s.ExpandFrom = b.channels(s.ExpandFrom, width)
 		}
 	}
-	for first, end := range stageRows(a.Stages) {
-		if !b.FixedEnds || first > 0 && end < len(a.Stages) {
-			b.deepen(a.Stages[first:end], depth)
+	stages := stageRows(a.Stages)
+	for i, rows := range stages {
+		by := depth
+		if i >= len(stages)-lateStages {
+			by *= late
+		}
+		if !b.FixedEnds || i > 0 && i < len(stages)-1 {
+			b.deepen(rows, by)
 		}
 	}
 	if err := a.Validate(); err != nil {
@@ -131,20 +140,17 @@ func nearestUnit(f float64) int {
 	return max(channelUnit, int(f+channelUnit/2)/channelUnit*channelUnit)
 }
 
-// stageRows gives the first and the end of the rows of each stage.
-func stageRows(rows []Stage) iter.Seq2[int, int] {
-	return func(yield func(first, end int) bool) {
-		for first := 0; first < len(rows); {
-			end := first + 1
-			for end < len(rows) && rows[end].Joined {
-				end++
-			}
-			if !yield(first, end) {
-				return
-			}
-			first = end
+// stageRows are the rows of each stage.
+func stageRows(rows []Stage) (stages [][]Stage) {
+	for first := 0; first < len(rows); {
+		end := first + 1
+		for end < len(rows) && rows[end].Joined {
+			end++
 		}
+		stages = append(stages, rows[first:end])
+		first = end
 	}
+	return stages
 }
 
 // deepen scales the repeats of one stage: their sum as round_repeats of

@@ -32,12 +32,20 @@ func (c Coefficients) Product() float64 { return c.Alpha * c.Beta * c.Beta * c.G
 // Validate holds the paper's constraint that Alpha, Beta and Gamma are at least
 // 1. A negative Phi shrinks the baseline, and is allowed.
 func (c Coefficients) Validate() error {
-	errs := []error{
+	return inScale(c.check())
+}
+
+func (c Coefficients) check() []error {
+	return []error{
 		checkFloat("phi", c.Phi, -10, 20),
 		checkFloat("alpha", c.Alpha, 1, 4),
 		checkFloat("beta", c.Beta, 1, 4),
 		checkFloat("gamma", c.Gamma, 1, 4),
 	}
+}
+
+// inScale joins errors, and says of each that scaling is at fault.
+func inScale(errs []error) error {
 	for i, err := range errs {
 		if err != nil {
 			errs[i] = fmt.Errorf("scale: %w", err)
@@ -46,10 +54,5 @@ func (c Coefficients) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Compound is the baseline scaled by the formula.
-func (b Baseline) Compound(c Coefficients) (Arch, error) {
-	if err := c.Validate(); err != nil {
-		return Arch{}, err
-	}
-	return b.Scale(c.Width(), c.Depth(), c.Resolution(b.Resolution))
-}
+// Compound is the baseline scaled by the paper's formula.
+func (b Baseline) Compound(c Coefficients) (Arch, error) { return b.Enlarge(Rule{Coefficients: c}) }

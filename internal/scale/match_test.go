@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
+var paper = Rule{Coefficients: Paper}
+
 // No network that a method can make is nearer in multiply-adds than Match's.
 func TestMatchIsTheNearest(t *testing.T) {
 	b := tiny()
-	k := Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}
+	k := Rule{Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}, b.Resolution + 8, 1.1}
 	base := float64(Count(b.unscaled()).MACs)
 	for _, m := range Methods {
 		for _, times := range []float64{2, 4} {
@@ -49,11 +51,11 @@ func TestFastRule(t *testing.T) {
 	b := b0Baseline(t)
 	base := Count(b.unscaled())
 	for _, times := range []float64{2, 4, 8} {
-		_, fast, err := b.Match(Fast, times, Paper, 1000)
+		_, fast, err := b.Match(Fast, times, paper, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, compound, err := b.Match(AllThree, times, Paper, 1000)
+		_, compound, err := b.Match(AllThree, times, paper, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +72,7 @@ func TestFastRule(t *testing.T) {
 func TestMatchOfOneDimension(t *testing.T) {
 	b := b0Baseline(t)
 	for _, m := range Methods[:3] {
-		_, a, err := b.Match(m, 2, Paper, 1000)
+		_, a, err := b.Match(m, 2, paper, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,13 +82,13 @@ func TestMatchOfOneDimension(t *testing.T) {
 			t.Errorf("%s: %+v", m, a)
 		}
 	}
-	if _, _, err := b.Match("size", 2, Paper, 1000); !matches(err, `"size" is unknown`) {
+	if _, _, err := b.Match("size", 2, paper, 1000); !matches(err, `"size" is unknown`) {
 		t.Errorf("unknown method: %v", err)
 	}
-	if _, _, err := b.Match(AllThree, 2, Coefficients{Alpha: 5, Beta: 1, Gamma: 1}, 1000); err == nil {
+	if _, _, err := b.Match(AllThree, 2, Rule{Coefficients: Coefficients{Alpha: 5, Beta: 1, Gamma: 1}}, 1000); err == nil {
 		t.Error("alpha 5 is allowed")
 	}
-	if _, _, err := b.Match(ResolutionOnly, 1e6, Paper, 1000); err == nil || !strings.Contains(err.Error(), "resolution of 1e+06 times") {
+	if _, _, err := b.Match(ResolutionOnly, 1e6, paper, 1000); err == nil || !strings.Contains(err.Error(), "resolution of 1e+06 times") {
 		t.Errorf("more than any resolution: %v", err)
 	}
 }

@@ -14,10 +14,10 @@ import (
 // Study asks how well compound scaling does against other ways of scaling, at the same
 // multiply-adds (Tan and Le 2019, figures 3 and 8, tables 3 and 7).
 type Study struct {
-	Baseline     scale.Baseline
-	Coefficients scale.Coefficients // of compound scaling
-	Times        []float64          // multiples of the baseline's multiply-adds
-	Methods      []scale.Method     // to compare, compound scaling among them
+	Baseline scale.Baseline
+	Rule     scale.Rule     // of compound scaling, and of its variants
+	Times    []float64      // multiples of the baseline's multiply-adds
+	Methods  []scale.Method // to compare, compound scaling among them
 }
 
 // baselineMethod is the method of the network that is not scaled.
@@ -39,7 +39,7 @@ type Scaled struct {
 // Networks are the baseline and, for each multiple of its multiply-adds, the network
 // of each method whose multiply-adds come nearest.
 func (q Study) Networks(classes int) ([]Scaled, error) {
-	a, err := q.Baseline.By(scale.DepthOnly, 1, q.Coefficients)
+	a, err := q.Baseline.By(scale.DepthOnly, 1, q.Rule)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (q Study) Networks(classes int) ([]Scaled, error) {
 	add(baselineMethod, 1, 1, a)
 	for _, times := range q.Times {
 		for _, m := range q.Methods {
-			factor, a, err := q.Baseline.Match(m, times, q.Coefficients, classes)
+			factor, a, err := q.Baseline.Match(m, times, q.Rule, classes)
 			if err != nil {
 				return nil, err
 			}

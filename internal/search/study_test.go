@@ -83,7 +83,7 @@ func TestStudyPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := Study{Baseline: b, Coefficients: scale.Coefficients{Alpha: 1.2, Beta: 1.1, Gamma: 1.15}, Times: []float64{2}, Methods: scale.Methods}
+	q := Study{Baseline: b, Rule: scale.Rule{Coefficients: scale.Paper, MaxResolution: 250, LateDepth: 1.2}, Times: []float64{2}, Methods: scale.Methods}
 	networks, err := q.Networks(10)
 	if err != nil {
 		t.Fatal(err)
@@ -96,13 +96,13 @@ func TestStudyPlan(t *testing.T) {
 			t.Errorf("%s of %d classes, %v: %+v", c.Name, c.Arch.Classes, c.Labels, networks[i])
 		}
 	}
-	if got := strings.Join(names, " "); got != "baseline depth-x2 width-x2 resolution-x2 compound-x2 fast-x2" {
+	if got := strings.Join(names, " "); got != "baseline depth-x2 width-x2 resolution-x2 compound-x2 fast-x2 capped-x2 late-x2" {
 		t.Errorf("networks %s", got)
 	}
 	if networks[0].Relative != 1 {
 		t.Errorf("the baseline is %v times itself", networks[0].Relative)
 	}
-	q.Coefficients.Alpha = 0
+	q.Rule.Alpha = 0
 	if _, err := q.Networks(10); err == nil {
 		t.Error("an alpha of 0 is allowed")
 	}
