@@ -31,8 +31,7 @@ type Options struct {
 	Refuse  bool          // where the queue is full: ErrFull at once, rather than wait for room
 }
 
-// A Classifier is a network that answers questions about images. It is safe for concurrent
-// use.
+// A Classifier classifies images by a network. It is safe for concurrent use.
 type Classifier struct {
 	predictor *predict.Predictor
 	meta      *checkpoint.Meta

@@ -34,7 +34,7 @@ func (o *benchOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Steps, "steps", 10, "steps to time")
 	flags.IntVar(&o.Warmup, "warmup", 2, "steps to run first, untimed")
 	flags.BoolVar(&o.Profile, "profile", false, "also time each launch: tables by operation and by layer")
-	flags.BoolVar(&o.Model, "model", false, "only predict, from the plan, what a graphics card would do in a step; needs no card")
+	flags.BoolVar(&o.Model, "model", false, "only predict, from the plan, what a GPU would do in a step; needs no GPU")
 	flags.BoolVar(&o.Alone, "alone", false, "also time each operation of training and inference alone, on the CPU")
 }
 
@@ -75,13 +75,13 @@ an inference step is the forward pass. Neither reads image files.
 
 --profile and --alone compare times with two peaks, which are measured first: on the
 CPU, multiply-adds in registers and copies between arrays too large for any cache, on
-all threads; on a graphics card, a large matrix product and a copy.
+all threads; on a GPU, a large matrix product and a copy.
 
---model runs nothing. It counts the launches of a step, the bytes of a card's memory
+--model runs nothing. It counts the launches of a step, the bytes of a GPU's memory
 that each reads and writes, and the multiply-adds of products, and gives each launch
 the time that an H100 takes for these. Next to the bytes it prints those of the
 operations' operands, each counted once, which is the least that these operations can
-do. With --profile on a card, it prints the model's times next to the measured ones.
+do. With --profile on a GPU, it prints the model's times next to the measured ones.
 
 The settings choose the network, its optimizer and the kernels. The batch size, the
 threads and the device are flags only.`,

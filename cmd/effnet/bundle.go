@@ -42,8 +42,8 @@ func newBundleCommand() *cobra.Command {
 	var opts bundleOptions
 	cmd := &cobra.Command{
 		Use:   "bundle CHECKPOINT OUT",
-		Short: "Make one program of effnet and a trained network",
-		Long: `Make one program of effnet and a trained network: whoever has the file OUT needs
+		Short: "Combine effnet and a trained network in one program",
+		Long: `Combine effnet and a trained network in one program: whoever has the file OUT needs
 nothing else. OUT IMAGE prints the likely classes, like effnet predict, and takes its
 flags; OUT serve, OUT eval DIR and OUT export FILE do what these commands do with a
 checkpoint. OUT --help and OUT version say what the network is. OUT reads the network

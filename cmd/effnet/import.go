@@ -69,7 +69,7 @@ type importOptions struct {
 
 func (o *importOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.classes, "classes", "", "text `file` with the names of the classes, one per line in the order of the outputs")
-	flags.BoolVar(&o.useEMA, "use-ema", true, "take the running averages, if the file has both weights and averages")
+	flags.BoolVar(&o.useEMA, "use-ema", true, "take the moving averages, if the file has both weights and averages")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// tokenVariable is the environment variable of the token that requests must bear.
+// tokenVariable is the environment variable of the token that clients must send.
 const tokenVariable = "EFFNET_TOKEN"
 
 type serveOptions struct {
@@ -44,21 +44,21 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.Lookup("json").Hidden = true
 	o.Options = serve.Default()
 	flags.StringVar(&o.Address, "addr", "127.0.0.1:8080", "address to listen on; port 0 for any, :8080 for all of this machine's addresses")
-	flags.IntVarP(&o.Predict.Batch, "batch-size", "b", 0, "most images to compute together; 0 for 4 per thread, 16 on a card")
+	flags.IntVarP(&o.Predict.Batch, "batch-size", "b", 0, "most images to compute together; 0 for 4 per thread, 16 on a GPU")
 	flags.DurationVar(&o.Predict.Wait, "wait", 3*time.Millisecond, "how long an image waits for others that are being decoded; 0 for not at all")
-	flags.IntVar(&o.Predict.Queue, "queue", 0, "images that are accepted and not yet answered, beyond which the answer is 503; 0 for 4 times the batch, at least 64")
+	flags.IntVar(&o.Predict.Queue, "queue", 0, "most images accepted but not yet answered; beyond it the answer is 503; 0 for 4 times the batch, at least 64")
 	flags.IntVarP(&o.Predict.Workers, "workers", "j", 0, "images to decode at once; 0 for one per core")
 	flags.Int64Var(&o.MaxBodyMiB, "max-body", o.MaxBody>>20, "largest request, MiB; all together may have eight times that")
-	flags.IntVar(&o.Conns, "max-conns", o.Conns, "most connections; beyond it, those that wait longest are closed")
-	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "longest time for a request")
-	flags.DurationVar(&o.Drain, "drain", o.Drain, "at the end, longest time for the requests under way")
-	flags.BoolVar(&o.Watch, "watch", false, "load a checkpoint again when its file changes; SIGHUP loads all")
-	flags.StringVar(&o.Cert, "tls-cert", "", "`file` of the certificate, for HTTPS; read again at SIGHUP")
+	flags.IntVar(&o.Conns, "max-conns", o.Conns, "most connections; one more closes the one that has been idle longest")
+	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "time limit for a request")
+	flags.DurationVar(&o.Drain, "drain", o.Drain, "time that requests in progress have to finish when the server stops")
+	flags.BoolVar(&o.Watch, "watch", false, "reload a checkpoint when its file changes; SIGHUP reloads all networks")
+	flags.StringVar(&o.Cert, "tls-cert", "", "`file` of the certificate, for HTTPS; SIGHUP reloads it")
 	flags.StringVar(&o.Key, "tls-key", "", "`file` of its key")
-	flags.StringVar(&o.TokenFile, "token-file", "", "`file` of a token that requests must bear; "+tokenVariable+" is the token itself")
-	flags.StringVar(&o.Debug, "debug-addr", "", "address of another server, with /debug/pprof")
+	flags.StringVar(&o.TokenFile, "token-file", "", "`file` of a token that clients must send; "+tokenVariable+" is the token itself")
+	flags.StringVar(&o.Debug, "debug-addr", "", "separate address for Go's pprof, at /debug/pprof")
 	flags.StringVar(&o.LogFormat, "log-format", "text", "text or json")
-	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "log only what goes wrong")
+	flags.BoolVarP(&o.Quiet, "quiet", "q", false, "log only warnings and errors")
 }
 
 // Validate names the first option out of range.
@@ -90,17 +90,17 @@ func newServeCommand() *cobra.Command {
 	var opts serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve [NAME=]CHECKPOINT...",
-		Short: "Answer questions about images over HTTP",
-		Long: `Answer questions about images over HTTP: with a page for people at /, POST /v1/classify
-for programs, and the Open Inference Protocol (KServe V2) for clients of Triton and
-others. GET /openapi.yaml describes all of it, GET /metrics is for Prometheus.
+		Short: "Classify images over HTTP",
+		Long: `Classify images over HTTP: on a web page at /, by a JSON API at POST /v1/classify, and by
+the Open Inference Protocol (KServe V2) for clients of Triton and others. GET
+/openapi.yaml documents every endpoint; GET /metrics is for Prometheus.
 
-SIGTERM and SIGINT answer the requests under way and end the server. SIGHUP loads
-all networks again; one that cannot be loaded stays what it was.
+On SIGTERM or SIGINT the server finishes the requests in progress and exits. On SIGHUP
+it reloads all networks; one that cannot be loaded is kept as it was.
 
 ` + checkpointHelp + `
-NAME is what it is called in addresses; without it that is the name of its run folder,
-or its own.`,
+NAME is the name that requests use. Without it, best.safetensors and last.safetensors are
+named after their run folder, any other file after itself.`,
 		Example: `  effnet serve runs/first/best.safetensors
   curl --data-binary @cat.jpg http://127.0.0.1:8080/v1/classify
   effnet serve flowers=runs/flowers/best.safetensors timm/efficientnet_b0.ra_in1k --precision bf16
@@ -153,7 +153,7 @@ func runServe(ctx context.Context, w io.Writer, networks []string, opts serveOpt
 	opts.announce(o, listener.Addr(), networks)
 	go each(ctx, hangups, func() {
 		if err := certificates.load(); err != nil {
-			o.Log.Error("cannot read the certificate again: the previous one stays", "error", err)
+			o.Log.Error("cannot reload the certificate: the previous one stays in use", "error", err)
 		}
 		server.Reload(ctx)
 	})
@@ -171,7 +171,7 @@ func (o *serveOptions) newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, level))
 }
 
-// token reads the token that requests must bear; "" for none.
+// token reads the token that clients must send; "" for none.
 func (o *serveOptions) token() (string, error) {
 	token := os.Getenv(tokenVariable)
 	if o.TokenFile != "" {
@@ -226,7 +226,7 @@ func (o *serveOptions) announce(s serve.Options, at net.Addr, networks []string)
 	}
 	s.Log.Info("serving", "url", scheme+"://"+at.String()+"/", "networks", strings.Join(networks, " "), "device", o.Device, "precision", o.Precision)
 	if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && s.Token == "" {
-		s.Log.Warn("everyone who can reach this machine can use the server: --token-file asks for a token")
+		s.Log.Warn("anyone who can reach this machine can use the server: --token-file asks for a token")
 	}
 }
 

@@ -136,14 +136,14 @@ func TestServe(t *testing.T) {
 	if err := s.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.await(t, "loaded the network again")
+	s.await(t, "reloaded the network")
 	if err := os.WriteFile(network, []byte("damaged"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.await(t, "the previous network keeps answering")
+	s.await(t, "the previous one stays in use")
 	if again := answer(t, http.DefaultClient, post(t, s.url+"/v1/classify?topk=1", photo), 200); again != got {
 		t.Errorf("the network answers %s after it was loaded again, %s before", again, got)
 	}
@@ -183,7 +183,7 @@ func TestServeBundle(t *testing.T) {
 	if err := s.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.await(t, "loaded the network again")
+	s.await(t, "reloaded the network")
 }
 
 // A network on a graphics card answers what it answers on the processor, but for rounding,
@@ -221,7 +221,7 @@ func TestServeCUDA(t *testing.T) {
 		if err := s.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		s.await(t, "loaded the network again")
+		s.await(t, "reloaded the network")
 	}
 }
 

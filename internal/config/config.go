@@ -102,7 +102,7 @@ type Config struct {
 	WeightDecay  float64  `yaml:"weight-decay" default:"1e-05" want:"0 to 1" help:"weight decay of all parameters except batch normalisation's: L2 in the gradient"`
 	Decoupled    bool     `yaml:"decoupled-decay" default:"false" help:"shrink the weights themselves instead of L2 in the gradient"`
 	ClipGrad     float64  `yaml:"clip-grad" default:"0" want:"0 to 1000000000" help:"largest norm of the gradient; 0 for no limit"`
-	EMA          float64  `yaml:"model-ema-decay" default:"0" want:"0 to 0.9999999" help:"decay of the running averages of weights and statistics, which are evaluated too; 0 for no averages"`
+	EMA          float64  `yaml:"model-ema-decay" default:"0" want:"0 to 0.9999999" help:"decay of the moving averages of weights and statistics, which are evaluated too; 0 for no averages"`
 	Sched        string   `yaml:"sched" default:"exponential" want:"exponential or cosine or constant" help:"learning rate schedule: exponential, cosine or constant"`
 	DecayEpochs  float64  `yaml:"decay-epochs" default:"2.4" want:"0.001 to 1000000" help:"exponential: epochs between decays"`
 	DecayRate    float64  `yaml:"decay-rate" default:"0.97" want:"0.000001 to 1" help:"exponential: factor of each decay"`

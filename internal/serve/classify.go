@@ -79,7 +79,7 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// question reads the parameters of a request's address.
+// question reads the parameters of a request's query string.
 func (s *Server) question(v url.Values) (q question, err error) {
 	q = question{model: s.models[0], topK: 5}
 	for name, values := range v {
@@ -203,7 +203,7 @@ func (q *question) result(name string, a answer, p *predict.Predictor) (result, 
 	return r, nil
 }
 
-// uploadsOf finds the images of a body: itself, the files of a form, or those of
+// uploadsOf finds the images of a body: itself, the files of a multipart form, or those of
 // {"images":[{"name":...,"data":base64}]}.
 func uploadsOf(contentType string, body []byte) (all []upload, err error) {
 	kind, parameters, unreadable := mime.ParseMediaType(contentType)
@@ -224,7 +224,7 @@ func uploadsOf(contentType string, body []byte) (all []upload, err error) {
 		all = []upload{{"image", body}}
 	}
 	if err == nil && len(all) == 0 {
-		err = problemf(http.StatusBadRequest, "no image: send one as the body, several as the files of a form, or JSON")
+		err = problemf(http.StatusBadRequest, "no image: send one as the body, or several as a multipart form or JSON")
 	}
 	for i := range all {
 		if all[i].Name == "" {
@@ -244,7 +244,7 @@ func formFiles(form *multipart.Reader) (all []upload, err error) {
 			return nil, problemf(http.StatusBadRequest, "the form cannot be read: %v", err)
 		}
 		if part.FileName() == "" {
-			return nil, problemf(http.StatusBadRequest, "the form's field %q is no file: topk, cam and so on belong in the address, as in ?topk=3", part.FormName())
+			return nil, problemf(http.StatusBadRequest, "the form's field %q is not a file: topk, cam and so on belong in the query string, as in ?topk=3", part.FormName())
 		}
 		file, err := io.ReadAll(part)
 		if err != nil {

@@ -82,7 +82,7 @@ func (c *conns) count(conn net.Conn, state http.ConnState) (excess net.Conn) {
 	delete(c.places, excess)
 	c.gone[excess] = true
 	if c.closed == 1 || c.closed%1000 == 0 {
-		c.log.Warn("too many connections: closing those that wait", "limit", c.limit, "closed", c.closed)
+		c.log.Warn("too many connections: closing those that have been idle longest", "limit", c.limit, "closed", c.closed)
 	}
 	return excess
 }

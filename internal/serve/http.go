@@ -89,7 +89,7 @@ func (s *Server) guarded(route route, w http.ResponseWriter, r *http.Request) (e
 	}()
 	if !route.open && !s.allowed(r) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="effnet"`)
-		return problemf(http.StatusUnauthorized, "this server wants a token: Authorization: Bearer TOKEN")
+		return problemf(http.StatusUnauthorized, "this server requires a token: Authorization: Bearer TOKEN")
 	}
 	return route.answer(w, r)
 }

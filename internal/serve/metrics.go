@@ -34,7 +34,7 @@ func newMetrics() *metrics {
 		Name: "effnet_batch_images", Help: "Images that were computed together.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
 	}, []string{"model"})
 	m.passes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "effnet_compute_seconds_total", Help: "Time that passes took."}, []string{"model"})
-	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "effnet_reloads_total", Help: "Networks loaded again."}, []string{"model", "result"})
+	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "effnet_reloads_total", Help: "Reloads of networks."}, []string{"model", "result"})
 	m.registry.MustRegister(m.requests, m.seconds, m.images, m.batches, m.passes, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -140,11 +140,11 @@ func (m *model) reload(ctx context.Context) {
 	p, err := m.load(ctx)
 	m.server.metrics.reloaded(m.Name, err)
 	if err != nil {
-		log.Error("cannot load the network again: the previous network keeps answering", "error", err)
+		log.Error("cannot reload the network: the previous one stays in use", "error", err)
 		return
 	}
 	old := m.current.Swap(p)
-	log.Info("loaded the network again", "classes", len(p.Meta().Classes))
+	log.Info("reloaded the network", "classes", len(p.Meta().Classes))
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.server.opt.Timeout)
 	defer cancel()
 	if err := old.Shutdown(end); err != nil {

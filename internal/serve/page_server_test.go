@@ -40,7 +40,7 @@ func testToken(p *tab) {
 	p.wait(asks)
 	p.keys(kb.Escape)
 	p.wait("!" + asks)
-	p.wait(`document.querySelector("#problem p").textContent === "The server wants a token."`)
+	p.wait(`document.querySelector("#problem p").textContent === "The server requires a token."`)
 	p.do(chromedp.Click(chromedp.CSS("#reload")))
 	p.wait(asks)
 	p.keys("w\u00fcrong" + kb.Enter) // no header can have it

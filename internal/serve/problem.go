@@ -26,7 +26,7 @@ func problemf(status int, format string, args ...any) error {
 }
 
 // What is refused for lack of room; the client should try again.
-var errBusy = &problem{http.StatusServiceUnavailable, "all places for images are taken: try again in a second"}
+var errBusy = &problem{http.StatusServiceUnavailable, "the queue is full: try again in a second"}
 
 // statusGone is nginx's, for the log: the client left before its answer.
 const statusGone = 499
@@ -50,7 +50,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, context.Canceled):
 		return &problem{statusGone, "the request was cancelled"}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &problem{http.StatusGatewayTimeout, "the request's time is over: nothing was computed for it since"}
+		return &problem{http.StatusGatewayTimeout, "the request timed out"}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &problem{http.StatusRequestTimeout, "the body did not arrive in time"}
 	case errors.Is(err, predict.ErrClosed):

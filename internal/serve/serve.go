@@ -1,5 +1,5 @@
-// Package serve answers questions about images over HTTP, by trained networks: by the Open
-// Inference Protocol (v2.go), and in a plainer way for people and the page (classify.go).
+// Package serve classifies images over HTTP: by the Open Inference Protocol (v2.go), and by
+// a JSON API that the web page uses too (classify.go).
 //
 // A request goes through the same steps whatever it asks (http.go): its connection is one of
 // a bounded number (conns.go), its body takes part of a bounded amount of memory (body.go),
@@ -158,7 +158,7 @@ func (s *Server) drain(h *http.Server) error {
 	s.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.opt.Drain)
 	defer cancel()
-	s.opt.Log.Info("stopping: answering the requests under way", "at_most", s.opt.Drain)
+	s.opt.Log.Info("stopping: finishing the requests in progress", "at_most", s.opt.Drain)
 	err := h.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("serve: requests were cut off after %v: %w", s.opt.Drain, errors.Join(err, h.Close()))

@@ -247,7 +247,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/classify?features=7", nil, photo(t, 1), 400, "features=7"},
 		{"POST", "/v1/classify?top=3", nil, photo(t, 1), 400, "unknown parameter top"},
 		{"POST", "/v1/classify?timeout=soon", nil, photo(t, 1), 400, "timeout=soon"},
-		{"POST", "/v1/classify?timeout=1ns", nil, photo(t, 1), 504, "time is over"},
+		{"POST", "/v1/classify?timeout=1ns", nil, photo(t, 1), 504, "timed out"},
 		{"POST", "/v1/classify?model=b", nil, photo(t, 1), 404, "no network is called"},
 		{"POST", "/v1/classify?model=../a", nil, photo(t, 1), 404, "no network is called"},
 		{"GET", "/v1/models/b", nil, nil, 404, "there is a"},

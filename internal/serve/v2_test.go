@@ -272,7 +272,7 @@ func TestBadTensors(t *testing.T) {
 		{"a/infer", "", `{"outputs":[{"name":"features","parameters":{"classification":2}}]}`, 400, "classification is 2"},
 		{"a/infer", "", `{"parameters":{"timeout":-1}}`, 400, "timeout -1"},
 		{"a/infer", "", `{"parameters":{"timeout":1.5}}`, 400, "timeout 1.5"},
-		{"a/infer", "", `{"parameters":{"timeout":1},"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,32,32,3],"data":[` + pixels + `]}]}`, 504, "time is over"},
+		{"a/infer", "", `{"parameters":{"timeout":1},"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,32,32,3],"data":[` + pixels + `]}]}`, 504, "timed out"},
 		{"b/infer", "", "{}", 404, "no network is called"},
 		{"a/versions/2/infer", "", "{}", 404, `no version "2"`},
 		{"a/versions/../infer", "", "{}", 307, ""},

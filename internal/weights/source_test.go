@@ -160,7 +160,7 @@ func TestAverages(t *testing.T) {
 		if e := finding(m, "use-ema"); e.Value != map[bool]string{false: "true", true: "false"}[plain] {
 			t.Errorf("plain %v: %+v", plain, e)
 		}
-		if text := m.Describe("x"); !strings.Contains(text, "running averages") {
+		if text := m.Describe("x"); !strings.Contains(text, "moving averages") {
 			t.Errorf("not said: %s", text)
 		}
 	}

@@ -105,7 +105,7 @@ func (s *source) choose(prefixes []string, plain bool) (other string, both bool,
 	}
 	s.other = "the weights themselves"
 	if !s.averages {
-		s.other = "running averages"
+		s.other = "moving averages"
 	}
 	return second[0], true, nil
 }

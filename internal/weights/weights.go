@@ -199,9 +199,9 @@ func (m *Imported) Describe(path string) string {
 	text := fmt.Sprintf("%s: %s %s at %d px", filepath.Base(path), network, classes, m.Meta.Preprocess.Resolution)
 	switch averages {
 	case "true":
-		text += ", by its running averages and not its weights"
+		text += ", by its moving averages and not its weights"
 	case "false":
-		text += ", by its weights and not their running averages"
+		text += ", by its weights and not their moving averages"
 	}
 	if guesses != nil {
 		text += ", guessing " + strings.Join(guesses, ", ") + " (effnet import shows why, and takes corrections)"

@@ -98,14 +98,14 @@ let asking; // the token: one question for all requests that need it
 function askForToken(refused) {
   asking ??= new Promise((resolve, reject) => {
     const dialog = part("ask"), field = part("token");
-    part("ask-title").textContent = refused ? "The server did not accept this token" : "This server wants a token";
+    part("ask-title").textContent = refused ? "The server did not accept this token" : "This server requires a token";
     field.value = "";
     dialog.returnValue = "";
     dialog.onclose = () => {
       asking = undefined;
       if (dialog.returnValue === "") {
         cancel();
-        reject(new Problem("The server wants a token.", true));
+        reject(new Problem("The server requires a token.", true));
         return;
       }
       store.token = field.value.trim();
