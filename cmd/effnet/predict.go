@@ -35,7 +35,7 @@ func (o *predictOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVarP(&o.BatchSize, "batch-size", "b", 64, "images per step")
 	flags.IntVarP(&o.Workers, "workers", "j", 0, "goroutines that read images; 0 for one per core")
 	flags.BoolVar(&o.CSV, "csv", false, "print CSV, one line per class")
-	flags.StringVar(&o.CAM, "cam", "", "draw where the network sees the likeliest class in the image, in this .png `file`; one image only")
+	flags.StringVar(&o.CAM, "cam", "", "draw a heat map of the regions that speak for the likeliest class, in this .png `file`; one image only")
 	flags.StringVar(&o.OnCorrupt, "on-corrupt", string(data.Stop), "what to do with an image that cannot be decoded: error or skip")
 }
 
