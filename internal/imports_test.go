@@ -60,7 +60,7 @@ var mayImport = map[string]string{
 
 	"internal/backend/backendtest":   "backend",
 	"internal/backend/cuda":          "backend backend/cuda/driver atomicfile unsafe",
-	"internal/backend/cuda/driver":   "github.com/ebitengine/purego unsafe",
+	"internal/backend/cuda/driver":   "dynlib unsafe",
 	"internal/backend/cuda/emulated": "os/exec",
 	"internal/backend/cuda/sass":     "os/exec",
 	"internal/backend/cpu":           "backend backend/cpu/kernel unsafe",
@@ -86,6 +86,8 @@ var mayImport = map[string]string{
 	"internal/weights/hdf5":         "float16",
 	"internal/weights/tfcheckpoint": "checkpoint named float16 google.golang.org/protobuf",
 	"internal/weights/torchfile":    "checkpoint named float16",
+
+	"internal/dynlib": "github.com/ebitengine/purego",
 
 	"internal/config":     "words scale",
 	"internal/checkpoint": "atomicfile float16 named scale",
