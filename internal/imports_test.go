@@ -54,6 +54,10 @@ var mayImport = map[string]string{
 	"internal/doctor":              "setup train data device config scale backend",
 	"internal/device":              "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
+	"internal/mpi":             "ranks dynlib golang.org/x/sys/unix unsafe",
+	"internal/ranks":           "",
+	"internal/ranks/rankstest": "ranks",
+
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,
 	"internal/ops":   "backend github.com/chewxy/hm" + gorgonia,
