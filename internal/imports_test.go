@@ -26,7 +26,7 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights bundle export data data/check atomicfile filelock config scale " +
-		"bench device doctor words version net net/http" + commands,
+		"bench device doctor mpi words version net net/http" + commands,
 
 	"classify": "heatmap predict hub weights device checkpoint version data backend",
 

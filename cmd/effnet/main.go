@@ -15,6 +15,7 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
+	"effnet/internal/mpi"
 	"effnet/internal/setup"
 	"effnet/internal/train"
 	"effnet/internal/weights"
@@ -23,7 +24,7 @@ import (
 )
 
 func main() {
-	ctx, stop := withSignals(context.Background())
+	ctx, stop := withSignals(context.Background(), mpi.Launched(os.Getenv).By != "")
 	helpColumns = terminalColumns()
 	cmd, err := newProgram()
 	if err == nil {
@@ -98,14 +99,23 @@ func (i interrupted) Error() string {
 
 // withSignals ends the context at the first SIGINT or SIGTERM, with interrupted
 // as the cause. A second signal kills the process.
-func withSignals(parent context.Context) (context.Context, context.CancelFunc) {
+//
+// A process that a launcher started also stops at the launcher's signals, and further
+// ones change nothing: launchers repeat them, after a Ctrl-C that all ranks have seen for
+// example, and end by themselves what does not stop.
+func withSignals(parent context.Context, launched bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if launched {
+		signal.Notify(signals, launcherSignals...)
+	}
 	go func() {
 		select {
 		case s := <-signals:
-			signal.Stop(signals)
+			if !launched {
+				signal.Stop(signals)
+			}
 			cancel(interrupted{s.(syscall.Signal)})
 		case <-ctx.Done():
 		}
