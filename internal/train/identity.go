@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/words"
 )
 
 // A Fact is one of the things that decide a run's numbers.
@@ -99,7 +99,7 @@ func (now identity) resumes(path string, was identity) error {
 			old = f.Default
 		}
 		if delete(values, f.Key); old != f.Value && (f.Auto == "" || old != f.Auto && f.Value != f.Auto) {
-			before, after := apart(old, f.Value)
+			before, after := words.Apart(old, f.Value)
 			differ = append(differ, fmt.Sprintf("%s was %s and is %s", f.Key, before, after))
 		}
 	}
@@ -112,29 +112,4 @@ func (now identity) resumes(path string, was identity) error {
 			Hint: "resume with the run's own config.yaml, or start a run in another folder"}
 	}
 	return nil
-}
-
-// apart shortens two values to where they begin to differ.
-func apart(a, b string) (string, string) {
-	const most, before = 60, 20 // bytes
-	common := 0
-	for common < min(len(a), len(b)) && a[common] == b[common] {
-		common++
-	}
-	cut := func(text string) string {
-		from := 0
-		if len(text) > most {
-			from = max(0, common-before)
-		}
-		to := min(len(text), from+most)
-		short := strings.ToValidUTF8(text[from:to], "")
-		if from > 0 {
-			short = "..." + short
-		}
-		if to < len(text) {
-			short += "..."
-		}
-		return cmp.Or(short, "unset")
-	}
-	return cut(a), cut(b)
 }
