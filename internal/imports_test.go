@@ -38,6 +38,7 @@ var mayImport = map[string]string{
 	"internal/report":  "heatmap metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/heatmap": "golang.org/x/image",
 	"internal/metrics": "",
+	"internal/ranks":   "words",
 	"internal/optim":   "backend",
 
 	"internal/weights":      "bundle weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
