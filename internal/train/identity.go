@@ -41,7 +41,8 @@ func (o Options) identify(images int, classes []string) (identity, error) {
 	facts := append(slices.Clone(o.Identity),
 		Fact{Key: "data.images", Value: strconv.Itoa(images)},
 		Fact{Key: "data.classes", Value: classList(classes)},
-		Fact{Key: "start", Value: o.startsWith()})
+		Fact{Key: "start", Value: o.startsWith()},
+		Fact{Key: "accumulation", Value: tree, Default: o.accumulated()})
 	text, err := json.Marshal(o.Arch)
 	if err != nil {
 		return identity{}, fmt.Errorf("train: %w", err)
@@ -67,6 +68,19 @@ func classList(classes []string) string {
 		return strconv.QuoteToASCII(text)
 	}
 	return text
+}
+
+// tree is how the gradients of an update's batches are added up, and the last batches of an
+// epoch make an update of their own.
+const tree = "tree, by epochs"
+
+// accumulated is how gradients are added up in a run that does not say, which makes no
+// difference to one without accumulation.
+func (o Options) accumulated() string {
+	if o.Optimizer.MicroBatches > 1 {
+		return "in order, across epochs"
+	}
+	return tree
 }
 
 // startsWith is the kind of weights that a run begins with.

@@ -155,7 +155,7 @@ func TestEveryOptionIsAccountedFor(t *testing.T) {
 		"Epochs": settings, "BatchSize": settings, "Optimizer": settings, "Schedule": settings, "PeakLR": settings, "StartLR": settings, "MinLR": settings,
 		"WarmupEpochs": settings, "DecayEpochs": settings, "DecayRate": settings, "Stages": settings, "Smoothing": settings, "ClassWeights": settings,
 		"EMA": settings, "FineTune": settings, "Seed": settings, "Patience": settings, "Preprocess": settings, "TrainLoader": settings, "EvalLoader": settings,
-		"LogInterval": none, "Settings": none, "Machine": none, "Notes": none, "Until": none, "Out": none, "Resume": none, "Every": none, "Keep": none,
+		"LogInterval": none, "Ranks": none, "Settings": none, "Machine": none, "Notes": none, "Until": none, "Out": none, "Resume": none, "Every": none, "Keep": none,
 	}
 	for field := range reflect.TypeFor[Options]().Fields() {
 		name := field.Name
