@@ -79,6 +79,7 @@ func (j *job) rank(t *testing.T, set *data.Set, rank int, g *ranks.Group) (*Resu
 	}
 	defer cpus.Close()
 	arch, reading := small(t)
+	arch.Stages, arch.Head = arch.Stages[:3], 64
 	arch.Dropout, arch.StochasticDepth = 0.2, 0.2
 	reading.BatchSize, reading.Shuffle, reading.DropLast, reading.Seed = 2, true, true, 5
 	reading.Transform = augment.Train{Scale: [2]float64{0.5, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, HFlip: 0.5}
@@ -186,7 +187,7 @@ func TestRanksEndInTheSameBits(t *testing.T) {
 		"as it is":       {set, func(*Options) {}, []int{1, 2, 4, 8}},
 		"growing images": {set, func(o *Options) { o.Stages = []Stage{stage(0, 24), stage(1, 32)} }, []int{4}},
 		"thawing": {set, func(o *Options) {
-			o.FineTune = FineTune{Frozen: model.Frozen{Stages: 4}, UnfreezeEpoch: 1}
+			o.FineTune = FineTune{Frozen: model.Frozen{Stages: 2}, UnfreezeEpoch: 1}
 		}, []int{2}},
 		"features": {set, func(o *Options) {
 			o.FineTune = FineTune{Frozen: model.Frozen{Body: true}, CacheFeatures: true}
