@@ -308,9 +308,9 @@ type Slot struct {
 
 // Slots are the buffers that a run needs to resume, besides Updates, after an update.
 func (o *Optimizer) Slots() []Slot {
-	var all []Slot
+	all := make([]Slot, len(o.slots))
 	for i, name := range rules[o.opt.Rule].slots {
-		all = append(all, Slot{name, o.slots[i]})
+		all[i] = Slot{name, o.slots[i]}
 	}
 	return all
 }

@@ -124,7 +124,7 @@ func TestSharedSearchResumes(t *testing.T) {
 	s := newSearch(t, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	var trials atomic.Int64
-	s.Trainer.(*bowl).fails = func(ctx context.Context, _ Trial) error {
+	s.Trainer.(*bowl).fails = func(context.Context, Trial) error {
 		if trials.Add(1) == 10 {
 			cancel()
 		}

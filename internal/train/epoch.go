@@ -57,7 +57,8 @@ func (r *run) trainEpoch(ctx context.Context) error {
 			return err
 		}
 		between := r.optimizer.Micro() == 0 // two updates
-		if !(between && (ctx.Err() != nil || r.due())) && !r.observes() && !r.results.ready() {
+		pauses := between && (ctx.Err() != nil || r.due())
+		if !pauses && !r.observes() && !r.results.ready() {
 			continue
 		}
 		if err := r.conclude(last); err != nil {

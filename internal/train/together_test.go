@@ -130,11 +130,13 @@ func (j *job) must(t *testing.T, set *data.Set) (*Result, map[string]string) {
 }
 
 // numbers are those of a result that do not depend on time.
-func numbers(r *Result) (text string) {
+func numbers(r *Result) string {
+	var text strings.Builder
 	for _, e := range r.Epochs {
-		text += fmt.Sprint(e.Epoch, e.Step, e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1, "\n")
+		fmt.Fprintln(&text, e.Epoch, e.Step, e.LR, e.TrainLoss, e.TrainTop1, e.ValLoss, e.ValTop1, e.ValTop5, e.EMALoss, e.EMATop1)
 	}
-	return text + fmt.Sprint(r.Best.Top1, r.Best.Top5, r.Best.Loss, r.Best.Images, r.Best.Skipped)
+	fmt.Fprintln(&text, r.Best.Top1, r.Best.Top5, r.Best.Loss, r.Best.Images, r.Best.Skipped)
+	return text.String()
 }
 
 // hashes are those of a run's networks, SHA-256.
