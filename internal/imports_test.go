@@ -32,12 +32,13 @@ var mayImport = map[string]string{
 
 	"internal/serve": "predict checkpoint data net net/http github.com/prometheus/client_golang golang.org/x/sync",
 
-	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
+	"internal/search":  "words ranks report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",
-	"internal/train":   "words predict feed report metrics optim model data augment checkpoint named scale backend",
+	"internal/train":   "words ranks predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "heatmap metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/heatmap": "golang.org/x/image",
 	"internal/metrics": "",
+	"internal/ranks":   "words",
 	"internal/optim":   "backend",
 
 	"internal/weights":      "bundle weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",

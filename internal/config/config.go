@@ -88,7 +88,7 @@ type Config struct {
 	Epochs       int      `yaml:"epochs" default:"350" want:"1 to 1000000" help:"passes over the training images"`
 	BatchSize    int      `yaml:"batch-size" short:"b" default:"128" auto:"0" want:"0 to 65536" help:"images per batch; auto (or 0) for as many as fit in memory"`
 	Memory       float64  `yaml:"memory" default:"0" want:"0 to 1000000" effect:"chooses batch-size" help:"GiB that batch-size auto may fill; 0 for three quarters of the machine's"`
-	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches per update, whose gradients are averaged; each batch is normalised by its own statistics"`
+	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches per update, whose gradients are averaged; each batch is normalised by its own statistics; of several ranks, batches of each"`
 	Opt          string   `yaml:"opt" default:"rmsprop" want:"rmsprop or sgd or adam or adamw" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
 	LR           float64  `yaml:"lr" default:"0" want:"0 to 100" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of an update"`
 	Momentum     float64  `yaml:"momentum" default:"0.9" want:"0 to 0.9999" help:"momentum of the optimizer"`
