@@ -26,7 +26,7 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights bundle export data data/check atomicfile filelock config scale " +
-		"bench device doctor mpi words version net net/http" + commands,
+		"bench device doctor mpi ranks words version net net/http" + commands,
 
 	"classify": "heatmap predict hub weights device checkpoint version data backend",
 
@@ -56,7 +56,6 @@ var mayImport = map[string]string{
 	"internal/device":              "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
 	"internal/mpi":             "ranks dynlib golang.org/x/sys/unix unsafe",
-	"internal/ranks":           "",
 	"internal/ranks/rankstest": "ranks",
 
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"effnet/internal/data"
 	"effnet/internal/device"
 	"effnet/internal/mpi"
+	"effnet/internal/ranks"
 	"effnet/internal/setup"
 	"effnet/internal/train"
 	"effnet/internal/weights"
@@ -36,7 +36,10 @@ func main() {
 	}
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v%s\n", cmd.DisplayName(), err, hint(err))
+		complain(cmd.DisplayName(), err)
+	}
+	if a := (abandoned{}); errors.As(err, &a) {
+		a.job.Abort(exitCode(err))
 	}
 	os.Exit(exitCode(err))
 }
@@ -65,18 +68,23 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, new(usageError)), errors.As(err, new(*atomicfile.FolderError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)):
+	case errors.As(err, new(usageError)), errors.As(err, new(*atomicfile.FolderError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)),
+		errors.As(err, new(*ranks.Difference)), errors.As(err, new(*ranks.DivisionError)):
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3
-	case errors.As(err, new(*device.Error)):
+	case errors.As(err, new(*device.Error)), errors.As(err, new(*ranks.Drift)):
 		return 4
 	case errors.As(err, new(*train.Diverged)):
 		return 5
 	case errors.As(err, new(*weights.Error)):
 		return 6
+	case errors.As(err, new(*mpi.Error)):
+		return ranks.ExitCode
 	case errors.As(err, &stopped):
 		return 128 + int(stopped.signal)
+	case errors.As(err, new(*ranks.Stopped)):
+		return 128 + int(syscall.SIGTERM)
 	}
 	return 1
 }

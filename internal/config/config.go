@@ -128,6 +128,7 @@ type Config struct {
 	Prefetch    int      `yaml:"prefetch" default:"2" want:"0 to 1024" effect:"free" help:"batches to read ahead while one is computed"`
 	Threads     int      `yaml:"threads" default:"0" want:"0 to 1024" effect:"free" help:"threads that compute; 0 for one per core"`
 	Kernels     string   `yaml:"kernels" default:"auto" auto:"auto" want:"auto or avx512 or avx2 or neon or generic" of:"training, bench, summary, eval, predict, serve, doctor, version" help:"kernels that the CPU computes with: avx512, avx2, neon, generic (any CPU), or auto, the fastest as measured on CPUs of this kind. They differ in the last bits of results, so a run keeps its own"`
+	RankTimeout int      `yaml:"rank-timeout" default:"30" want:"1 to 86400" effect:"free" help:"seconds that a rank of a job waits for the others before it ends the job; ten steps, where that is longer"`
 	LogInterval int      `yaml:"log-interval" default:"50" want:"1 or more" effect:"free" help:"steps between lines of the log"`
 	SaveEvery   string   `yaml:"checkpoint-every" default:"1epoch" effect:"free" help:"how often the run's state is saved, to resume from: 1epoch, 500steps, 10m"`
 	Keep        int      `yaml:"checkpoint-keep" default:"1" want:"1 to 1000" effect:"free" help:"number of states to keep"`
