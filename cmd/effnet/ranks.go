@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"time"
 
@@ -71,7 +72,8 @@ func stopped(ctx context.Context, err error) bool {
 // first give it the time to say so, and to end the job.
 func complain(program string, err error) {
 	if mpi.Launched(os.Getenv).Rank > 0 {
-		time.Sleep(time.Second)
+		signal.Reset()
+		time.Sleep(2 * time.Second)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v%s\n", program, err, hint(err))
 }
