@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"effnet/internal/config"
+	"effnet/internal/device"
 	"effnet/internal/mpi"
 	"effnet/internal/ranks"
 	"effnet/internal/words"
@@ -24,7 +26,7 @@ type party struct {
 // together calls do as a rank of the job in which a launcher started this process, or on
 // its own. An error or a panic ends the job on all ranks (see abandoned); but that training
 // was asked to stop is the same on all.
-func together(ctx context.Context, timeout time.Duration, do func(p party) error) error {
+func together(ctx context.Context, cfg config.Config, do func(p party) error) error {
 	job, err := mpi.Open()
 	if err != nil {
 		return err
@@ -38,7 +40,14 @@ func together(ctx context.Context, timeout time.Duration, do func(p party) error
 			job.Abort(2)
 		}
 	}()
-	p := party{Job: job, group: ranks.New(job, ranks.Options{Timeout: timeout, Report: func(reason string) { complain("effnet", errors.New(reason)) }})}
+	p := party{job, ranks.New(job, ranks.Options{
+		Timeout: time.Duration(cfg.RankTimeout) * time.Second,
+		Report:  func(reason string) { complain("effnet", errors.New(reason)) },
+	})}
+	if d, err := device.Lookup(cfg.Device); err == nil {
+		local, _ := job.Local()
+		d.Assign(local)
+	}
 	if job.Rank() == 0 {
 		for _, note := range job.Notes {
 			complain("effnet", errors.New(note))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"effnet/internal/config"
 	"effnet/internal/data"
@@ -137,7 +136,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 		}
 		return j.dryRun(ctx, w)
 	}
-	return together(ctx, time.Duration(j.cfg.RankTimeout)*time.Second, func(p party) error {
+	return together(ctx, j.cfg, func(p party) error {
 		j.party = p
 		return j.train(ctx, p.output(w))
 	})
@@ -145,7 +144,7 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 
 // train trains, as one of the ranks of a job or alone.
 func (j *job) train(ctx context.Context, w io.Writer) error {
-	err := j.party.group.Agree([]ranks.Fact{{Name: "effnet's version", Value: versionName()}, {Name: "precision", Value: j.cfg.Precision}})
+	err := j.party.group.Agree(j.facts())
 	if err == nil {
 		err = j.countRanks(j.party.group.Size())
 	}
@@ -192,6 +191,11 @@ func (j *job) countRanks(n int) error {
 		return nil
 	}
 	return j.lay(fmt.Sprintf("%d ranks with %s each", n, words.Count(j.cfg.GradAccum, "batch", "batches")), map[string]any{"grad-accum": j.cfg.GradAccum * n})
+}
+
+// facts are what ranks must have in common, besides what training compares.
+func (j *job) facts() []ranks.Fact {
+	return []ranks.Fact{{Name: "effnet's version", Value: versionName()}, {Name: "precision", Value: j.cfg.Precision}}
 }
 
 // openFolder opens the run's folder, which only the first rank has.

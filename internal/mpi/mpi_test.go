@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -210,7 +211,7 @@ func aborts() error {
 		select {}
 	}
 	_, err = j.Gather(nil)
-	return fmt.Errorf("a job that was aborted goes on: %v", err)
+	return fmt.Errorf("a job that was aborted goes on: %w", err)
 }
 
 // diesInCollective kills rank 1 while the others wait for it.
@@ -291,7 +292,7 @@ func (i install) run(t *testing.T, n int, scenario string, env ...string) (out s
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	args := append(slices.Clone(i.args), "-n", fmt.Sprint(n), os.Args[0])
+	args := append(slices.Clone(i.args), "-n", strconv.Itoa(n), os.Args[0])
 	cmd := exec.CommandContext(ctx, i.mpirun, args...)
 	cmd.Env = append(os.Environ(), scenarioEnv+"="+scenario, "GOTRACEBACK=single")
 	cmd.Env = append(append(cmd.Env, i.env...), env...)
