@@ -26,18 +26,19 @@ const (
 // Lower lines know nothing of higher ones.
 var mayImport = map[string]string{
 	"cmd/effnet": "effnet/configs serve search setup train predict report hub weights bundle export data data/check atomicfile filelock config scale " +
-		"bench device doctor words version net net/http" + commands,
+		"bench device doctor mpi ranks words version net net/http" + commands,
 
 	"classify": "heatmap predict hub weights device checkpoint version data backend",
 
 	"internal/serve": "predict checkpoint data net net/http github.com/prometheus/client_golang golang.org/x/sync",
 
-	"internal/search":  "words report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
+	"internal/search":  "words ranks report config atomicfile scale gonum.org/v1/gonum go.yaml.in/yaml/v3",
 	"internal/setup":   "words train predict optim weights model data augment device checkpoint config scale backend",
-	"internal/train":   "words predict feed report metrics optim model data augment checkpoint named scale backend",
+	"internal/train":   "words ranks predict feed report metrics optim model data augment checkpoint named scale backend",
 	"internal/report":  "heatmap metrics atomicfile golang.org/x/image google.golang.org/protobuf",
 	"internal/heatmap": "golang.org/x/image",
 	"internal/metrics": "",
+	"internal/ranks":   "words",
 	"internal/optim":   "backend",
 
 	"internal/weights":      "bundle weights/keras weights/names weights/tfcheckpoint weights/torchfile checkpoint named scale",
@@ -54,13 +55,16 @@ var mayImport = map[string]string{
 	"internal/doctor":              "setup train data device config scale backend",
 	"internal/device":              "backend backend/cpu backend/cpu/kernel backend/cuda backend/cuda/driver",
 
+	"internal/mpi":             "ranks dynlib golang.org/x/sys/unix unsafe",
+	"internal/ranks/rankstest": "ranks",
+
 	"internal/model": "ops vm named scale backend go4.org/unsafe/assume-no-moving-gc" + gorgonia,
 	"internal/vm":    "ops backend" + gorgonia,
 	"internal/ops":   "backend github.com/chewxy/hm" + gorgonia,
 
 	"internal/backend/backendtest":   "backend",
 	"internal/backend/cuda":          "backend backend/cuda/driver atomicfile unsafe",
-	"internal/backend/cuda/driver":   "github.com/ebitengine/purego unsafe",
+	"internal/backend/cuda/driver":   "dynlib unsafe",
 	"internal/backend/cuda/emulated": "os/exec",
 	"internal/backend/cuda/sass":     "os/exec",
 	"internal/backend/cpu":           "backend backend/cpu/kernel unsafe",
@@ -86,6 +90,8 @@ var mayImport = map[string]string{
 	"internal/weights/hdf5":         "float16",
 	"internal/weights/tfcheckpoint": "checkpoint named float16 google.golang.org/protobuf",
 	"internal/weights/torchfile":    "checkpoint named float16",
+
+	"internal/dynlib": "github.com/ebitengine/purego",
 
 	"internal/config":     "words scale",
 	"internal/checkpoint": "atomicfile float16 named scale",

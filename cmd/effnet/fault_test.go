@@ -188,7 +188,7 @@ func TestKilledSearchesEndInTheSameTable(t *testing.T) {
 }
 
 func TestSignalEndsTheContext(t *testing.T) {
-	ctx, stop := withSignals(context.Background())
+	ctx, stop := withSignals(context.Background(), false)
 	defer stop()
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)

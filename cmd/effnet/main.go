@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +14,8 @@ import (
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
+	"effnet/internal/mpi"
+	"effnet/internal/ranks"
 	"effnet/internal/setup"
 	"effnet/internal/train"
 	"effnet/internal/weights"
@@ -23,7 +24,7 @@ import (
 )
 
 func main() {
-	ctx, stop := withSignals(context.Background())
+	ctx, stop := withSignals(context.Background(), mpi.Launched(os.Getenv).By != "")
 	helpColumns = terminalColumns()
 	cmd, err := newProgram()
 	if err == nil {
@@ -35,7 +36,10 @@ func main() {
 	}
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v%s\n", cmd.DisplayName(), err, hint(err))
+		complain(cmd.DisplayName(), err)
+	}
+	if a := (abandoned{}); errors.As(err, &a) {
+		a.job.Abort(exitCode(err))
 	}
 	os.Exit(exitCode(err))
 }
@@ -64,18 +68,23 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, new(usageError)), errors.As(err, new(*atomicfile.FolderError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)):
+	case errors.As(err, new(usageError)), errors.As(err, new(*atomicfile.FolderError)), errors.As(err, new(config.Error)), errors.As(err, new(*device.SettingError)), errors.As(err, new(*setup.Error)),
+		errors.As(err, new(*ranks.Difference)), errors.As(err, new(*ranks.DivisionError)):
 		return 2
 	case errors.As(err, new(*data.Error)):
 		return 3
-	case errors.As(err, new(*device.Error)):
+	case errors.As(err, new(*device.Error)), errors.As(err, new(*ranks.Drift)):
 		return 4
 	case errors.As(err, new(*train.Diverged)):
 		return 5
 	case errors.As(err, new(*weights.Error)):
 		return 6
+	case errors.As(err, new(*mpi.Error)):
+		return ranks.ExitCode
 	case errors.As(err, &stopped):
 		return 128 + int(stopped.signal)
+	case errors.As(err, new(*ranks.Stopped)):
+		return 128 + int(syscall.SIGTERM)
 	}
 	return 1
 }
@@ -98,14 +107,23 @@ func (i interrupted) Error() string {
 
 // withSignals ends the context at the first SIGINT or SIGTERM, with interrupted
 // as the cause. A second signal kills the process.
-func withSignals(parent context.Context) (context.Context, context.CancelFunc) {
+//
+// A process that a launcher started also stops at the launcher's signals, and further
+// ones change nothing: launchers repeat them, after a Ctrl-C that all ranks have seen for
+// example, and end by themselves what does not stop.
+func withSignals(parent context.Context, launched bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if launched {
+		signal.Notify(signals, launcherSignals...)
+	}
 	go func() {
 		select {
 		case s := <-signals:
-			signal.Stop(signals)
+			if !launched {
+				signal.Stop(signals)
+			}
 			cancel(interrupted{s.(syscall.Signal)})
 		case <-ctx.Done():
 		}

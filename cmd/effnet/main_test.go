@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EFFNET_KERNELS", os.Getenv("EFFNET_KERNELS"))
+			env.Vars = append(env.Vars, anyRanks...)
 			if !canEmulate() {
 				return nil
 			}
@@ -64,6 +65,9 @@ func TestScripts(t *testing.T) {
 				return len(found) > 0 && len(missing) == 0, nil
 			case "emulated":
 				return canEmulate(), nil
+			case "mpi":
+				_, err := exec.LookPath("mpirun")
+				return err == nil, nil
 			case "vectors": // kernels other than the generic ones
 				p, err := device.FindProcessor("auto")
 				return len(p.Sets) > 1, err
@@ -75,6 +79,14 @@ func TestScripts(t *testing.T) {
 			"shards": shards, "flip": flip, "halve": halve, "replace": replace, "timeless": timeless, "near": near, "publish": publish,
 		},
 	})
+}
+
+// anyRanks has Open MPI's mpirun, 4 and 5, start more ranks than there are cores, as root
+// too, and bind none.
+var anyRanks = []string{
+	"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+	"OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_MCA_hwloc_base_binding_policy=none",
+	"PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe", "PRTE_MCA_hwloc_default_binding_policy=none",
 }
 
 // canEmulate says whether CUDA's libraries can be emulated here.

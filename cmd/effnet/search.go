@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"effnet/internal/config"
+	"effnet/internal/mpi"
+	"effnet/internal/ranks"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/search"
@@ -226,23 +230,70 @@ func (s *searchJob) cost(b scale.Baseline) (scale.Cost, error) {
 	return scale.Count(a), nil
 }
 
+// shared does a search with the ranks of a job, or alone. They share its trials; the first
+// plans, writes and shows.
+func (s *searchJob) shared(ctx context.Context, w io.Writer, do func(w io.Writer) error) error {
+	if s.opts.DryRun {
+		if mpi.Launched(os.Getenv).Rank > 0 {
+			return nil
+		}
+		return do(w)
+	}
+	return together(ctx, s.cfg, func(p party) error {
+		s.party = p
+		if p.group.Size() > 1 && s.opts.Jobs > 1 {
+			return usageError{fmt.Errorf("--jobs %d: each of the %d ranks trains one network at a time (start more ranks instead)", s.opts.Jobs, p.group.Size())}
+		}
+		if err := s.agree(); err != nil {
+			return err
+		}
+		return do(p.output(w))
+	})
+}
+
+// agree stops ranks that would search differently.
+func (s *searchJob) agree() error {
+	if s.party.group.Size() == 1 {
+		return nil
+	}
+	facts := s.facts()
+	for _, setting := range config.Settings() {
+		if setting.Effect == config.Numbers {
+			facts = append(facts, ranks.Fact{Name: setting.Key, Value: setting.Text(s.cfg)})
+		}
+	}
+	training, err := s.trainSet.Digest()
+	if err != nil {
+		return err
+	}
+	evaluation, err := s.evalSet.Digest()
+	if err != nil {
+		return err
+	}
+	return s.party.group.Agree(append(facts,
+		ranks.Fact{Name: "the digest of the training images", Value: training},
+		ranks.Fact{Name: "the digest of the evaluation images", Value: evaluation}))
+}
+
 // run carries out the plan.
 func (s *searchJob) run(ctx context.Context, q search.Question, base scale.Cost) (*search.Results, error) {
 	trainer, err := s.newTrainer()
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := openRunFolder(s.cfg.Out, s.cfg, s.trainSet.Classes, s.opts.trainOptions)
-	if err != nil {
-		return nil, err
+	if s.party.first() {
+		unlock, err := openRunFolder(s.cfg.Out, s.cfg, s.trainSet.Classes, s.opts.trainOptions)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	engine := &search.Search{
-		Question: q, Plan: s.plan, Flags: s.planFlags(), Dir: s.cfg.Out, Resume: s.resumed(), Jobs: s.opts.Jobs, Trainer: trainer, Log: s.log,
+		Question: q, Plan: s.plan, Flags: s.planFlags(), Dir: s.cfg.Out, Resume: s.resumed(), Jobs: s.opts.Jobs, Trainer: trainer, Ranks: s.party.group, Log: s.log,
 		About: search.About{Folder: s.dir, Images: s.evalSet.Len(), Baseline: base, Settings: s.pageSettings(), Machine: trainer.machine},
 	}
 	r, err := engine.Run(ctx)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && s.party.first() && stopped(ctx, err) {
 		s.log("stopped; continue with --resume=%s", s.cfg.Out)
 	}
 	return r, notResumed(err)

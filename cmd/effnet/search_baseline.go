@@ -80,7 +80,7 @@ otherwise.`,
 			if err != nil {
 				return err
 			}
-			return s.searchBaseline(cmd.Context(), cmd.OutOrStdout(), &opts)
+			return s.shared(cmd.Context(), cmd.OutOrStdout(), func(w io.Writer) error { return s.searchBaseline(cmd.Context(), w, &opts) })
 		},
 	}
 	addSettings(cmd.Flags(), "search-baseline", "search")
@@ -117,7 +117,7 @@ func (s *searchJob) searchBaseline(ctx context.Context, w io.Writer, opts *basel
 		return s.printPlan(w, out)
 	}
 	r, err := s.run(ctx, q, base)
-	if err != nil {
+	if err != nil || !s.party.first() {
 		return err
 	}
 	path := filepath.Join(s.cfg.Out, "baseline.yaml")

@@ -64,7 +64,7 @@ unless a file, the environment or flags say otherwise.`,
 			if err != nil {
 				return err
 			}
-			return s.searchCoefficients(cmd.Context(), cmd.OutOrStdout(), opts.Grid)
+			return s.shared(cmd.Context(), cmd.OutOrStdout(), func(w io.Writer) error { return s.searchCoefficients(cmd.Context(), w, opts.Grid) })
 		},
 	}
 	addSettings(cmd.Flags(), "search-coefficients", "search")
@@ -102,7 +102,7 @@ func (s *searchJob) searchCoefficients(ctx context.Context, w io.Writer, grid sc
 			grid.Budget, math.Pow(grid.Target, grid.Exponent()), grid.Tolerance)}
 	}
 	r, err := s.run(ctx, q, base)
-	if err != nil {
+	if err != nil || !s.party.first() {
 		return err
 	}
 	path := filepath.Join(s.cfg.Out, "coefficients.yaml")

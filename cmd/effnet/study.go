@@ -57,7 +57,7 @@ of --recipe study, unless a file, the environment or flags say otherwise.`,
 			if err != nil {
 				return err
 			}
-			return s.study(cmd.Context(), cmd.OutOrStdout(), &opts)
+			return s.shared(cmd.Context(), cmd.OutOrStdout(), func(w io.Writer) error { return s.study(cmd.Context(), w, &opts) })
 		},
 	}
 	addSettings(cmd.Flags(), "scale-study", "study")
@@ -90,7 +90,7 @@ func (s *searchJob) study(ctx context.Context, w io.Writer, opts *studyOptions) 
 		return s.printPlan(w, out)
 	}
 	r, err := s.run(ctx, q, base)
-	if err != nil {
+	if err != nil || !s.party.first() {
 		return err
 	}
 	if s.opts.JSON {

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"effnet/internal/config"
 	"effnet/internal/data"
 	"effnet/internal/device"
+	"effnet/internal/mpi"
+	"effnet/internal/ranks"
 	"effnet/internal/scale"
 	"effnet/internal/setup"
 	"effnet/internal/train"
@@ -81,6 +85,7 @@ type job struct {
 	from  config.Sources // of cfg
 	opts  trainOptions
 	start *weights.Imported // finetune's; nil for train
+	party party             // with which it is done
 
 	trainSet, evalSet *data.Set
 }
@@ -122,7 +127,29 @@ func (j *job) chooseKernels() error {
 // do trains, or prints what training would do.
 func (j *job) do(ctx context.Context, w io.Writer) error {
 	if j.opts.DryRun {
+		launched := mpi.Launched(os.Getenv)
+		if launched.Rank > 0 {
+			return nil
+		}
+		if err := j.countRanks(launched.Size); err != nil {
+			return err
+		}
 		return j.dryRun(ctx, w)
+	}
+	return together(ctx, j.cfg, func(p party) error {
+		j.party = p
+		return j.train(ctx, p.output(w))
+	})
+}
+
+// train trains, as one of the ranks of a job or alone.
+func (j *job) train(ctx context.Context, w io.Writer) error {
+	err := j.party.group.Agree(j.facts())
+	if err == nil {
+		err = j.countRanks(j.party.group.Size())
+	}
+	if err != nil {
+		return err
 	}
 	options, err := j.open(ctx)
 	if err != nil {
@@ -135,27 +162,51 @@ func (j *job) do(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Kernels, j.cfg.Threads)
+	b, err := openBackend(j.cfg.Device, j.cfg.Precision, j.cfg.Kernels, j.party.share(j.cfg.Threads))
 	if err != nil {
 		return err
 	}
 	defer b.Close()
+	options.Ranks = j.party.group
 	options.Resume = j.opts.Resume != ""
 	options.Settings = j.settingsTable(j.cfg)
-	options.Machine = machine(b)
-	if options.Resume && !train.HasState(options.Out) {
-		return usageError{fmt.Errorf("--resume: no run to resume in %s (start one without --resume)", options.Out)}
-	}
-	unlock, err := openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
+	options.Machine = slices.Concat(machine(b), j.party.describe())
+	unlock, err := j.openFolder(options)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	result, err := train.Run(ctx, b, options, j.trainSet, j.evalSet, newLog(j.cfg.LogInterval, j.opts.Quiet))
+	result, err := train.Run(ctx, b, options, j.trainSet, j.evalSet, newLog(j.cfg.LogInterval, j.opts.Quiet || !j.party.first()))
 	if err != nil {
 		return err
 	}
 	return j.print(w, options, result)
+}
+
+// countRanks makes grad-accum count the batches of all ranks: from then on it is the run's,
+// however many ranks share it, and so is what config.yaml has. A run that is resumed has
+// its own.
+func (j *job) countRanks(n int) error {
+	if n < 2 || j.opts.Resume != "" {
+		return nil
+	}
+	return j.lay(fmt.Sprintf("%d ranks with %s each", n, words.Count(j.cfg.GradAccum, "batch", "batches")), map[string]any{"grad-accum": j.cfg.GradAccum * n})
+}
+
+// facts are what ranks must have in common, besides what training compares.
+func (j *job) facts() []ranks.Fact {
+	return []ranks.Fact{{Name: "effnet's version", Value: versionName()}, {Name: "precision", Value: j.cfg.Precision}}
+}
+
+// openFolder opens the run's folder, which only the first rank has.
+func (j *job) openFolder(options train.Options) (unlock func(), err error) {
+	if !j.party.first() {
+		return func() {}, nil
+	}
+	if options.Resume && !train.HasState(options.Out) {
+		return nil, usageError{fmt.Errorf("--resume: no run to resume in %s (start one without --resume)", options.Out)}
+	}
+	return openRunFolder(options.Out, j.cfg, j.trainSet.Classes, j.opts)
 }
 
 // print prints the result of training.
@@ -186,6 +237,7 @@ func (j *job) open(ctx context.Context) (options train.Options, err error) {
 	if options, err = setup.Options(j.cfg, arch, j.trainSet); err == nil && j.start != nil {
 		setup.Start(&options, j.start, j.trainSet.Classes)
 	}
+	options.TrainLoader.Workers, options.EvalLoader.Workers = data.Workers(j.party.share(j.cfg.Workers)), data.Workers(j.party.share(j.cfg.Workers))
 	return options, err
 }
 

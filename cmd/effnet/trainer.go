@@ -49,7 +49,7 @@ func (s *searchJob) newTrainer() (*trainer, error) {
 
 // share returns one trial's share of a number of threads; 0 stands for all.
 func (s *searchJob) share(threads int) int {
-	if threads == 0 {
+	if threads = s.party.share(threads); threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	return max(1, threads/s.opts.Jobs)

@@ -91,7 +91,7 @@ type Config struct {
 	Epochs       int      `yaml:"epochs" default:"350" want:"1 to 1000000" help:"passes over the training images"`
 	BatchSize    int      `yaml:"batch-size" short:"b" default:"128" auto:"0" want:"0 to 65536" help:"images per batch; auto (or 0) for as many as fit in memory"`
 	Memory       float64  `yaml:"memory" default:"0" want:"0 to 1000000" effect:"chooses batch-size" help:"GiB that batch-size auto may fill; 0 for three quarters of the machine's"`
-	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches per update, whose gradients are averaged; each batch is normalised by its own statistics"`
+	GradAccum    int      `yaml:"grad-accum" default:"1" want:"1 to 65536" help:"batches per update, whose gradients are averaged; each batch is normalised by its own statistics; of several ranks, batches of each"`
 	Opt          string   `yaml:"opt" default:"rmsprop" want:"rmsprop or sgd or adam or adamw" help:"optimizer: rmsprop, sgd, adam or adamw (adam with decoupled decay)"`
 	LR           float64  `yaml:"lr" default:"0" want:"0 to 100" help:"learning rate after the warm-up; 0 for 0.016 per 256 images of an update"`
 	Momentum     float64  `yaml:"momentum" default:"0.9" want:"0 to 0.9999" help:"momentum of the optimizer"`
@@ -131,6 +131,7 @@ type Config struct {
 	Prefetch    int      `yaml:"prefetch" default:"2" want:"0 to 1024" effect:"free" help:"batches to read ahead while one is computed"`
 	Threads     int      `yaml:"threads" default:"0" want:"0 to 1024" effect:"free" help:"threads that compute; 0 for one per core"`
 	Kernels     string   `yaml:"kernels" default:"auto" auto:"auto" want:"auto or avx512 or avx2 or neon or generic" of:"training, bench, summary, eval, predict, serve, doctor, version" help:"kernels that the CPU computes with: avx512, avx2, neon, generic (any CPU), or auto, the fastest as measured on CPUs of this kind. They differ in the last bits of results, so a run keeps its own"`
+	RankTimeout int      `yaml:"rank-timeout" default:"30" want:"1 to 86400" effect:"free" help:"seconds that a rank of a job waits for the others before it ends the job; ten steps, where that is longer"`
 	LogInterval int      `yaml:"log-interval" default:"50" want:"1 or more" effect:"free" help:"steps between lines of the log"`
 	SaveEvery   string   `yaml:"checkpoint-every" default:"1epoch" effect:"free" help:"how often the run's state is saved, to resume from: 1epoch, 500steps, 10m"`
 	Keep        int      `yaml:"checkpoint-keep" default:"1" want:"1 to 1000" effect:"free" help:"number of states to keep"`

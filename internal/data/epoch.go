@@ -22,6 +22,8 @@ import (
 //
 // One epoch of a Loader runs at a time, and they run in rising order: what a
 // later one skips depends on what the earlier ones found.
+//
+// With a Share, from begins a group of it, or is the end of the epoch.
 func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		if from < 0 || from > l.Batches() {
@@ -60,23 +62,30 @@ type task struct {
 }
 
 func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool) {
-	next := from // the first batch not yet asked for
-	for b := from; b < p.batches(len(p.order)); b++ {
-		for ; next < min(b+len(p.ring), p.batches(len(p.order))); next++ {
+	share := p.opt.Share
+	next := share.before(from) // the first of this rank's batches that is not yet asked for
+	for i := next; share.groupOf(share.number(i)) < p.batches(len(p.order)); i++ {
+		for ; next < i+len(p.ring); next++ {
 			p.request(next)
 		}
-		batch := p.ring[b%len(p.ring)]
+		batch, b := p.ring[i%len(p.ring)], share.number(i)
+		if p.settles() && i%share.Each == 0 {
+			if err := p.settle(ctx, i); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
 		batch.pending.Wait()
 		if err := p.complete(ctx, batch, b); err != nil {
 			yield(nil, err)
 			return
 		}
-		if b >= p.batches(len(p.order)) {
+		if share.groupOf(b) >= p.batches(len(p.order)) {
 			break // too few images were left for it
 		}
 		rng := stream{p.opt.Seed, uint64(p.epoch), mixIndex | uint64(b)}.rand()
 		batch.Mixed, batch.Lambda = p.opt.Mix.Draw(p.opt.Size, p.opt.Size, rng)
-		if !p.opt.Pixels {
+		if !p.opt.Pixels && batch.Count > 0 {
 			batch.Mixed.Apply(batch.Images[:batch.Count*p.values()], batch.Count, p.opt.Size)
 		}
 		if !yield(batch, nil) {
@@ -87,6 +96,9 @@ func (p *pass) run(ctx context.Context, from int, yield func(*Batch, error) bool
 		yield(nil, p.unusable(len(p.order)))
 	}
 }
+
+// settles says whether ranks tell each other of unusable images.
+func (p *pass) settles() bool { return p.opt.Share.shared() && p.opt.OnCorrupt == Skip }
 
 // start starts the workers of an epoch and returns the function that ends them.
 // Once ctx ends they pass over the tasks that are left.
@@ -132,9 +144,13 @@ func (p *pass) fill(r *renderer, t task) {
 	}
 }
 
-// request asks the workers for batch number b.
-func (p *pass) request(b int) {
-	batch := p.ring[b%len(p.ring)]
+// request asks the workers for this rank's batch number i, if there are images for it.
+func (p *pass) request(i int) {
+	b := p.opt.Share.number(i)
+	if b >= p.batches(len(p.order)) {
+		return
+	}
+	batch := p.ring[i%len(p.ring)]
 	draws := p.order[b*p.opt.BatchSize:]
 	draws = draws[:min(len(draws), p.opt.BatchSize)]
 	batch.pending.Add(len(draws))
@@ -144,15 +160,23 @@ func (p *pass) request(b int) {
 }
 
 // complete makes what the workers have read batch number b: it replaces unusable
-// images, position by position, and says what is where.
+// images, position by position, and says what is where. For a batch of a Share's last
+// group there may be no images.
 func (p *pass) complete(ctx context.Context, batch *Batch, b int) error {
 	first, spare := b*p.opt.BatchSize, p.renderers[p.opt.Workers]
 	pos := 0
+	if b >= p.batches(len(p.order)) {
+		batch.cut(0)
+		return nil
+	}
 	for pos < p.opt.BatchSize && first+pos < len(p.order) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		ok, err := p.usable(p.order[first+pos], batch.errs[pos])
+		ok, err := true, error(nil)
+		if !p.settles() {
+			ok, err = p.usable(p.order[first+pos], batch.errs[pos])
+		}
 		if err != nil {
 			return err
 		}
@@ -166,15 +190,21 @@ func (p *pass) complete(ctx context.Context, batch *Batch, b int) error {
 		batch.Labels[pos] = p.set.Label(batch.Index[pos])
 		pos++
 	}
-	batch.Count = pos
-	clear(batch.Index[pos:])
-	clear(batch.Labels[pos:])
-	if p.opt.Pixels {
-		clear(batch.Pixels[pos*p.values():])
-	} else {
-		clear(batch.Images[pos*p.values():])
-	}
+	batch.cut(pos)
 	return nil
+}
+
+// cut makes a batch one of the first so many of its images.
+func (b *Batch) cut(images int) {
+	values := max(len(b.Pixels), len(b.Images)) / len(b.Labels) // of an image
+	b.Count = images
+	clear(b.Index[images:])
+	clear(b.Labels[images:])
+	if b.Pixels != nil {
+		clear(b.Pixels[images*values:])
+	} else {
+		clear(b.Images[images*values:])
+	}
 }
 
 // drop takes position at out of the order; the last one takes its place.

@@ -3,12 +3,14 @@ package data
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // A stamper is a store that can tell whether its files have changed.
@@ -58,4 +60,30 @@ func (p *pack) fresh(split packSplit) error {
 		reason = "cannot be compared with it: " + err.Error()
 	}
 	return &Error{Path: p.name, Reason: "an outdated pack: its source " + dir + " " + reason, Hint: "make it again: " + p.meta.command(p.name)}
+}
+
+// Digest tells a Set from others, wherever its files lie: the SHA-256, in hexadecimal, of
+// the classes, of each image's class and name within Dir, and of the bytes of a few images
+// spread over the Set.
+func (s *Set) Digest() (string, error) {
+	const samples = 16
+	h := sha256.New()
+	for _, class := range s.Classes {
+		fmt.Fprintf(h, "%d:%s\n", len(class), class)
+	}
+	for i := range s.Len() {
+		name := filepath.ToSlash(strings.TrimPrefix(s.Path(i), s.Dir))
+		fmt.Fprintf(h, "%d %d:%s\n", s.Label(i), len(name), name)
+	}
+	var buf buffer
+	for k := range min(samples, s.Len()) {
+		i := k * s.Len() / min(samples, s.Len())
+		record, err := s.store.read(&buf, s.at(i))
+		if _, unusable := errors.AsType[*Error](err); err != nil && !unusable {
+			return "", err
+		}
+		fmt.Fprintf(h, "%d %d %d:", record.w, record.h, len(record.data))
+		h.Write(record.data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

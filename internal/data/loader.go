@@ -27,6 +27,7 @@ type Options struct {
 	OnCorrupt OnCorrupt   // "" is Stop
 	Skipped   []Skipped   // what Loader.Skipped returned, to resume a run
 	Memory    *Memory     // yielded instead of images; nil for images
+	Share     Share       // of the batches, where several ranks share an epoch
 	Pixels    bool        // batches are 8-bit pixels, to be normalised and mixed by who takes them
 }
 
@@ -51,7 +52,7 @@ func (o Options) Validate() error {
 	if err := o.Pipeline.Validate(); err != nil {
 		return err
 	}
-	if err := o.Mix.Validate(); err != nil {
+	if err := errors.Join(o.Mix.Validate(), o.Share.validate()); err != nil {
 		return err
 	}
 	const most = 1 << 16
@@ -154,7 +155,11 @@ func (l *Loader) fill() {
 	if l.ring != nil {
 		return
 	}
-	for range min(l.opt.Prefetch+1, l.Batches()) {
+	size := min(l.opt.Prefetch+1, l.Batches())
+	if l.opt.Share.shared() { // those of a group are settled together
+		size = max(l.opt.Prefetch+1, l.opt.Share.Each)
+	}
+	for range size {
 		b := &Batch{Labels: make([]int, l.opt.BatchSize), Index: make([]int, l.opt.BatchSize), errs: make([]error, l.opt.BatchSize)}
 		if l.opt.Pixels {
 			b.Pixels = make([]uint8, l.opt.BatchSize*l.values())

@@ -38,6 +38,7 @@ var cudaDevice = &Device{
 		return u, err
 	},
 	warning: func(b backend.Backend) error { return b.(*cuda.Backend).Warning() },
+	assign:  driver.Assign,
 	card:    &h100,
 }
 

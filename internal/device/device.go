@@ -30,6 +30,7 @@ type Device struct {
 	peaks    func(ctx context.Context, b backend.Backend) (Peaks, error)
 	usage    func(backend.Backend) (Usage, error)
 	warning  func(backend.Backend) error // nil: there is none
+	assign   func(n int)                 // nil: there is one unit
 	card     *Card                       // by which launches are modelled; nil where none is
 }
 
@@ -94,6 +95,14 @@ func (d *Device) Open(precision, kernels string, threads int) (backend.Backend, 
 		return nil, err
 	}
 	return d.open(precision, kernels, threads)
+}
+
+// Assign has this process open the device's nth unit from now on, counted again from the
+// first after the last, unless the environment names one. It changes nothing of a Host.
+func (d *Device) Assign(n int) {
+	if d.assign != nil {
+		d.assign(n)
+	}
 }
 
 // Warning is what somebody should know of how a backend of d was opened; nil for nothing.

@@ -37,23 +37,41 @@ func NewCollector(classes, worst int) *Collector {
 // Add counts one image: its logits ([classes]), its class and its index in the
 // set. A row that holds a NaN or +Inf is a wrong answer that names no class: it
 // counts in Images, in Broken and in no other statistic, and makes the loss NaN.
-func (c *Collector) Add(logits []float32, label, index int) {
+func (c *Collector) Add(logits []float32, label, index int) { c.Count(Judge(logits, label, index)) }
+
+// A Judgement is what a Collector counts of an image.
+type Judgement struct {
+	Miss
+	Rank   int  // how many classes come before the label
+	Broken bool // the logits are not finite: then there is nothing else but the index and the label
+}
+
+// Judge judges an image by its logits ([classes]), its class and its index in the set.
+func Judge(logits []float32, label, index int) Judgement {
+	j := Judgement{Miss: Miss{Index: index, Label: label}}
 	norm := logSumExp(logits)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		j.Broken = true
+		return j
+	}
+	j.Rank, j.Predicted = place(logits, label)
+	j.Loss = norm - float64(logits[label])
+	j.Probability = math.Exp(-j.Loss)
+	j.Confidence = math.Exp(float64(logits[j.Predicted]) - norm)
+	return j
+}
+
+// Count counts an image as it was judged.
+func (c *Collector) Count(j Judgement) {
+	if j.Broken {
 		c.broken++
 		return
 	}
-	rank, predicted := place(logits, label)
-	loss := norm - float64(logits[label])
-	confidence := math.Exp(float64(logits[predicted]) - norm)
-	c.losses += loss
-	c.ranks[rank]++
-	c.confusion.add(label, predicted)
-	c.bins[bin(confidence)].add(confidence, rank == 0)
-	c.remember(Miss{
-		Index: index, Label: label, Predicted: predicted, Loss: loss,
-		Probability: math.Exp(-loss), Confidence: confidence,
-	})
+	c.losses += j.Loss
+	c.ranks[j.Rank]++
+	c.confusion.add(j.Label, j.Predicted)
+	c.bins[bin(j.Confidence)].add(j.Confidence, j.Rank == 0)
+	c.remember(j.Miss)
 }
 
 // place is how many classes come before label, and which comes first: those

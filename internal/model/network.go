@@ -143,7 +143,11 @@ type Training struct {
 	step      backend.View // of values
 	values    [2]float32   // see backend.StepValues
 
-	update     backend.Program // of the running statistics
+	// Moments is the means and variances that normalisations found in the last batch, laid
+	// out as Network.Running from the first on that moves; empty where all are frozen.
+	Moments backend.View
+
+	update     backend.Program // of the running statistics, by Moments
 	updateSpec backend.Spec
 }
 
@@ -197,8 +201,9 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 	if err != nil || first == n.Running.Len {
 		return t, err
 	}
+	t.Moments = stats.Slice(first, stats.Len-first)
 	t.updateSpec = backend.RunningStats{N: n.Running.Len - first, Momentum: float32(n.Arch.BNMomentum)}
-	t.update, err = n.runningUpdate(g.norms, t.updateSpec, stats, first)
+	t.update, err = n.runningUpdate(g.norms, t.updateSpec, t.Moments, first)
 	return t, err
 }
 
@@ -250,7 +255,7 @@ func (n *Network) param(name string) Param {
 // runningUpdate moves the running statistics towards a batch's, whose variances
 // it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do. Those
 // before value number first stay as they are.
-func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.View, first int) (backend.Program, error) {
+func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, moments backend.View, first int) (backend.Program, error) {
 	correction := make([]float32, n.Running.Len)
 	for i, norm := range n.Norms {
 		rows := float64(norms[i].Rows)
@@ -267,22 +272,33 @@ func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, stats backend.V
 		return backend.Program{}, err
 	}
 	rest := func(v backend.View) backend.View { return v.Slice(first, v.Len-first) }
-	return n.backend.Compile(spec, rest(stats), rest(view), rest(n.Running))
+	return n.backend.Compile(spec, moments, rest(view), rest(n.Running))
 }
 
 // Run computes the loss, every gradient and the new running statistics from
 // Images and Targets. step is the training step, which decides what is dropped.
 func (t *Training) Run(step uint64) error {
+	err := t.Compute(step)
+	if err == nil {
+		t.MoveRunning()
+	}
+	return err
+}
+
+// Compute is Run without the running statistics, which MoveRunning moves.
+func (t *Training) Compute(step uint64) error {
 	if err := t.setStep(step); err != nil {
 		return err
 	}
-	if err := t.machine.RunAll(); err != nil {
-		return err
-	}
+	return t.machine.RunAll()
+}
+
+// MoveRunning moves the running statistics towards Moments: those of the last batch, or
+// of another one that were copied there.
+func (t *Training) MoveRunning() {
 	if t.update.Run != nil { // nil where all statistics are frozen
 		t.update.All()
 	}
-	return nil
 }
 
 func (t *Training) setStep(step uint64) error {

@@ -23,7 +23,7 @@ type Options struct {
 	WeightDecay  float64 // of the weights that decay
 	Decoupled    bool    // decay the weights themselves instead of L2 in the gradient; with adam, AdamW
 	ClipNorm     float64 // greatest length of the gradient; 0 for any
-	MicroBatches int     // whose gradients are averaged for an update; 0 is 1
+	MicroBatches int     // most batches whose gradients are averaged for an update; 0 is 1
 }
 
 // A Group is a run of weights that are updated alike. Weights in no group stay as
@@ -79,9 +79,7 @@ type Optimizer struct {
 	spread   []backend.Program // the factor that clipping gave the first row, to the others
 	norm     backend.View      // [1], of the gradient before it is clipped
 	slots    []backend.View
-	sum      backend.View // of the micro-batches' gradients; none for one
-	add      backend.Program
-	copy     backend.Program
+	sum      *sum // of the micro-batches' gradients; nil for one
 	clip     *backend.Program
 	loss     backend.View // see Guard; none if it was not called
 	guard    *backend.Program
@@ -102,8 +100,11 @@ func New(b backend.Backend, o Options, weights, gradients backend.View, groups [
 	}
 	opt := &Optimizer{opt: o, backend: b}
 	var err error
-	if gradients, err = opt.accumulate(gradients); err != nil {
-		return nil, err
+	if o.MicroBatches > 1 {
+		if opt.sum, err = newSum(b, gradients, o.MicroBatches); err != nil {
+			return nil, err
+		}
+		gradients = opt.sum.view()
 	}
 	opt.buffers = [2]backend.View{weights, gradients}
 	for _, start := range r.initial {
@@ -194,23 +195,6 @@ func (o *Optimizer) update(g Group) error {
 	return err
 }
 
-// accumulate returns the gradient that updates read: that of the one batch, or
-// the sum of the micro-batches'.
-func (o *Optimizer) accumulate(gradients backend.View) (backend.View, error) {
-	if o.opt.MicroBatches <= 1 {
-		return gradients, nil
-	}
-	var err error
-	if o.sum, err = backend.NewView(o.backend, gradients.Len); err != nil {
-		return gradients, err
-	}
-	if o.copy, err = o.backend.Compile(backend.Copy{N: gradients.Len}, gradients, o.sum); err != nil {
-		return gradients, err
-	}
-	o.add, err = o.backend.Compile(backend.Add{N: gradients.Len}, o.sum, gradients, o.sum)
-	return o.sum, err
-}
-
 func (o *Optimizer) clipping(gradients backend.View) (err error) {
 	if o.opt.ClipNorm <= 0 {
 		return nil
@@ -237,34 +221,48 @@ func (o *Optimizer) Updates() int { return o.updated }
 // Micro is how many micro-batches were added since the last update.
 func (o *Optimizer) Micro() int { return o.added }
 
-// Step takes the gradients of a batch. Of several micro-batches it adds up the
-// gradients, in order, and with those of the last updates the weights by their
-// mean: sum, then one multiplication by 1/MicroBatches. It reports whether the
-// weights have changed.
+// Step takes the gradients of a batch. With those of the last micro-batch it updates the
+// weights, and reports so.
 func (o *Optimizer) Step(lr float64) (updated bool, err error) {
-	micro := max(o.opt.MicroBatches, 1)
-	if micro > 1 {
-		if o.added == 0 {
-			o.copy.All()
-		} else {
-			o.add.All()
-		}
-		if o.added++; o.added < micro {
-			return false, nil
-		}
-		o.added = 0
+	o.Add()
+	if o.added < max(o.opt.MicroBatches, 1) {
+		return false, nil
 	}
+	o.Sum()
+	return true, o.Update(lr, o.added)
+}
+
+// Add takes the gradients of a micro-batch: see Sum.
+func (o *Optimizer) Add() {
+	if o.added++; o.sum != nil {
+		o.sum.add()
+	}
+}
+
+// Sum adds up the gradients of the micro-batches since the last update, at least one, as
+// a binary tree over them, and returns where the sum is. Update follows.
+func (o *Optimizer) Sum() backend.View {
+	if o.sum != nil {
+		o.sum.finish()
+	}
+	return o.buffers[1]
+}
+
+// Update updates the weights by the mean of the gradients of some micro-batches, whose sum
+// is where Sum says: one multiplication by 1/batches.
+func (o *Optimizer) Update(lr float64, batches int) error {
+	o.added = 0
 	o.updated++
 	rates := make([]float32, 0, 4*len(o.each))
 	for _, r := range o.each {
 		t := float64(o.updated - r.since)
-		rates = append(rates, float32(r.scale*lr), 1/float32(micro),
+		rates = append(rates, float32(r.scale*lr), 1/float32(batches),
 			float32(1/(1-math.Pow(o.opt.Beta1, t))), float32(1/math.Sqrt(1-math.Pow(o.opt.Beta2, t))))
 	}
 	if err := o.backend.Upload(o.rates, rates); err != nil {
-		return false, err
+		return err
 	}
-	return true, o.launches.Run()
+	return o.launches.Run()
 }
 
 // launch is an update's launches.
@@ -308,19 +306,24 @@ type Slot struct {
 	View backend.View
 }
 
-// Slots are the buffers that a run needs to resume, besides Updates. Between two
-// micro-batches of an update there is also the sum.
+// Slots are the buffers that a run needs to resume, besides Updates, after an update.
 func (o *Optimizer) Slots() []Slot {
-	var all []Slot
+	all := make([]Slot, len(o.slots))
 	for i, name := range rules[o.opt.Rule].slots {
-		all = append(all, Slot{name, o.slots[i]})
-	}
-	if o.opt.MicroBatches > 1 {
-		all = append(all, Slot{"gradient_sum", o.sum})
+		all[i] = Slot{name, o.slots[i]}
 	}
 	return all
 }
 
-// Resume says that the slots hold what they had after a number of updates and,
-// of the next one, micro-batches.
-func (o *Optimizer) Resume(updates, microBatches int) { o.updated, o.added = updates, microBatches }
+// Sums is how many values the sums of micro-batches take.
+func (o *Optimizer) Sums() (values int) {
+	if o.sum != nil {
+		for _, block := range o.sum.blocks {
+			values += block.Len
+		}
+	}
+	return values
+}
+
+// Resume says that the slots hold what they had after a number of updates.
+func (o *Optimizer) Resume(updates int) { o.updated, o.added = updates, 0 }

@@ -2,6 +2,8 @@ package optim
 
 import (
 	"math"
+	"math/bits"
+	"slices"
 	"testing"
 
 	"effnet/internal/backend"
@@ -100,4 +102,59 @@ func view(t *testing.T, b backend.Backend, values ...float32) backend.View {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// The gradients of any number of batches are added up as a tree, in halves of the next
+// power of two; a sum that was finished leaves nothing behind.
+func TestSumsAreTrees(t *testing.T) {
+	const n, most = 37, 20
+	b := cpu.NewWith(kernel.Available()[0], 1)
+	defer b.Close()
+	leaves := make([][]float32, most)
+	for i := range leaves {
+		for k := range n {
+			leaves[i] = append(leaves[i], float32(math.Sin(float64(i*i*k+i)))*float32(i+1))
+		}
+	}
+	for batches := 2; batches <= most; batches++ {
+		g := view(t, b, make([]float32, n)...)
+		s, err := newSum(b, g, batches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.blocks) > bits.Len(uint(batches)) {
+			t.Errorf("%d batches take %d buffers", batches, len(s.blocks))
+		}
+		for there := batches; there > 0; there-- { // as at the end of an epoch
+			for _, leaf := range leaves[:there] {
+				if err := b.Upload(g, leaf); err != nil {
+					t.Fatal(err)
+				}
+				s.add()
+			}
+			s.finish()
+			got := make([]float32, n)
+			if err := b.Download(got, s.view()); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, treeOf(leaves[:there])) {
+				t.Errorf("%d of %d batches: another sum", there, batches)
+			}
+		}
+	}
+}
+
+func treeOf(leaves [][]float32) []float32 {
+	if len(leaves) == 1 {
+		return slices.Clone(leaves[0])
+	}
+	half := 1
+	for 2*half < len(leaves) {
+		half *= 2
+	}
+	sum := treeOf(leaves[:half])
+	for i, v := range treeOf(leaves[half:]) {
+		sum[i] += v
+	}
+	return sum
 }

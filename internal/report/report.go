@@ -20,6 +20,7 @@ type Step struct {
 	Loss, Top1, LR float64
 	ImagesPerSec   float64
 	DataWait       float64 // share of the time spent waiting for images
+	Exchange       float64 // share of the time in exchanges with other ranks; 0 without any
 	Left           time.Duration
 }
 
@@ -39,12 +40,13 @@ func (s Step) fit(width int) string {
 		{fmt.Sprintf("lr %.3g", s.LR), 6},
 		{fmt.Sprintf("%.1f images/s", s.ImagesPerSec), 5},
 		{fmt.Sprintf("data wait %.1f%%", 100*s.DataWait), 7},
+		{exchange(s.Exchange), 8},
 		{clock(s.Left) + " left", 2},
 	}
 	for most := len(parts) - 1; ; most-- {
 		var kept []string
 		for _, p := range parts {
-			if p.rank <= most {
+			if p.rank <= most && p.text != "" {
 				kept = append(kept, p.text)
 			}
 		}
@@ -56,6 +58,14 @@ func (s Step) fit(width int) string {
 			return text[:max(width, 0)]
 		}
 	}
+}
+
+// exchange is the share of the time that ranks exchange data; "" without ranks.
+func exchange(share float64) string {
+	if share == 0 {
+		return ""
+	}
+	return fmt.Sprintf("sums %.1f%%", 100*share)
 }
 
 // clock is a duration to the second, as 1h02m03s, 2m03s or 3s.
@@ -120,13 +130,13 @@ func (l *Log) Epoch(e Epoch, epochs int, evaluated, averaged bool) {
 		l.dirty = false
 	}
 	if l.rows%headerEvery == 0 {
-		fmt.Fprintln(l.w, row("epoch", "train loss", "top-1", "val loss", "top-1", "top-5", "EMA top-1", "lr", "images/s", "wait", "time", evaluated, averaged))
+		fmt.Fprintln(l.w, row("epoch", "train loss", "top-1", "val loss", "top-1", "top-5", "EMA top-1", "lr", "images/s", "wait", "time", evaluated, averaged)+sums(e.Exchange, "sums"))
 	}
 	l.rows++
 	percent := func(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) }
 	fmt.Fprintln(l.w, row(fmt.Sprintf("%d/%d", e.Epoch, epochs), lossText(e.TrainLoss), percent(e.TrainTop1),
 		lossText(e.ValLoss), percent(e.ValTop1), percent(e.ValTop5), percent(e.EMATop1), fmt.Sprintf("%.3g", e.LR),
-		fmt.Sprintf("%.1f", e.ImagesPerSec), fmt.Sprintf("%.1f%%", 100*e.DataWait), clock(time.Duration(e.Seconds*float64(time.Second))), evaluated, averaged))
+		fmt.Sprintf("%.1f", e.ImagesPerSec), fmt.Sprintf("%.1f%%", 100*e.DataWait), clock(time.Duration(e.Seconds*float64(time.Second))), evaluated, averaged)+sums(e.Exchange, fmt.Sprintf("%.1f%%", 100*e.Exchange)))
 }
 
 // lossText is a loss with four decimals, or three digits where it is so large
@@ -148,6 +158,14 @@ func row(epoch, loss, top1, valLoss, valTop1, valTop5, ema, lr, speed, wait, sec
 		s += fmt.Sprintf("  %9s", ema)
 	}
 	return s + fmt.Sprintf("  %9s  %8s  %6s  %7s", lr, speed, wait, seconds)
+}
+
+// sums is a cell of the table's last column, which it has where ranks exchange data.
+func sums(share float64, text string) string {
+	if share == 0 {
+		return ""
+	}
+	return fmt.Sprintf("  %6s", text)
 }
 
 // Printf prints a line of its own.
@@ -179,6 +197,7 @@ type Epoch struct {
 
 	ImagesPerSec float64 `json:"images_per_sec"` // of training
 	DataWait     float64 `json:"data_wait"`
+	Exchange     float64 `json:"exchange,omitempty"` // share of the time in exchanges with other ranks
 }
 
 var columns = []string{"epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "ema_loss", "ema_top1", "seconds", "data_wait", "images_per_sec"}

@@ -80,6 +80,9 @@ func (s *Search) begin() error {
 }
 
 func (s *Search) writePlan() error {
+	if s.Ranks.Rank() > 0 {
+		return nil
+	}
 	doc := planDocument{map[string]string{}, s.Plan}
 	for _, f := range s.Flags {
 		doc.Flags[f.Name] = f.Value
@@ -125,6 +128,9 @@ func (s *Search) readRecords() (records []Record, err error) {
 // save writes the records, and what a person reads of them. Only the records are
 // read again.
 func (s *Search) save(r *Results) error {
+	if s.Ranks.Rank() > 0 {
+		return nil
+	}
 	var lines []byte
 	for _, record := range r.Records {
 		line, err := json.Marshal(record)

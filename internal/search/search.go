@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"effnet/internal/ranks"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/words"
@@ -64,7 +65,11 @@ type Search struct {
 	Resume   bool   // continue with the records in Dir
 	Jobs     int    // trials at a time; the results do not depend on it
 	Trainer  Trainer
-	Log      func(format string, args ...any)
+	// Ranks share the trials, one each at a time, in place of Jobs; nil for one process. Rank
+	// 0 decides the plan and writes to Dir; the folders of trials in Dir are the ranks' that
+	// train them. Run returns the same on all. All but the Trainer is the same on all ranks.
+	Ranks *ranks.Group
+	Log   func(format string, args ...any)
 
 	mu      sync.Mutex
 	records []Record
@@ -93,7 +98,12 @@ type Results struct {
 // ctx ends it returns its error, with all that was finished written. A trial that
 // fails puts its candidate out and stops nothing else; it is an error if all fail.
 func (s *Search) Run(ctx context.Context) (*Results, error) {
-	if err := s.open(); err != nil {
+	if s.Ranks.Rank() == 0 {
+		if err := s.open(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.share(); err != nil {
 		return nil, err
 	}
 	if err := s.grow(ctx); err != nil {
@@ -142,7 +152,14 @@ func (s *Search) grow(ctx context.Context) error {
 		if err := s.runRung(ctx, first, s.Plan.Candidates); err != nil {
 			return err
 		}
-		more, err := q.Grow(ctx, s.Plan, s.records)
+		var more []Candidate
+		var err error
+		if s.Ranks.Rank() == 0 { // others may measure other times
+			more, err = q.Grow(ctx, s.Plan, s.records)
+		}
+		if err == nil {
+			err = broadcast(s.Ranks, "candidates", &more)
+		}
 		if err != nil || len(more) == 0 {
 			return err
 		}
@@ -186,6 +203,9 @@ func (s *Search) enter(rung Rung, before []Candidate) (in []Candidate) {
 
 // forget has the trainer forget all trials of candidates that do not continue.
 func (s *Search) forget(out []Candidate) {
+	if s.Ranks.Rank() > 0 {
+		return
+	}
 	for _, c := range out {
 		for _, seed := range s.Plan.Seeds {
 			if err := s.Trainer.Forget(Trial{Candidate: c, Seed: seed, Dir: s.trialDir(c, seed)}); err != nil {
@@ -197,6 +217,9 @@ func (s *Search) forget(out []Candidate) {
 
 // runRung trains the trials of a rung that have no record, Jobs at a time.
 func (s *Search) runRung(ctx context.Context, rung Rung, in []Candidate) error {
+	if s.Ranks.Size() > 1 {
+		return s.shareRung(ctx, rung, in)
+	}
 	trials := s.missing(rung, in)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -224,6 +247,11 @@ func (s *Search) try(ctx context.Context, rung Rung, in []Candidate, t Trial) er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.finish(rung, in, t, record)
+}
+
+// finish keeps and logs the record of a trial.
+func (s *Search) finish(rung Rung, in []Candidate, t Trial, record Record) error {
 	if err := s.keep(record); err != nil {
 		return err
 	}
@@ -313,5 +341,5 @@ func (s *Search) left() time.Duration {
 			seconds, done = seconds+last.Seconds, done+c.work(last.Epochs)
 		}
 	}
-	return time.Duration((s.Plan.work()/done - 1) * seconds / float64(max(1, s.Jobs)) * float64(time.Second))
+	return time.Duration((s.Plan.work()/done - 1) * seconds / float64(max(1, s.Jobs)*s.Ranks.Size()) * float64(time.Second))
 }

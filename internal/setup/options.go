@@ -21,8 +21,8 @@ func Options(cfg config.Config, arch scale.Arch, set *data.Set) (train.Options, 
 	if images := set.Len(); cfg.BatchSize > images {
 		return train.Options{}, fault("--batch-size %d is more than the %d training images (use -b %d or less)", cfg.BatchSize, images, images)
 	}
-	if steps := cfg.Epochs * (set.Len() / cfg.BatchSize); steps < cfg.GradAccum {
-		return train.Options{}, fault("--grad-accum %d: training has only %s, so there would be no update (use %d or less, a smaller -b or more --epochs)", cfg.GradAccum, words.Count(steps, "step"), steps)
+	if batches := set.Len() / cfg.BatchSize; batches < cfg.GradAccum {
+		return train.Options{}, fault("--grad-accum %d: an epoch has only %s (use %d or less, or a smaller -b)", cfg.GradAccum, words.Count(batches, "batch", "batches"), batches)
 	}
 	o, err := options(cfg, arch)
 	if err == nil && cfg.ClassWeights == "balanced" {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"effnet/internal/backend"
@@ -23,8 +24,15 @@ func (r *run) trainEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	r.began = beginning{time.Now(), r.seconds, r.wait, r.batch}
-	next, stop := iter.Pull2(r.loader.Epoch(ctx, r.epoch, r.batch))
+	r.began = beginning{time.Now(), r.seconds, r.wait, r.batch, r.Ranks.Exchanged()}
+	if r.together != nil {
+		return r.trainTogether(ctx)
+	}
+	reading := ctx
+	if r.each > 1 { // an update that was begun is finished
+		reading = context.WithoutCancel(ctx)
+	}
+	next, stop := iter.Pull2(r.loader.Epoch(reading, r.epoch, r.batch))
 	defer stop()
 	var last *pending // its loss is read when the device already computes the next step
 	for {
@@ -32,6 +40,10 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if labels == nil || err != nil {
 			if failed := r.conclude(last); failed != nil {
 				return failed
+			}
+			if batches := r.optimizer.Micro(); err == nil && batches > 0 { // the epoch's last, fewer than other updates have
+				r.optimizer.Sum()
+				err = r.updateWeights(r.schedule.LR(r.optimizer.Updates()), batches)
 			}
 			return err
 		}
@@ -44,13 +56,18 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if last, err = r.update(labels); err != nil {
 			return err
 		}
-		if ctx.Err() == nil && !r.due() && !r.observes() && !r.results.ready() {
+		between := r.optimizer.Micro() == 0 // two updates
+		pauses := between && (ctx.Err() != nil || r.due())
+		if !pauses && !r.observes() && !r.results.ready() {
 			continue
 		}
 		if err := r.conclude(last); err != nil {
 			return err
 		}
 		last = nil
+		if !between {
+			continue
+		}
 		if r.due() {
 			if err := r.saveState(r.epoch, r.batch); err != nil {
 				return err
@@ -67,6 +84,7 @@ type beginning struct {
 	at            time.Time
 	seconds, wait float64
 	batch         int
+	exchanged     time.Duration // see ranks.Group
 }
 
 // pending is a step whose loss is not read yet.
@@ -89,8 +107,8 @@ func newResults(b backend.Backend, logits int) (res results, err error) {
 // ready says whether the last step's are there.
 func (res results) ready() bool { return res.loss.Ready() && res.logits.Ready() }
 
-// send makes the next batch the training pass's, and returns its labels, nil after
-// the last. The device may still compute with the one before.
+// send makes the next batch the training pass's, and returns its labels: nil after the
+// last, none of a batch of no images. The device may still compute with the one before.
 func (r *run) send(next func() (*data.Batch, error, bool), last *pending) ([]int, error) {
 	asked := time.Now()
 	batch, err, ok := next()
@@ -99,6 +117,9 @@ func (r *run) send(next func() (*data.Batch, error, bool), last *pending) ([]int
 	}
 	if err != nil || !ok {
 		return nil, err
+	}
+	if batch.Count == 0 {
+		return []int{}, nil
 	}
 	r.fillTargets(batch)
 	if err := r.input.Send(batch, r.targets); err != nil {
@@ -118,13 +139,23 @@ func (r *run) update(labels []int) (*pending, error) {
 	if err := r.results.logits.Begin(r.training.LogitsView()); err != nil {
 		return nil, err
 	}
-	updated, err := r.optimizer.Step(p.lr)
-	if err == nil && updated && r.average != nil {
-		err = r.average.ema.Update(r.optimizer.Updates() - 1)
-	}
 	r.step++
 	r.batch++
-	return p, err
+	if r.optimizer.Add(); r.optimizer.Micro() < r.each {
+		return p, nil
+	}
+	r.optimizer.Sum()
+	return p, r.updateWeights(p.lr, r.each)
+}
+
+// updateWeights updates the weights by the mean gradient of some batches, which the
+// optimizer has summed, and their running averages.
+func (r *run) updateWeights(lr float64, batches int) error {
+	err := r.optimizer.Update(lr, batches)
+	if err == nil && r.average != nil {
+		err = r.average.ema.Update(r.optimizer.Updates() - 1)
+	}
+	return err
 }
 
 // conclude reads a step's loss, stops if it is not finite, and shows the step. nil is
@@ -143,10 +174,15 @@ func (r *run) conclude(p *pending) error {
 	if !finite(float64(loss[0])) {
 		return r.diverged(float64(loss[0]), p)
 	}
-	r.sum.add(float64(loss[0]), r.logits, p.labels, r.Arch.Classes)
+	r.sum.count(float64(loss[0]), correct(r.logits, p.labels, r.Arch.Classes), len(p.labels))
+	return r.show(p.lr)
+}
+
+// show shows the step that was done last.
+func (r *run) show(lr float64) error {
 	spent := time.Since(r.began.at)
 	r.seconds = r.began.seconds + spent.Seconds()
-	status := r.status(p.lr, r.batch-r.began.batch, spent, r.wait-r.began.wait)
+	status := r.status(lr, r.batch-r.began.batch, spent, r.wait-r.began.wait)
 	r.log.Step(status)
 	return r.observeStep(status)
 }
@@ -160,16 +196,23 @@ func (r *run) status(lr float64, done int, spent time.Duration, wait float64) re
 	return report.Step{
 		Epoch: r.epoch + 1, Epochs: r.Epochs, Step: r.batch, Steps: total, Loss: r.sum.loss(), Top1: r.sum.top1(), LR: lr,
 		ImagesPerSec: float64(done*r.BatchSize) / spent.Seconds(), DataWait: wait / spent.Seconds(),
-		Left: time.Duration(float64(spent) / float64(done) * float64(left)),
+		Exchange: (r.Ranks.Exchanged() - r.began.exchanged).Seconds() / spent.Seconds(),
+		Left:     time.Duration(float64(spent) / float64(done) * float64(left)),
 	}
 }
 
 // finishEpoch evaluates, reports and saves, and begins the next epoch.
 func (r *run) finishEpoch(ctx context.Context) error {
+	r.Ranks.At("after epoch " + strconv.Itoa(r.epoch+1))
 	e := report.Epoch{
 		Epoch: r.epoch + 1, Step: int64(r.optimizer.Updates()), LR: r.schedule.LR(max(r.optimizer.Updates()-1, 0)),
 		TrainLoss: r.sum.loss(), TrainTop1: r.sum.top1(), Seconds: r.seconds, DataWait: r.wait / r.seconds,
-		ImagesPerSec: float64(r.sum.Count) / r.seconds,
+		ImagesPerSec: float64(r.sum.Count) / r.seconds, Exchange: (r.Ranks.Exchanged() - r.began.exchanged).Seconds() / r.seconds,
+	}
+	if r.together != nil {
+		if err := r.compareWeights(); err != nil {
+			return err
+		}
 	}
 	m, averaged, err := r.evaluate(ctx, &e)
 	if err != nil {
@@ -192,6 +235,9 @@ func (r *run) finishEpoch(ctx context.Context) error {
 		return err
 	}
 	r.epoch, r.batch, r.sum, r.seconds, r.wait = r.epoch+1, 0, meter{}, 0, 0
+	if r.together != nil {
+		clear(r.together.busy)
+	}
 	if r.dueAfter(r.epoch) {
 		return r.saveState(r.epoch, 0)
 	}
@@ -248,8 +294,11 @@ func (m Metrics) better(than Metrics) bool {
 	return m.Images > 0 && (m.Top1 > than.Top1 || m.Top1 == than.Top1 && m.Loss < than.Loss)
 }
 
-// save writes a network as a checkpoint.
+// save writes a network as a checkpoint, where this is the process that writes.
 func (r *run) save(name string, net *model.Network, m Metrics, ema bool) error {
+	if r.Ranks.Rank() > 0 {
+		return nil
+	}
 	tensors, err := net.Tensors()
 	if err != nil {
 		return err
@@ -270,6 +319,9 @@ func (r *run) reportEpoch(e report.Epoch) {
 		if text := r.evaluator.DescribeSkipped(); text != "" {
 			r.log.Printf("evaluation: %s", text)
 		}
+	}
+	if text := r.together.slowRank(); text != "" {
+		r.log.Printf("note: %s", text)
 	}
 	r.log.Epoch(e, r.Epochs, r.evaluator != nil, r.average != nil)
 }
@@ -323,15 +375,21 @@ type meter struct {
 	Correct, Count int
 }
 
-func (m *meter) add(loss float64, logits []float32, labels []int, classes int) {
+func (m *meter) count(loss float64, correct, images int) {
 	m.Losses += loss
 	m.Batches++
-	for n, label := range labels {
-		if rank(logits[n*classes:(n+1)*classes], label) == 0 {
-			m.Correct++
+	m.Correct += correct
+	m.Count += images
+}
+
+// correct is how many images of a batch have their class first.
+func correct(logits []float32, labels []int, classes int) (n int) {
+	for i, label := range labels {
+		if rank(logits[i*classes:(i+1)*classes], label) == 0 {
+			n++
 		}
-		m.Count++
 	}
+	return n
 }
 
 func (m *meter) loss() float64 { return m.Losses / float64(m.Batches) }

@@ -208,16 +208,23 @@ func (r *run) featuresOf(ctx context.Context, set *data.Set) (*data.Memory, []da
 	if r.rehearsal != performed {
 		return &data.Memory{Floats: r.Arch.Features()}, nil, nil
 	}
-	sweep, err := r.featureSweep(set)
-	if err != nil {
-		return nil, nil, err
+	part, first := partOf(r.Ranks, set)
+	m, skipped := &data.Memory{Floats: r.Arch.Features()}, []data.Skipped(nil)
+	var err error
+	if part.Len() > 0 {
+		var sweep *predict.Sweep
+		if sweep, err = r.featureSweep(part); err == nil {
+			m, err = sweep.Features(ctx)
+			skipped = sweep.Skipped()
+		}
 	}
-	m, err := sweep.Features(ctx)
-	if err != nil {
-		return nil, nil, err
+	if r.Ranks.Size() > 1 {
+		m, skipped, err = r.exchangeFeatures(ctx, m, describe(skipped, first), err)
 	}
-	r.log.Printf("computed the features of %s", words.Count(set.Len(), "image"))
-	return m, sweep.Skipped(), nil
+	if err == nil {
+		r.log.Printf("computed the features of %s", words.Count(set.Len(), "image"))
+	}
+	return m, skipped, err
 }
 
 // featureSweep is the way over a set's images to their features.
@@ -229,5 +236,8 @@ func (r *run) featureSweep(set *data.Set) (*predict.Sweep, error) {
 func (r *run) newEvaluator(net *model.Network, set *data.Set) (*Evaluator, error) {
 	opt := r.EvalLoader
 	opt.Memory = r.evalFeatures
+	if r.Ranks.Size() > 1 {
+		return newSharedEvaluator(r.Ranks, net, r.backend, set, opt)
+	}
 	return NewEvaluator(net, r.backend, set, opt)
 }

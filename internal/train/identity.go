@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"effnet/internal/checkpoint"
+	"effnet/internal/words"
 )
 
 // A Fact is one of the things that decide a run's numbers.
@@ -41,7 +41,8 @@ func (o Options) identify(images int, classes []string) (identity, error) {
 	facts := append(slices.Clone(o.Identity),
 		Fact{Key: "data.images", Value: strconv.Itoa(images)},
 		Fact{Key: "data.classes", Value: classList(classes)},
-		Fact{Key: "start", Value: o.startsWith()})
+		Fact{Key: "start", Value: o.startsWith()},
+		Fact{Key: "accumulation", Value: tree, Default: o.accumulated()})
 	text, err := json.Marshal(o.Arch)
 	if err != nil {
 		return identity{}, fmt.Errorf("train: %w", err)
@@ -67,6 +68,19 @@ func classList(classes []string) string {
 		return strconv.QuoteToASCII(text)
 	}
 	return text
+}
+
+// tree is how the gradients of an update's batches are added up, and the last batches of an
+// epoch make an update of their own.
+const tree = "tree, by epochs"
+
+// accumulated is how gradients are added up in a run that does not say, which makes no
+// difference to one without accumulation.
+func (o Options) accumulated() string {
+	if o.Optimizer.MicroBatches > 1 {
+		return "in order, across epochs"
+	}
+	return tree
 }
 
 // startsWith is the kind of weights that a run begins with.
@@ -99,7 +113,7 @@ func (now identity) resumes(path string, was identity) error {
 			old = f.Default
 		}
 		if delete(values, f.Key); old != f.Value && (f.Auto == "" || old != f.Auto && f.Value != f.Auto) {
-			before, after := apart(old, f.Value)
+			before, after := words.Apart(old, f.Value)
 			differ = append(differ, fmt.Sprintf("%s was %s and is %s", f.Key, before, after))
 		}
 	}
@@ -112,29 +126,4 @@ func (now identity) resumes(path string, was identity) error {
 			Hint: "resume with the run's own config.yaml, or start a run in another folder"}
 	}
 	return nil
-}
-
-// apart shortens two values to where they begin to differ.
-func apart(a, b string) (string, string) {
-	const most, before = 60, 20 // bytes
-	common := 0
-	for common < min(len(a), len(b)) && a[common] == b[common] {
-		common++
-	}
-	cut := func(text string) string {
-		from := 0
-		if len(text) > most {
-			from = max(0, common-before)
-		}
-		to := min(len(text), from+most)
-		short := strings.ToValidUTF8(text[from:to], "")
-		if from > 0 {
-			short = "..." + short
-		}
-		if to < len(text) {
-			short += "..."
-		}
-		return cmp.Or(short, "unset")
-	}
-	return cut(a), cut(b)
 }

@@ -155,7 +155,7 @@ func TestEveryOptionIsAccountedFor(t *testing.T) {
 		"Epochs": settings, "BatchSize": settings, "Optimizer": settings, "Schedule": settings, "PeakLR": settings, "StartLR": settings, "MinLR": settings,
 		"WarmupEpochs": settings, "DecayEpochs": settings, "DecayRate": settings, "Stages": settings, "Smoothing": settings, "ClassWeights": settings,
 		"EMA": settings, "FineTune": settings, "Seed": settings, "Patience": settings, "Preprocess": settings, "TrainLoader": settings, "EvalLoader": settings,
-		"LogInterval": none, "Settings": none, "Machine": none, "Notes": none, "Until": none, "Out": none, "Resume": none, "Every": none, "Keep": none,
+		"LogInterval": none, "Ranks": none, "Settings": none, "Machine": none, "Notes": none, "Until": none, "Out": none, "Resume": none, "Every": none, "Keep": none,
 	}
 	for field := range reflect.TypeFor[Options]().Fields() {
 		name := field.Name
@@ -166,20 +166,5 @@ func TestEveryOptionIsAccountedFor(t *testing.T) {
 	}
 	if len(accounts) > 0 {
 		t.Errorf("these are no options: %v", accounts)
-	}
-}
-
-func TestApart(t *testing.T) {
-	long := strings.Repeat("x", 100)
-	for _, c := range [][4]string{
-		{"0.1", "0.2", "0.1", "0.2"},
-		{"", "a", "unset", "a"},
-		{long + "1" + long, long + "2" + long, "..." + long[:20] + "1" + long[:39] + "...", "..." + long[:20] + "2" + long[:39] + "..."},
-		{long, long + "y", "..." + long[:20], "..." + long[:20] + "y"},
-	} {
-		a, b := apart(c[0], c[1])
-		if a != c[2] || b != c[3] {
-			t.Errorf("apart(%q, %q) = %q, %q, want %q, %q", c[0], c[1], a, b, c[2], c[3])
-		}
 	}
 }

@@ -74,7 +74,7 @@ type epochLine struct {
 
 // observes says whether the step that was done last is to be written.
 func (r *run) observes() bool {
-	return r.LogInterval >= 1 && r.step%uint64(r.LogInterval) == 0
+	return r.observer != nil && r.LogInterval >= 1 && r.step%uint64(r.LogInterval) == 0
 }
 
 // observeStep writes a step, every LogInterval steps.
@@ -106,6 +106,9 @@ func (r *run) observeStep(s report.Step) error {
 // observeEpoch writes an epoch, with the evaluation of the better weights.
 func (r *run) observeEpoch(e report.Epoch, evaluation *metrics.Evaluation, improved bool) error {
 	o := r.observer
+	if o == nil {
+		return nil
+	}
 	if improved || o.best == nil {
 		o.best = evaluation
 	}

@@ -164,7 +164,7 @@ func countFeatures(b Counter, opt Options, images int) (m Memory, err error) {
 
 // weights is how many values there are of weights, gradients, averages and optimizer.
 func (r *run) weights() int {
-	values := r.net.Weights.Len + r.net.Running.Len + r.gradients.Len
+	values := r.net.Weights.Len + r.net.Running.Len + r.gradients.Len + r.optimizer.Sums()
 	for _, s := range r.optimizer.Slots() {
 		values += s.View.Len
 	}

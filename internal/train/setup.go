@@ -2,6 +2,8 @@ package train
 
 import (
 	"context"
+	"math"
+	"time"
 
 	"effnet/internal/backend"
 	"effnet/internal/data"
@@ -14,6 +16,9 @@ import (
 // trained.
 func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set, phases []phase) (err error) {
 	r.trainSet = trainSet
+	if err = r.shares(); err != nil {
+		return err
+	}
 	if r.net, err = model.New(r.Arch, r.backend); err != nil {
 		return err
 	}
@@ -29,9 +34,14 @@ func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set, phases []p
 		}
 	}
 	last := phases[len(phases)-1]
-	r.optimizer, err = optim.New(r.backend, r.Optimizer, r.net.Weights, r.gradients, r.groups(last.frozen))
+	rule := r.Optimizer
+	rule.MicroBatches = r.each
+	r.optimizer, err = optim.New(r.backend, rule, r.net.Weights, r.gradients, r.groups(last.frozen))
 	if err != nil {
 		return err
+	}
+	if n := r.Ranks.Size(); n > 1 {
+		r.together = &together{sum: r.Ranks.NewSum(r.net.Weights.Len), busy: make([]time.Duration, n)}
 	}
 	for _, p := range phases {
 		if err = r.enter(p); err != nil {
@@ -48,13 +58,17 @@ func (r *run) build(ctx context.Context, trainSet, evalSet *data.Set, phases []p
 			return err
 		}
 	}
-	steps := float64(r.loader.Batches()) / float64(max(r.Optimizer.MicroBatches, 1))
+	steps := math.Ceil(float64(r.loader.Batches()) / float64(max(r.Optimizer.MicroBatches, 1)))
 	r.schedule = optim.Schedule{
 		Kind: r.Schedule, Peak: r.PeakLR, Start: r.StartLR, Min: r.MinLR, TotalUpdates: steps * float64(r.Epochs),
 		WarmupUpdates: steps * r.WarmupEpochs, DecayUpdates: steps * r.DecayEpochs, DecayRate: r.DecayRate,
 	}
 	r.targets = make([]float32, r.BatchSize*r.Arch.Classes)
 	r.logits = make([]float32, r.BatchSize*r.Arch.Classes)
+	if r.together != nil {
+		const slow = 10 << 20 // bytes a second that rank 0 at least writes a state with
+		r.Ranks.Allow(time.Duration(4*r.weights()) * time.Second / slow)
+	}
 	r.results, err = newResults(r.backend, len(r.logits))
 	return err
 }
@@ -124,6 +138,14 @@ func (r *run) enter(p phase) (err error) {
 	}
 	if r.input, err = feed.NewInput(r.backend, loading, r.training.Images, r.training.Targets); err != nil {
 		return err
+	}
+	if t, n := r.together, r.training.Moments.Len; t != nil {
+		switch { // memory of a table lasts: one is kept as long as it fits
+		case n == 0:
+			t.moments = nil
+		case t.moments == nil || t.moments.Width() != n:
+			t.moments = r.Ranks.NewTable(r.each, n)
+		}
 	}
 	return r.optimizer.Guard(r.training.LossView())
 }

@@ -27,7 +27,6 @@ type state struct {
 	Batch    int      // batches of it that are done
 	Step     uint64   // batches in all, which dropout counts
 	Updates  int      // of the weights
-	Micro    int      // batches since the last update
 	Unfrozen int      // updates before all weights were trained
 	Choices  string   `json:",omitempty"` // of a backend.Chooser
 	Layout   int      // model.Layout, of the buffers
@@ -44,6 +43,25 @@ type state struct {
 type skipped struct {
 	Index, Epoch int
 	Path, Reason string
+}
+
+// describe is unusable images as a state, or another rank, has them; first is added to
+// their indices.
+func describe(images []data.Skipped, first int) (all []skipped) {
+	for _, k := range images {
+		e := &data.Error{Reason: k.Err.Error()}
+		errors.As(k.Err, &e)
+		all = append(all, skipped{first + k.Index, k.Epoch, e.Path, e.Reason})
+	}
+	return all
+}
+
+// restored is what describe described.
+func restored(images []skipped) (all []data.Skipped) {
+	for _, s := range images {
+		all = append(all, data.Skipped{Index: s.Index, Epoch: s.Epoch, Err: &data.Error{Path: s.Path, Reason: s.Reason}})
+	}
+	return all
 }
 
 const statePrefix = "state-"
@@ -99,18 +117,18 @@ type namedView struct {
 	parameters bool // laid out as they are
 }
 
-// saveState writes where the run stands, and removes all but the newest files.
+// saveState writes where the run stands, between two updates, and removes all but the
+// newest files.
 func (r *run) saveState(epoch, batch int) error {
-	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Micro: r.optimizer.Micro(), Unfrozen: r.unfrozen, Layout: model.Layout,
+	if r.Ranks.Rank() > 0 {
+		return nil
+	}
+	s := state{Identity: r.identity, Epoch: epoch, Batch: batch, Step: r.step, Updates: r.optimizer.Updates(), Unfrozen: r.unfrozen, Layout: model.Layout,
 		Sum: r.sum, Seconds: r.seconds, Wait: r.wait, Epochs: r.result.Epochs, Best: r.result.Best}
 	if c, ok := r.backend.(backend.Chooser); ok {
 		s.Choices = c.Choices()
 	}
-	for _, k := range r.loader.Skipped() {
-		e := &data.Error{Reason: k.Err.Error()}
-		errors.As(k.Err, &e)
-		s.Skipped = append(s.Skipped, skipped{k.Index, k.Epoch, e.Path, e.Reason})
-	}
+	s.Skipped = describe(r.loader.Skipped(), 0)
 	doc, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -196,7 +214,7 @@ func (r *run) restore(s *state, tensors []named.Tensor) error {
 			return err
 		}
 	}
-	r.optimizer.Resume(s.Updates, s.Micro)
+	r.optimizer.Resume(s.Updates)
 	r.unfrozen = s.Unfrozen
 	r.step, r.sum, r.seconds, r.wait = s.Step, s.Sum, s.Seconds, s.Wait
 	r.result.Epochs, r.result.Best = s.Epochs, s.Best

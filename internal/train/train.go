@@ -5,6 +5,7 @@ package train
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"effnet/internal/augment"
@@ -15,6 +16,7 @@ import (
 	"effnet/internal/model"
 	"effnet/internal/named"
 	"effnet/internal/optim"
+	"effnet/internal/ranks"
 	"effnet/internal/report"
 	"effnet/internal/scale"
 	"effnet/internal/words"
@@ -51,6 +53,12 @@ type Options struct {
 	LogInterval int              // batches between two lines of metrics.jsonl; 0 for none
 	Settings    []report.Setting // for the report
 	Machine     [][2]string      // for the report
+
+	// Ranks is this process's place among those that share the run; nil for a run of one
+	// process. Optimizer.MicroBatches counts those of all ranks, and each takes its part of
+	// them (ranks.Divide); all other options are the same on every rank. Rank 0 writes to
+	// Out and to the log, and the others need no folder.
+	Ranks *ranks.Group
 
 	Seed        uint64
 	Until       int    // epochs after which Run returns, for Resume to go on from; 0 for all
@@ -107,6 +115,8 @@ type run struct {
 	rehearsal              rehearsal
 
 	result       Result
+	each         int       // batches of an update that this process takes
+	together     *together // nil where it takes all
 	phase        phase
 	unfrozen     int    // updates until all weights were trained
 	epoch, batch int    // under way, from 0; batches of it that are done
@@ -133,13 +143,20 @@ type average struct {
 // writes last.safetensors after each epoch, best.safetensors when top-1 improves,
 // and its state as Every says; a run that resumes from it ends in the same bits
 // as one that was never stopped. When ctx ends, the step under way is finished,
-// the state and last.safetensors are written and ctx's error is returned.
+// the state and last.safetensors are written and ctx's error is returned. "The step" is all
+// batches of an update.
+//
+// With Options.Ranks it is called on every rank, and ends in the same bits as on one. A ctx
+// that ends on one rank ends the run on all, after the same update: where it was another's
+// the error is a *ranks.Stopped. A rank that returns any other error must end the job.
 func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (result *Result, err error) {
 	r, err := newRun(ctx, b, opt, trainSet, evalSet, log)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.observer.close()) }()
+	if r.observer != nil {
+		defer func() { err = errors.Join(err, r.observer.close()) }()
+	}
 	r.describe(trainSet, evalSet)
 	if r.Resume && r.epoch >= r.Epochs {
 		r.log.Printf("the run is complete: nothing is left to train")
@@ -149,7 +166,7 @@ func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet 
 		if err == nil {
 			err = r.finishEpoch(ctx)
 		}
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if errors.As(err, new(*ranks.Stopped)) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil, r.saveInterrupted(err)
 		}
 		if err != nil {
@@ -194,21 +211,25 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 	var from *state
 	var buffers []named.Tensor
 	var err error
+	if r.Ranks.Rank() > 0 {
+		r.log = report.NewLog(io.Discard, nil, 0, true)
+	}
 	if r.identity, err = opt.identify(trainSet.Len(), trainSet.Classes); err != nil {
 		return nil, err
 	}
+	if err = r.agree(trainSet, evalSet); err != nil {
+		return nil, err
+	}
 	if opt.Resume {
-		if from, buffers, err = r.readState(); err != nil {
+		if from, buffers, err = r.sharedState(); err != nil {
 			return nil, err
 		}
 		if c, ok := b.(backend.Chooser); ok {
 			if note := c.Choose(from.Choices); note != "" {
-				log.Printf("note: %s", note)
+				r.log.Printf("note: %s", note)
 			}
 		}
-		for _, s := range from.Skipped {
-			r.TrainLoader.Skipped = append(r.TrainLoader.Skipped, data.Skipped{Index: s.Index, Epoch: s.Epoch, Err: &data.Error{Path: s.Path, Reason: s.Reason}})
-		}
+		r.TrainLoader.Skipped = append(r.TrainLoader.Skipped, restored(from.Skipped)...)
 	}
 	if err := r.build(ctx, trainSet, evalSet, r.opening()); err != nil {
 		return nil, err
@@ -218,7 +239,9 @@ func newRun(ctx context.Context, b backend.Backend, opt Options, trainSet, evalS
 			return nil, err
 		}
 	}
-	r.observer, err = r.newObserver(evalSet)
+	if r.Ranks.Rank() == 0 {
+		r.observer, err = r.newObserver(evalSet)
+	}
 	return r, err
 }
 
@@ -233,6 +256,9 @@ func (r *run) describe(trainSet, evalSet *data.Set) {
 		r.Arch.Name, r.Arch.Resolution, r.backend.Name(), float64(cost.Params)/1e6, float64(cost.MACs)/1e6, r.training.ArenaBytes()>>20, r.BatchSize)
 	r.log.Printf("%s of %s, %s, %s of %s, in %s", words.Count(trainSet.Len(), "training image"), words.Count(len(r.classes), "class", "classes"), eval,
 		words.Count(r.Epochs, "epoch"), words.Count(r.loader.Batches(), "step"), r.Out)
+	if n := r.Ranks.Size(); n > 1 {
+		r.log.Printf("%d ranks, each with %s of every update", n, words.Count(r.each, "batch", "batches"))
+	}
 	if r.Start != nil {
 		r.log.Printf("%s", r.beginning())
 	}

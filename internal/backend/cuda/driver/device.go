@@ -6,11 +6,20 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"unsafe"
 )
 
-// DeviceEnv names the GPU to use, by its number; 0 where it is not set.
+// DeviceEnv names the GPU to use, by its number; where it is not set that is Assign's, or 0.
 const DeviceEnv = "EFFNET_CUDA_DEVICE"
+
+// assigned is Assign's.
+var assigned atomic.Int32
+
+// Assign has Open open GPU n where DeviceEnv is not set, counted again from the first after
+// the last: ranks of one host take one each, whether the launcher shows all GPUs to all of
+// them or to each its own.
+func Assign(n int) { assigned.Store(int32(n)) }
 
 // Numbers of cuda.h.
 const (
@@ -135,7 +144,7 @@ func (d *Device) find() error {
 	if err != nil {
 		return err
 	}
-	number := 0
+	number := int(assigned.Load()) % max(count, 1)
 	if text := os.Getenv(DeviceEnv); text != "" {
 		if number, err = strconv.Atoi(text); err != nil || number < 0 || number >= count {
 			return fmt.Errorf("%s is %s: there are %d GPUs, from 0", DeviceEnv, text, count)

@@ -8,7 +8,11 @@
 // from CUDA 12.0 to 13.5: headers_test.go compares.
 package driver
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"effnet/internal/dynlib"
+)
 
 // Pointer is an address in a device's memory.
 type Pointer uint64
@@ -109,7 +113,7 @@ type entry struct {
 //
 //go:uintptrescapes
 func (e *entry) call(args ...uintptr) error {
-	if code := int32(call(e.address, args...)); code != 0 {
+	if code := int32(dynlib.Call(e.address, args...)); code != 0 {
 		return &Error{Call: e.name, Name: e.status(code), Code: code}
 	}
 	return nil

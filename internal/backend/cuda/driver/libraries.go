@@ -9,10 +9,15 @@ import (
 	"slices"
 	"strings"
 	"unsafe"
+
+	"effnet/internal/dynlib"
 )
 
 // oldestCUDA is the oldest major version of CUDA that effnet runs with.
 const oldestCUDA = 12
+
+// Compiled says why CUDA cannot be used in this build, or nil.
+func Compiled() error { return dynlib.Missing("CUDA") }
 
 // Library is one of NVIDIA's libraries: where it was found, or why not.
 type Library struct {
@@ -97,11 +102,11 @@ func (l *Library) find(folders []string, version versionOf) {
 // closed: cuBLASLt opens libcuda.so.1 by its name, and is to get the driver's.
 func (l *Library) open(file string, version versionOf) (there bool, err error) {
 	openBuiltins(file)
-	if l.handle, err = open(file); err != nil {
+	if l.handle, err = dynlib.Open(file); err != nil {
 		return false, err
 	}
 	if l.major, l.Version, err = version(l); err != nil {
-		closeLibrary(l.handle)
+		dynlib.Close(l.handle)
 		l.handle = 0
 		return true, err
 	}
@@ -130,7 +135,7 @@ func openBuiltins(file string) {
 	}
 	beside, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "libnvrtc-builtins.so.*"))
 	for _, b := range beside {
-		_, _ = open(b) // if it is needed and cannot be opened, compiling says so
+		_, _ = dynlib.Open(b) // if it is needed and cannot be opened, compiling says so
 	}
 }
 
@@ -180,7 +185,7 @@ type binding struct {
 // names the library's errors.
 func (l *Library) bind(status func(int32) string, bindings []binding) error {
 	for _, b := range bindings {
-		address := symbol(l.handle, b.name)
+		address := dynlib.Symbol(l.handle, b.name)
 		if address == 0 {
 			return fmt.Errorf("%s has no %s: CUDA %d.0 or later is needed", l.label(), b.name, oldestCUDA)
 		}
@@ -233,6 +238,6 @@ func cublasLtVersion(l *Library) (major int, version string, err error) {
 	if err := l.bind(number, []binding{{"cublasLtGetVersion", &get}}); err != nil {
 		return 0, "", err
 	}
-	v := int(call(get.address)) // 10000·major + 100·minor + patch: cublas_api.h, CUBLAS_VERSION
+	v := int(dynlib.Call(get.address)) // 10000·major + 100·minor + patch: cublas_api.h, CUBLAS_VERSION
 	return v / 10000, fmt.Sprintf("%d.%d.%d", v/10000, v%10000/100, v%100), nil
 }

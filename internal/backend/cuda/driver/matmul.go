@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
+
+	"effnet/internal/dynlib"
 )
 
 // Numbers of cublasLt.h, cublas_api.h and library_types.h.
@@ -54,7 +56,7 @@ type ltProduct struct {
 // over; 0 for any number. Before cuBLAS 12.1 each 32 rows were a block of the grid's
 // second dimension, of which there are 65,535.
 func (d *Device) MostRows() int {
-	if call(d.lt.getVersion.address) < 120100 { // 10000·major + 100·minor + patch
+	if dynlib.Call(d.lt.getVersion.address) < 120100 { // 10000·major + 100·minor + patch
 		return 65535 * 32
 	}
 	return 0
@@ -75,7 +77,9 @@ type Algorithm struct {
 }
 
 // Products says by what products are computed: cuBLASLt and its version.
-func (d *Device) Products() string { return fmt.Sprintf("cuBLASLt %d", call(d.lt.getVersion.address)) }
+func (d *Device) Products() string {
+	return fmt.Sprintf("cuBLASLt %d", dynlib.Call(d.lt.getVersion.address))
+}
 
 // Matmul makes a product ready, by the algorithm that cuBLASLt thinks best. If it has
 // none, it is asked again for one that multiplies in float32, then for one that does with

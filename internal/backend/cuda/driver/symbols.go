@@ -1,6 +1,10 @@
 package driver
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"effnet/internal/dynlib"
+)
 
 // cuda is what is used of libcuda. Where cuda.h renames a function to one with
 // a version (cuMemAlloc to cuMemAlloc_v2), the library has the old function
@@ -72,7 +76,7 @@ func bindCUDA(l *Library) (*cuda, error) {
 // errorName is CUDA's name for a result: CUDA_ERROR_OUT_OF_MEMORY.
 func (c *cuda) errorName(code int32) string {
 	var name *byte
-	call(c.getErrorName.address, uintptr(code), uintptr(unsafe.Pointer(&name)))
+	dynlib.Call(c.getErrorName.address, uintptr(code), uintptr(unsafe.Pointer(&name)))
 	if name == nil {
 		return number(code)
 	}
@@ -92,7 +96,7 @@ type cublasLt struct {
 
 func bindCublasLt(l *Library) (*cublasLt, error) {
 	c := &cublasLt{}
-	name := func(code int32) string { return textAt(call(c.getStatusName.address, uintptr(code))) }
+	name := func(code int32) string { return textAt(dynlib.Call(c.getStatusName.address, uintptr(code))) }
 	return c, l.bind(name, []binding{
 		{"cublasLtGetStatusName", &c.getStatusName},
 		{"cublasLtGetVersion", &c.getVersion},
@@ -122,7 +126,7 @@ type nvrtc struct {
 
 func bindNVRTC(l *Library) (*nvrtc, error) {
 	n := &nvrtc{}
-	name := func(code int32) string { return textAt(call(n.getErrorString.address, uintptr(code))) }
+	name := func(code int32) string { return textAt(dynlib.Call(n.getErrorString.address, uintptr(code))) }
 	return n, l.bind(name, []binding{
 		{"nvrtcGetErrorString", &n.getErrorString},
 		{"nvrtcCreateProgram", &n.create},

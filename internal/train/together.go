@@ -1,0 +1,354 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"effnet/internal/backend"
+	"effnet/internal/checkpoint"
+	"effnet/internal/data"
+	"effnet/internal/named"
+	"effnet/internal/ranks"
+)
+
+// together is what a run has where ranks share its updates.
+type together struct {
+	sum     *ranks.Sum
+	moments *ranks.Table    // of each shard's normalisations; nil where all are frozen
+	busy    []time.Duration // that each rank computed in this epoch
+	updates int             // since weights were compared
+}
+
+// A shard is what a batch of an update came to.
+type shard struct {
+	Loss            float32
+	Correct, Images int
+}
+
+// shards is what a rank tells the others of its part of an update.
+type shards struct {
+	Shards []shard
+	Stop   bool // the rank was asked to stop
+	Busy   time.Duration
+	Fault  *fault // of its first shard whose loss is not finite
+}
+
+// shares is what training options need of ranks: how many of an update's batches this rank
+// takes, and which.
+func (r *run) shares() (err error) {
+	if r.each, err = ranks.Divide(max(r.Optimizer.MicroBatches, 1), r.Ranks.Size()); err != nil || r.Ranks.Size() == 1 {
+		return err
+	}
+	r.TrainLoader.Share = data.Share{Rank: r.Ranks.Rank(), Ranks: r.Ranks.Size(), Each: r.each, Gather: func(mine []byte) ([][]byte, error) {
+		return ranks.Gather(r.Ranks, "comparing unusable images", mine)
+	}}
+	return nil
+}
+
+// trainTogether is the loop of trainEpoch where ranks share every update: each computes
+// the gradients of its shards, which are added up over all, and all update their weights
+// alike.
+func (r *run) trainTogether(ctx context.Context) error {
+	next, stop := iter.Pull2(r.loader.Epoch(context.WithoutCancel(ctx), r.epoch, r.batch))
+	defer stop()
+	for {
+		r.Ranks.Step(r.batch+1, r.epoch+1)
+		mine, err := r.computeShards(next)
+		if mine == nil || err != nil {
+			return err
+		}
+		mine.Stop = ctx.Err() != nil
+		all, err := ranks.Gather(r.Ranks, "comparing losses", *mine)
+		if err == nil {
+			err = r.foundFault(all)
+		}
+		if err == nil {
+			err = r.addUp(len(mine.Shards), all)
+		}
+		if err == nil {
+			err = r.updateTogether(all)
+		}
+		if err == nil && r.due() {
+			err = r.saveState(r.epoch, r.batch)
+		}
+		if err != nil {
+			return err
+		}
+		if rank := slices.IndexFunc(all, func(s shards) bool { return s.Stop }); rank >= 0 {
+			return stopped(ctx, rank)
+		}
+	}
+}
+
+// stopped is the error of a run that ends on all ranks because one was asked to stop.
+func stopped(ctx context.Context, rank int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return &ranks.Stopped{Rank: rank}
+}
+
+// computeShards computes this rank's shards of the next update, and adds up their
+// gradients; nil after the last update.
+func (r *run) computeShards(next func() (*data.Batch, error, bool)) (*shards, error) {
+	began, waited := time.Now(), r.wait
+	mine := &shards{}
+	for k := range r.each {
+		labels, err := r.send(next, nil)
+		if labels == nil || err != nil {
+			return nil, err
+		}
+		if len(labels) == 0 { // others have the epoch's last batches
+			continue
+		}
+		step := r.step + uint64(r.Ranks.Rank()*r.each+k)
+		if err := r.training.Compute(step); err != nil {
+			return nil, err
+		}
+		if r.together.moments != nil {
+			if err := r.backend.Download(r.together.moments.Mine(k), r.training.Moments); err != nil {
+				return nil, err
+			}
+		}
+		loss, err := r.training.Loss()
+		if err == nil {
+			err = r.training.Logits(r.logits)
+		}
+		if err != nil {
+			return nil, err
+		}
+		mine.Shards = append(mine.Shards, shard{float32(loss), correct(r.logits, labels, r.Arch.Classes), len(labels)})
+		if !finite(loss) && mine.Fault == nil {
+			mine.Fault = r.fault(step)
+		}
+		r.optimizer.Add()
+	}
+	mine.Busy = time.Since(began) - time.Duration((r.wait-waited)*float64(time.Second))
+	return mine, nil
+}
+
+// foundFault stops the run on all ranks where the loss of any shard is not finite.
+func (r *run) foundFault(all []shards) error {
+	batch := r.batch
+	for _, part := range all {
+		for _, s := range part.Shards {
+			if batch++; !finite(float64(s.Loss)) {
+				return r.divergedAt(batch, float64(s.Loss), part.Fault)
+			}
+		}
+	}
+	return nil
+}
+
+// addUp adds up gradients over ranks, and moves the running statistics by the moments of
+// every shard, in order.
+func (r *run) addUp(mine int, all []shards) error {
+	gradients, t := r.optimizer.Sum(), r.together
+	if mine > 0 {
+		if err := r.backend.Download(t.sum.Values(), gradients); err != nil {
+			return err
+		}
+	}
+	having, batches := 0, 0
+	for _, part := range all {
+		if batches += len(part.Shards); len(part.Shards) > 0 {
+			having++
+		}
+	}
+	if err := t.sum.Run(having); err != nil {
+		return err
+	}
+	if err := r.backend.Upload(gradients, t.sum.Values()); err != nil || t.moments == nil {
+		return err
+	}
+	if err := t.moments.Run(); err != nil {
+		return err
+	}
+	for i := range batches {
+		if err := r.backend.Upload(r.training.Moments, t.moments.Row(i)); err != nil {
+			return err
+		}
+		r.training.MoveRunning()
+	}
+	return nil
+}
+
+// updateTogether updates the weights by the gradients of all shards, and shows them.
+func (r *run) updateTogether(all []shards) error {
+	lr, batches := r.schedule.LR(r.optimizer.Updates()), 0
+	for _, part := range all {
+		batches += len(part.Shards)
+	}
+	if err := r.updateWeights(lr, batches); err != nil {
+		return err
+	}
+	const often = 100 // updates
+	if r.together.updates%often == 0 {
+		if err := r.compareWeights(); err != nil {
+			return err
+		}
+	}
+	r.together.updates++
+	for rank, part := range all {
+		r.together.busy[rank] += part.Busy
+		for _, s := range part.Shards {
+			r.step++
+			r.batch++
+			r.sum.count(float64(s.Loss), s.Correct, s.Images)
+			if err := r.show(lr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compareWeights stops the run if ranks have come to different weights or statistics,
+// which the same updates cannot lead to.
+func (r *run) compareWeights() error {
+	var all [][]byte
+	for _, view := range []backend.View{r.net.Weights, r.net.Running} {
+		values := make([]float32, view.Len)
+		if err := r.backend.Download(values, view); err != nil {
+			return err
+		}
+		all = append(all, backend.Bytes(values))
+	}
+	return r.Ranks.Same(all...)
+}
+
+// agree stops a run whose ranks were not given the same to do.
+func (r *run) agree(trainSet, evalSet *data.Set) error {
+	if r.Ranks.Size() == 1 {
+		return nil
+	}
+	facts := []ranks.Fact{{Name: "device", Value: r.backend.Name()}, {Name: "resume", Value: strconv.FormatBool(r.Resume)}, {Name: "the last epoch", Value: strconv.Itoa(r.until())}}
+	for _, f := range r.identity.facts {
+		facts = append(facts, ranks.Fact{Name: f.Key, Value: f.Value})
+	}
+	for i, set := range []*data.Set{trainSet, evalSet} {
+		digest := "none"
+		if set != nil {
+			var err error
+			if digest, err = set.Digest(); err != nil {
+				return err
+			}
+		}
+		facts = append(facts, ranks.Fact{Name: []string{"the digest of the training images", "the digest of the evaluation images"}[i], Value: digest})
+	}
+	return r.Ranks.Agree(facts)
+}
+
+// sentState is what rank 0 sends others of a state that it read.
+type sentState struct {
+	State              *state
+	Names              []string // of its buffers, which follow
+	Path, Reason, Hint string   // of the *checkpoint.Error that reading it was, if it was one
+}
+
+// sharedState is readState on rank 0; the others have it from there, so that a run's
+// folder need not be one that all can read.
+func (r *run) sharedState() (*state, []named.Tensor, error) {
+	if r.Ranks.Size() == 1 {
+		return r.readState()
+	}
+	var sent sentState
+	var tensors []named.Tensor
+	var text []byte
+	if r.Ranks.Rank() == 0 {
+		var err error
+		sent.State, tensors, err = r.readState()
+		if failed := (*checkpoint.Error)(nil); errors.As(err, &failed) {
+			sent.Path, sent.Reason, sent.Hint = failed.Path, failed.Reason, failed.Hint
+		} else if err != nil {
+			return nil, nil, err
+		}
+		for _, t := range tensors {
+			sent.Names = append(sent.Names, t.Name)
+		}
+		if text, err = json.Marshal(sent); err != nil {
+			return nil, nil, fmt.Errorf("train: %w", err)
+		}
+	}
+	const what = "reading the state to resume from"
+	text, err := r.Ranks.Broadcast(what, text, 0)
+	if err == nil {
+		err = json.Unmarshal(text, &sent)
+	}
+	if err == nil && sent.Reason != "" {
+		err = &checkpoint.Error{Path: sent.Path, Reason: sent.Reason, Hint: sent.Hint}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	shared := make([]named.Tensor, len(sent.Names))
+	for i, name := range sent.Names {
+		var mine []byte
+		if r.Ranks.Rank() == 0 {
+			mine = backend.Bytes(tensors[i].Data)
+		}
+		b, err := r.Ranks.Broadcast(what, mine, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		values := make([]float32, len(b)/4)
+		copy(backend.Bytes(values), b)
+		shared[i] = named.Tensor{Name: name, Shape: []int{len(values)}, Data: values}
+	}
+	return sent.State, shared, nil
+}
+
+// exchangeFeatures puts the features of all ranks' images together. err is what this
+// rank's part ended with.
+func (r *run) exchangeFeatures(ctx context.Context, mine *data.Memory, unusable []skipped, err error) (*data.Memory, []data.Skipped, error) {
+	ended := err != nil && errors.Is(err, ctx.Err())
+	if err != nil && !ended {
+		return nil, nil, err
+	}
+	const what = "computing features"
+	parts, err := ranks.Gather(r.Ranks, what, evaluated{Skipped: unusable, Stopped: ended})
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []data.Skipped
+	for rank, part := range parts {
+		if part.Stopped {
+			return nil, nil, stopped(ctx, rank)
+		}
+		all = append(all, restored(part.Skipped)...)
+	}
+	rows, err := r.Ranks.GatherBytes(what, backend.Bytes(mine.Rows))
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &data.Memory{Floats: r.Arch.Features()}
+	for _, b := range rows {
+		values := make([]float32, len(b)/4)
+		copy(backend.Bytes(values), b)
+		m.Rows = append(m.Rows, values...)
+	}
+	return m, all, nil
+}
+
+// slowRank says that all wait for a rank that takes much longer than others; "" if none
+// does.
+func (t *together) slowRank() string {
+	const much = 1.5
+	if t == nil || len(t.busy) < 2 {
+		return ""
+	}
+	sorted := slices.Clone(t.busy)
+	slices.Sort(sorted)
+	median, most := sorted[(len(sorted)-1)/2], sorted[len(sorted)-1]
+	if most < time.Second || float64(most) < much*float64(median) {
+		return ""
+	}
+	return fmt.Sprintf("all ranks wait for rank %d, which computed for %s of this epoch; half of them took %s or less",
+		slices.Index(t.busy, most), most.Round(time.Second/10), median.Round(time.Second/10))
+}
