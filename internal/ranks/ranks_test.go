@@ -161,16 +161,10 @@ func TestAgree(t *testing.T) {
 // A rank that never comes is noticed by the others, who say where they were, and end the
 // job.
 func TestRankThatHangs(t *testing.T) {
-	var mu sync.Mutex
-	var reports []string
-	report := func(text string) {
-		mu.Lock()
-		defer mu.Unlock()
-		reports = append(reports, text)
-	}
+	reports := make(chan string, 3)
 	var others sync.WaitGroup
 	others.Add(2)
-	for rank, err := range job(3, ranks.Options{Timeout: 2 * time.Second, Report: report}, func(g *ranks.Group) error {
+	for rank, err := range job(3, ranks.Options{Timeout: 2 * time.Second, Report: func(text string) { reports <- text }}, func(g *ranks.Group) error {
 		if g.Rank() != 1 {
 			defer others.Done()
 		}
@@ -190,8 +184,8 @@ func TestRankThatHangs(t *testing.T) {
 			t.Errorf("rank %d: %v", rank, err)
 		}
 	}
-	if len(reports) == 0 || !strings.Contains(reports[0], "of 3 has waited") || !strings.Contains(reports[0], "adding up, at step 8 of epoch 5") {
-		t.Errorf("reports: %q", reports)
+	if text := <-reports; !strings.Contains(text, "of 3 has waited") || !strings.Contains(text, "adding up, at step 8 of epoch 5") {
+		t.Errorf("reported: %s", text)
 	}
 }
 

@@ -36,7 +36,7 @@ type job struct {
 	ctx      func(rank int) context.Context
 	out      string
 	timeout  time.Duration
-	reported []string       // by watchdogs
+	reported chan string    // by watchdogs
 	ended    func(rank int) // may be nil
 }
 
@@ -46,12 +46,8 @@ func (j *job) run(t *testing.T, set *data.Set) ([]*Result, []error) {
 	size := max(j.size, 1)
 	results, errs := make([]*Result, size), make([]error, size)
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	report := func(text string) {
-		mu.Lock()
-		defer mu.Unlock()
-		j.reported = append(j.reported, text)
-	}
+	j.reported = make(chan string, size)
+	report := func(text string) { j.reported <- text }
 	for rank, transport := range ranks.Local(size) {
 		var g *ranks.Group
 		if j.size > 0 {
@@ -119,7 +115,7 @@ func (j *job) must(t *testing.T, set *data.Set) (*Result, map[string]string) {
 	}
 	results, errs := j.run(t, set)
 	if err := errors.Join(errs...); err != nil {
-		t.Fatalf("%d ranks: %v; %q", j.size, err, j.reported)
+		t.Fatalf("%d ranks: %v", j.size, err)
 	}
 	for rank, r := range results {
 		if a, b := numbers(r), numbers(results[0]); a != b {
@@ -392,8 +388,8 @@ func TestRankThatHangs(t *testing.T) {
 	if aborted := (*ranks.Aborted)(nil); !errors.As(errs[0], &aborted) || aborted.Code != ranks.ExitCode {
 		t.Errorf("rank 0: %v", errs[0])
 	}
-	if len(j.reported) == 0 || !strings.Contains(j.reported[0], "rank 0 of 2 has waited") || !strings.Contains(j.reported[0], "of epoch 1") {
-		t.Errorf("reported: %q", j.reported)
+	if text := <-j.reported; !strings.Contains(text, "rank 0 of 2 has waited") || !strings.Contains(text, "of epoch 1") {
+		t.Errorf("reported: %s", text)
 	}
 }
 
