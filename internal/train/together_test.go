@@ -243,7 +243,7 @@ func TestRanksStopAndResume(t *testing.T) {
 		_, files := (&job{}).must(t, set)
 		return files
 	}()
-	for _, sends := range []int{1, 9, 30} { // in the first epoch, the second update, an evaluation or so
+	for sends, batches := range map[int]int{1: 8, 9: 16, 30: 19} { // in the first update, the second, and in an evaluation
 		for _, size := range []int{0, 2, 8} {
 			ctx, cancel := context.WithCancel(t.Context())
 			four := job{size: 4, out: t.TempDir(),
@@ -264,6 +264,9 @@ func TestRanksStopAndResume(t *testing.T) {
 				if stopped := (*ranks.Stopped)(nil); rank != 2 && (!errors.As(err, &stopped) || stopped.Rank != 2) || !errors.Is(err, context.Canceled) {
 					t.Fatalf("rank %d: %v", rank, err)
 				}
+			}
+			if newest, err := stateFiles(four.out); err != nil || len(newest) != 1 || filepath.Base(newest[0]) != fmt.Sprintf("state-%010d.safetensors", batches) {
+				t.Errorf("stopped after %d sends: %v, %v", sends, newest, err)
 			}
 			if sends == 1 {
 				three := job{size: 3, out: four.out, options: func(_ int, o *Options) { o.Resume = true }}
