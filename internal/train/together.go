@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,15 +30,60 @@ type together struct {
 // A shard is what a batch of an update came to.
 type shard struct {
 	Loss            float32
-	Correct, Images int
+	Correct, Images int32
 }
 
 // shards is what a rank tells the others of its part of an update.
 type shards struct {
-	Shards []shard
-	Stop   bool // the rank was asked to stop
-	Busy   time.Duration
-	Fault  *fault // of its first shard whose loss is not finite
+	shards []shard
+	stop   bool // the rank was asked to stop
+	busy   time.Duration
+	fault  *fault // of its first shard whose loss is not finite; not sent unless there is one
+}
+
+// shardsHead is what text of shards begins with.
+type shardsHead struct {
+	Stop bool
+	Busy time.Duration
+}
+
+// text is s without its fault. It is sent for each update: package gob would take longer
+// than many an exchange.
+func (s *shards) text() ([]byte, error) {
+	b, err := binary.Append(nil, binary.LittleEndian, shardsHead{s.stop, s.busy})
+	if err == nil {
+		b, err = binary.Append(b, binary.LittleEndian, s.shards)
+	}
+	return b, err
+}
+
+// parseShards is the inverse of text.
+func parseShards(b []byte) (s shards, err error) {
+	var head shardsHead
+	n, err := binary.Decode(b, binary.LittleEndian, &head)
+	if err != nil {
+		return s, err
+	}
+	s.stop, s.busy = head.Stop, head.Busy
+	s.shards = make([]shard, (len(b)-n)/binary.Size(shard{}))
+	_, err = binary.Decode(b[n:], binary.LittleEndian, s.shards)
+	return s, err
+}
+
+// gather tells all ranks of each one's part of an update.
+func (r *run) gather(mine *shards) ([]shards, error) {
+	text, err := mine.text()
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	texts, err := r.Ranks.GatherBytes("comparing losses", text)
+	all := make([]shards, len(texts))
+	for rank := range all {
+		if err == nil {
+			all[rank], err = parseShards(texts[rank])
+		}
+	}
+	return all, err
 }
 
 // shares is what training options need of ranks: how many of an update's batches this rank
@@ -46,7 +93,7 @@ func (r *run) shares() (err error) {
 		return err
 	}
 	r.TrainLoader.Share = data.Share{Rank: r.Ranks.Rank(), Ranks: r.Ranks.Size(), Each: r.each, Gather: func(mine []byte) ([][]byte, error) {
-		return ranks.Gather(r.Ranks, "comparing unusable images", mine)
+		return r.Ranks.GatherBytes("comparing unusable images", mine)
 	}}
 	return nil
 }
@@ -63,13 +110,13 @@ func (r *run) trainTogether(ctx context.Context) error {
 		if mine == nil || err != nil {
 			return err
 		}
-		mine.Stop = ctx.Err() != nil
-		all, err := ranks.Gather(r.Ranks, "comparing losses", *mine)
+		mine.stop = ctx.Err() != nil
+		all, err := r.gather(mine)
 		if err == nil {
-			err = r.foundFault(all)
+			err = r.findFault(mine, all)
 		}
 		if err == nil {
-			err = r.addUp(len(mine.Shards), all)
+			err = r.addUp(len(mine.shards), all)
 		}
 		if err == nil {
 			err = r.updateTogether(all)
@@ -80,7 +127,7 @@ func (r *run) trainTogether(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if rank := slices.IndexFunc(all, func(s shards) bool { return s.Stop }); rank >= 0 {
+		if rank := slices.IndexFunc(all, func(s shards) bool { return s.stop }); rank >= 0 {
 			return stopped(ctx, rank)
 		}
 	}
@@ -112,9 +159,11 @@ func (r *run) computeShards(next func() (*data.Batch, error, bool)) (*shards, er
 			return nil, err
 		}
 		if r.together.moments != nil {
-			if err := r.backend.Download(r.together.moments.Mine(k), r.training.Moments); err != nil {
+			moments := make([]float32, r.training.Moments.Len)
+			if err := r.backend.Download(moments, r.training.Moments); err != nil {
 				return nil, err
 			}
+			r.together.moments.Set(k, moments)
 		}
 		loss, err := r.training.Loss()
 		if err == nil {
@@ -123,24 +172,29 @@ func (r *run) computeShards(next func() (*data.Batch, error, bool)) (*shards, er
 		if err != nil {
 			return nil, err
 		}
-		mine.Shards = append(mine.Shards, shard{float32(loss), correct(r.logits, labels, r.Arch.Classes), len(labels)})
-		if !finite(loss) && mine.Fault == nil {
-			mine.Fault = r.fault(step)
+		mine.shards = append(mine.shards, shard{float32(loss), int32(correct(r.logits, labels, r.Arch.Classes)), int32(len(labels))})
+		if !finite(loss) && mine.fault == nil {
+			mine.fault = r.fault(step)
 		}
 		r.optimizer.Add()
 	}
-	mine.Busy = time.Since(began) - time.Duration((r.wait-waited)*float64(time.Second))
+	mine.busy = time.Since(began) - time.Duration((r.wait-waited)*float64(time.Second))
 	return mine, nil
 }
 
-// foundFault stops the run on all ranks where the loss of any shard is not finite.
-func (r *run) foundFault(all []shards) error {
+// findFault stops the run on all ranks where the loss of any shard is not finite.
+func (r *run) findFault(mine *shards, all []shards) error {
 	batch := r.batch
-	for _, part := range all {
-		for _, s := range part.Shards {
-			if batch++; !finite(float64(s.Loss)) {
-				return r.divergedAt(batch, float64(s.Loss), part.Fault)
+	for rank, part := range all {
+		for _, s := range part.shards {
+			if batch++; finite(float64(s.Loss)) {
+				continue
 			}
+			faults, err := ranks.Gather(r.Ranks, "looking for the fault", *cmp.Or(mine.fault, &fault{}))
+			if err != nil {
+				return err
+			}
+			return r.divergedAt(batch, float64(s.Loss), &faults[rank])
 		}
 	}
 	return nil
@@ -157,7 +211,7 @@ func (r *run) addUp(mine int, all []shards) error {
 	}
 	having, batches := 0, 0
 	for _, part := range all {
-		if batches += len(part.Shards); len(part.Shards) > 0 {
+		if batches += len(part.shards); len(part.shards) > 0 {
 			having++
 		}
 	}
@@ -167,23 +221,38 @@ func (r *run) addUp(mine int, all []shards) error {
 	if err := r.backend.Upload(gradients, t.sum.Values()); err != nil || t.moments == nil {
 		return err
 	}
-	if err := t.moments.Run(); err != nil {
+	return r.moveRunning(batches)
+}
+
+// moveRunning moves the running statistics by the moments of an update's batches. A rank
+// has a slice of those: what it makes of other values is not used.
+func (r *run) moveRunning(batches int) error {
+	moments := r.together.moments
+	if err := moments.Run(); err != nil {
 		return err
 	}
-	for i := range batches {
-		if err := r.backend.Upload(r.training.Moments, t.moments.Row(i)); err != nil {
-			return err
+	if from, n := moments.Slice(); n > 0 {
+		for i := range batches {
+			if err := r.backend.Upload(r.training.Moments.Slice(from, n), moments.Part(i)); err != nil {
+				return err
+			}
+			r.training.MoveRunning()
 		}
-		r.training.MoveRunning()
 	}
-	return nil
+	if err := r.backend.Download(moments.Result(), r.training.Running); err != nil {
+		return err
+	}
+	if err := moments.Collect(); err != nil {
+		return err
+	}
+	return r.backend.Upload(r.training.Running, moments.Result())
 }
 
 // updateTogether updates the weights by the gradients of all shards, and shows them.
 func (r *run) updateTogether(all []shards) error {
 	lr, batches := r.schedule.LR(r.optimizer.Updates()), 0
 	for _, part := range all {
-		batches += len(part.Shards)
+		batches += len(part.shards)
 	}
 	if err := r.updateWeights(lr, batches); err != nil {
 		return err
@@ -196,11 +265,11 @@ func (r *run) updateTogether(all []shards) error {
 	}
 	r.together.updates++
 	for rank, part := range all {
-		r.together.busy[rank] += part.Busy
-		for _, s := range part.Shards {
+		r.together.busy[rank] += part.busy
+		for _, s := range part.shards {
 			r.step++
 			r.batch++
-			r.sum.count(float64(s.Loss), s.Correct, s.Images)
+			r.sum.count(float64(s.Loss), int(s.Correct), int(s.Images))
 			if err := r.show(lr); err != nil {
 				return err
 			}
