@@ -82,7 +82,10 @@ func (r *run) sharedState() (*state, []named.Tensor, error) {
 		}
 	}
 	const what = "reading the state to resume from"
-	text, err := r.Ranks.Broadcast(what, text, 0)
+	err := r.Ranks.Unwatched(func() (err error) { // a file takes rank 0 as long as it takes
+		text, err = r.Ranks.Broadcast(what, text, 0)
+		return err
+	})
 	if err == nil {
 		err = json.Unmarshal(text, &sent)
 	}

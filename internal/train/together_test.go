@@ -407,3 +407,20 @@ func TestRanksStopEarly(t *testing.T) {
 	_, files := (&job{size: 4, options: early}).must(t, set)
 	same(t, "4 ranks", files, want)
 }
+
+// A rank that all wait for is named.
+func TestSlowRank(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		busy []time.Duration
+		want string
+	}{
+		{nil, ""}, {[]time.Duration{9 * s}, ""}, {[]time.Duration{9 * s, 10 * s, 8 * s, 12 * s}, ""}, {[]time.Duration{s / 10, s / 2}, ""},
+		{[]time.Duration{10 * s, 9 * s, 25 * s, 11 * s}, "all ranks wait for rank 2, which computed for 25s of this epoch; half of them took 10s or less"},
+		{[]time.Duration{30 * s, 10 * s}, "all ranks wait for rank 0, which computed for 30s of this epoch; half of them took 10s or less"},
+	} {
+		if got := (&together{busy: c.busy}).slowRank(); got != c.want {
+			t.Errorf("%v: %q, want %q", c.busy, got, c.want)
+		}
+	}
+}
