@@ -88,12 +88,18 @@ def strike(args, draw, launcher, ranks, out):
     return f"{'process' if ranks == 1 else who} {name}"
 
 
-def ended(args, launcher, out):
-    """Waits until the launcher and all ranks have ended; returns the seconds, None if they have not."""
-    began = time.monotonic()
+def ended(args, launcher, what, out):
+    """Waits until the launcher and all ranks have ended; returns the seconds, None if they have not.
+
+    A launcher that is killed while it starts a rank leaves a process that cannot be told for one yet.
+    """
+    began = last = time.monotonic()
+    settled = 3 if what == "launcher KILL" else 0
     while time.monotonic() - began < args.patience:
-        if launcher.poll() is not None and not processes(args.effnet, out):
-            return time.monotonic() - began
+        if launcher.poll() is None or processes(args.effnet, out):
+            last = time.monotonic()
+        elif time.monotonic() - last >= settled:
+            return last - began
         time.sleep(0.02)
     return None
 
@@ -120,7 +126,7 @@ def main():
         # While it starts, trains and ends.
         time.sleep(draw.uniform(0, long + 1))
         what = strike(args, draw, launcher, ranks, out)
-        seconds = ended(args, launcher, out)
+        seconds = ended(args, launcher, what, out)
         if seconds is None:
             sys.exit(f"{ranks} ranks, {what}: something still runs after {args.patience} s")
         if what is None:

@@ -77,10 +77,14 @@ func stopped(ctx context.Context, err error) bool {
 	return errors.As(err, new(*ranks.Stopped)) || ctx.Err() != nil && errors.Is(err, context.Canceled)
 }
 
-// complain prints an error. What goes wrong on a rank often does on all: those after the
-// first give it the time to say so, and to end the job.
+// complain prints an error. What goes wrong on a rank often does on all, and all stop
+// together: those after the first leave it to the first to say so, and if they have another
+// error give it the time to end the job.
 func complain(program string, err error) {
 	if mpi.Launched(os.Getenv).Rank > 0 {
+		if errors.As(err, new(interrupted)) || errors.As(err, new(*ranks.Stopped)) {
+			return
+		}
 		signal.Reset()
 		time.Sleep(2 * time.Second)
 	}

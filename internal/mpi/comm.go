@@ -100,7 +100,7 @@ func (c *comm) compare(l Launch) error {
 	if (l.Size < 0 || l.Size == c.size) && (l.Rank < 0 || l.Rank == c.rank) {
 		return nil
 	}
-	return refuse("%v, but for %v it is rank %d of %d: that is not the launcher's MPI (use %sor set %s to the path of the launcher's library)",
+	return refuse("%v, but for %v it is rank %d of %d: that is not the launcher's MPI (%sset %s to the path of the launcher's library)",
 		l, c.library, c.rank, c.size, l.launcher.mismatch, LibraryEnv)
 }
 

@@ -55,19 +55,19 @@ var launchers = []*launcher{
 		name: "srun (PMI)", marks: []string{"SLURM_STEP_ID", "PMI_RANK", "PMI_SIZE"},
 		rank: "PMI_RANK", size: "PMI_SIZE",
 		libraries: slices.Concat(mpich, standard, openMPI),
-		binding:   bindSlurm, mismatch: "srun --mpi=pmix for Open MPI, ",
+		binding:   bindSlurm, mismatch: "use srun --mpi=pmix for Open MPI, or ",
 	},
 	{
 		name: "srun (PMIx)", marks: []string{"SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "PMIX_RANK"},
 		rank: "SLURM_PROCID", size: "SLURM_STEP_NUM_TASKS",
 		libraries: slices.Concat(openMPI, standard, mpich),
-		binding:   bindSlurm, mismatch: "srun --mpi=pmi2 for MPICH, ",
+		binding:   bindSlurm, mismatch: "use srun --mpi=pmi2 for MPICH, or ",
 	},
 	{
 		name: "srun", marks: []string{"SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
 		rank: "SLURM_PROCID", size: "SLURM_STEP_NUM_TASKS",
 		libraries: slices.Concat(openMPI, standard, mpich),
-		binding:   bindSlurm, mismatch: "srun --mpi=pmix for Open MPI or --mpi=pmi2 for MPICH, ",
+		binding:   bindSlurm, mismatch: "use srun --mpi=pmix for Open MPI or --mpi=pmi2 for MPICH, or ",
 	},
 	{
 		name: "a launcher with PMI", marks: []string{"PMI_RANK", "PMI_SIZE"},
