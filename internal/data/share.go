@@ -132,20 +132,25 @@ func (p *pass) firstUnusable(at, end int) (first found, err error) {
 		}
 		break
 	}
-	var mine bytes.Buffer
-	if err := gob.NewEncoder(&mine).Encode(first); err != nil {
-		return first, fmt.Errorf("data: %w", err)
+	var mine bytes.Buffer // empty if this rank can use all
+	if first.Position >= 0 {
+		if err := gob.NewEncoder(&mine).Encode(first); err != nil {
+			return first, fmt.Errorf("data: %w", err)
+		}
 	}
 	all, err := p.opt.Share.Gather(mine.Bytes())
 	if err != nil {
 		return first, err
 	}
 	for _, text := range all {
+		if len(text) == 0 {
+			continue
+		}
 		var other found
 		if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&other); err != nil {
 			return first, fmt.Errorf("data: %w", err)
 		}
-		if other.Position >= 0 && (first.Position < 0 || other.Position < first.Position || other.Position == first.Position && other.Reason != "") {
+		if first.Position < 0 || other.Position < first.Position || other.Position == first.Position && other.Reason != "" {
 			first = other
 		}
 	}

@@ -146,6 +146,7 @@ type Training struct {
 	// Moments is the means and variances that normalisations found in the last batch, laid
 	// out as Network.Running from the first on that moves; empty where all are frozen.
 	Moments backend.View
+	Running backend.View // the running statistics that move: those of Network.Running
 
 	update     backend.Program // of the running statistics, by Moments
 	updateSpec backend.Spec
@@ -201,9 +202,9 @@ func (n *Network) TrainingAt(p Pass, gradients backend.View) (*Training, error) 
 	if err != nil || first == n.Running.Len {
 		return t, err
 	}
-	t.Moments = stats.Slice(first, stats.Len-first)
+	t.Moments, t.Running = stats.Slice(first, stats.Len-first), n.Running.Slice(first, n.Running.Len-first)
 	t.updateSpec = backend.RunningStats{N: n.Running.Len - first, Momentum: float32(n.Arch.BNMomentum)}
-	t.update, err = n.runningUpdate(g.norms, t.updateSpec, t.Moments, first)
+	t.update, err = n.runningUpdate(g.norms, t, first)
 	return t, err
 }
 
@@ -255,7 +256,7 @@ func (n *Network) param(name string) Param {
 // runningUpdate moves the running statistics towards a batch's, whose variances
 // it makes unbiased first, as PyTorch and TensorFlow's fused normalisation do. Those
 // before value number first stay as they are.
-func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, moments backend.View, first int) (backend.Program, error) {
+func (n *Network) runningUpdate(norms []Norm, t *Training, first int) (backend.Program, error) {
 	correction := make([]float32, n.Running.Len)
 	for i, norm := range n.Norms {
 		rows := float64(norms[i].Rows)
@@ -271,8 +272,7 @@ func (n *Network) runningUpdate(norms []Norm, spec backend.Spec, moments backend
 	if err := n.backend.Upload(view, correction); err != nil {
 		return backend.Program{}, err
 	}
-	rest := func(v backend.View) backend.View { return v.Slice(first, v.Len-first) }
-	return n.backend.Compile(spec, moments, rest(view), rest(n.Running))
+	return n.backend.Compile(t.updateSpec, t.Moments, view.Slice(first, view.Len-first), t.Running)
 }
 
 // Run computes the loss, every gradient and the new running statistics from

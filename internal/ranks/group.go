@@ -143,13 +143,13 @@ func (g *Group) Broadcast(what string, b []byte, root int) (sent []byte, err err
 	return sent, err
 }
 
-// Unwatched is a call of Gather that waits for others for as long as they take: for work
+// Unwatched does exchanges that wait for the others for as long as they take: for work
 // that takes ranks different times.
-func Unwatched[T any](g *Group, what string, v T) ([]T, error) {
+func (g *Group) Unwatched(exchange func() error) error {
 	timeout := g.opt.Timeout
 	g.opt.Timeout = -1
 	defer func() { g.opt.Timeout = timeout }()
-	return Gather(g, what, v)
+	return exchange()
 }
 
 // Abort ends the job with an exit code. It does not return.

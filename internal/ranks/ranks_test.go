@@ -3,6 +3,7 @@ package ranks_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -100,23 +101,39 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-func TestTableHasEveryRanksRows(t *testing.T) {
-	for rank, err := range job(3, ranks.Options{}, func(g *ranks.Group) error {
-		table := g.NewTable(2, 5)
-		for i := range 2 {
-			for k := range 5 {
-				table.Mine(i)[k] = float32(10*(2*g.Rank()+i) + k)
+// What ranks make of their slices of all rows, in order, is what one makes of the rows.
+func TestTableIsDoneInOrder(t *testing.T) {
+	const size, each, width = 3, 2, 100
+	value := func(row, k int) float32 { return float32(math.Sin(float64(row*width + k))) }
+	want := make([]float32, width)
+	for row := range size*each - 1 { // the last is not there
+		for k := range want {
+			want[k] = 0.9*want[k] + value(row, k)
+		}
+	}
+	for rank, err := range job(size, ranks.Options{}, func(g *ranks.Group) error {
+		table := g.NewTable(each, width)
+		for i := range each {
+			row := make([]float32, width)
+			for k := range row {
+				row[k] = value(each*g.Rank()+i, k)
 			}
+			table.Set(i, row)
 		}
 		if err := table.Run(); err != nil {
 			return err
 		}
-		for i := range 6 {
-			for k, v := range table.Row(i) {
-				if v != float32(10*i+k) {
-					return fmt.Errorf("row %d: %v", i, table.Row(i))
-				}
+		from, n := table.Slice()
+		for row := range size*each - 1 {
+			for k, v := range table.Part(row) {
+				table.Result()[from+k] = 0.9*table.Result()[from+k] + v
 			}
+		}
+		if err := table.Collect(); err != nil {
+			return err
+		}
+		if !slices.Equal(table.Result(), want) || n == 0 || n == width {
+			return fmt.Errorf("%v, want %v", table.Result(), want)
 		}
 		return nil
 	}) {
@@ -161,16 +178,10 @@ func TestAgree(t *testing.T) {
 // A rank that never comes is noticed by the others, who say where they were, and end the
 // job.
 func TestRankThatHangs(t *testing.T) {
-	var mu sync.Mutex
-	var reports []string
-	report := func(text string) {
-		mu.Lock()
-		defer mu.Unlock()
-		reports = append(reports, text)
-	}
+	reports := make(chan string, 3)
 	var others sync.WaitGroup
 	others.Add(2)
-	for rank, err := range job(3, ranks.Options{Timeout: 2 * time.Second, Report: report}, func(g *ranks.Group) error {
+	for rank, err := range job(3, ranks.Options{Timeout: 2 * time.Second, Report: func(text string) { reports <- text }}, func(g *ranks.Group) error {
 		if g.Rank() != 1 {
 			defer others.Done()
 		}
@@ -190,8 +201,8 @@ func TestRankThatHangs(t *testing.T) {
 			t.Errorf("rank %d: %v", rank, err)
 		}
 	}
-	if len(reports) == 0 || !strings.Contains(reports[0], "of 3 has waited") || !strings.Contains(reports[0], "adding up, at step 8 of epoch 5") {
-		t.Errorf("reports: %q", reports)
+	if text := <-reports; !strings.Contains(text, "of 3 has waited") || !strings.Contains(text, "adding up, at step 8 of epoch 5") {
+		t.Errorf("reported: %s", text)
 	}
 }
 

@@ -83,34 +83,63 @@ func add(a, b []float32) {
 	}
 }
 
-// A Table has a row of values for each shard of an update, in the shards' order.
+// A Table has a row of values for each shard of an update. Each rank gets a slice of all
+// rows, does with it what is to be done in the shards' order, and sends its slice of the
+// result to all: what a rank sends does not grow with the number of ranks.
 type Table struct {
-	group  *Group
-	row    int // values
-	each   int // rows of a rank
-	bounds []int
-	values []float32
+	group    *Group
+	each     int // rows of a rank
+	at       []int
+	bounds   []int     // at times each
+	sent     []float32 // for each rank its slice of each of this one's rows
+	received []float32 // this rank's slice of every row
+	whole    []float32 // a row
 }
 
 // NewTable returns a Table to which each rank brings so many rows of so many values.
 func (g *Group) NewTable(each, row int) *Table {
-	t := &Table{group: g, row: row, each: each, values: g.transport.Floats(g.Size() * each * row)}
-	for rank := range g.Size() + 1 {
-		t.bounds = append(t.bounds, rank*each*row)
+	t := &Table{group: g, each: each, at: cuts(row, g.Size())}
+	for _, at := range t.at {
+		t.bounds = append(t.bounds, each*at)
 	}
+	_, n := t.Slice()
+	t.sent, t.received, t.whole = g.transport.Floats(each*row), g.transport.Floats(g.Size()*each*n), g.transport.Floats(row)
 	return t
 }
 
 // Width is how many values a row has.
-func (t *Table) Width() int { return t.row }
+func (t *Table) Width() int { return len(t.whole) }
 
-// Mine is row i of those that this rank brings.
-func (t *Table) Mine(i int) []float32 { return t.Row(t.group.Rank()*t.each + i) }
+// Slice is where this rank's slice of a row begins, and how many values it has.
+func (t *Table) Slice() (from, n int) {
+	rank := t.group.Rank()
+	return t.at[rank], t.at[rank+1] - t.at[rank]
+}
 
-// Row is row i of all; after Run the same on all ranks.
-func (t *Table) Row(i int) []float32 { return t.values[i*t.row:][:t.row] }
+// Set makes values row i of those that this rank brings.
+func (t *Table) Set(i int, values []float32) {
+	for rank := range t.group.Size() {
+		part := values[t.at[rank]:t.at[rank+1]]
+		copy(t.sent[t.bounds[rank]+i*len(part):], part)
+	}
+}
 
-// Run brings every rank's rows to all ranks.
+// Run brings each rank its slice of all rows.
 func (t *Table) Run() error {
-	return t.group.call("exchanging batch statistics", func() error { return t.group.transport.Collect(t.values, t.bounds) })
+	return t.group.call("exchanging batch statistics", func() error { return t.group.transport.Exchange(t.received, t.sent, t.bounds) })
+}
+
+// Part is this rank's slice of row i of all ranks'.
+func (t *Table) Part(i int) []float32 {
+	_, n := t.Slice()
+	return t.received[i*n:][:n]
+}
+
+// Result is memory for what was made of all rows, a row of values. This rank fills in its
+// slice; Collect fills in those of the others.
+func (t *Table) Result() []float32 { return t.whole }
+
+// Collect makes Result the same on all ranks.
+func (t *Table) Collect() error {
+	return t.group.call("exchanging running statistics", func() error { return t.group.transport.Collect(t.whole, t.at) })
 }

@@ -31,6 +31,22 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
+// Where ranks exchange data, steps and epochs say how much of the time that takes.
+func TestSums(t *testing.T) {
+	var out strings.Builder
+	l := NewLog(&out, nil, 1, false)
+	s := step(2)
+	s.Exchange = 0.0312
+	l.Step(s)
+	l.Epoch(Epoch{Epoch: 1, Seconds: 4, Exchange: 0.0312}, 2, true, true)
+	lines := strings.Split(out.String(), "\n")
+	for i, want := range []string{"data wait 1.5%  sums 3.1%  1m2s left", "     time    sums", "       4s    3.1%"} {
+		if !strings.HasSuffix(lines[i], want) {
+			t.Errorf("line %d is %q, want %q at its end", i, lines[i], want)
+		}
+	}
+}
+
 // On a terminal one line is drawn over, and what follows starts on its own.
 func TestLiveLine(t *testing.T) {
 	var out strings.Builder

@@ -32,7 +32,10 @@ func broadcast[T any](g *ranks.Group, what string, v *T) error {
 	}
 	text, err := json.Marshal(v)
 	if err == nil {
-		text, err = g.Broadcast("sending "+what+" of the search", text, 0)
+		err = g.Unwatched(func() (err error) { // rank 0 may have measured times
+			text, err = g.Broadcast("sending "+what+" of the search", text, 0)
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -68,8 +71,11 @@ func (s *Search) shareRung(ctx context.Context, rung Rung, in []Candidate) error
 			}
 		}
 		mine.Stopped = ctx.Err() != nil
-		all, err := ranks.Unwatched(s.Ranks, "training trials", mine)
-		if err != nil {
+		var all []trained
+		if err := s.Ranks.Unwatched(func() (err error) {
+			all, err = ranks.Gather(s.Ranks, "training trials", mine)
+			return err
+		}); err != nil {
 			return err
 		}
 		for rank, t := range all {

@@ -1,19 +1,15 @@
 package train
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 	"time"
 
-	"effnet/internal/backend"
-	"effnet/internal/checkpoint"
 	"effnet/internal/data"
-	"effnet/internal/named"
 	"effnet/internal/ranks"
 )
 
@@ -28,15 +24,60 @@ type together struct {
 // A shard is what a batch of an update came to.
 type shard struct {
 	Loss            float32
-	Correct, Images int
+	Correct, Images int32
 }
 
 // shards is what a rank tells the others of its part of an update.
 type shards struct {
-	Shards []shard
-	Stop   bool // the rank was asked to stop
-	Busy   time.Duration
-	Fault  *fault // of its first shard whose loss is not finite
+	shards []shard
+	stop   bool // the rank was asked to stop
+	busy   time.Duration
+	fault  *fault // of its first shard whose loss is not finite; not sent unless there is one
+}
+
+// shardsHead is what text of shards begins with.
+type shardsHead struct {
+	Stop bool
+	Busy time.Duration
+}
+
+// text is s without its fault. It is sent for each update: package gob would take longer
+// than many an exchange.
+func (s *shards) text() ([]byte, error) {
+	b, err := binary.Append(nil, binary.LittleEndian, shardsHead{s.stop, s.busy})
+	if err == nil {
+		b, err = binary.Append(b, binary.LittleEndian, s.shards)
+	}
+	return b, err
+}
+
+// parseShards is the inverse of text.
+func parseShards(b []byte) (s shards, err error) {
+	var head shardsHead
+	n, err := binary.Decode(b, binary.LittleEndian, &head)
+	if err != nil {
+		return s, err
+	}
+	s.stop, s.busy = head.Stop, head.Busy
+	s.shards = make([]shard, (len(b)-n)/binary.Size(shard{}))
+	_, err = binary.Decode(b[n:], binary.LittleEndian, s.shards)
+	return s, err
+}
+
+// gather tells all ranks of each one's part of an update.
+func (r *run) gather(mine *shards) ([]shards, error) {
+	text, err := mine.text()
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	texts, err := r.Ranks.GatherBytes("comparing losses", text)
+	all := make([]shards, len(texts))
+	for rank := range all {
+		if err == nil {
+			all[rank], err = parseShards(texts[rank])
+		}
+	}
+	return all, err
 }
 
 // shares is what training options need of ranks: how many of an update's batches this rank
@@ -46,7 +87,7 @@ func (r *run) shares() (err error) {
 		return err
 	}
 	r.TrainLoader.Share = data.Share{Rank: r.Ranks.Rank(), Ranks: r.Ranks.Size(), Each: r.each, Gather: func(mine []byte) ([][]byte, error) {
-		return ranks.Gather(r.Ranks, "comparing unusable images", mine)
+		return r.Ranks.GatherBytes("comparing unusable images", mine)
 	}}
 	return nil
 }
@@ -63,13 +104,13 @@ func (r *run) trainTogether(ctx context.Context) error {
 		if mine == nil || err != nil {
 			return err
 		}
-		mine.Stop = ctx.Err() != nil
-		all, err := ranks.Gather(r.Ranks, "comparing losses", *mine)
+		mine.stop = ctx.Err() != nil
+		all, err := r.gather(mine)
 		if err == nil {
-			err = r.foundFault(all)
+			err = r.findFault(mine, all)
 		}
 		if err == nil {
-			err = r.addUp(len(mine.Shards), all)
+			err = r.addUp(len(mine.shards), all)
 		}
 		if err == nil {
 			err = r.updateTogether(all)
@@ -80,7 +121,7 @@ func (r *run) trainTogether(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if rank := slices.IndexFunc(all, func(s shards) bool { return s.Stop }); rank >= 0 {
+		if rank := slices.IndexFunc(all, func(s shards) bool { return s.stop }); rank >= 0 {
 			return stopped(ctx, rank)
 		}
 	}
@@ -112,9 +153,11 @@ func (r *run) computeShards(next func() (*data.Batch, error, bool)) (*shards, er
 			return nil, err
 		}
 		if r.together.moments != nil {
-			if err := r.backend.Download(r.together.moments.Mine(k), r.training.Moments); err != nil {
+			moments := make([]float32, r.training.Moments.Len)
+			if err := r.backend.Download(moments, r.training.Moments); err != nil {
 				return nil, err
 			}
+			r.together.moments.Set(k, moments)
 		}
 		loss, err := r.training.Loss()
 		if err == nil {
@@ -123,24 +166,29 @@ func (r *run) computeShards(next func() (*data.Batch, error, bool)) (*shards, er
 		if err != nil {
 			return nil, err
 		}
-		mine.Shards = append(mine.Shards, shard{float32(loss), correct(r.logits, labels, r.Arch.Classes), len(labels)})
-		if !finite(loss) && mine.Fault == nil {
-			mine.Fault = r.fault(step)
+		mine.shards = append(mine.shards, shard{float32(loss), int32(correct(r.logits, labels, r.Arch.Classes)), int32(len(labels))})
+		if !finite(loss) && mine.fault == nil {
+			mine.fault = r.fault(step)
 		}
 		r.optimizer.Add()
 	}
-	mine.Busy = time.Since(began) - time.Duration((r.wait-waited)*float64(time.Second))
+	mine.busy = time.Since(began) - time.Duration((r.wait-waited)*float64(time.Second))
 	return mine, nil
 }
 
-// foundFault stops the run on all ranks where the loss of any shard is not finite.
-func (r *run) foundFault(all []shards) error {
+// findFault stops the run on all ranks where the loss of any shard is not finite.
+func (r *run) findFault(mine *shards, all []shards) error {
 	batch := r.batch
-	for _, part := range all {
-		for _, s := range part.Shards {
-			if batch++; !finite(float64(s.Loss)) {
-				return r.divergedAt(batch, float64(s.Loss), part.Fault)
+	for rank, part := range all {
+		for _, s := range part.shards {
+			if batch++; finite(float64(s.Loss)) {
+				continue
 			}
+			faults, err := ranks.Gather(r.Ranks, "looking for the fault", *cmp.Or(mine.fault, &fault{}))
+			if err != nil {
+				return err
+			}
+			return r.divergedAt(batch, float64(s.Loss), &faults[rank])
 		}
 	}
 	return nil
@@ -157,7 +205,7 @@ func (r *run) addUp(mine int, all []shards) error {
 	}
 	having, batches := 0, 0
 	for _, part := range all {
-		if batches += len(part.Shards); len(part.Shards) > 0 {
+		if batches += len(part.shards); len(part.shards) > 0 {
 			having++
 		}
 	}
@@ -167,23 +215,38 @@ func (r *run) addUp(mine int, all []shards) error {
 	if err := r.backend.Upload(gradients, t.sum.Values()); err != nil || t.moments == nil {
 		return err
 	}
-	if err := t.moments.Run(); err != nil {
+	return r.moveRunning(batches)
+}
+
+// moveRunning moves the running statistics by the moments of an update's batches. A rank
+// has a slice of those: what it makes of other values is not used.
+func (r *run) moveRunning(batches int) error {
+	moments := r.together.moments
+	if err := moments.Run(); err != nil {
 		return err
 	}
-	for i := range batches {
-		if err := r.backend.Upload(r.training.Moments, t.moments.Row(i)); err != nil {
-			return err
+	if from, n := moments.Slice(); n > 0 {
+		for i := range batches {
+			if err := r.backend.Upload(r.training.Moments.Slice(from, n), moments.Part(i)); err != nil {
+				return err
+			}
+			r.training.MoveRunning()
 		}
-		r.training.MoveRunning()
 	}
-	return nil
+	if err := r.backend.Download(moments.Result(), r.training.Running); err != nil {
+		return err
+	}
+	if err := moments.Collect(); err != nil {
+		return err
+	}
+	return r.backend.Upload(r.training.Running, moments.Result())
 }
 
 // updateTogether updates the weights by the gradients of all shards, and shows them.
 func (r *run) updateTogether(all []shards) error {
 	lr, batches := r.schedule.LR(r.optimizer.Updates()), 0
 	for _, part := range all {
-		batches += len(part.Shards)
+		batches += len(part.shards)
 	}
 	if err := r.updateWeights(lr, batches); err != nil {
 		return err
@@ -196,144 +259,17 @@ func (r *run) updateTogether(all []shards) error {
 	}
 	r.together.updates++
 	for rank, part := range all {
-		r.together.busy[rank] += part.Busy
-		for _, s := range part.Shards {
+		r.together.busy[rank] += part.busy
+		for _, s := range part.shards {
 			r.step++
 			r.batch++
-			r.sum.count(float64(s.Loss), s.Correct, s.Images)
+			r.sum.count(float64(s.Loss), int(s.Correct), int(s.Images))
 			if err := r.show(lr); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// compareWeights stops the run if ranks have come to different weights or statistics,
-// which the same updates cannot lead to.
-func (r *run) compareWeights() error {
-	var all [][]byte
-	for _, view := range []backend.View{r.net.Weights, r.net.Running} {
-		values := make([]float32, view.Len)
-		if err := r.backend.Download(values, view); err != nil {
-			return err
-		}
-		all = append(all, backend.Bytes(values))
-	}
-	return r.Ranks.Same(all...)
-}
-
-// agree stops a run whose ranks were not given the same to do.
-func (r *run) agree(trainSet, evalSet *data.Set) error {
-	if r.Ranks.Size() == 1 {
-		return nil
-	}
-	facts := []ranks.Fact{{Name: "device", Value: r.backend.Name()}, {Name: "resume", Value: strconv.FormatBool(r.Resume)}, {Name: "the last epoch", Value: strconv.Itoa(r.until())}}
-	for _, f := range r.identity.facts {
-		facts = append(facts, ranks.Fact{Name: f.Key, Value: f.Value})
-	}
-	for i, set := range []*data.Set{trainSet, evalSet} {
-		digest := "none"
-		if set != nil {
-			var err error
-			if digest, err = set.Digest(); err != nil {
-				return err
-			}
-		}
-		facts = append(facts, ranks.Fact{Name: []string{"the digest of the training images", "the digest of the evaluation images"}[i], Value: digest})
-	}
-	return r.Ranks.Agree(facts)
-}
-
-// sentState is what rank 0 sends others of a state that it read.
-type sentState struct {
-	State              *state
-	Names              []string // of its buffers, which follow
-	Path, Reason, Hint string   // of the *checkpoint.Error that reading it was, if it was one
-}
-
-// sharedState is readState on rank 0; the others have it from there, so that a run's
-// folder need not be one that all can read.
-func (r *run) sharedState() (*state, []named.Tensor, error) {
-	if r.Ranks.Size() == 1 {
-		return r.readState()
-	}
-	var sent sentState
-	var tensors []named.Tensor
-	var text []byte
-	if r.Ranks.Rank() == 0 {
-		var err error
-		sent.State, tensors, err = r.readState()
-		if failed := (*checkpoint.Error)(nil); errors.As(err, &failed) {
-			sent.Path, sent.Reason, sent.Hint = failed.Path, failed.Reason, failed.Hint
-		} else if err != nil {
-			return nil, nil, err
-		}
-		for _, t := range tensors {
-			sent.Names = append(sent.Names, t.Name)
-		}
-		if text, err = json.Marshal(sent); err != nil {
-			return nil, nil, fmt.Errorf("train: %w", err)
-		}
-	}
-	const what = "reading the state to resume from"
-	text, err := r.Ranks.Broadcast(what, text, 0)
-	if err == nil {
-		err = json.Unmarshal(text, &sent)
-	}
-	if err == nil && sent.Reason != "" {
-		err = &checkpoint.Error{Path: sent.Path, Reason: sent.Reason, Hint: sent.Hint}
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	shared := make([]named.Tensor, len(sent.Names))
-	for i, name := range sent.Names {
-		var mine []byte
-		if r.Ranks.Rank() == 0 {
-			mine = backend.Bytes(tensors[i].Data)
-		}
-		b, err := r.Ranks.Broadcast(what, mine, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		values := make([]float32, len(b)/4)
-		copy(backend.Bytes(values), b)
-		shared[i] = named.Tensor{Name: name, Shape: []int{len(values)}, Data: values}
-	}
-	return sent.State, shared, nil
-}
-
-// exchangeFeatures puts the features of all ranks' images together. err is what this
-// rank's part ended with.
-func (r *run) exchangeFeatures(ctx context.Context, mine *data.Memory, unusable []skipped, err error) (*data.Memory, []data.Skipped, error) {
-	ended := err != nil && errors.Is(err, ctx.Err())
-	if err != nil && !ended {
-		return nil, nil, err
-	}
-	const what = "computing features"
-	parts, err := ranks.Gather(r.Ranks, what, evaluated{Skipped: unusable, Stopped: ended})
-	if err != nil {
-		return nil, nil, err
-	}
-	var all []data.Skipped
-	for rank, part := range parts {
-		if part.Stopped {
-			return nil, nil, stopped(ctx, rank)
-		}
-		all = append(all, restored(part.Skipped)...)
-	}
-	rows, err := r.Ranks.GatherBytes(what, backend.Bytes(mine.Rows))
-	if err != nil {
-		return nil, nil, err
-	}
-	m := &data.Memory{Floats: r.Arch.Features()}
-	for _, b := range rows {
-		values := make([]float32, len(b)/4)
-		copy(backend.Bytes(values), b)
-		m.Rows = append(m.Rows, values...)
-	}
-	return m, all, nil
 }
 
 // slowRank says that all wait for a rank that takes much longer than others; "" if none

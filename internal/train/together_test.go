@@ -36,7 +36,7 @@ type job struct {
 	ctx      func(rank int) context.Context
 	out      string
 	timeout  time.Duration
-	reported []string       // by watchdogs
+	reported chan string    // by watchdogs
 	ended    func(rank int) // may be nil
 }
 
@@ -46,12 +46,8 @@ func (j *job) run(t *testing.T, set *data.Set) ([]*Result, []error) {
 	size := max(j.size, 1)
 	results, errs := make([]*Result, size), make([]error, size)
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	report := func(text string) {
-		mu.Lock()
-		defer mu.Unlock()
-		j.reported = append(j.reported, text)
-	}
+	j.reported = make(chan string, size)
+	report := func(text string) { j.reported <- text }
 	for rank, transport := range ranks.Local(size) {
 		var g *ranks.Group
 		if j.size > 0 {
@@ -119,7 +115,7 @@ func (j *job) must(t *testing.T, set *data.Set) (*Result, map[string]string) {
 	}
 	results, errs := j.run(t, set)
 	if err := errors.Join(errs...); err != nil {
-		t.Fatalf("%d ranks: %v; %q", j.size, err, j.reported)
+		t.Fatalf("%d ranks: %v", j.size, err)
 	}
 	for rank, r := range results {
 		if a, b := numbers(r), numbers(results[0]); a != b {
@@ -247,7 +243,7 @@ func TestRanksStopAndResume(t *testing.T) {
 		_, files := (&job{}).must(t, set)
 		return files
 	}()
-	for _, sends := range []int{1, 9, 30} { // in the first epoch, the second update, an evaluation or so
+	for sends, batches := range map[int]int{1: 8, 9: 16, 30: 19} { // in the first update, the second, and in an evaluation
 		for _, size := range []int{0, 2, 8} {
 			ctx, cancel := context.WithCancel(t.Context())
 			four := job{size: 4, out: t.TempDir(),
@@ -268,6 +264,9 @@ func TestRanksStopAndResume(t *testing.T) {
 				if stopped := (*ranks.Stopped)(nil); rank != 2 && (!errors.As(err, &stopped) || stopped.Rank != 2) || !errors.Is(err, context.Canceled) {
 					t.Fatalf("rank %d: %v", rank, err)
 				}
+			}
+			if newest, err := stateFiles(four.out); err != nil || len(newest) != 1 || filepath.Base(newest[0]) != fmt.Sprintf("state-%010d.safetensors", batches) {
+				t.Errorf("stopped after %d sends: %v, %v", sends, newest, err)
 			}
 			if sends == 1 {
 				three := job{size: 3, out: four.out, options: func(_ int, o *Options) { o.Resume = true }}
@@ -392,8 +391,8 @@ func TestRankThatHangs(t *testing.T) {
 	if aborted := (*ranks.Aborted)(nil); !errors.As(errs[0], &aborted) || aborted.Code != ranks.ExitCode {
 		t.Errorf("rank 0: %v", errs[0])
 	}
-	if len(j.reported) == 0 || !strings.Contains(j.reported[0], "rank 0 of 2 has waited") || !strings.Contains(j.reported[0], "of epoch 1") {
-		t.Errorf("reported: %q", j.reported)
+	if text := <-j.reported; !strings.Contains(text, "rank 0 of 2 has waited") || !strings.Contains(text, "of epoch 1") {
+		t.Errorf("reported: %s", text)
 	}
 }
 
@@ -407,4 +406,21 @@ func TestRanksStopEarly(t *testing.T) {
 	}
 	_, files := (&job{size: 4, options: early}).must(t, set)
 	same(t, "4 ranks", files, want)
+}
+
+// A rank that all wait for is named.
+func TestSlowRank(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		busy []time.Duration
+		want string
+	}{
+		{nil, ""}, {[]time.Duration{9 * s}, ""}, {[]time.Duration{9 * s, 10 * s, 8 * s, 12 * s}, ""}, {[]time.Duration{s / 10, s / 2}, ""},
+		{[]time.Duration{10 * s, 9 * s, 25 * s, 11 * s}, "all ranks wait for rank 2, which computed for 25s of this epoch; half of them took 10s or less"},
+		{[]time.Duration{30 * s, 10 * s}, "all ranks wait for rank 0, which computed for 30s of this epoch; half of them took 10s or less"},
+	} {
+		if got := (&together{busy: c.busy}).slowRank(); got != c.want {
+			t.Errorf("%v: %q, want %q", c.busy, got, c.want)
+		}
+	}
 }
