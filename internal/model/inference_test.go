@@ -49,12 +49,16 @@ func mustInference(t *testing.T, net *Network, batch int) *Inference {
 func TestLogitsDependOnTheImageAlone(t *testing.T) {
 	const most = 8
 	for _, set := range kernel.Available() {
-		for i, resolution := range []int{40, 100, 225, 40, 100, 40, 100, 40, 100} {
+		for i, resolution := range []int{40, 100, 225, 40, 100, 40, 100, 40, 100, 100} {
 			if resolution > 100 && set.Name == "generic" {
 				continue // slow
 			}
-			arch := tinyArchs()[max(i-1, 0)/2]
+			all := tinyArchs()
+			arch := all[max(i-1, 0)/2%len(all)]
 			arch.Resolution = resolution
+			if i == 9 {
+				arch.Head = 2000 // whose means are added up in several calls of a kernel
+			}
 			size := resolution * resolution * 3
 			images := values("images", most*size, 0, 1.5)
 			var want []float32

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"effnet/internal/backend"
 	"effnet/internal/backend/cpu/kernel"
 )
@@ -221,7 +223,9 @@ func (m *foldedMatMul) pool(worker, group int) {
 				clear(sum)
 			}
 			part := z[(at-blk.from)*n : (to-blk.from)*n]
-			b.set.BiasAct(sum, part, n, part, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n)
+			for rows := range slices.Chunk(part, kernel.CallRows(m.N)*n) { // the same for any groups, whose number is the threads'
+				b.set.BiasAct(sum, rows, n, rows, m.w.bias[g.from:g.to], kernelAct[m.Norm.Act], n)
+			}
 			if to == (image+1)*m.Area {
 				b.set.Scale(sum, sum, 1/float32(m.Area))
 			}

@@ -14,7 +14,7 @@ func (s *Set) BiasAct(sum, y []float32, ldy int, x, bias []float32, act Act, col
 	if sum != nil {
 		_ = sum[cols-1]
 	}
-	step := callRows(cols) / cols
+	step := CallRows(cols)
 	for r := 0; r < rows; r += step {
 		s.c.biasAct[act](p(sum), p(y[r*ldy:]), p(x[r*cols:]), p(bias), ldy, min(step, rows-r), cols)
 	}

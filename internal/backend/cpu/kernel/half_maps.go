@@ -179,7 +179,7 @@ func (s *Set) BiasActHalf(sum []float32, y []BF16, ldy int, x, bias []float32, a
 		}
 		return
 	}
-	step := callRows(cols) / cols
+	step := CallRows(cols)
 	for r := 0; r < rows; r += step {
 		s.c.biasActHalf[act](p(sum), hp(y[r*ldy:]), p(x[r*cols:]), p(bias), ldy, min(step, rows-r), cols)
 	}

@@ -53,8 +53,13 @@ const callValues = 32 << 10
 // callProducts is callValues where the work is multiply-adds alone.
 const callProducts = 8 * callValues
 
+// CallRows is how many rows of cols a call gets at most. Sums over rows are added up call by
+// call, so where rows are cut into groups of columns whose widths must not show, whoever
+// sums them passes no more rows at once than a call gets of whole rows.
+func CallRows(cols int) int { return max(1, callValues/cols) }
+
 // callRows is how many values of rows of cols a call gets.
-func callRows(cols int) int { return max(1, callValues/cols) * cols }
+func callRows(cols int) int { return CallRows(cols) * cols }
 
 // p is where a slice begins.
 func p(x []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(x)) }
