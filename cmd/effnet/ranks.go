@@ -27,7 +27,7 @@ type party struct {
 // its own. An error or a panic ends the job on all ranks (see abandoned); but that training
 // was asked to stop is the same on all.
 func together(ctx context.Context, cfg config.Config, do func(p party) error) error {
-	job, err := mpi.Open()
+	job, err := join(ctx, time.Duration(cfg.RankTimeout)*time.Second)
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,35 @@ func together(ctx context.Context, cfg config.Config, do func(p party) error) er
 		err = ended
 	}
 	return abandoned{err, job}
+}
+
+// startTimeout is how long ranks may take to start, at least: machines read the program
+// from one disk, and not all at once.
+const startTimeout = 2 * time.Minute
+
+// join is mpi.Open, which waits for all ranks of the job, and which nothing interrupts. A
+// signal ends the process meanwhile, and so does a wait of more than startTimeout or
+// timeout, the longer of them: nothing can be lost yet.
+func join(ctx context.Context, timeout time.Duration) (*mpi.Job, error) {
+	type opened struct {
+		job *mpi.Job
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		job, err := mpi.Open()
+		done <- opened{job, err}
+	}()
+	limit := max(timeout, startTimeout)
+	select {
+	case o := <-done:
+		return o.job, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(limit):
+		l := mpi.Launched(os.Getenv)
+		return nil, &mpi.Error{Reason: fmt.Sprintf("rank %d of %d has waited %s for the others to start: one of them did not, or the network is down", l.Rank, l.Size, limit)}
+	}
 }
 
 // abandoned is why a rank ends its job.
