@@ -64,13 +64,8 @@ func together(ctx context.Context, cfg config.Config, do func(p party) error) er
 	return abandoned{err, job}
 }
 
-// startTimeout is how long ranks may take to start, at least: machines read the program
-// from one disk, and not all at once.
-const startTimeout = 2 * time.Minute
-
 // join is mpi.Open, which waits for all ranks of the job, and which nothing interrupts. A
-// signal ends the process meanwhile, and so does a wait of more than startTimeout or
-// timeout, the longer of them: nothing can be lost yet.
+// signal or a longer wait than timeout ends the process meanwhile: nothing can be lost yet.
 func join(ctx context.Context, timeout time.Duration) (*mpi.Job, error) {
 	type opened struct {
 		job *mpi.Job
@@ -81,15 +76,14 @@ func join(ctx context.Context, timeout time.Duration) (*mpi.Job, error) {
 		job, err := mpi.Open()
 		done <- opened{job, err}
 	}()
-	limit := max(timeout, startTimeout)
 	select {
 	case o := <-done:
 		return o.job, o.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(limit):
+	case <-time.After(timeout):
 		l := mpi.Launched(os.Getenv)
-		return nil, &mpi.Error{Reason: fmt.Sprintf("rank %d of %d has waited %s for the others to start: one of them did not, or the network is down", l.Rank, l.Size, limit)}
+		return nil, &mpi.Error{Reason: fmt.Sprintf("rank %d of %d has waited %s for the others to start: one of them did not, or the network is down (--rank-timeout sets how long to wait)", l.Rank, l.Size, timeout)}
 	}
 }
 
