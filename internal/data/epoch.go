@@ -194,7 +194,7 @@ func (p *pass) complete(ctx context.Context, batch *Batch, b int) error {
 	return nil
 }
 
-// cut makes a batch one of the first so many of its images.
+// cut shortens a batch to its first n images.
 func (b *Batch) cut(images int) {
 	values := max(len(b.Pixels), len(b.Images)) / len(b.Labels) // of an image
 	b.Count = images

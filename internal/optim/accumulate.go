@@ -18,7 +18,7 @@ type sum struct {
 	ups    []backend.Program   // ups[i] makes block i+1 of block i and block i-1, or the gradients
 }
 
-// newSum compiles the sum of up to so many batches' gradients, of 2 or more.
+// newSum compiles the sum of the gradients of up to batches batches, 2 or more.
 func newSum(b backend.Backend, gradients backend.View, batches int) (*sum, error) {
 	levels := bits.Len(uint(batches - 1))
 	s := &sum{full: make([]bool, levels)}

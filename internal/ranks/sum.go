@@ -25,7 +25,7 @@ func (s *Sum) mine() int { return s.bounds[s.group.Rank()+1] - s.bounds[s.group.
 // Values is this rank's vector; after Run, the sum.
 func (s *Sum) Values() []float32 { return s.values }
 
-// Run makes Values the sum of the vectors of the first so many ranks; the other ranks have
+// Run makes Values the sum of the vectors of the first ranks, as many as the argument says; the others have
 // none. Adding zeros in their place would turn a -0 into a 0.
 func (s *Sum) Run(ranks int) error {
 	return s.group.call("adding up gradients", func() error {
@@ -84,7 +84,7 @@ func add(a, b []float32) {
 }
 
 // A Table has a row of values for each shard of an update. Each rank gets a slice of all
-// rows, does with it what is to be done in the shards' order, and sends its slice of the
+// rows, processes them in the shards' order, and sends its slice of the
 // result to all: what a rank sends does not grow with the number of ranks.
 type Table struct {
 	group    *Group
@@ -96,7 +96,7 @@ type Table struct {
 	whole    []float32 // a row
 }
 
-// NewTable returns a Table to which each rank brings so many rows of so many values.
+// NewTable returns a Table to which each rank brings each rows of row values.
 func (g *Group) NewTable(each, row int) *Table {
 	t := &Table{group: g, each: each, at: cuts(row, g.Size())}
 	for _, at := range t.at {
