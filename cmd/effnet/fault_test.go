@@ -172,7 +172,7 @@ func TestKilledSearchesEndInTheSameTable(t *testing.T) {
 				now = []string{"search-coefficients", "d", "-q", "--resume=" + run}
 			}
 			now = append(now, "--jobs", strconv.Itoa(1+rng.IntN(3)))
-			ctx, cancel := context.WithTimeout(t.Context(), long/8+time.Duration(rng.Int64N(int64(long/3))))
+			ctx, cancel := context.WithTimeout(t.Context(), long/8+time.Duration(rng.Int64N(int64(long/3)))+time.Duration(kills+1)*long/20)
 			out, err := effnetCommand(ctx, dir, now...).CombinedOutput()
 			finished = err == nil
 			if ctx.Err() == nil && err != nil {

@@ -38,7 +38,7 @@ func TestSignalWhileJoining(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-o", library, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := effnetCommand(ctx, dir, "train", "d", "--config", "fault.yaml", "--out", "run")
 	cmd.Env = append(os.Environ(), "PMI_RANK=0", "PMI_SIZE=2", "EFFNET_MPI="+library)

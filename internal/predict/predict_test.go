@@ -325,7 +325,7 @@ func begin(ctx context.Context, p *Predictor, m Image) <-chan error {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 5000 {
+	for range 60_000 {
 		if ok() {
 			return
 		}

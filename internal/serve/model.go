@@ -205,6 +205,9 @@ func (m *model) ask(ctx context.Context, requests []predict.Request) ([]answer, 
 		return nil, nil, errBusy
 	}
 	defer m.places.Release(n)
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		return nil, nil, context.DeadlineExceeded // ctx itself says so only once its timer has run
+	}
 	for {
 		p := m.current.Load()
 		all := make([]answer, n)
