@@ -31,6 +31,8 @@ func main() {
 		cmd.SetArgs(resumeFolder(os.Args[1:]))
 		err = cmd.ExecuteContext(ctx)
 	}
+	var job abandoned
+	abandons := errors.As(err, &job)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}
@@ -38,8 +40,8 @@ func main() {
 	if err != nil {
 		complain(cmd.DisplayName(), err)
 	}
-	if a := (abandoned{}); errors.As(err, &a) {
-		a.job.Abort(exitCode(err))
+	if abandons {
+		job.job.Abort(exitCode(err))
 	}
 	os.Exit(exitCode(err))
 }

@@ -24,8 +24,7 @@ type party struct {
 }
 
 // together calls do as a rank of the job in which a launcher started this process, or on
-// its own. An error or a panic ends the job on all ranks (see abandoned); but that training
-// was asked to stop is the same on all.
+// its own.
 func together(ctx context.Context, cfg config.Config, do func(p party) error) error {
 	job, err := join(ctx, time.Duration(cfg.RankTimeout)*time.Second)
 	if err != nil {
@@ -34,6 +33,13 @@ func together(ctx context.Context, cfg config.Config, do func(p party) error) er
 	if job == nil {
 		return do(party{})
 	}
+	return asRank(job, cfg, do)
+}
+
+// asRank calls do as a rank of the job. An error or a panic ends the job on all ranks (see
+// abandoned), and so does a signal of which the others have not been told; but a stop that
+// all agreed on is the same on all.
+func asRank(job *mpi.Job, cfg config.Config, do func(p party) error) error {
 	defer func() {
 		if r := recover(); r != nil {
 			complain("effnet", fmt.Errorf("rank %d: panic: %v\n\n%s", job.Rank(), r, debug.Stack()))
@@ -53,8 +59,8 @@ func together(ctx context.Context, cfg config.Config, do func(p party) error) er
 			complain("effnet", errors.New(note))
 		}
 	}
-	err = do(p)
-	if err == nil || stopped(ctx, err) {
+	err := do(p)
+	if err == nil || errors.As(err, new(*ranks.Stopped)) {
 		_, ended := ranks.Gather(p.group, "ending", true)
 		if ended = errors.Join(ended, job.Close()); ended == nil {
 			return err

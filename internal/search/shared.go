@@ -86,7 +86,7 @@ func (s *Search) shareRung(ctx context.Context, rung Rung, in []Candidate) error
 			}
 		}
 		if rank := slices.IndexFunc(all, func(t trained) bool { return t.Stopped }); rank >= 0 {
-			return cmp.Or(ctx.Err(), error(&ranks.Stopped{Rank: rank}))
+			return &ranks.Stopped{Rank: rank}
 		}
 	}
 	return nil

@@ -137,7 +137,7 @@ func TestSharedSearchResumes(t *testing.T) {
 		return t.Context()
 	})
 	for rank, err := range errs {
-		if stopped := (*ranks.Stopped)(nil); !errors.Is(err, context.Canceled) || rank != 1 && (!errors.As(err, &stopped) || stopped.Rank != 1) {
+		if stopped := (*ranks.Stopped)(nil); !errors.As(err, &stopped) || stopped.Rank != 1 || !errors.Is(err, context.Canceled) {
 			t.Fatalf("rank %d: %v", rank, err)
 		}
 	}

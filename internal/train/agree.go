@@ -127,7 +127,7 @@ func (r *run) exchangeFeatures(ctx context.Context, mine *data.Memory, unusable 
 	var all []data.Skipped
 	for rank, part := range parts {
 		if part.Stopped {
-			return nil, nil, stopped(ctx, rank)
+			return nil, nil, &ranks.Stopped{Rank: rank}
 		}
 		all = append(all, restored(part.Skipped)...)
 	}

@@ -156,7 +156,7 @@ func (e *Evaluator) exchange(ctx context.Context, mine []metrics.Judgement, err 
 	e.skipped = nil
 	for rank, part := range parts {
 		if part.Stopped {
-			return nil, stopped(ctx, rank)
+			return nil, &ranks.Stopped{Rank: rank}
 		}
 		all = append(all, part.Images...)
 		e.skipped = append(e.skipped, restored(part.Skipped)...)

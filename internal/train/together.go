@@ -122,17 +122,9 @@ func (r *run) trainTogether(ctx context.Context) error {
 			return err
 		}
 		if rank := slices.IndexFunc(all, func(s shards) bool { return s.stop }); rank >= 0 {
-			return stopped(ctx, rank)
+			return &ranks.Stopped{Rank: rank}
 		}
 	}
-}
-
-// stopped is the error of a run that ends on all ranks because one was asked to stop.
-func stopped(ctx context.Context, rank int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return &ranks.Stopped{Rank: rank}
 }
 
 // computeShards computes this rank's shards of the next update, and adds up their

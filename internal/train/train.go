@@ -147,8 +147,8 @@ type average struct {
 // batches of an update.
 //
 // With Options.Ranks it is called on every rank, and ends in the same bits as on one. A ctx
-// that ends on one rank ends the run on all, after the same update: where it was another's
-// the error is a *ranks.Stopped. A rank that returns any other error must end the job.
+// that ends on one rank ends the run on all, after the same update: the error is a
+// *ranks.Stopped. A rank that returns any other error must end the job.
 func Run(ctx context.Context, b backend.Backend, opt Options, trainSet, evalSet *data.Set, log *report.Log) (result *Result, err error) {
 	r, err := newRun(ctx, b, opt, trainSet, evalSet, log)
 	if err != nil {
